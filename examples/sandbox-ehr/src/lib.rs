@@ -1,0 +1,1 @@
+//! A small, strict CGM data receiver.
