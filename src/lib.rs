@@ -1,1 +1,30 @@
-//! cgm-submitter.
+#![doc = include_str!("../README.md")]
+
+// ---- core: pure, synchronous, no clock, no I/O ----
+pub mod fhir;
+pub mod glucose;
+pub mod import;
+pub mod orders;
+pub mod smart;
+pub mod statistics;
+pub mod submission;
+
+// ---- shell: owns time, randomness, disk, network ----
+#[cfg(feature = "shell")]
+pub mod connect;
+#[cfg(feature = "shell")]
+pub mod delivery;
+#[cfg(feature = "shell")]
+pub mod environment;
+#[cfg(feature = "shell")]
+mod error;
+#[cfg(feature = "shell")]
+pub mod store;
+#[cfg(feature = "shell")]
+mod submitter;
+#[cfg(feature = "shell")]
+pub mod transport;
+
+// ---- the border ----
+#[cfg(feature = "ffi")]
+mod ffi;

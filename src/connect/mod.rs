@@ -1,0 +1,1 @@
+//! Drives the SMART flows: discovery, authorisation, token refresh, revocation.

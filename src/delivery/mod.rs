@@ -1,0 +1,1 @@
+//! The outbox as a machine one steps, and the driver that steps it.

@@ -1,0 +1,1 @@
+//! The resources we write and read, bundle assembly, identity, response parsing.

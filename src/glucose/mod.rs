@@ -1,0 +1,15 @@
+//! What a glucose reading is: an exact value in the unit it came in, where and when it was measured.
+//!
+//! Pure values. Nothing here knows a clock, a database or FHIR.
+
+mod measurement;
+mod reading;
+mod sensor;
+mod time;
+mod value;
+
+pub use measurement::{AbsentReason, Measurement};
+pub use reading::{Reading, ReadingError, RecordKey, Sample, SensorId};
+pub use sensor::{Device, Sensor, SensorError, SensorKey};
+pub use time::{DateRange, LocalInstant, TimeError, UtcOffset, Window, ZoneOffsets};
+pub use value::{GlucoseError, GlucoseUnit, GlucoseValue};

@@ -1,0 +1,170 @@
+//! One reading: which sensor, when, where on the globe's clock, what it said.
+
+use super::{GlucoseError, Measurement, SensorError, SensorKey, TimeError, UtcOffset};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::fmt;
+
+/// 1990-01-01T00:00:00Z: no continuous monitor is older.
+const EARLIEST: i64 = 631_152_000;
+
+/// Why a reading is refused. Names the field, never its content: these reach logs.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadingError {
+    /// The value is no glucose value.
+    #[error(transparent)]
+    Value(#[from] GlucoseError),
+    /// The sensor's description is malformed.
+    #[error(transparent)]
+    Sensor(#[from] SensorError),
+    /// The time cannot be placed.
+    #[error(transparent)]
+    Time(#[from] TimeError),
+    /// Measured before 1990.
+    #[error("the time is before 1990: check the date's format")]
+    TooOld,
+    /// Measured more than a day after now.
+    #[error("the time is more than a day ahead of this device's clock: check the date and the time zone")]
+    InTheFuture,
+    /// The sensor was never registered.
+    #[error("the sensor is unknown: register it first")]
+    UnknownSensor,
+    /// The maker's record key is empty, longer than 256 bytes, or holds control characters.
+    #[error("the maker's record key is empty, longer than 256 bytes, or holds control characters")]
+    RecordKey,
+    /// The row has no such column or an unreadable one.
+    #[error("column `{0}` is missing or unreadable")]
+    Column(&'static str),
+    /// The status is none of `ok`, `low`, `high`, `error`, `unknown`.
+    #[error("the status is none of ok, low, high, error, unknown")]
+    Status,
+    /// The row stops before its last column: the file was cut.
+    #[error("the row is cut off: export the file again")]
+    CutOff,
+    /// The same row is already stored at another time: it was imported under another time zone.
+    #[error("already imported as {earlier}: import it with that time zone, or erase it first")]
+    AlreadyImportedElsewhere {
+        /// The time zone, or UTC offset, of the earlier import.
+        earlier: String,
+    },
+}
+
+/// A maker's own key of a record, which stays the same when its time or value is corrected.
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct RecordKey(Box<str>);
+
+impl RecordKey {
+    /// A key of 1 to 256 bytes without control characters.
+    ///
+    /// # Errors
+    /// [`ReadingError::RecordKey`].
+    pub fn new(key: &str) -> Result<Self, ReadingError> {
+        if key.is_empty() || key.len() > 256 || key.chars().any(char::is_control) {
+            return Err(ReadingError::RecordKey);
+        }
+        Ok(Self(key.into()))
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for RecordKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RecordKey(…)")
+    }
+}
+
+/// One reading of a sensor.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Reading {
+    sensor: SensorKey,
+    seconds: i64,
+    offset: Option<UtcOffset>,
+    measurement: Measurement,
+    record_key: Option<RecordKey>,
+}
+
+impl Reading {
+    /// A reading of `sensor` at `time`, to the second. `offset` is the person's UTC offset at that time; where it is not known the
+    /// device's own time zone fills it in when the reading is stored.
+    pub const fn new(
+        sensor: SensorKey,
+        time: DateTime<Utc>,
+        offset: Option<UtcOffset>,
+        measurement: Measurement,
+    ) -> Self {
+        Self { sensor, seconds: time.timestamp(), offset, measurement, record_key: None }
+    }
+
+    /// With the maker's own key of the record.
+    #[must_use]
+    pub fn with_record_key(mut self, key: RecordKey) -> Self {
+        self.record_key = Some(key);
+        self
+    }
+
+    /// Refuses a time before 1990 or more than a day after `now`.
+    ///
+    /// # Errors
+    /// [`ReadingError::TooOld`] or [`ReadingError::InTheFuture`].
+    pub fn check(&self, now: DateTime<Utc>) -> Result<(), ReadingError> {
+        if self.seconds < EARLIEST {
+            return Err(ReadingError::TooOld);
+        }
+        if self.seconds > (now + TimeDelta::days(1)).timestamp() {
+            return Err(ReadingError::InTheFuture);
+        }
+        Ok(())
+    }
+
+    /// The sensor it came from.
+    pub const fn sensor(&self) -> &SensorKey {
+        &self.sensor
+    }
+
+    /// Unix seconds.
+    pub const fn seconds(&self) -> i64 {
+        self.seconds
+    }
+
+    /// The person's UTC offset at that time, where known.
+    pub const fn offset(&self) -> Option<UtcOffset> {
+        self.offset
+    }
+
+    /// What the sensor said.
+    pub const fn measurement(&self) -> Measurement {
+        self.measurement
+    }
+
+    /// The maker's own key of the record.
+    pub const fn record_key(&self) -> Option<&RecordKey> {
+        self.record_key.as_ref()
+    }
+}
+
+/// Says only the sensor: a reading never reaches a log through `{:?}`.
+impl fmt::Debug for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reading").field("sensor", &self.sensor).finish_non_exhaustive()
+    }
+}
+
+/// A sensor's number within one database. Never leaves the phone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SensorId(pub u32);
+
+/// A stored reading, as statistics and bundles take it: small, and copied freely.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// The sensor's number in this database.
+    pub sensor: SensorId,
+    /// Unix seconds.
+    pub seconds: i64,
+    /// The person's UTC offset at that time.
+    pub offset: UtcOffset,
+    /// What the sensor said.
+    pub measurement: Measurement,
+}

@@ -1,0 +1,143 @@
+//! The sensor a reading came from, and the device it belongs to.
+
+use super::{GlucoseUnit, GlucoseValue};
+
+/// Longest text accepted for a key or a name.
+const MAX_LENGTH: usize = 256;
+
+/// Why a sensor's description is refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SensorError {
+    /// A required text is empty.
+    #[error("the sensor's {0} is empty")]
+    Empty(&'static str),
+    /// A text is longer than 256 bytes or holds control characters.
+    #[error("the sensor's {0} is longer than 256 bytes or holds control characters")]
+    Malformed(&'static str),
+    /// The lowest value a device shows must be below its highest.
+    #[error("the sensor's scale ends before it starts")]
+    Scale,
+}
+
+fn checked(text: impl Into<String>, what: &'static str) -> Result<String, SensorError> {
+    let text = text.into();
+    if text.trim().is_empty() {
+        return Err(SensorError::Empty(what));
+    }
+    if text.len() > MAX_LENGTH || text.chars().any(char::is_control) {
+        return Err(SensorError::Malformed(what));
+    }
+    Ok(text)
+}
+
+/// What tells one sensor from every other, the same on every phone: the maker and the transmitter's or sensor's serial,
+/// for example `dexcom:82AJ0D`. Part of a reading's identity at a receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct SensorKey(String);
+
+impl SensorKey {
+    /// A key of 1 to 256 bytes without control characters.
+    ///
+    /// # Errors
+    /// [`SensorError::Empty`] or [`SensorError::Malformed`].
+    pub fn new(key: impl Into<String>) -> Result<Self, SensorError> {
+        checked(key, "key").map(Self)
+    }
+
+    /// The key as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// What a device is called and how its maker tells it apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    name: String,
+    serial: Option<String>,
+}
+
+impl Device {
+    /// `name` is maker and model as a person knows it, `Dexcom G6`; `serial` the maker's serial number where known.
+    ///
+    /// # Errors
+    /// [`SensorError::Empty`] or [`SensorError::Malformed`].
+    pub fn new(name: impl Into<String>, serial: Option<&str>) -> Result<Self, SensorError> {
+        Ok(Self {
+            name: checked(name, "device name")?,
+            serial: serial.map(|s| checked(s, "serial number")).transpose()?,
+        })
+    }
+
+    /// Maker and model.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The maker's serial number.
+    pub fn serial(&self) -> Option<&str> {
+        self.serial.as_deref()
+    }
+}
+
+/// A sensor readings are accepted from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sensor {
+    key: SensorKey,
+    device: Device,
+    scale: Option<(GlucoseValue, GlucoseValue)>,
+    tick_epoch: Option<i64>,
+}
+
+impl Sensor {
+    /// A sensor known by `key`.
+    pub const fn new(key: SensorKey, device: Device) -> Self {
+        Self { key, device, scale: None, tick_epoch: None }
+    }
+
+    /// The lowest and highest value the device shows; beyond them it says "Low" and "High".
+    ///
+    /// # Errors
+    /// [`SensorError::Scale`] unless `lowest` is below `highest`.
+    pub fn with_scale(mut self, lowest: GlucoseValue, highest: GlucoseValue) -> Result<Self, SensorError> {
+        if lowest.mg_dl() >= highest.mg_dl() {
+            return Err(SensorError::Scale);
+        }
+        self.scale = Some((lowest, highest));
+        Ok(self)
+    }
+
+    /// For a transmitter that counts seconds: the unix second of its tick 0. Its readings are keyed by tick,
+    /// which is then the reading's instant less this epoch.
+    #[must_use]
+    pub const fn with_tick_epoch(mut self, unix_seconds: i64) -> Self {
+        self.tick_epoch = Some(unix_seconds);
+        self
+    }
+
+    /// What tells the sensor from every other.
+    pub const fn key(&self) -> &SensorKey {
+        &self.key
+    }
+
+    /// The device it belongs to.
+    pub const fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// The lowest and highest value the device shows.
+    pub const fn scale(&self) -> Option<(GlucoseValue, GlucoseValue)> {
+        self.scale
+    }
+
+    /// The unix second of the transmitter's tick 0, where it counts seconds.
+    pub const fn tick_epoch(&self) -> Option<i64> {
+        self.tick_epoch
+    }
+
+    /// The value "Low" or "High" means where the maker says no other: 40 and 400 mg/dL.
+    pub fn default_scale() -> Option<(GlucoseValue, GlucoseValue)> {
+        let at = |mg_dl| GlucoseValue::new(mg_dl, 0, GlucoseUnit::MgPerDl).ok();
+        at(40).zip(at(400))
+    }
+}

@@ -1,0 +1,1 @@
+//! Vendor files and open formats to readings.

@@ -1,0 +1,1 @@
+//! Which data a receiver asks for, how often and how far back.

@@ -1,0 +1,1 @@
+//! SMART App Launch without I/O: discovery, authorisation request, callback, token, scopes.

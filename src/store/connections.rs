@@ -1,0 +1,221 @@
+//! Connections: this person's authorised links, each bound to one base URL and one patient id.
+
+use super::{Store, StoreError};
+use rusqlite::{OptionalExtension, Row, params};
+use serde::{Deserialize, Serialize};
+
+/// A connection's number within one database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ConnectionId(pub i64);
+
+/// What a connection may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ConnectionState {
+    /// Authorised; nothing is sent before the person confirmed the patient.
+    Unconfirmed,
+    /// Ready to send.
+    Active,
+    /// The receiver wants a new authorisation.
+    NeedsReauthorisation,
+    /// The receiver withdrew its consent, or granted none for what is to be sent.
+    NeedsConsent,
+    /// The receiver's configuration is not as it was.
+    Misconfigured,
+    /// A token for another patient came back: disconnect and connect anew.
+    WrongPatient,
+}
+
+const STATES: [(ConnectionState, &str); 6] = [
+    (ConnectionState::Unconfirmed, "unconfirmed"),
+    (ConnectionState::Active, "active"),
+    (ConnectionState::NeedsReauthorisation, "reauthorise"),
+    (ConnectionState::NeedsConsent, "consent"),
+    (ConnectionState::Misconfigured, "configuration"),
+    (ConnectionState::WrongPatient, "wrong-patient"),
+];
+
+impl ConnectionState {
+    /// The stable word for it.
+    pub fn code(self) -> &'static str {
+        STATES.iter().find(|(state, _)| *state == self).map_or("configuration", |(_, code)| code)
+    }
+
+    fn from_code(code: &str) -> Result<Self, StoreError> {
+        STATES.iter().find(|(_, c)| *c == code).map(|(state, _)| *state).ok_or(StoreError::Row("connection state"))
+    }
+}
+
+/// A connection as it is stored. Tokens are in the vault, never here.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ConnectionRecord {
+    /// Its number.
+    pub id: ConnectionId,
+    /// The receiver's FHIR base URL, without a trailing slash.
+    pub base: String,
+    /// The patient id at that receiver.
+    pub patient: String,
+    /// What it may do.
+    pub state: ConnectionState,
+    /// The rest.
+    pub details: ConnectionDetails,
+}
+
+/// What is known of a receiver and of the authorisation.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ConnectionDetails {
+    /// The app's client id there.
+    pub client_id: String,
+    /// The app's redirect URI there.
+    pub redirect_uri: String,
+    /// The authorisation endpoint.
+    pub authorization_endpoint: String,
+    /// The token endpoint.
+    pub token_endpoint: String,
+    /// The revocation endpoint, where there is one.
+    pub revocation_endpoint: Option<String>,
+    /// The scopes as granted.
+    pub scopes: String,
+    /// The patient's name as the receiver writes it.
+    pub patient_name: Option<String>,
+    /// The patient's birth date, `YYYY-MM-DD`.
+    pub birth_date: Option<String>,
+    /// The guide the receiver speaks: `hl7-cgm`, or none that we know.
+    pub dialect: Option<String>,
+    /// Entries a request may have; none where the receiver never complained.
+    pub max_entries: Option<usize>,
+    /// Bytes a request may have.
+    pub max_bytes: Option<usize>,
+    /// Whether it takes gzip; none where not tried.
+    pub gzip: Option<bool>,
+    /// Whether it honours conditional create; none where not known.
+    pub conditional_create: Option<bool>,
+}
+
+impl std::fmt::Debug for ConnectionRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectionRecord").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for ConnectionDetails {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConnectionDetails").field("dialect", &self.dialect).finish_non_exhaustive()
+    }
+}
+
+fn record(row: &Row<'_>) -> Result<ConnectionRecord, StoreError> {
+    let details: String = row.get("details")?;
+    Ok(ConnectionRecord {
+        id: ConnectionId(row.get("id")?),
+        base: row.get("base")?,
+        patient: row.get("patient")?,
+        state: ConnectionState::from_code(&row.get::<_, String>("state")?)?,
+        details: serde_json::from_str(&details).map_err(|_| StoreError::Row("connection"))?,
+    })
+}
+
+fn text(details: &ConnectionDetails) -> Result<String, StoreError> {
+    serde_json::to_string(details).map_err(|_| StoreError::Row("connection"))
+}
+
+impl Store {
+    /// Every connection, oldest first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn connections(&self) -> Result<Vec<ConnectionRecord>, StoreError> {
+        let mut statement = self.db.prepare_cached("SELECT * FROM connections ORDER BY id")?;
+        let mut rows = statement.query([])?;
+        let mut all = Vec::new();
+        while let Some(row) = rows.next()? {
+            all.push(record(row)?);
+        }
+        Ok(all)
+    }
+
+    /// One connection.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there is none.
+    pub fn connection(&self, id: ConnectionId) -> Result<ConnectionRecord, StoreError> {
+        self.connections()?.into_iter().find(|c| c.id == id).ok_or(StoreError::Missing("connection"))
+    }
+
+    /// The connection to a base URL, if there is one.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn connection_to(&self, base: &str) -> Result<Option<ConnectionRecord>, StoreError> {
+        Ok(self.connections()?.into_iter().find(|c| c.base == base))
+    }
+
+    /// Adds a connection; its id is given by the database.
+    ///
+    /// # Errors
+    /// [`StoreError`], also where one to this base exists.
+    pub fn add_connection(
+        &mut self,
+        base: &str,
+        patient: &str,
+        state: ConnectionState,
+        details: &ConnectionDetails,
+    ) -> Result<ConnectionId, StoreError> {
+        self.db.execute(
+            "INSERT INTO connections (base, patient, state, details) VALUES (?, ?, ?, ?)",
+            params![base, patient, state.code(), text(details)?],
+        )?;
+        Ok(ConnectionId(self.db.last_insert_rowid()))
+    }
+
+    /// Changes a connection's state and details; base and patient never change.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there is none.
+    pub fn update_connection(&mut self, record: &ConnectionRecord) -> Result<(), StoreError> {
+        let changed = self.db.execute(
+            "UPDATE connections SET state = ?, details = ? WHERE id = ?",
+            params![record.state.code(), text(&record.details)?, record.id.0],
+        )?;
+        if changed == 0 { Err(StoreError::Missing("connection")) } else { Ok(()) }
+    }
+
+    /// Sets a connection's state alone.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there is none.
+    pub fn set_connection_state(&mut self, id: ConnectionId, state: ConnectionState) -> Result<(), StoreError> {
+        let changed = self.db.execute("UPDATE connections SET state = ? WHERE id = ?", params![state.code(), id.0])?;
+        if changed == 0 { Err(StoreError::Missing("connection")) } else { Ok(()) }
+    }
+
+    /// Changes a connection's details in one transaction: `change` sees what another process may have written meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where there is none.
+    pub fn change_connection(
+        &mut self,
+        id: ConnectionId,
+        change: impl FnOnce(&mut ConnectionDetails),
+    ) -> Result<(), StoreError> {
+        let transaction = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let found: Option<String> = transaction
+            .query_row("SELECT details FROM connections WHERE id = ?", [id.0], |row| row.get(0))
+            .optional()?;
+        let found = found.ok_or(StoreError::Missing("connection"))?;
+        let mut details = serde_json::from_str(&found).map_err(|_| StoreError::Row("connection"))?;
+        change(&mut details);
+        transaction.execute("UPDATE connections SET details = ? WHERE id = ?", params![text(&details)?, id.0])?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Removes a connection and all that hangs on it: orders, queued bodies, ledger.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn remove_connection(&mut self, id: ConnectionId) -> Result<(), StoreError> {
+        self.db.execute("DELETE FROM connections WHERE id = ?", [id.0])?;
+        Ok(())
+    }
+}

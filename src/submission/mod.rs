@@ -1,0 +1,1 @@
+//! What to send, in which units and batches, and what to do about what came back.

@@ -1,0 +1,1 @@
+//! The one object an app holds.

@@ -1,0 +1,1 @@
+//! HTTP: the built-in reqwest transport.
