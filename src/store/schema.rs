@@ -26,8 +26,8 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
     db.pragma_update(None, "journal_mode", "WAL")?;
     let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: usize = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for statements in STEPS.iter().skip(found) {
+    let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    for statements in STEPS.iter().skip(found as usize) {
         for statement in *statements {
             transaction.execute_batch(statement)?;
         }
