@@ -4,9 +4,11 @@
 //! request, [`Backoff`] for when to try again.
 
 mod backoff;
+mod plan;
 mod tally;
 mod verdict;
 
 pub use backoff::{Backoff, RetryAfter};
+pub use plan::{Plan, Position, Wanted};
 pub use tally::{Counts, Tally};
 pub use verdict::{EntryVerdict, RequestVerdict, Said, Why, entry_verdict, request_verdict};

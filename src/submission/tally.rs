@@ -28,10 +28,7 @@ impl Counts {
             EntryVerdict::AlreadyThere => self.already_there += 1,
             EntryVerdict::Received => self.received += 1,
             EntryVerdict::Refused | EntryVerdict::Ambiguous => self.refused += 1,
-            EntryVerdict::Later
-            | EntryVerdict::Reauthorise
-            | EntryVerdict::Consent
-            | EntryVerdict::WithoutCondition => {}
+            EntryVerdict::Later | EntryVerdict::Reauthorise | EntryVerdict::Consent => {}
         }
     }
 }

@@ -9,8 +9,6 @@ pub enum EntryVerdict {
     AlreadyThere,
     /// Read but not stored: recorded as such, never sent again.
     Received,
-    /// The receiver refuses conditional create: this entry may be sent once without it.
-    WithoutCondition,
     /// Several resources match its identifier: set aside as a duplicate at the receiver.
     Ambiguous,
     /// Again, later, in a new batch.
@@ -39,7 +37,6 @@ pub const fn entry_verdict(status: u16, has_location: bool, conditional: bool) -
         403 => EntryVerdict::Consent,
         412 => EntryVerdict::Ambiguous,
         408 | 409 | 425 | 429 | 500..=599 => EntryVerdict::Later,
-        // Whether it was the condition or the content cannot be told from the status: the receiver's word decides.
         _ => EntryVerdict::Refused,
     }
 }
