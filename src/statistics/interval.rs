@@ -7,6 +7,9 @@
 /// So many gaps in a row of one length tell a sensor's interval.
 const AGREEING_GAPS: u8 = 3;
 
+/// A longer gap, in seconds, speaks for no interval.
+const LONGEST_TELLING_GAP: i64 = 1050;
+
 /// A sensor's nominal sample interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interval {
@@ -37,7 +40,7 @@ impl Interval {
         match seconds {
             1..=150 => Some(Self::One),
             210..=450 => Some(Self::Five),
-            750..=1050 => Some(Self::Fifteen),
+            750..=LONGEST_TELLING_GAP => Some(Self::Fifteen),
             _ => None,
         }
     }
@@ -75,6 +78,7 @@ impl Pace {
     }
 
     /// Takes the sensor's next reading, later than its last.
+    #[inline]
     pub(super) fn next(&mut self, seconds: i64) -> Verdict {
         let gap = Interval::of_gap(seconds.saturating_sub(self.last));
         self.last = seconds;
@@ -116,6 +120,11 @@ impl Pace {
         self.learned = gap;
         self.streak = None;
         Verdict::All(interval)
+    }
+
+    /// The interval of waiting readings where none of the sensor's next, at `now` or later, can change it.
+    pub(super) fn certain_at(&self, now: i64) -> Option<Interval> {
+        self.learned.filter(|_| now.saturating_sub(self.last) > LONGEST_TELLING_GAP)
     }
 
     /// The interval of readings that nothing more will tell about: the learned one, else what most gaps spoke for (the shorter

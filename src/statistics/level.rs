@@ -39,6 +39,7 @@ pub(super) struct Level {
 
 impl Level {
     /// None without a value.
+    #[inline]
     pub(super) fn of(measurement: Measurement) -> Option<Self> {
         let (value, amount) = match measurement {
             Measurement::Value(value) => (value, amount(value)),
