@@ -154,6 +154,7 @@ pub(super) fn read(
         match row.cell(layout.event) {
             Some(READING) => file.reading(&row).unwrap_or_else(|reason| found.reject(line.number, reason)),
             _ if row.is_cut_at(layout.event) => found.reject(line.number, ReadingError::CutOff),
+            None if !closed => found.reject(line.number, ReadingError::Column("Event Type")),
             Some("Device") => {
                 file.sources.name(row.cell(layout.source), row.cell(layout.device));
                 found.import.skipped.other += 1;
@@ -303,20 +304,20 @@ impl File<'_> {
         let serials: HashMap<_, _> = transmitters.iter().map(|(id, t)| (t.key.clone(), id.clone())).collect();
         let transmitters = transmitters.into_iter().map(|(_, transmitter)| transmitter).collect();
         for placed in ticks::place(transmitters, zone, |key| options.known(key)) {
-            let source = placed.rows.first().map_or(0, |(row, _)| row.source);
-            let serial = serials.get(&placed.key).map(String::as_str);
-            let sensor = self.sensor(placed.key.clone(), source, serial, zone);
-            if let (Ok(sensor), Some(epoch)) = (&sensor, placed.epoch) {
-                let sensor = options.known(&placed.key).unwrap_or(sensor).clone();
+            let key = placed.key.clone();
+            let serial = serials.get(&key).map(String::as_str);
+            let sensor = self.sensor(key.clone(), placed.source().unwrap_or_default(), serial, zone);
+            if let (Ok(sensor), Some(epoch)) = (&sensor, placed.epoch()) {
+                let sensor = options.known_or(sensor.clone());
                 let zone = sensor.zone().unwrap_or(zone.name()).to_owned();
                 found.sensor(sensor.with_tick_epoch(epoch).with_zone(zone));
             }
-            for (row, offset) in placed.rows {
-                let epoch = placed.epoch.unwrap_or_default();
-                let reading = offset.and_then(|offset| {
-                    sensor.as_ref().map_err(Clone::clone)?;
-                    reading(placed.key.clone(), epoch + row.tick, offset, row.measurement)
-                });
+            for (row, placed) in placed.into_rows() {
+                let reading = sensor
+                    .as_ref()
+                    .map_err(Clone::clone)
+                    .and(placed)
+                    .and_then(|(instant, offset)| reading(key.clone(), instant, offset, row.measurement));
                 found.row(row.row, reading);
             }
         }

@@ -48,10 +48,34 @@ pub(super) struct Transmitter {
 /// A transmitter's rows in time.
 pub(super) struct Placed {
     pub(super) key: SensorKey,
-    /// The unix second of the transmitter's count 0; none where no row could be placed.
-    pub(super) epoch: Option<i64>,
-    /// Each row with the offset of the person's clock, or why it is not taken.
-    pub(super) rows: Vec<(TickRow, Result<UtcOffset, ReadingError>)>,
+    /// The unix second of the transmitter's count 0; none where no row means one instant only.
+    epoch: Option<i64>,
+    /// Whether a stored epoch had a say.
+    bound: bool,
+    /// Why none of it is taken.
+    refused: Option<ReadingError>,
+    rows: Vec<(TickRow, Result<UtcOffset, ReadingError>)>,
+}
+
+impl Placed {
+    /// The epoch to store; none where nothing is taken.
+    pub(super) fn epoch(&self) -> Option<i64> {
+        self.epoch.filter(|_| self.refused.is_none())
+    }
+
+    /// The source of the first row.
+    pub(super) fn source(&self) -> Option<usize> {
+        self.rows.first().map(|(row, _)| row.source)
+    }
+
+    /// Each row with its instant in unix seconds and the offset of the person's clock, or why it is not taken.
+    pub(super) fn into_rows(self) -> impl Iterator<Item = (TickRow, Result<(i64, UtcOffset), ReadingError>)> {
+        let epoch = self.epoch.unwrap_or_default();
+        self.rows.into_iter().map(move |(row, offset)| {
+            let placed = self.refused.clone().map_or(offset, Err).map(|offset| (epoch + row.tick, offset));
+            (row, placed)
+        })
+    }
 }
 
 /// Where the person was, against the zone's clock.
@@ -76,7 +100,21 @@ pub(super) fn place<'a>(
         let known = known(&transmitter.key);
         placed.push(transmitter.place(before, zone, known));
     }
+    refuse_beside_refused(&mut placed);
     placed
+}
+
+/// Where a stored transmitter shows that the file was given another zone, the new ones after it (and before it, at the start of
+/// the file) would be stored at wrong instants, and bind them: they are refused with it.
+fn refuse_beside_refused(placed: &mut [Placed]) {
+    let mut reason = placed.iter().find(|placed| placed.bound).and_then(|placed| placed.refused.clone());
+    for transmitter in placed {
+        if transmitter.bound {
+            reason.clone_from(&transmitter.refused);
+        } else {
+            transmitter.refused.clone_from(&reason);
+        }
+    }
 }
 
 /// A transmitter's rows by count, those of a wrong date set apart.
@@ -117,24 +155,27 @@ impl Sorted<'_> {
     fn place(self, before: Option<Whereabouts>, zone: &ZoneOffsets, known: Option<&Sensor>) -> Placed {
         let deviation = before.map_or(0, |before| before.deviation);
         let implied = self.implied_epoch(deviation);
-        let epoch = match (known.and_then(|sensor| Some((sensor, sensor.tick_epoch()?))), implied) {
-            (None, Ok((epoch, _))) => Ok(epoch),
-            (None, Err(reason)) => Err(reason.into()),
+        let known = known.and_then(|sensor| Some((sensor, sensor.tick_epoch()?)));
+        let same_zone = known.is_some_and(|(sensor, _)| sensor.zone() == Some(zone.name()));
+        let (epoch, refused) = match (known, implied) {
+            (None, Ok((epoch, _))) => (Ok(epoch), None),
+            (None, Err(reason)) => (Err(reason), None),
             // The same zone by name: the person travelled in between, and the stored epoch knows better.
-            (Some((sensor, bound)), _) if sensor.zone() == Some(zone.name()) => Ok(bound),
-            (Some((_, bound)), Err(_)) => Ok(bound),
-            (Some((_, bound)), Ok((epoch, _))) if (epoch - bound).abs() < SAME_EPOCH => Ok(bound),
-            (Some((sensor, bound)), Ok((_, anchor))) => Err(ReadingError::AlreadyImportedElsewhere {
-                earlier: earlier(sensor, zone, anchor.stamp - anchor.tick - bound),
-            }),
+            (Some((_, bound)), _) if same_zone => (Ok(bound), None),
+            (Some((_, bound)), Err(_)) => (Ok(bound), None),
+            (Some((_, bound)), Ok((epoch, _))) if (epoch - bound).abs() < SAME_EPOCH => (Ok(bound), None),
+            // The next transmitter is judged by where this zone would have left the person.
+            (Some((sensor, bound)), Ok((epoch, anchor))) => {
+                let earlier = earlier(sensor, zone, anchor.stamp - anchor.tick - bound);
+                (Ok(epoch), Some(ReadingError::AlreadyImportedElsewhere { earlier }))
+            }
         };
-        let astray = self.astray.into_iter().map(|row| (row, Err(ReadingError::Column("Transmitter Time"))));
-        let (epoch, mut rows): (_, Vec<_>) = match epoch {
-            Ok(epoch) => (Some(epoch), offsets(self.rows, epoch, deviation, zone)),
-            Err(reason) => (None, self.rows.into_iter().map(|row| (row, Err(reason.clone()))).collect()),
+        let mut rows: Vec<_> = match epoch {
+            Ok(epoch) => offsets(self.rows, epoch, deviation, zone),
+            Err(reason) => self.rows.into_iter().map(|row| (row, Err(reason.into()))).collect(),
         };
-        rows.extend(astray);
-        Placed { key: self.key, epoch, rows }
+        rows.extend(self.astray.into_iter().map(|row| (row, Err(ReadingError::Column("Transmitter Time")))));
+        Placed { key: self.key, epoch: epoch.ok(), bound: known.is_some(), refused, rows }
     }
 }
 
