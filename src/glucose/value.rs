@@ -29,6 +29,14 @@ impl GlucoseUnit {
             Self::MmolPerL => "mmol/L",
         }
     }
+
+    /// Milligrams per decilitre in one of this unit.
+    pub const fn in_mg_dl(self) -> f64 {
+        match self {
+            Self::MgPerDl => 1.0,
+            Self::MmolPerL => MG_PER_DL_PER_MMOL_PER_L,
+        }
+    }
 }
 
 impl fmt::Display for GlucoseUnit {
