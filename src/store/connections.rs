@@ -80,6 +80,8 @@ pub struct ConnectionDetails {
     pub patient_name: Option<String>,
     /// The patient's birth date, `YYYY-MM-DD`.
     pub birth_date: Option<String>,
+    /// Whether the person confirmed that this patient is them.
+    pub confirmed: bool,
     /// The guide the receiver speaks: `hl7-cgm`, or none that we know.
     pub dialect: Option<String>,
     /// Entries a request may have; none where the receiver never complained.
