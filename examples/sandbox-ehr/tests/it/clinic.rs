@@ -22,7 +22,9 @@ async fn the_clinic_sees_what_was_sent_with_its_digits() {
     let overview = page(&clinic.base_url().replace("/fhir", "/")).await;
     assert!(overview.contains("Amy Shaw") && overview.contains("Ben Okafor") && overview.contains("cgm-demo"));
     let amy = page(&format!("{}/amy-shaw", clinic.clinic_url())).await;
-    for shown in ["154.20 mg/dl", "72.25 %", "time in target", "2026-05-01 to 2026-05-14", "100.0 mg/dl", "ABC123", "GMI"] {
+    for shown in
+        ["154.20 mg/dl", "72.25 %", "time in target", "2026-05-01 to 2026-05-14", "100.0 mg/dl", "ABC123", "GMI"]
+    {
         assert!(amy.contains(shown), "{shown} in {amy}");
     }
     assert!(amy.contains("Acme &lt;CGM&gt; System") && !amy.contains("<CGM>"));

@@ -42,7 +42,11 @@ async fn too_many_entries_or_bytes_are_413() {
         assert_eq!(post(&clinic, &token, smaller.clone()).await.unwrap().status(), StatusCode::OK);
     }
     let clinic = Sandbox::builder().auto_approve("amy-shaw");
-    let clinic = clinic.limits(Limits { max_body_bytes: body.len(), max_entries: 3, ..Limits::default() }).start().await.unwrap();
+    let clinic = clinic
+        .limits(Limits { max_body_bytes: body.len(), max_entries: 3, ..Limits::default() })
+        .start()
+        .await
+        .unwrap();
     let token = access_token(&clinic, GUIDE_SCOPES).await;
     assert_eq!(post(&clinic, &token, body).await.unwrap().status(), StatusCode::OK);
 }

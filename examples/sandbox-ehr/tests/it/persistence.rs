@@ -119,7 +119,9 @@ async fn the_program_says_where_it_is_loses_nothing_when_killed_and_logs_no_secr
 fn help_says_how_to_connect() {
     let help = Command::new(env!("CARGO_BIN_EXE_sandbox-ehr")).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    for word in ["amy-shaw", "ben-okafor", "cgm-demo", "$submit-cgm-bundle", "--token-lifetime", "--max-entries", "adb reverse"] {
+    for word in
+        ["amy-shaw", "ben-okafor", "cgm-demo", "$submit-cgm-bundle", "--token-lifetime", "--max-entries", "adb reverse"]
+    {
         assert!(help.contains(word), "{word}");
     }
 }

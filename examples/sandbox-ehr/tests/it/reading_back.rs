@@ -24,16 +24,26 @@ fn order(id: &str, code: &str) -> Value {
 #[tokio::test]
 async fn each_person_has_a_standing_order_to_find() {
     let clinic = amys_clinic().await;
-    for (patient, profile) in [("amy-shaw", "cgm-sensor-reading-mass-per-volume"), ("ben-okafor", "cgm-sensor-reading-moles-per-volume")] {
+    for (patient, profile) in
+        [("amy-shaw", "cgm-sensor-reading-mass-per-volume"), ("ben-okafor", "cgm-sensor-reading-moles-per-volume")]
+    {
         clinic.set_auto_approve(Some(patient)).unwrap();
         let token = access_token(&clinic, GUIDE_SCOPES).await;
         let orders = found(&clinic, &token, &format!("ServiceRequest?patient={patient}&code={STANDING}")).await;
         assert_eq!(orders.len(), 1);
-        assert_eq!((&orders[0]["status"], &orders[0]["subject"]["reference"]), (&json!("active"), &json!(format!("Patient/{patient}"))));
+        assert_eq!(
+            (&orders[0]["status"], &orders[0]["subject"]["reference"]),
+            (&json!("active"), &json!(format!("Patient/{patient}")))
+        );
         let schedule = orders[0]["extension"][0]["extension"].as_array().unwrap();
         assert_eq!(schedule[0]["valueQuantity"]["code"], "wk");
         assert_eq!(schedule[1]["url"], "lookbackPeriod");
-        assert!(schedule.iter().any(|part| part["valueCanonical"] == format!("http://hl7.org/fhir/uv/cgm/StructureDefinition/{profile}")));
+        assert!(
+            schedule
+                .iter()
+                .any(|part| part["valueCanonical"]
+                    == format!("http://hl7.org/fhir/uv/cgm/StructureDefinition/{profile}"))
+        );
         let id = orders[0]["id"].as_str().unwrap();
         assert_eq!(get(&clinic, &token, &format!("ServiceRequest/{id}")).await.status(), StatusCode::OK);
     }

@@ -170,13 +170,17 @@ async fn another_patients_data_is_refused() {
     let clinic = amys_clinic().await;
     let token = access_token(&clinic, ALL_SCOPES).await;
     let bens = json!("Patient/ben-okafor");
-    let responses = submit_entries(&clinic, &token, &bundle(vec![
-        entry(changed(reading(0), "/subject/reference", bens.clone())),
-        entry(changed(device(), "/patient/reference", bens.clone())),
-        entry(changed(report(), "/subject/reference", bens)),
-        entry(changed(reading(0), "/subject/reference", json!("amy-shaw"))),
-        entry(reading(5)),
-    ]))
+    let responses = submit_entries(
+        &clinic,
+        &token,
+        &bundle(vec![
+            entry(changed(reading(0), "/subject/reference", bens.clone())),
+            entry(changed(device(), "/patient/reference", bens.clone())),
+            entry(changed(report(), "/subject/reference", bens)),
+            entry(changed(reading(0), "/subject/reference", json!("amy-shaw"))),
+            entry(reading(5)),
+        ]),
+    )
     .await;
     assert_eq!(statuses(&responses), ["403", "403", "403", "403", "201"]);
 }
