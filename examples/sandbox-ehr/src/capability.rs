@@ -74,13 +74,8 @@ pub(crate) fn capability_statement(config: &Config, origin: &str, base: &str) ->
     })
 }
 
-const SEARCHABLE: [(&str, &str); 5] = [
-    ("patient", "reference"),
-    ("code", "token"),
-    ("category", "token"),
-    ("identifier", "token"),
-    ("date", "date"),
-];
+const SEARCHABLE: [(&str, &str); 5] =
+    [("patient", "reference"), ("code", "token"), ("category", "token"), ("identifier", "token"), ("date", "date")];
 
 fn resource(
     kind: &str,
@@ -98,8 +93,7 @@ fn resource(
             profiles.iter().map(|profile| format!("{GUIDE}/StructureDefinition/{profile}")).collect();
     }
     if !searches.is_empty() {
-        resource["searchParam"] =
-            searches.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
+        resource["searchParam"] = searches.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
     }
     if let Some(supported) = conditional_create {
         resource["conditionalCreate"] = json!(supported);

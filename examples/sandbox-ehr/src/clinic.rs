@@ -52,19 +52,28 @@ pub(crate) async fn patient(State(app): State<App>, Path(id): Path<String>) -> R
             Ok(page) => html_answer(StatusCode::OK, &page),
             Err(error) => server_error_page(&error),
         },
-        Ok(None) => html_answer(StatusCode::NOT_FOUND, &page("No such patient", &html! { p { a href="/clinic" { "All patients" } } })),
+        Ok(None) => html_answer(
+            StatusCode::NOT_FOUND,
+            &page("No such patient", &html! { p { a href="/clinic" { "All patients" } } }),
+        ),
         Err(error) => server_error_page(&error),
     }
 }
 
 /// `GET /clinic/{patient}/{type}/{id}`: the PDF of a report, the stored text of anything else.
-pub(crate) async fn resource(State(app): State<App>, Path((patient, kind, id)): Path<(String, String, String)>) -> Response {
+pub(crate) async fn resource(
+    State(app): State<App>,
+    Path((patient, kind, id)): Path<(String, String, String)>,
+) -> Response {
     let found = match app.store.resource(&kind, &id) {
         Ok(found) => found.filter(|resource| resource.patient == patient),
         Err(error) => return server_error_page(&error),
     };
     let Some(found) = found else {
-        return html_answer(StatusCode::NOT_FOUND, &page("No such resource", &html! { p { a href="/clinic" { "All patients" } } }));
+        return html_answer(
+            StatusCode::NOT_FOUND,
+            &page("No such resource", &html! { p { a href="/clinic" { "All patients" } } }),
+        );
     };
     let pdf = found.json().ok().and_then(|resource| decode_base64(resource["presentedForm"][0]["data"].as_str()?));
     let headers = |kind| [(header::CONTENT_TYPE, kind), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
@@ -83,31 +92,40 @@ fn overview_page(app: &App) -> Result<Markup, SandboxError> {
         let latest = submissions.iter().rev().find(|submission| submission.patient == patient.id);
         rows.push((patient, patient.json()?, readings, latest));
     }
-    Ok(page("Sandbox clinic", &html! {
-        p { "FHIR base: " code { (app.base) } ". The people here are invented." }
-        table {
-            thead { tr { th { "Patient" } th { "Born" } th.n { "Readings" } th { "Last submission" } } }
-            tbody {
-                @for (patient, resource, readings, latest) in &rows {
-                    tr {
-                        td { a href=(format!("/clinic/{}", patient.id)) { (display_name(resource)) } }
-                        td { (resource["birthDate"].as_str().unwrap_or_default()) }
-                        td.n { (readings) }
-                        td { (latest.map_or("none yet", |submission| submission.received.as_str())) }
+    Ok(page(
+        "Sandbox clinic",
+        &html! {
+            p { "FHIR base: " code { (app.base) } ". The people here are invented." }
+            table {
+                thead { tr { th { "Patient" } th { "Born" } th.n { "Readings" } th { "Last submission" } } }
+                tbody {
+                    @for (patient, resource, readings, latest) in &rows {
+                        tr {
+                            td { a href=(format!("/clinic/{}", patient.id)) { (display_name(resource)) } }
+                            td { (resource["birthDate"].as_str().unwrap_or_default()) }
+                            td.n { (readings) }
+                            td { (latest.map_or("none yet", |submission| submission.received.as_str())) }
+                        }
                     }
                 }
             }
-        }
-        h2 { "Latest submissions" }
-        (submission_table(&submissions))
-    }))
+            h2 { "Latest submissions" }
+            (submission_table(&submissions))
+        },
+    ))
 }
 
 fn patient_page(app: &App, patient: &StoredResource) -> Result<Markup, SandboxError> {
     let newest = |kind: &str, code: Option<&str>| -> Result<Vec<StoredResource>, SandboxError> {
         let codings = code.map(|code| vec![("code", None, code.to_owned())]).into_iter().collect();
-        let query =
-            ResourceQuery { kind, patient: &patient.id, codings, newest_first: true, count: Some(LAST), ..ResourceQuery::default() };
+        let query = ResourceQuery {
+            kind,
+            patient: &patient.id,
+            codings,
+            newest_first: true,
+            count: Some(LAST),
+            ..ResourceQuery::default()
+        };
         Ok(app.store.search(&query)?.0)
     };
     let resource = patient.json()?;
@@ -123,43 +141,46 @@ fn patient_page(app: &App, patient: &StoredResource) -> Result<Markup, SandboxEr
     let reports = newest("DiagnosticReport", None)?;
     let devices = newest("Device", None)?;
     let submissions = app.store.submissions(Some(&patient.id))?;
-    Ok(page(&display_name(&resource), &html! {
-        p { "Born " (resource["birthDate"].as_str().unwrap_or("unknown")) ". " a href="/clinic" { "All patients" } }
-        h2 { "Summaries" }
-        @if summaries.is_empty() { p.none { "None yet." } }
-        @for (id, summary, members) in &summaries {
-            h3 { a href=(format!("/clinic/{}/Observation/{id}", patient.id)) { (period_text(summary)) } }
-            table { @for (name, value) in members { tr { td { (name) } td.n { (value) } } } }
-        }
-        h2 { "Readings" }
-        table {
-            thead { tr { th { "Kind" } th.n { "Number" } th { "First day" } th { "Last day" } } }
-            tbody { @for code in &readings {
-                tr { td { (code.name) } td.n { (code.count) } td { (code.first) } td { (code.last) } }
+    Ok(page(
+        &display_name(&resource),
+        &html! {
+            p { "Born " (resource["birthDate"].as_str().unwrap_or("unknown")) ". " a href="/clinic" { "All patients" } }
+            h2 { "Summaries" }
+            @if summaries.is_empty() { p.none { "None yet." } }
+            @for (id, summary, members) in &summaries {
+                h3 { a href=(format!("/clinic/{}/Observation/{id}", patient.id)) { (period_text(summary)) } }
+                table { @for (name, value) in members { tr { td { (name) } td.n { (value) } } } }
+            }
+            h2 { "Readings" }
+            table {
+                thead { tr { th { "Kind" } th.n { "Number" } th { "First day" } th { "Last day" } } }
+                tbody { @for code in &readings {
+                    tr { td { (code.name) } td.n { (code.count) } td { (code.first) } td { (code.last) } }
+                } }
+            }
+            @for (name, newest) in &last {
+                h3 { "Latest: " (name) }
+                table { @for reading in newest {
+                    tr {
+                        td { a href=(format!("/clinic/{}/Observation/{}", patient.id, reading.id)) { (field_text(&reading.body, "effectiveDateTime")) } }
+                        td.n { (value_text(&reading.body)) }
+                    }
+                } }
+            }
+            h2 { "Reports" }
+            @if reports.is_empty() { p.none { "None yet." } }
+            ul { @for report in &reports {
+                li { a href=(format!("/clinic/{}/DiagnosticReport/{}", patient.id, report.id)) {
+                    "PDF " (period_text(&report.json().unwrap_or_default()))
+                } }
             } }
-        }
-        @for (name, newest) in &last {
-            h3 { "Latest: " (name) }
-            table { @for reading in newest {
-                tr {
-                    td { a href=(format!("/clinic/{}/Observation/{}", patient.id, reading.id)) { (field_text(&reading.body, "effectiveDateTime")) } }
-                    td.n { (value_text(&reading.body)) }
-                }
-            } }
-        }
-        h2 { "Reports" }
-        @if reports.is_empty() { p.none { "None yet." } }
-        ul { @for report in &reports {
-            li { a href=(format!("/clinic/{}/DiagnosticReport/{}", patient.id, report.id)) {
-                "PDF " (period_text(&report.json().unwrap_or_default()))
-            } }
-        } }
-        h2 { "Devices" }
-        @if devices.is_empty() { p.none { "None yet." } }
-        ul { @for device in &devices { li { (device_text(&device.json().unwrap_or_default())) } } }
-        h2 { "Submissions" }
-        (submission_table(&submissions))
-    }))
+            h2 { "Devices" }
+            @if devices.is_empty() { p.none { "None yet." } }
+            ul { @for device in &devices { li { (device_text(&device.json().unwrap_or_default())) } } }
+            h2 { "Submissions" }
+            (submission_table(&submissions))
+        },
+    ))
 }
 
 /// One row of the readings table.
@@ -211,9 +232,9 @@ fn members(app: &App, summary: &StoredResource) -> Result<Vec<(String, String)>,
 fn value_text(body: &str) -> String {
     let quantity = raw_field(body, "valueQuantity").unwrap_or_default();
     match raw_field(&quantity, "value") {
-        Some(number) => {
-            format!("{} {number} {}", field_text(&quantity, "comparator"), field_text(&quantity, "unit")).trim().to_owned()
-        }
+        Some(number) => format!("{} {number} {}", field_text(&quantity, "comparator"), field_text(&quantity, "unit"))
+            .trim()
+            .to_owned(),
         None => "no value".to_owned(),
     }
 }

@@ -19,7 +19,10 @@ pub(crate) fn instant_text(millis: i64) -> String {
 }
 
 /// A secret of 256 random bits, as base64url without padding (43 characters).
-#[allow(clippy::disallowed_methods, reason = "tokens must not be guessable; this is the only random number in the sandbox")]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "tokens must not be guessable; this is the only random number in the sandbox"
+)]
 pub(crate) fn random_secret() -> Result<String, SandboxError> {
     let mut bytes = [0_u8; 32];
     getrandom::fill(&mut bytes).map_err(|_| SandboxError::Entropy)?;

@@ -43,7 +43,10 @@ pub(crate) struct ClientRegistration {
 }
 
 #[derive(Debug, Clone)]
-#[allow(clippy::struct_excessive_bools, reason = "each is an independent property of a receiver, set by name in the builder")]
+#[allow(
+    clippy::struct_excessive_bools,
+    reason = "each is an independent property of a receiver, set by name in the builder"
+)]
 pub(crate) struct Config {
     pub(crate) database: Option<PathBuf>,
     pub(crate) port: u16,

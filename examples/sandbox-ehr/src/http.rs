@@ -7,7 +7,7 @@ use axum::{
     extract::{MatchedPath, Request, State},
     http::{HeaderMap, HeaderName, StatusCode, header},
     middleware::{self, Next},
-    response::{Html, IntoResponse as _, Response},
+    response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
 
@@ -19,8 +19,9 @@ use crate::{
     faults::Failure,
     fhir::outcome::Refusal,
     oauth::{authorize, token},
-    query, submit,
+    query,
     store::AccessToken,
+    submit,
 };
 
 pub(crate) const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
@@ -57,7 +58,8 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         return next.run(request).await;
     }
     let method = request.method().clone();
-    let route = request.extensions().get::<MatchedPath>().map_or("(no route)".to_owned(), |path| path.as_str().to_owned());
+    let route =
+        request.extensions().get::<MatchedPath>().map_or("(no route)".to_owned(), |path| path.as_str().to_owned());
     let started = now_millis();
     let response = next.run(request).await;
     eprintln!("{method} {route} {} {} ms", response.status().as_u16(), now_millis() - started);
@@ -80,26 +82,44 @@ async fn no_such_method() -> Response {
     refusal_answer(&Refusal::new(405, "not-supported", text))
 }
 
-/// Who the request acts for, or the 401 that says why it acts for no one.
-pub(crate) fn authorise(app: &App, headers: &HeaderMap) -> Result<AccessToken, Response> {
+/// Who the request acts for, by its bearer token.
+pub(crate) fn authorise(app: &App, headers: &HeaderMap) -> Result<AccessToken, Unauthorised> {
     let token = headers
         .get(header::AUTHORIZATION)
         .and_then(|value| value.to_str().ok())
         .and_then(|value| value.split_once(' '))
         .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
         .map(|(_, token)| token.trim());
-    let Some(token) = token else { return Err(unauthorised("Bearer", "an access token is required")) };
+    let Some(token) = token else { return Err(Unauthorised::NoToken) };
     match app.store.access_token(token) {
         Ok(Some(token)) => Ok(token),
-        Ok(None) => Err(unauthorised(r#"Bearer error="invalid_token""#, "the access token is unknown, expired or revoked")),
-        Err(_) => Err(refusal_answer(&Refusal::internal())),
+        Ok(None) => Err(Unauthorised::InvalidToken),
+        Err(_) => Err(Unauthorised::Unknown),
     }
 }
 
-fn unauthorised(challenge: &'static str, text: &str) -> Response {
-    let mut response = refusal_answer(&Refusal::new(401, "login", text));
-    response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static(challenge));
-    response
+/// Why a request acts for no one.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Unauthorised {
+    NoToken,
+    InvalidToken,
+    /// The database could not be read.
+    Unknown,
+}
+
+impl IntoResponse for Unauthorised {
+    fn into_response(self) -> Response {
+        let (challenge, text) = match self {
+            Self::NoToken => ("Bearer", "an access token is required"),
+            Self::InvalidToken => {
+                (r#"Bearer error="invalid_token""#, "the access token is unknown, expired or revoked")
+            }
+            Self::Unknown => return refusal_answer(&Refusal::internal()),
+        };
+        let mut response = refusal_answer(&Refusal::new(401, "login", text));
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static(challenge));
+        response
+    }
 }
 
 /// A header's media type and parameters, lower-cased where case does not count.

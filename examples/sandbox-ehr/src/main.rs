@@ -1,4 +1,5 @@
-//! The `sandbox-ehr` program: reads the command line, starts a sandbox, says where it is, and stops on a signal.
+//! The `sandbox-ehr` program: reads the command line, starts a sandbox, says where it is, and stops on a signal. All it
+//! does can be done through the library; it must not know more than its command line.
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -41,7 +42,7 @@ struct Arguments {
     /// Port on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = 8765)]
     port: u16,
-    /// SQLite file that keeps everything; without it the state is in memory
+    /// Database file that keeps everything, created when absent; without it the state is in memory
     #[arg(long, value_name = "FILE")]
     database: Option<PathBuf>,
     /// Approve every authorisation request at once as this patient
@@ -82,11 +83,7 @@ async fn run(arguments: Arguments) -> Result<(), SandboxError> {
     let mut builder = Sandbox::builder()
         .port(arguments.port)
         .token_lifetime(Duration::from_secs(arguments.token_lifetime))
-        .limits(Limits {
-            max_body_bytes: arguments.max_body,
-            max_entries: arguments.max_entries,
-            ..Limits::default()
-        })
+        .limits(Limits { max_body_bytes: arguments.max_body, max_entries: arguments.max_entries, ..Limits::default() })
         .supports_conditional_create(!arguments.no_conditional_create)
         .log_requests(!arguments.quiet);
     if let Some(path) = arguments.database {

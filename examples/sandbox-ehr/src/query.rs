@@ -14,11 +14,7 @@ use crate::{
     app::App,
     capability::capability_statement,
     faults::Endpoint,
-    fhir::{
-        dates::covered_range,
-        outcome::Refusal,
-        validate::all_codings,
-    },
+    fhir::{dates::covered_range, outcome::Refusal, validate::all_codings},
     http::{authorise, failure_answer, fhir_answer, refusal_answer},
     oauth::{discovery, scopes::GrantedScopes},
     store::{AccessToken, Comparison, DateColumn, ResourceQuery, StoredResource},
@@ -55,7 +51,7 @@ pub(crate) async fn read(
     }
     let token = match authorise(&app, &headers) {
         Ok(token) => token,
-        Err(refused) => return refused,
+        Err(unauthorised) => return unauthorised.into_response(),
     };
     match readable(&app, &token, &kind, &id) {
         Ok(resource) => {
@@ -90,7 +86,11 @@ fn readable(app: &App, token: &AccessToken, kind: &str, id: &str) -> Result<Stor
         .filter(|resource| resource.patient == token.patient)
         .ok_or_else(|| Refusal::not_found("no such resource of this patient"))?;
     let codings = all_codings(&found.json().map_err(|_| Refusal::internal())?);
-    if scopes.allow(kind, 'r', &codings) { Ok(found) } else { Err(Refusal::forbidden("outside the access token's scopes")) }
+    if scopes.allow(kind, 'r', &codings) {
+        Ok(found)
+    } else {
+        Err(Refusal::forbidden("outside the access token's scopes"))
+    }
 }
 
 /// `GET /fhir/{type}?…`.
@@ -105,7 +105,7 @@ pub(crate) async fn search(
     }
     let token = match authorise(&app, &headers) {
         Ok(token) => token,
-        Err(refused) => return refused,
+        Err(unauthorised) => return unauthorised.into_response(),
     };
     match searched(&app, &token, &kind, &query.unwrap_or_default()) {
         Ok(text) => fhir_answer(200, text),

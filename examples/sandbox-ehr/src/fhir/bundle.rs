@@ -62,7 +62,11 @@ struct SentRequest {
 }
 
 /// Reads a Bundle; an error refuses the whole request.
-pub(crate) fn parse_bundle(text: &str, max_entries: usize, over_limit_status: u16) -> Result<SubmissionBundle<'_>, Refusal> {
+pub(crate) fn parse_bundle(
+    text: &str,
+    max_entries: usize,
+    over_limit_status: u16,
+) -> Result<SubmissionBundle<'_>, Refusal> {
     let sent: SentBundle<'_> = serde_json::from_str(text).map_err(|error| {
         Refusal::malformed(format!("the body is not a Bundle: line {}, column {}", error.line(), error.column()))
     })?;
@@ -96,11 +100,8 @@ pub(crate) fn parse_bundle(text: &str, max_entries: usize, over_limit_status: u1
 }
 
 fn read_entry(sent: SentEntry<'_>) -> BundleEntry<'_> {
-    let if_none_exist = sent
-        .request
-        .as_ref()
-        .and_then(|request| request.if_none_exist.as_deref())
-        .map(|criteria| parse_if_none_exist(criteria));
+    let if_none_exist =
+        sent.request.as_ref().and_then(|request| request.if_none_exist.as_deref()).map(parse_if_none_exist);
     BundleEntry {
         target: target_type(sent.request.as_ref()),
         full_url: sent.full_url,
@@ -115,7 +116,9 @@ fn target_type(request: Option<&SentRequest>) -> Result<String, Refusal> {
         return Err(Refusal::new(400, "not-supported", "only POST entries are processed").at("entry.request.method"));
     }
     if request.if_match.is_some() || request.if_none_match.is_some() || request.if_modified_since.is_some() {
-        return Err(Refusal::new(400, "not-supported", "a POST entry takes no condition but ifNoneExist").at("entry.request"));
+        return Err(
+            Refusal::new(400, "not-supported", "a POST entry takes no condition but ifNoneExist").at("entry.request")
+        );
     }
     let url = request.url.as_deref().unwrap_or_default();
     if url.is_empty() || !url.bytes().all(|byte| byte.is_ascii_alphabetic()) {
@@ -173,8 +176,13 @@ mod tests {
     fn if_none_exist_is_percent_decoded_once() {
         let expected = IdentifierKey { system: "urn:ietf:rfc:3986".into(), value: "urn:uuid:1+2%".into() };
         assert_eq!(parse_if_none_exist("identifier=urn:ietf:rfc:3986|urn:uuid:1+2%25").unwrap(), expected);
-        assert_eq!(parse_if_none_exist("identifier=urn%3Aietf%3Arfc%3A3986%7Curn%3Auuid%3A1%2B2%25").unwrap(), expected);
-        for wrong in ["identifier=value", "identifier=|value", "identifier=system|", "_id=1", "identifier=a|b&code=c", ""] {
+        assert_eq!(
+            parse_if_none_exist("identifier=urn%3Aietf%3Arfc%3A3986%7Curn%3Auuid%3A1%2B2%25").unwrap(),
+            expected
+        );
+        for wrong in
+            ["identifier=value", "identifier=|value", "identifier=system|", "_id=1", "identifier=a|b&code=c", ""]
+        {
             assert_eq!(parse_if_none_exist(wrong).unwrap_err().status, 400, "{wrong}");
         }
     }

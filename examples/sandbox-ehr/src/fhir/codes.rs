@@ -54,7 +54,11 @@ pub(crate) const OBSERVATIONS: [ObservationCode; 10] = [
         kind: ObservationKind::Statistic { unit: MOLAR, required: false },
     },
     ObservationCode { code: TIMES_IN_RANGES, name: "times in ranges", kind: ObservationKind::TimesInRanges },
-    ObservationCode { code: "97506-0", name: "GMI", kind: ObservationKind::Statistic { unit: PERCENT, required: true } },
+    ObservationCode {
+        code: "97506-0",
+        name: "GMI",
+        kind: ObservationKind::Statistic { unit: PERCENT, required: true },
+    },
     ObservationCode {
         code: "104638-2",
         name: "coefficient of variation",

@@ -19,10 +19,11 @@ pub(crate) fn parse_instant(text: &str) -> Option<i64> {
 
 /// `2026-05-01`, and nothing longer or shorter.
 pub(crate) fn parse_date(text: &str) -> Option<NaiveDate> {
-    let shaped = text.len() == 10 && text.bytes().enumerate().all(|(at, byte)| match at {
-        4 | 7 => byte == b'-',
-        _ => byte.is_ascii_digit(),
-    });
+    let shaped = text.len() == 10
+        && text.bytes().enumerate().all(|(at, byte)| match at {
+            4 | 7 => byte == b'-',
+            _ => byte.is_ascii_digit(),
+        });
     shaped.then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())?
 }
 
@@ -69,7 +70,9 @@ mod tests {
     fn an_instant_needs_seconds_and_an_offset() {
         assert_eq!(parse_instant("1970-01-01T01:00:00+01:00"), Some(0));
         assert_eq!(parse_instant("1970-01-01T00:00:00.250Z"), Some(250));
-        for wrong in ["1970-01-01T00:00:00", "1970-01-01", "1970-01-01 00:00:00Z", "1970-01-01T00:00Z", "1970-01-01T00:00:00z"] {
+        for wrong in
+            ["1970-01-01T00:00:00", "1970-01-01", "1970-01-01 00:00:00Z", "1970-01-01T00:00Z", "1970-01-01T00:00:00z"]
+        {
             assert_eq!(parse_instant(wrong), None, "{wrong}");
         }
     }

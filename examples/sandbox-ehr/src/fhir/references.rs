@@ -82,8 +82,10 @@ fn type_and_id(text: &str) -> Option<(&str, &str)> {
         (None, None, None) | (Some("_history"), Some("1"), None) => {}
         _ => return None,
     }
-    let is_type = kind.starts_with(|first: char| first.is_ascii_uppercase()) && kind.bytes().all(|byte| byte.is_ascii_alphabetic());
-    let is_id = (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    let is_type = kind.starts_with(|first: char| first.is_ascii_uppercase())
+        && kind.bytes().all(|byte| byte.is_ascii_alphabetic());
+    let is_id =
+        (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
     (is_type && is_id).then_some((kind, id))
 }
 

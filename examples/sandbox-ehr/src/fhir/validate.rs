@@ -58,7 +58,9 @@ fn check_subject(resource: &Value, path: &str, subject: &Value, patient: &str) -
     let reference = subject["reference"].as_str().ok_or_else(|| Refusal::missing(&format!("{path}.reference")))?;
     if reference.strip_prefix("Patient/") != Some(patient) {
         let kind = resource["resourceType"].as_str().unwrap_or("resource");
-        return Err(Refusal::forbidden(format!("this {kind:.20} is not about the patient of the access token")).at(path));
+        return Err(
+            Refusal::forbidden(format!("this {kind:.20} is not about the patient of the access token")).at(path)
+        );
     }
     Ok(())
 }
@@ -67,7 +69,8 @@ fn observation(resource: &Value) -> Result<(Option<&'static str>, Option<Effecti
     one_of("Observation.status", &resource["status"], &["preliminary", "final", "amended", "corrected"])?;
     let coded = loinc_code("Observation.code", &resource["code"])?;
     let known = observation_code(coded).ok_or_else(|| {
-        Refusal::new(422, "code-invalid", "this receiver takes only the Observation codes of the CGM guide").at("Observation.code")
+        Refusal::new(422, "code-invalid", "this receiver takes only the Observation codes of the CGM guide")
+            .at("Observation.code")
     })?;
     let effective = match known.kind {
         ObservationKind::Reading(unit) => {
@@ -125,7 +128,9 @@ fn value_or_reason(resource: &Value, unit: Unit, one_required: bool) -> Result<(
         }
         (false, false) => Err(Refusal::rule("Observation.dataAbsentReason", "present although there is a value")),
         (false, true) => quantity("Observation.valueQuantity", value, unit),
-        (true, false) if codings_of("code", reason).is_empty() => Err(Refusal::missing("Observation.dataAbsentReason.coding")),
+        (true, false) if codings_of("code", reason).is_empty() => {
+            Err(Refusal::missing("Observation.dataAbsentReason.coding"))
+        }
         _ => Ok(()),
     }
 }
@@ -153,7 +158,10 @@ fn times_in_ranges(resource: &Value) -> Result<(), Refusal> {
     // The bands are disjoint. Five whole numbers may each be off by a half.
     let tolerance = if fractional { 0.5 } else { 2.5 };
     if (sum - 100.0_f64).abs() > tolerance {
-        return Err(Refusal::rule(path, "the five percentages do not add up to 100: bands must be disjoint and complete"));
+        return Err(Refusal::rule(
+            path,
+            "the five percentages do not add up to 100: bands must be disjoint and complete",
+        ));
     }
     Ok(())
 }
@@ -251,8 +259,10 @@ fn date_period(path: &str, period: &Value) -> Result<Effective, Refusal> {
 
 /// The one LOINC code of a `CodeableConcept`.
 fn loinc_code<'a>(path: &str, concept: &'a Value) -> Result<&'a str, Refusal> {
-    let mut codes =
-        items(&concept["coding"]).iter().filter(|coding| coding["system"] == LOINC).filter_map(|coding| coding["code"].as_str());
+    let mut codes = items(&concept["coding"])
+        .iter()
+        .filter(|coding| coding["system"] == LOINC)
+        .filter_map(|coding| coding["code"].as_str());
     let code = codes.next().ok_or_else(|| Refusal::new(422, "required", "a LOINC code is required").at(path))?;
     match codes.next() {
         Some(_) => Err(Refusal::rule(path, "more than one LOINC code")),

@@ -130,7 +130,8 @@ fn is_challenge(text: &str) -> bool {
 
 fn ask(app: &App, request: &AuthorizationRequest) -> Result<Response, SandboxError> {
     let id = app.store.keep_pending(&serde_json::to_string(request)?, now_millis() + PAGE_LIFETIME_MILLIS)?;
-    let patients = app.store.patients()?.iter().map(crate::store::StoredResource::json).collect::<Result<Vec<_>, _>>()?;
+    let patients =
+        app.store.patients()?.iter().map(crate::store::StoredResource::json).collect::<Result<Vec<_>, _>>()?;
     Ok(Html(approval_page(&id, request, &patients).into_string()).into_response())
 }
 

@@ -9,30 +9,33 @@ use crate::clinic::{STYLE, display_name};
 
 /// Asks who the person is and what the app may do.
 pub(super) fn approval_page(id: &str, request: &AuthorizationRequest, patients: &[Value]) -> Markup {
-    page("Let this app in?", &html! {
-        p { "The app " strong { (request.client) } " asks to exchange glucose data with the sandbox clinic. Nobody here is real." }
-        form method="post" action="/oauth/decision" {
-            input type="hidden" name="request" value=(id);
-            fieldset {
-                legend { "Who are you?" }
-                @for (index, patient) in patients.iter().enumerate() {
-                    label {
-                        input type="radio" name="patient" value=(patient["id"].as_str().unwrap_or_default()) checked[index == 0] required;
-                        " " (display_name(patient)) ", born " (patient["birthDate"].as_str().unwrap_or("unknown"))
+    page(
+        "Let this app in?",
+        &html! {
+            p { "The app " strong { (request.client) } " asks to exchange glucose data with the sandbox clinic. Nobody here is real." }
+            form method="post" action="/oauth/decision" {
+                input type="hidden" name="request" value=(id);
+                fieldset {
+                    legend { "Who are you?" }
+                    @for (index, patient) in patients.iter().enumerate() {
+                        label {
+                            input type="radio" name="patient" value=(patient["id"].as_str().unwrap_or_default()) checked[index == 0] required;
+                            " " (display_name(patient)) ", born " (patient["birthDate"].as_str().unwrap_or("unknown"))
+                        }
                     }
                 }
-            }
-            fieldset {
-                legend { "What may the app do?" }
-                @for scope in &request.scopes {
-                    label { input type="checkbox" name="scope" value=(scope) checked; " " (meaning(scope)) " " code { (scope) } }
+                fieldset {
+                    legend { "What may the app do?" }
+                    @for scope in &request.scopes {
+                        label { input type="checkbox" name="scope" value=(scope) checked; " " (meaning(scope)) " " code { (scope) } }
+                    }
                 }
+                button type="submit" name="decision" value="allow" { "Allow" }
+                " "
+                button.quiet type="submit" name="decision" value="deny" { "Deny" }
             }
-            button type="submit" name="decision" value="allow" { "Allow" }
-            " "
-            button.quiet type="submit" name="decision" value="deny" { "Deny" }
-        }
-    })
+        },
+    )
 }
 
 /// Says why there is nothing to approve.

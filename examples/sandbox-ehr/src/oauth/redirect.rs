@@ -38,7 +38,9 @@ mod tests {
 
     #[test]
     fn only_redirects_of_native_apps_are_open_to_any_client() {
-        for good in ["http://127.0.0.1:4567/callback", "http://[::1]:1/", "http://localhost:9/cb", "com.example.app:/callback"] {
+        for good in
+            ["http://127.0.0.1:4567/callback", "http://[::1]:1/", "http://localhost:9/cb", "com.example.app:/callback"]
+        {
             assert!(is_allowed(good, &[]), "{good}");
         }
         for bad in [

@@ -4,8 +4,13 @@
 use crate::{config::ScopeSupport, store::Coding};
 
 /// What this receiver can ever grant: resource type and the permissions that make sense for it.
-const GRANTABLE: [(&str, &str); 5] =
-    [("Patient", "rs"), ("ServiceRequest", "rs"), ("Observation", "crus"), ("DiagnosticReport", "crus"), ("Device", "crus")];
+const GRANTABLE: [(&str, &str); 5] = [
+    ("Patient", "rs"),
+    ("ServiceRequest", "rs"),
+    ("Observation", "crus"),
+    ("DiagnosticReport", "crus"),
+    ("Device", "crus"),
+];
 
 /// Scopes that are not about a resource type.
 const LAUNCH_PATIENT: &str = "launch/patient";
@@ -67,7 +72,11 @@ impl GrantedScopes {
 pub(crate) type InvalidScope = &'static str;
 
 /// The scopes granted of those requested: supported ones, within the ceiling when there is one.
-pub(crate) fn grant(requested: &str, support: ScopeSupport, ceiling: Option<&[String]>) -> Result<Vec<String>, InvalidScope> {
+pub(crate) fn grant(
+    requested: &str,
+    support: ScopeSupport,
+    ceiling: Option<&[String]>,
+) -> Result<Vec<String>, InvalidScope> {
     let mut granted = Vec::new();
     for text in requested.split_whitespace() {
         match (support, resource_scope(text)) {
@@ -181,7 +190,8 @@ mod tests {
 
     #[test]
     fn what_is_granted_depends_on_the_syntax_the_server_understands() {
-        let requested = "launch/patient offline_access openid patient/Patient.r patient/Observation.cu?category=laboratory";
+        let requested =
+            "launch/patient offline_access openid patient/Patient.r patient/Observation.cu?category=laboratory";
         assert_eq!(
             grant(requested, ScopeSupport::Granular, None),
             Ok(["launch/patient", "offline_access", "patient/Patient.r", "patient/Observation.cu?category=laboratory"]

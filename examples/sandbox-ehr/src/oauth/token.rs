@@ -105,7 +105,10 @@ fn redeem_code(app: &App, form: &Parameters, client: &str) -> Result<serde_json:
     let verifier =
         form.value("code_verifier").ok_or_else(|| TokenError::new("invalid_request", "code_verifier is required"))?;
     // The code is spent from here on, also when what follows does not fit: a code in wrong hands must not get a second try.
-    let grant = app.store.take_code(code)?.ok_or_else(|| TokenError::new("invalid_grant", "the code is unknown or was used"))?;
+    let grant = app
+        .store
+        .take_code(code)?
+        .ok_or_else(|| TokenError::new("invalid_grant", "the code is unknown or was used"))?;
     if grant.client != client {
         return Err(TokenError::new("invalid_grant", "the code was made for another client"));
     }

@@ -61,8 +61,10 @@ impl Store {
         let id = random_secret()?;
         self.write(|transaction| {
             transaction.execute("DELETE FROM pending WHERE expires < ?1", [now_millis()])?;
-            transaction
-                .execute("INSERT INTO pending (id, expires, request) VALUES (?1, ?2, ?3)", params![id, expires, request])?;
+            transaction.execute(
+                "INSERT INTO pending (id, expires, request) VALUES (?1, ?2, ?3)",
+                params![id, expires, request],
+            )?;
             Ok(())
         })?;
         Ok(id)
@@ -72,9 +74,11 @@ impl Store {
     pub(crate) fn take_pending(&self, id: &str) -> Result<Option<String>, SandboxError> {
         self.write(|transaction| {
             Ok(transaction
-                .query_row("DELETE FROM pending WHERE id = ?1 AND expires >= ?2 RETURNING request", params![id, now_millis()], |row| {
-                    row.get(0)
-                })
+                .query_row(
+                    "DELETE FROM pending WHERE id = ?1 AND expires >= ?2 RETURNING request",
+                    params![id, now_millis()],
+                    |row| row.get(0),
+                )
                 .optional()?)
         })
     }

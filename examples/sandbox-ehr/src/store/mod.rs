@@ -1,4 +1,4 @@
-//! The sandbox's SQLite database: opening, layout and seeding. Every access goes through one connection behind one
+//! The sandbox's `SQLite` database: opening, layout and seeding. Every access goes through one connection behind one
 //! lock, in short transactions; a killed process loses nothing that was answered. No FHIR rule is judged here.
 
 mod grants;
@@ -9,15 +9,15 @@ use std::sync::{Mutex, PoisonError};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
+pub use self::submissions::SubmissionRecord;
 pub(crate) use self::{
     grants::{AccessToken, NewCode, RefreshOutcome},
     resources::{
-        Coding, Comparison, DateColumn, Effective, NewResource, ResourceQuery, StoredResource, codes_of, find, insert, next_id,
-        with_identifier,
+        Coding, Comparison, DateColumn, Effective, NewResource, ResourceQuery, StoredResource, codes_of, find, insert,
+        next_id, with_identifier,
     },
     submissions::NewSubmission,
 };
-pub use self::submissions::SubmissionRecord;
 use crate::{
     SandboxError,
     clock::now_millis,
@@ -132,10 +132,7 @@ impl Store {
     }
 
     /// Runs `work` on the connection, for reading.
-    pub(crate) fn read<T>(
-        &self,
-        work: impl FnOnce(&Connection) -> Result<T, SandboxError>,
-    ) -> Result<T, SandboxError> {
+    pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, SandboxError>) -> Result<T, SandboxError> {
         work(&self.connection.lock().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -49,13 +49,7 @@ pub(crate) struct StoredResource {
 
 impl StoredResource {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            seq: row.get(0)?,
-            id: row.get(1)?,
-            patient: row.get(2)?,
-            updated: row.get(3)?,
-            body: row.get(4)?,
-        })
+        Ok(Self { seq: row.get(0)?, id: row.get(1)?, patient: row.get(2)?, updated: row.get(3)?, body: row.get(4)? })
     }
 
     pub(crate) fn json(&self) -> Result<Value, SandboxError> {
@@ -154,10 +148,11 @@ impl Store {
         self.read(|connection| {
             let (condition, values) = query.condition();
             let parameters = || rusqlite::params_from_iter(values.iter().map(AsRef::<dyn ToSql>::as_ref));
-            let total: i64 =
-                connection.query_row(&format!("SELECT count(*) FROM resource r WHERE {condition}"), parameters(), |row| {
-                    row.get(0)
-                })?;
+            let total: i64 = connection.query_row(
+                &format!("SELECT count(*) FROM resource r WHERE {condition}"),
+                parameters(),
+                |row| row.get(0),
+            )?;
             let order = if query.newest_first { "r.ends DESC, r.seq DESC" } else { "r.seq" };
             let limit = query.count.map_or(-1, |count| i64::try_from(count).unwrap_or(i64::MAX));
             let mut select = connection.prepare(&format!(
@@ -181,7 +176,11 @@ impl Store {
     }
 
     /// Observations with this code: how many, and the first and last start.
-    pub(crate) fn count_by_code(&self, patient: &str, code: &str) -> Result<(u32, Option<i64>, Option<i64>), SandboxError> {
+    pub(crate) fn count_by_code(
+        &self,
+        patient: &str,
+        code: &str,
+    ) -> Result<(u32, Option<i64>, Option<i64>), SandboxError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
                 "SELECT count(*), min(r.starts), max(r.starts) FROM resource r JOIN coding c ON c.seq = r.seq
@@ -296,7 +295,8 @@ pub(crate) fn replace_orders(connection: &Connection, patient: &str, orders: &[V
     connection.execute("DELETE FROM resource WHERE type = 'ServiceRequest' AND patient = ?1", [patient])?;
     for (index, order) in orders.iter().enumerate() {
         let mut order = order.clone();
-        let Some(fields) = order.as_object_mut().filter(|fields| fields.get("resourceType") == Some(&json!("ServiceRequest")))
+        let Some(fields) =
+            order.as_object_mut().filter(|fields| fields.get("resourceType") == Some(&json!("ServiceRequest")))
         else {
             return Err(SandboxError::NotAnOrder { index });
         };

@@ -46,7 +46,9 @@ pub(super) fn examine<'a>(
     let raw: RawObject<'a> = serde_json::from_str(sent.get()).map_err(unreadable)?;
     let resource: Value = serde_json::from_str(sent.get()).map_err(unreadable)?;
     if resource["resourceType"] != kind.as_str() {
-        return Err(Refusal::new(400, "value", "request.url names another type than the resource").at("entry.request.url"));
+        return Err(
+            Refusal::new(400, "value", "request.url names another type than the resource").at("entry.request.url")
+        );
     }
     if !["Observation", "DiagnosticReport", "Device"].contains(&kind.as_str()) {
         let text = "this receiver takes Observation, DiagnosticReport and Device";

@@ -10,7 +10,7 @@ use axum::{
     body::Body,
     extract::{ConnectInfo, State},
     http::{HeaderMap, header},
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
 use flate2::read::MultiGzDecoder;
 use http_body_util::BodyExt as _;
@@ -48,7 +48,7 @@ pub(crate) async fn submit(
     }
     let token = match authorise(&app, &headers) {
         Ok(token) => token,
-        Err(refused) => return refused,
+        Err(unauthorised) => return unauthorised.into_response(),
     };
     let cut = app.faults.next_cut();
     if cut == Some(Cut::BeforeProcessing) {

@@ -19,7 +19,9 @@ use crate::{
         references::{FoundReference, Pointer, point},
     },
     oauth::scopes::GrantedScopes,
-    store::{AccessToken, NewResource, NewSubmission, StoredResource, codes_of, find, insert, next_id, with_identifier},
+    store::{
+        AccessToken, NewResource, NewSubmission, StoredResource, codes_of, find, insert, next_id, with_identifier,
+    },
 };
 
 /// Where a good entry ends up.
@@ -53,8 +55,12 @@ pub(super) fn run(
         .iter()
         .map(|entry| examine(entry, &token.patient, scopes, app.config.conditional_create))
         .collect();
-    let full_urls: HashMap<&str, usize> =
-        bundle.entries.iter().enumerate().filter_map(|(index, entry)| Some((entry.full_url.as_deref()?, index))).collect();
+    let full_urls: HashMap<&str, usize> = bundle
+        .entries
+        .iter()
+        .enumerate()
+        .filter_map(|(index, entry)| Some((entry.full_url.as_deref()?, index)))
+        .collect();
     let answer = app.store.write(|connection| {
         let mut judged = Vec::with_capacity(alone.len());
         for (entry, candidate) in bundle.entries.iter().zip(alone) {
@@ -149,13 +155,14 @@ fn check_targets(entry: &Placed<'_>, judged: &[Judged<'_>]) -> Result<(), Refusa
     for (reference, target) in &entry.targets {
         let (kind, codes): (&str, Vec<&str>) = match target {
             Target::Stored { kind, codes } => (kind, codes.iter().map(String::as_str).collect()),
-            Target::Entry(index) => match &judged[*index] {
-                Ok(target) => (&target.candidate.kind, target.candidate.valid.code.into_iter().collect()),
-                Err(_) => {
-                    let text = format!("{} refers to entry {index} (counted from 0), which was refused", reference.element);
+            Target::Entry(index) => {
+                let Ok(target) = &judged[*index] else {
+                    let text =
+                        format!("{} refers to entry {index} (counted from 0), which was refused", reference.element);
                     return Err(Refusal::new(422, "processing", text).at(reference.element.as_str()));
-                }
-            },
+                };
+                (&target.candidate.kind, target.candidate.valid.code.into_iter().collect())
+            }
         };
         let fits = match reference.element.as_str() {
             "hasMember" => kind == "Observation",
@@ -181,7 +188,10 @@ fn check_members(codes: &[&str]) -> Result<(), Refusal> {
     let times = |code: &str| codes.iter().filter(|member| **member == code).count();
     for code in REQUIRED_MEMBERS {
         if times(code) != 1 {
-            return Err(Refusal::rule("Observation.hasMember", format!("a summary has exactly one member with code {code}")));
+            return Err(Refusal::rule(
+                "Observation.hasMember",
+                format!("a summary has exactly one member with code {code}"),
+            ));
         }
     }
     let means = MEAN_MEMBERS.map(times);
@@ -204,13 +214,11 @@ fn store_and_answer(
         .iter()
         .map(|entry| {
             let entry = entry.as_ref().ok()?;
-            Some(match &entry.existing {
-                Some(existing) => existing.id.clone(),
-                None => {
-                    next += 1;
-                    (next - 1).to_string()
-                }
-            })
+            if let Some(existing) = &entry.existing {
+                return Some(existing.id.clone());
+            }
+            next += 1;
+            Some((next - 1).to_string())
         })
         .collect();
     let mut answers = Vec::with_capacity(judged.len());
@@ -219,22 +227,21 @@ fn store_and_answer(
             (Ok(placed), Some(id)) => (placed, id),
             (Err(refusal), _) => {
                 record.refused += 1;
-                answers.push(json!({ "response": { "status": status_line(refusal.status), "outcome": refusal.outcome() } }));
+                answers.push(
+                    json!({ "response": { "status": status_line(refusal.status), "outcome": refusal.outcome() } }),
+                );
                 continue;
             }
             (Ok(_), None) => continue,
         };
-        let (status, modified) = match &placed.existing {
-            Some(existing) => {
-                record.already += 1;
-                (200, existing.updated)
-            }
-            None => {
-                record.created += 1;
-                let locations = locations(placed, judged, &ids);
-                insert_new(connection, placed, id, patient, updated, &locations)?;
-                (201, updated)
-            }
+        let (status, modified) = if let Some(existing) = &placed.existing {
+            record.already += 1;
+            (200, existing.updated)
+        } else {
+            record.created += 1;
+            let locations = locations(placed, judged, &ids);
+            insert_new(connection, placed, id, patient, updated, &locations)?;
+            (201, updated)
         };
         answers.push(json!({ "response": {
             "status": status_line(status),
@@ -271,14 +278,17 @@ fn insert_new(
 ) -> Result<(), SandboxError> {
     let candidate = &placed.candidate;
     let body = stored_text(&candidate.raw, &candidate.kind, id, &instant_text(updated), locations);
-    insert(connection, &NewResource {
-        kind: &candidate.kind,
-        id,
-        patient,
-        body: &body,
-        codings: &candidate.valid.codings,
-        identifiers: &candidate.valid.identifiers,
-        effective: candidate.valid.effective,
-        updated,
-    })
+    insert(
+        connection,
+        &NewResource {
+            kind: &candidate.kind,
+            id,
+            patient,
+            body: &body,
+            codings: &candidate.valid.codings,
+            identifiers: &candidate.valid.identifiers,
+            effective: candidate.valid.effective,
+            updated,
+        },
+    )
 }

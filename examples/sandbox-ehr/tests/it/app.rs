@@ -126,7 +126,7 @@ pub fn statuses(responses: &[Value]) -> Vec<&str> {
     responses.iter().map(|response| response["status"].as_str().unwrap().split_once(' ').unwrap().0).collect()
 }
 
-/// What an OperationOutcome says.
+/// What an `OperationOutcome` says.
 pub fn diagnostics(outcome: &Value) -> &str {
     assert_eq!(outcome["resourceType"], "OperationOutcome", "{outcome}");
     outcome["issue"][0]["diagnostics"].as_str().unwrap()

@@ -5,11 +5,15 @@ use serde_json::{Value, json};
 pub const SYSTEM: &str = "urn:ietf:rfc:3986";
 
 pub fn bundle(entries: Vec<Value>) -> Value {
-    json!({ "resourceType": "Bundle", "type": "transaction", "timestamp": "2026-05-02T14:30:00Z", "entry": entries })
+    let mut bundle = json!({ "resourceType": "Bundle", "type": "transaction", "timestamp": "2026-05-02T14:30:00Z" });
+    bundle["entry"] = Value::Array(entries);
+    bundle
 }
 
 pub fn entry(resource: Value) -> Value {
-    json!({ "request": { "method": "POST", "url": resource["resourceType"] }, "resource": resource })
+    let mut entry = json!({ "request": { "method": "POST", "url": resource["resourceType"] } });
+    entry["resource"] = resource;
+    entry
 }
 
 /// An entry others can refer to.

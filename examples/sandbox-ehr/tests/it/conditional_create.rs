@@ -25,7 +25,8 @@ async fn the_first_creates_the_second_finds_and_several_matches_are_412() {
     assert_eq!(statuses(&several), ["412"]);
     assert!(diagnostics(&several[0]["outcome"]).contains("several"));
     assert_eq!(clinic.resources("amy-shaw", "Observation").unwrap().len(), 2);
-    let counts: Vec<_> = clinic.submissions().unwrap().iter().map(|one| (one.created, one.already, one.refused)).collect();
+    let counts: Vec<_> =
+        clinic.submissions().unwrap().iter().map(|one| (one.created, one.already, one.refused)).collect();
     assert_eq!(counts, [(1, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1)]);
 }
 

@@ -19,10 +19,14 @@ async fn discovery_names_endpoints_and_capabilities() {
     }
     assert_eq!(document["code_challenge_methods_supported"], json!(["S256"]));
     let capabilities = document["capabilities"].as_array().unwrap();
-    for capability in ["launch-standalone", "client-public", "permission-offline", "permission-patient", "permission-v2"] {
+    for capability in
+        ["launch-standalone", "client-public", "permission-offline", "permission-patient", "permission-v2"]
+    {
         assert!(capabilities.contains(&json!(capability)), "{capability}");
     }
-    assert!(document["scopes_supported"].as_array().unwrap().contains(&json!("patient/Observation.cu?category=laboratory")));
+    assert!(
+        document["scopes_supported"].as_array().unwrap().contains(&json!("patient/Observation.cu?category=laboratory"))
+    );
 
     let old = Sandbox::builder().scope_support(ScopeSupport::Version1).start().await.unwrap();
     let capabilities = open(&old, ".well-known/smart-configuration").await["capabilities"].to_string();
@@ -34,10 +38,14 @@ async fn metadata_declares_the_guide_and_conditional_create() {
     for supported in [true, false] {
         let clinic = Sandbox::builder().supports_conditional_create(supported).start().await.unwrap();
         let metadata = open(&clinic, "metadata").await;
-        assert_eq!(metadata["instantiates"], json!(["http://hl7.org/fhir/uv/cgm/CapabilityStatement/cgm-data-receiver"]));
+        assert_eq!(
+            metadata["instantiates"],
+            json!(["http://hl7.org/fhir/uv/cgm/CapabilityStatement/cgm-data-receiver"])
+        );
         let rest = &metadata["rest"][0];
         assert_eq!(rest["operation"][0]["name"], "submit-cgm-bundle");
-        let observation = rest["resource"].as_array().unwrap().iter().find(|resource| resource["type"] == "Observation").unwrap();
+        let observation =
+            rest["resource"].as_array().unwrap().iter().find(|resource| resource["type"] == "Observation").unwrap();
         assert_eq!(observation["conditionalCreate"], supported);
         assert!(observation["searchParam"].to_string().contains("identifier"));
     }

@@ -30,9 +30,15 @@ async fn an_app_that_follows_the_rules_is_connected() {
     assert_eq!(text(&token, "patient"), "amy-shaw");
     assert_eq!(text(&token, "token_type"), "Bearer");
     assert_eq!(token["expires_in"], 3600);
-    assert_eq!(text(&token, "scope").split(' ').collect::<Vec<_>>(), GUIDE_SCOPES.split_whitespace().collect::<Vec<_>>());
+    assert_eq!(
+        text(&token, "scope").split(' ').collect::<Vec<_>>(),
+        GUIDE_SCOPES.split_whitespace().collect::<Vec<_>>()
+    );
     let patient = json(get(&clinic, &text(&token, "access_token"), "Patient/amy-shaw").await).await;
-    assert_eq!((patient["name"][0]["family"].as_str(), patient["birthDate"].as_str()), (Some("Shaw"), Some("1987-02-20")));
+    assert_eq!(
+        (patient["name"][0]["family"].as_str(), patient["birthDate"].as_str()),
+        (Some("Shaw"), Some("1987-02-20"))
+    );
 }
 
 #[tokio::test]
@@ -144,7 +150,12 @@ async fn a_refresh_may_narrow_the_scope_but_not_widen_it() {
     let client = clinic.client_id();
     let refresh_token = text(&first, "refresh_token");
     let with_scope = |scope| {
-        vec![("grant_type", "refresh_token"), ("refresh_token", refresh_token.as_str()), ("client_id", &client), ("scope", scope)]
+        vec![
+            ("grant_type", "refresh_token"),
+            ("refresh_token", refresh_token.as_str()),
+            ("client_id", &client),
+            ("scope", scope),
+        ]
     };
     let wider = token_request(&clinic, &with_scope("patient/Patient.r patient/Observation.cu")).await;
     assert_token_error(wider, "invalid_scope").await;

@@ -48,7 +48,11 @@ async fn a_stored_resource_of_the_same_patient_can_be_referred_to() {
     for (minute, reference) in [(0, &plain), (5, &versioned), (10, &absolute)] {
         let mut made = reading(minute);
         made["device"] = json!({ "reference": reference });
-        assert_eq!(statuses(&submit_entries(&clinic, &token, &bundle(vec![entry(made)])).await), ["201"], "{reference}");
+        assert_eq!(
+            statuses(&submit_entries(&clinic, &token, &bundle(vec![entry(made)])).await),
+            ["201"],
+            "{reference}"
+        );
     }
 }
 
@@ -70,7 +74,11 @@ async fn an_unresolvable_or_foreign_reference_refuses_the_entry() {
         let mut made = reading(0);
         made["subject"]["reference"] = json!("Patient/ben-okafor");
         made["device"] = json!({ "reference": reference });
-        assert_eq!(statuses(&submit_entries(&clinic, &ben, &bundle(vec![entry(made)])).await), [expected], "{reference}");
+        assert_eq!(
+            statuses(&submit_entries(&clinic, &ben, &bundle(vec![entry(made)])).await),
+            [expected],
+            "{reference}"
+        );
     }
 }
 
@@ -108,8 +116,12 @@ async fn the_guides_form_with_absolute_full_urls_and_relative_references_resolve
             9 => "Device",
             _ => "Observation",
         };
-        text = text.replace(&format!("\"fullUrl\":\"{}\"", urn(number)), &format!("\"fullUrl\":\"https://example.org/{kind}/x{number}\""));
-        text = text.replace(&format!("\"reference\":\"{}\"", urn(number)), &format!("\"reference\":\"{kind}/x{number}\""));
+        text = text.replace(
+            &format!("\"fullUrl\":\"{}\"", urn(number)),
+            &format!("\"fullUrl\":\"https://example.org/{kind}/x{number}\""),
+        );
+        text =
+            text.replace(&format!("\"reference\":\"{}\"", urn(number)), &format!("\"reference\":\"{kind}/x{number}\""));
     }
     assert!(!text.contains("urn:uuid"));
     let responses = submit_entries(&clinic, &token, &serde_json::from_str(&text).unwrap()).await;

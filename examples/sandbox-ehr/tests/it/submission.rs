@@ -20,14 +20,18 @@ async fn a_whole_submission_is_stored_with_its_references_resolved() {
     assert!(responses.iter().all(|response| response["etag"] == "W/\"1\"" && response["lastModified"].is_string()));
 
     let summary = &clinic.resources("amy-shaw", "Observation").unwrap()[0];
-    let members: Vec<_> = summary["hasMember"].as_array().unwrap().iter().map(|member| member["reference"].clone()).collect();
+    let members: Vec<_> =
+        summary["hasMember"].as_array().unwrap().iter().map(|member| member["reference"].clone()).collect();
     assert_eq!(members, (2..8).map(|index| json!(location(index))).collect::<Vec<_>>());
     assert_eq!(clinic.resources("amy-shaw", "DiagnosticReport").unwrap()[0]["result"][0]["reference"], location(1));
     assert_eq!(clinic.resources("amy-shaw", "99504-3").unwrap()[0]["device"]["reference"], location(8));
 
     let submission = &clinic.submissions().unwrap()[0];
     assert_eq!((submission.entries, submission.created, submission.already, submission.refused), (10, 10, 0, 0));
-    assert_eq!((submission.status, submission.patient.as_str(), submission.client.as_str()), (200, "amy-shaw", "cgm-demo"));
+    assert_eq!(
+        (submission.status, submission.patient.as_str(), submission.client.as_str()),
+        (200, "amy-shaw", "cgm-demo")
+    );
 }
 
 #[tokio::test]
@@ -59,6 +63,7 @@ async fn a_missing_value_with_its_reason_is_accepted() {
 }
 
 #[tokio::test]
+#[allow(clippy::disallowed_methods, reason = "it measures how long a real server really takes")]
 async fn five_hundred_readings_take_less_than_a_second() {
     let clinic = amys_clinic().await;
     let token = access_token(&clinic, GUIDE_SCOPES).await;
