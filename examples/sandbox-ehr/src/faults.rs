@@ -43,6 +43,8 @@ pub(crate) struct Failure {
 pub(crate) struct Faults {
     failures: Mutex<HashMap<Endpoint, VecDeque<Failure>>>,
     cuts: Mutex<VecDeque<Cut>>,
+    /// Status with which entries of a code (a LOINC code, or `Device`) are refused.
+    refused_codes: Mutex<HashMap<String, u16>>,
     delay: Mutex<Duration>,
     in_flight: AtomicUsize,
     peak: AtomicUsize,
@@ -64,6 +66,18 @@ impl Faults {
 
     pub(crate) fn next_cut(&self) -> Option<Cut> {
         self.cuts.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    pub(crate) fn set_refusal(&self, code: &str, status: Option<u16>) {
+        let mut refused = self.refused_codes.lock().unwrap_or_else(PoisonError::into_inner);
+        match status {
+            Some(status) => refused.insert(code.to_owned(), status),
+            None => refused.remove(code),
+        };
+    }
+
+    pub(crate) fn refused_codes(&self) -> HashMap<String, u16> {
+        self.refused_codes.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn set_delay(&self, delay: Duration) {

@@ -184,6 +184,21 @@ impl Sandbox {
         Ok(())
     }
 
+    /// From now on refuses every entry with this LOINC code (or `Device`) with this status (400 to 599), as a receiver
+    /// with rules of its own does; `None` takes such entries again.
+    ///
+    /// # Errors
+    /// When the status is not an error status.
+    pub fn set_refusal(&self, code: &str, status: Option<u16>) -> Result<(), SandboxError> {
+        match status {
+            Some(status) if !(400..600).contains(&status) => Err(SandboxError::NotAnErrorStatus(status)),
+            status => {
+                self.app.faults.set_refusal(code, status);
+                Ok(())
+            }
+        }
+    }
+
     /// Processes and stores the next submission, then cuts the connection instead of answering.
     pub fn drop_response_next(&self) {
         self.app.faults.cut(Cut::AfterCommit);

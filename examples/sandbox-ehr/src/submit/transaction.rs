@@ -50,10 +50,17 @@ pub(super) fn run(
     bundle: &SubmissionBundle<'_>,
     record: &mut NewSubmission,
 ) -> Result<String, SandboxError> {
+    let refused_codes = app.faults.refused_codes();
     let alone: Vec<Result<Candidate<'_>, Refusal>> = bundle
         .entries
         .iter()
-        .map(|entry| examine(entry, &token.patient, scopes, app.config.conditional_create))
+        .map(|entry| {
+            let candidate = examine(entry, &token.patient, scopes, app.config.conditional_create)?;
+            match refused_codes.get(candidate.valid.code.unwrap_or(&candidate.kind)) {
+                Some(status) => Err(Refusal::new(*status, "business-rule", "this refusal was asked for")),
+                None => Ok(candidate),
+            }
+        })
         .collect();
     let full_urls: HashMap<&str, usize> = bundle
         .entries

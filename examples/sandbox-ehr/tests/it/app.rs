@@ -1,4 +1,4 @@
-//! A minimal app: authorises, submits, reads. The only helper layer of these tests.
+//! A minimal app: authorises, submits, reads. All that these tests have in common.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use reqwest::{Response, StatusCode, redirect::Policy};

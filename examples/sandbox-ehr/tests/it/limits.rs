@@ -124,6 +124,19 @@ async fn failures_asked_for_come_as_often_as_asked() {
 }
 
 #[tokio::test]
+async fn a_refusal_asked_for_lasts_until_it_is_lifted() {
+    let clinic = amys_clinic().await;
+    let token = access_token(&clinic, GUIDE_SCOPES).await;
+    let both = bundle(vec![entry(reading(0)), entry(device())]);
+    clinic.set_refusal("99504-3", Some(503)).unwrap();
+    assert_eq!(statuses(&submit_entries(&clinic, &token, &both).await), ["503", "201"]);
+    clinic.set_refusal("99504-3", None).unwrap();
+    clinic.set_refusal("Device", Some(409)).unwrap();
+    assert_eq!(statuses(&submit_entries(&clinic, &token, &both).await), ["201", "409"]);
+    assert!(clinic.set_refusal("Device", Some(201)).is_err());
+}
+
+#[tokio::test]
 async fn a_lost_answer_leaves_the_data_stored_and_a_lost_request_does_not() {
     let clinic = amys_clinic().await;
     let token = access_token(&clinic, GUIDE_SCOPES).await;

@@ -52,6 +52,7 @@ async fn starting_says_what_is_wrong() {
     assert_eq!(first.resources("amy-shaw", "ServiceRequest").unwrap().len(), 1);
 }
 
+#[cfg(unix)]
 fn run(database: &std::path::Path, port: &str) -> (Child, String) {
     let mut child = Command::new(env!("CARGO_BIN_EXE_sandbox-ehr"))
         .args(["--port", port, "--auto-approve", "amy-shaw", "--database"])
@@ -66,6 +67,7 @@ fn run(database: &std::path::Path, port: &str) -> (Child, String) {
     (child, base)
 }
 
+#[cfg(unix)]
 #[tokio::test]
 async fn the_program_says_where_it_is_loses_nothing_when_killed_and_logs_no_secret() {
     let directory = tempfile::tempdir().unwrap();
