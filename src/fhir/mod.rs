@@ -32,3 +32,6 @@ pub use reading::{DeviceReference, ReadingEntry, Replaced};
 pub use response::{EntryOutcome, ResponseError, parse_response};
 pub use subject::{PatientId, SubjectError, SubjectReference};
 pub use summary::{SummaryEntry, SummaryError, SummaryFacts};
+
+pub(crate) use lenient::{Json, MAX_BYTES, lenient, lenient_list};
+pub(crate) use subject::is_fhir_id;

@@ -154,6 +154,11 @@ impl DateRange {
         if last < first { Err(TimeError::EndBeforeStart) } else { Ok(Self { first, last }) }
     }
 
+    /// One date alone.
+    pub const fn day(date: NaiveDate) -> Self {
+        Self { first: date, last: date }
+    }
+
     /// The first date.
     pub const fn first(self) -> NaiveDate {
         self.first
