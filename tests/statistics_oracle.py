@@ -251,9 +251,19 @@ def cases():
     start = utc("2024-05-01T00:00")
     for name, count in (("fourteen_days_just_enough", 941), ("fourteen_days_just_short", 940)):
         yield name, case(["2024-05-01", "2024-05-14"], [start, start + 14 * 86400], series(1, start, count, 900))
-    yield "days_just_well_covered", case(["2024-05-01", "2024-05-03"], [start, start + 3 * 86400],
-                                         series(1, start, 202, 300) + series(1, start + 86400, 201, 300)
-                                         + series(1, start + 2 * 86400 - 200, 202, 300))
+    yield "fourteen_days_exactly_enough", case(["2024-05-01", "2024-05-14"], [start, start + 14 * 86400],
+                                               series(1, start, 940, 900) + series(1, start + 939 * 900 + 720, 1, 900))
+    for name, early in (("enough", 180), ("short", 179)):
+        # The third date's first reading covers its first seconds before midnight.
+        yield f"days_covered_just_{name}", case(["2024-05-01", "2024-05-03"], [start, start + 3 * 86400],
+                                                series(1, start, 202, 300) + series(1, start + 86400, 201, 300)
+                                                + series(1, start + 2 * 86400 - early, 100, 300))
+    # One reading of the first evening was taken east, where it was the next date already.
+    yield "a_date_for_one_reading", case(["2024-05-01", "2024-05-02"], [start, start + 2 * 86400],
+                                         series(1, start + 75600, 30, 300, offset=lambda t: 240 if t == start + 78000 else 0))
+    # A sensor slows down while one started earlier goes on.
+    yield "change_of_pace_beside_another", case(*one_day, series(1, day, 200, 300, level=90) + series(2, day + 6000, 12, 300, level=230)
+                                                + series(2, day + 10200, 20, 900, level=230), {1: day - 5, 2: day + 6000})
     for i in range(12):
         steps = [rng.choice((60, 300, 300, 900)) for _ in range(3)]
         readings = []

@@ -91,7 +91,7 @@ impl Days {
         self.closed.insert(span.number, day);
         let count = |days: usize| u32::try_from(days).unwrap_or(u32::MAX);
         let worn = self.closed.values().filter(|day| day.worn).count();
-        let well_covered = self.closed.values().filter(|day| day.worn && day.covered >= WELL_COVERED).count();
+        let well_covered = self.closed.values().filter(|day| day.covered >= WELL_COVERED).count();
         (count(worn), count(well_covered))
     }
 }
