@@ -12,8 +12,6 @@ use crate::smart::{
     TokenState, state_of, validate,
 };
 use crate::store::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState};
-use std::future::Future;
-use std::sync::Arc;
 
 /// More authorisations than this are not kept open: the oldest go first.
 const MAX_PENDING: usize = 16;
@@ -25,8 +23,8 @@ impl Connector {
     /// # Errors
     /// [`ConnectError`].
     pub async fn begin(&self, receiver: &Receiver) -> Result<AuthorizationRequest, ConnectError> {
-        let (inner, receiver) = (Arc::clone(&self.0), receiver.clone());
-        detached(async move { inner.begin(&receiver).await }).await
+        let receiver = receiver.clone();
+        self.detached(ConnectError::Stopped, async move |inner| inner.begin(&receiver).await).await
     }
 
     /// Ends an authorisation with what the browser brought back, also in a new process. The connection is new and unconfirmed, or the
@@ -37,8 +35,8 @@ impl Connector {
     /// [`ConnectError::Callback`] for a refusal or a forgery, [`ConnectError::UnknownAuthorisation`] for a second use,
     /// [`ConnectError::OtherPatient`] where the connection is another patient's: it is blocked then.
     pub async fn complete(&self, redirect_url: &str) -> Result<ConnectionRecord, ConnectError> {
-        let (inner, url) = (Arc::clone(&self.0), redirect_url.to_owned());
-        detached(async move { inner.complete(&url).await }).await
+        let url = redirect_url.to_owned();
+        self.detached(ConnectError::Stopped, async move |inner| inner.complete(&url).await).await
     }
 
     /// The person saw the patient's name and birth date and said "this is me". What an unconfirmed connection waits for.
@@ -102,8 +100,7 @@ impl Connector {
     /// # Errors
     /// [`ConnectError::Vault`] where the tokens cannot be removed: the connection stays then, to be disconnected again.
     pub async fn disconnect(&self, id: ConnectionId) -> Result<Revocation, ConnectError> {
-        let inner = Arc::clone(&self.0);
-        detached(async move { inner.disconnect(id).await }).await
+        self.detached(ConnectError::Stopped, async move |inner| inner.disconnect(id).await).await
     }
 
     /// Removes all vault entries of this database: tokens and authorisations under way. For `erase`; nothing is revoked.
@@ -111,8 +108,7 @@ impl Connector {
     /// # Errors
     /// [`ConnectError::Vault`], [`ConnectError::Store`].
     pub async fn forget_secrets(&self) -> Result<(), ConnectError> {
-        let inner = Arc::clone(&self.0);
-        detached(async move {
+        self.detached(ConnectError::Stopped, async move |inner| {
             let connections = inner.store.call(|store| store.connections().map_err(ConnectError::from)).await?;
             for connection in connections {
                 let _lock = inner.token_lock(connection.id).await?;
@@ -126,13 +122,6 @@ impl Connector {
         })
         .await
     }
-}
-
-/// Runs `work` to its end, also where the caller goes away: a token that was received is kept or given back.
-async fn detached<T: Send + 'static>(
-    work: impl Future<Output = Result<T, ConnectError>> + Send + 'static,
-) -> Result<T, ConnectError> {
-    tokio::spawn(work).await.unwrap_or(Err(ConnectError::Stopped))
 }
 
 impl Inner {

@@ -15,7 +15,7 @@ use crate::environment::{Lock, VaultError};
 use crate::smart::{GrantedScopes, ReceiverBase, Secret, TokenState};
 use crate::store::{ConnectionId, ConnectionRecord, ConnectionState};
 use http::header::{AUTHORIZATION, HeaderValue};
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// How often a lock held elsewhere is tried again, and how many times: 30 seconds in all.
@@ -139,7 +139,7 @@ impl Inner {
         match error {
             EndpointError::Transport(error) => TokenError::Transport(error),
             EndpointError::Unavailable { status, not_before } => TokenError::Unavailable { status, not_before },
-            EndpointError::InvalidClient | EndpointError::Status { status: 403..=405 | 410 } => {
+            EndpointError::InvalidClient | EndpointError::Status { status: 404 | 405 | 410 } => {
                 match self.set_state(id, ConnectionState::Misconfigured).await {
                     Ok(()) => TokenError::Misconfigured,
                     Err(error) => error,
@@ -263,8 +263,7 @@ impl super::Connector {
     }
 
     async fn refreshed(&self, id: ConnectionId, rejected: Option<Secret>) -> Result<AccessToken, TokenError> {
-        let inner = Arc::clone(&self.0);
-        tokio::spawn(async move { inner.refresh(id, rejected).await }).await.unwrap_or(Err(TokenError::Busy))
+        self.detached(TokenError::Busy, async move |inner| inner.refresh(id, rejected).await).await
     }
 }
 
