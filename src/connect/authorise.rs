@@ -1,7 +1,7 @@
 //! From "connect" to a confirmed connection and back: begin, complete, confirm, disconnect.
 //!
-//! Between begin and complete the app may die: all that matters is in the vault. A code is used once: the pending authorisation is
-//! taken out of the vault before the exchange.
+//! Between begin and complete the app may die: all that matters is in the vault. A code is used once: the pending
+//! authorisation is taken out of the vault before the exchange.
 
 use super::endpoint::EndpointError;
 use super::receiver::{Person, dialect, discover, person, request};
@@ -17,8 +17,8 @@ use crate::store::{ConnectionDetails, ConnectionId, ConnectionRecord, Connection
 const MAX_PENDING: usize = 16;
 
 impl Connector {
-    /// Starts an authorisation at `receiver`: asks it how it authorises and what it speaks, and keeps in the vault what must outlive
-    /// the process. Open the URL in the system's browser.
+    /// Starts an authorisation at `receiver`: asks it how it authorises and what it speaks, and keeps in the vault what
+    /// must outlive the process. Open the URL in the system's browser.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -27,9 +27,9 @@ impl Connector {
         self.detached(ConnectError::Stopped, async move |inner| inner.begin(&receiver).await).await
     }
 
-    /// Ends an authorisation with what the browser brought back, also in a new process. The connection is new and unconfirmed, or the
-    /// one there was, with new tokens. Where the patient's name could not be read, it is left out: [`fetch_patient`](Self::fetch_patient)
-    /// tries again.
+    /// Ends an authorisation with what the browser brought back, also in a new process. The connection is new and
+    /// unconfirmed, or the one there was, with new tokens. Where the patient's name could not be read, it is left out:
+    /// [`fetch_patient`](Self::fetch_patient) tries again.
     ///
     /// # Errors
     /// [`ConnectError::Callback`] for a refusal or a forgery, [`ConnectError::UnknownAuthorisation`] for a second use,
@@ -39,7 +39,8 @@ impl Connector {
         self.detached(ConnectError::Stopped, async move |inner| inner.complete(&url).await).await
     }
 
-    /// The person saw the patient's name and birth date and said "this is me". What an unconfirmed connection waits for.
+    /// The person saw the patient's name and birth date and said "this is me". What an unconfirmed connection waits
+    /// for.
     ///
     /// # Errors
     /// [`ConnectError::PatientUnknown`] before either was read, [`ConnectError::OtherPatient`] on a blocked connection.
@@ -94,8 +95,8 @@ impl Connector {
             .await
     }
 
-    /// Ends a connection: tokens and everything queued go at once, then the token is given back. That this fails is reported, and
-    /// changes nothing.
+    /// Ends a connection: tokens and everything queued go at once, then the token is given back. That this fails is
+    /// reported, and changes nothing.
     ///
     /// # Errors
     /// [`ConnectError::Vault`] where the tokens cannot be removed: the connection stays then, to be disconnected again.
@@ -103,7 +104,8 @@ impl Connector {
         self.detached(ConnectError::Stopped, async move |inner| inner.disconnect(id).await).await
     }
 
-    /// Removes all vault entries of this database: tokens and authorisations under way. For `erase`; nothing is revoked.
+    /// Removes all vault entries of this database: tokens and authorisations under way. For `erase`; nothing is
+    /// revoked.
     ///
     /// # Errors
     /// [`ConnectError::Vault`], [`ConnectError::Store`].
@@ -156,7 +158,8 @@ impl Inner {
             self.entries.delete_pending(&name).await?;
             book.pending.remove(&name);
         }
-        // The book first: an entry it names and that was never made is harmless, one it does not name is never found again.
+        // The book first: an entry it names and that was never made is harmless, one it does not name is never found
+        // again.
         book.pending.insert(AuthorizationState::name_of(pending.state.expose()), pending.expires_at().timestamp());
         self.entries.save_book(&book).await?;
         self.entries.save_pending(&pending).await?;
@@ -197,7 +200,8 @@ impl Inner {
         }
     }
 
-    /// A code that never reached the receiver can be used when the browser's answer is given again; refused scopes are remembered.
+    /// A code that never reached the receiver can be used when the browser's answer is given again; refused scopes are
+    /// remembered.
     async fn after_failed_exchange(
         &self,
         name: &str,

@@ -1,7 +1,7 @@
 //! Drives the SMART flows: discovery, authorisation, token refresh, revocation.
 //!
-//! The core in [`smart`](crate::smart) decides; here it is asked, sent, and kept: secrets in the vault, connections in the store.
-//! Nothing is kept in memory that a new process would need.
+//! The core in [`smart`](crate::smart) decides; here it is asked, sent, and kept: secrets in the vault, connections in
+//! the store. Nothing is kept in memory that a new process would need.
 
 mod authorise;
 mod endpoint;
@@ -110,8 +110,8 @@ impl Connector {
         Self(Arc::new(Inner { store, environment, locks, entries, unsaved: Mutex::default(), running: Arc::default() }))
     }
 
-    /// Waits until what was begun has ended, also where its caller went away: no lock of this connector is held then. For a host that
-    /// is about to be suspended. The transport's own time limits bound it.
+    /// Waits until what was begun has ended, also where its caller went away: no lock of this connector is held then.
+    /// For a host that is about to be suspended. The transport's own time limits bound it.
     pub async fn settle(&self) {
         drop(self.0.running.write().await);
     }

@@ -1,4 +1,5 @@
-//! What is read from a receiver while connecting: discovery, the one capability that tells the dialect, and the patient.
+//! What is read from a receiver while connecting: discovery, the one capability that tells the dialect, and the
+//! patient.
 
 use super::{ConnectError, Receiver};
 use crate::environment::Transport;
