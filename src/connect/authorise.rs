@@ -1,7 +1,7 @@
 //! From "connect" to a confirmed connection and back: begin, complete, confirm, disconnect.
 //!
-//! Between begin and complete the app may die: all that matters is in the vault. A code is used once: the pending authorisation is
-//! taken out of the vault before the exchange.
+//! Between begin and complete the app may die: all that matters is in the vault. A code is used once: the pending
+//! authorisation is taken out of the vault before the exchange.
 
 use super::endpoint::EndpointError;
 use super::receiver::{Person, dialect, discover, person, request};
@@ -12,36 +12,35 @@ use crate::smart::{
     TokenState, state_of, validate,
 };
 use crate::store::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState};
-use std::future::Future;
-use std::sync::Arc;
 
 /// More authorisations than this are not kept open: the oldest go first.
 const MAX_PENDING: usize = 16;
 
 impl Connector {
-    /// Starts an authorisation at `receiver`: asks it how it authorises and what it speaks, and keeps in the vault what must outlive
-    /// the process. Open the URL in the system's browser.
+    /// Starts an authorisation at `receiver`: asks it how it authorises and what it speaks, and keeps in the vault what
+    /// must outlive the process. Open the URL in the system's browser.
     ///
     /// # Errors
     /// [`ConnectError`].
     pub async fn begin(&self, receiver: &Receiver) -> Result<AuthorizationRequest, ConnectError> {
-        let (inner, receiver) = (Arc::clone(&self.0), receiver.clone());
-        detached(async move { inner.begin(&receiver).await }).await
+        let receiver = receiver.clone();
+        self.detached(ConnectError::Stopped, async move |inner| inner.begin(&receiver).await).await
     }
 
-    /// Ends an authorisation with what the browser brought back, also in a new process. The connection is new and unconfirmed, or the
-    /// one there was, with new tokens. Where the patient's name could not be read, it is left out: [`fetch_patient`](Self::fetch_patient)
-    /// tries again.
+    /// Ends an authorisation with what the browser brought back, also in a new process. The connection is new and
+    /// unconfirmed, or the one there was, with new tokens. Where the patient's name could not be read, it is left out:
+    /// [`fetch_patient`](Self::fetch_patient) tries again.
     ///
     /// # Errors
     /// [`ConnectError::Callback`] for a refusal or a forgery, [`ConnectError::UnknownAuthorisation`] for a second use,
     /// [`ConnectError::OtherPatient`] where the connection is another patient's: it is blocked then.
     pub async fn complete(&self, redirect_url: &str) -> Result<ConnectionRecord, ConnectError> {
-        let (inner, url) = (Arc::clone(&self.0), redirect_url.to_owned());
-        detached(async move { inner.complete(&url).await }).await
+        let url = redirect_url.to_owned();
+        self.detached(ConnectError::Stopped, async move |inner| inner.complete(&url).await).await
     }
 
-    /// The person saw the patient's name and birth date and said "this is me". What an unconfirmed connection waits for.
+    /// The person saw the patient's name and birth date and said "this is me". What an unconfirmed connection waits
+    /// for.
     ///
     /// # Errors
     /// [`ConnectError::PatientUnknown`] before either was read, [`ConnectError::OtherPatient`] on a blocked connection.
@@ -96,23 +95,22 @@ impl Connector {
             .await
     }
 
-    /// Ends a connection: tokens and everything queued go at once, then the token is given back. That this fails is reported, and
-    /// changes nothing.
+    /// Ends a connection: tokens and everything queued go at once, then the token is given back. That this fails is
+    /// reported, and changes nothing.
     ///
     /// # Errors
     /// [`ConnectError::Vault`] where the tokens cannot be removed: the connection stays then, to be disconnected again.
     pub async fn disconnect(&self, id: ConnectionId) -> Result<Revocation, ConnectError> {
-        let inner = Arc::clone(&self.0);
-        detached(async move { inner.disconnect(id).await }).await
+        self.detached(ConnectError::Stopped, async move |inner| inner.disconnect(id).await).await
     }
 
-    /// Removes all vault entries of this database: tokens and authorisations under way. For `erase`; nothing is revoked.
+    /// Removes all vault entries of this database: tokens and authorisations under way. For `erase`; nothing is
+    /// revoked.
     ///
     /// # Errors
     /// [`ConnectError::Vault`], [`ConnectError::Store`].
     pub async fn forget_secrets(&self) -> Result<(), ConnectError> {
-        let inner = Arc::clone(&self.0);
-        detached(async move {
+        self.detached(ConnectError::Stopped, async move |inner| {
             let connections = inner.store.call(|store| store.connections().map_err(ConnectError::from)).await?;
             for connection in connections {
                 let _lock = inner.token_lock(connection.id).await?;
@@ -126,13 +124,6 @@ impl Connector {
         })
         .await
     }
-}
-
-/// Runs `work` to its end, also where the caller goes away: a token that was received is kept or given back.
-async fn detached<T: Send + 'static>(
-    work: impl Future<Output = Result<T, ConnectError>> + Send + 'static,
-) -> Result<T, ConnectError> {
-    tokio::spawn(work).await.unwrap_or(Err(ConnectError::Stopped))
 }
 
 impl Inner {
@@ -167,7 +158,8 @@ impl Inner {
             self.entries.delete_pending(&name).await?;
             book.pending.remove(&name);
         }
-        // The book first: an entry it names and that was never made is harmless, one it does not name is never found again.
+        // The book first: an entry it names and that was never made is harmless, one it does not name is never found
+        // again.
         book.pending.insert(AuthorizationState::name_of(pending.state.expose()), pending.expires_at().timestamp());
         self.entries.save_book(&book).await?;
         self.entries.save_pending(&pending).await?;
@@ -208,7 +200,8 @@ impl Inner {
         }
     }
 
-    /// A code that never reached the receiver can be used when the browser's answer is given again; refused scopes are remembered.
+    /// A code that never reached the receiver can be used when the browser's answer is given again; refused scopes are
+    /// remembered.
     async fn after_failed_exchange(
         &self,
         name: &str,

@@ -1,7 +1,7 @@
 //! The token and revocation endpoints, driven by the `oauth2` crate over our own transport.
 //!
-//! A public client: its id goes into the form, there is no secret. One call is one request; what to do about a failure is decided
-//! by the caller from [`EndpointError`].
+//! A public client: its id goes into the form, there is no secret. One call is one request; what to do about a failure
+//! is decided by the caller from [`EndpointError`].
 
 use crate::environment::{BoxFuture, Transport, TransportError};
 use crate::smart::{PkceVerifier, RedirectUri, Secret, TokenResponse, TokenResponseError};
@@ -162,8 +162,8 @@ type SmartClient = Client<
     EndpointSet,
 >;
 
-/// A token answer as JSON: the SMART core reads it, which knows `patient` and names the field that is wrong. The crate's own
-/// accessors exist because its client asks for them.
+/// A token answer as JSON: the SMART core reads it, which knows `patient` and names the field that is wrong. The
+/// crate's own accessors exist because its client asks for them.
 #[derive(Serialize, Deserialize)]
 #[serde(from = "serde_json::Value")]
 struct SmartAnswer {

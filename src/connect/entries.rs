@@ -1,7 +1,7 @@
 //! What connections keep in the vault: pending authorisations, tokens, and a book of which authorisations there are.
 //!
-//! Every name starts with the database's own, so that two databases never meet. A vault cannot be listed, so the book names
-//! the pending entries: that is how they are found again to be removed.
+//! Every name starts with the database's own, so that two databases never meet. A vault cannot be listed, so the book
+//! names the pending entries: that is how they are found again to be removed.
 
 use crate::environment::{Vault, VaultError};
 use crate::smart::{AuthorizationState, PendingAuthorization, ScopeRequest, TokenState};

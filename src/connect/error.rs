@@ -116,7 +116,8 @@ pub enum ReauthorisationCause {
     NoRefreshToken,
     /// The receiver no longer takes the refresh token.
     Refused,
-    /// A refresh was cut off before its answer was recorded, and the receiver no longer takes the token it was made with.
+    /// A refresh was cut off before its answer was recorded, and the receiver no longer takes the token it was made
+    /// with.
     Interrupted,
 }
 

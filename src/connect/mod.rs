@@ -1,7 +1,7 @@
 //! Drives the SMART flows: discovery, authorisation, token refresh, revocation.
 //!
-//! The core in [`smart`](crate::smart) decides; here it is asked, sent, and kept: secrets in the vault, connections in the store.
-//! Nothing is kept in memory that a new process would need.
+//! The core in [`smart`](crate::smart) decides; here it is asked, sent, and kept: secrets in the vault, connections in
+//! the store. Nothing is kept in memory that a new process would need.
 
 mod authorise;
 mod endpoint;
@@ -21,6 +21,7 @@ use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+use tokio::sync::RwLock;
 
 /// A receiver to connect to, as the app is registered there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,13 +99,37 @@ struct Inner {
     entries: entries::Entries,
     /// Tokens the vault refused to take.
     unsaved: Mutex<HashMap<ConnectionId, TokenState>>,
+    /// Read-held by work under way.
+    running: Arc<RwLock<()>>,
 }
 
 impl Connector {
     /// A connector for one database. `namespace` is the database's own id: it starts every vault entry's name.
     pub fn new(store: StoreHandle, environment: Environment, locks: Locks, namespace: &str) -> Self {
         let entries = entries::Entries::new(Arc::clone(&environment.vault), namespace);
-        Self(Arc::new(Inner { store, environment, locks, entries, unsaved: Mutex::default() }))
+        Self(Arc::new(Inner { store, environment, locks, entries, unsaved: Mutex::default(), running: Arc::default() }))
+    }
+
+    /// Waits until what was begun has ended, also where its caller went away: no lock of this connector is held then.
+    /// For a host that is about to be suspended. The transport's own time limits bound it.
+    pub async fn settle(&self) {
+        drop(self.0.running.write().await);
+    }
+
+    /// Runs `work` to its end, also where the caller goes away: a token that was received is kept or given back.
+    async fn detached<T, E, F>(&self, stopped: E, work: impl FnOnce(Arc<Inner>) -> F + Send + 'static) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+        F: Future<Output = Result<T, E>> + Send,
+    {
+        let inner = Arc::clone(&self.0);
+        let running = Arc::clone(&inner.running).read_owned().await;
+        let work = async move {
+            let _running = running;
+            work(inner).await
+        };
+        tokio::spawn(work).await.unwrap_or(Err(stopped))
     }
 }
 

@@ -1,4 +1,5 @@
-//! What is read from a receiver while connecting: discovery, the one capability that tells the dialect, and the patient.
+//! What is read from a receiver while connecting: discovery, the one capability that tells the dialect, and the
+//! patient.
 
 use super::{ConnectError, Receiver};
 use crate::environment::Transport;
@@ -39,12 +40,15 @@ pub(super) async fn dialect(transport: &dyn Transport, receiver: &Receiver) -> R
 }
 
 fn speaks_cgm(statement: &Value) -> bool {
-    let items = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let canonical = |value: &Value| value.as_str().is_some_and(|text| text.split('|').next() == Some(CGM_RECEIVER));
     items(&statement["instantiates"]).iter().any(canonical)
         || items(&statement["rest"])
             .iter()
             .any(|rest| items(&rest["operation"]).iter().any(|operation| operation["name"] == CGM_OPERATION))
+}
+
+fn items(value: &Value) -> &[Value] {
+    value.as_array().map(Vec::as_slice).unwrap_or_default()
 }
 
 /// A patient's name and birth date, for the person to recognise.
@@ -72,7 +76,7 @@ fn name(names: &[Value]) -> Option<String> {
     if let Some(text) = name["text"].as_str().filter(|text| !text.trim().is_empty()) {
         return Some(shortened(text));
     }
-    let given = name["given"].as_array().map(Vec::as_slice).unwrap_or_default().iter();
+    let given = items(&name["given"]).iter();
     let parts: Vec<&str> = given.chain([&name["family"]]).filter_map(Value::as_str).collect();
     (!parts.is_empty()).then(|| shortened(&parts.join(" ")))
 }

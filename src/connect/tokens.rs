@@ -1,13 +1,13 @@
 //! Access tokens: the valid one from the vault, refreshed when due, by one caller at a time across processes.
 //!
-//! A refresh is: take the connection's file lock, read the vault again, mark the entry, ask, persist, and only then use. The
-//! caller going away does not stop it: what the receiver answers is recorded.
+//! A refresh is: take the connection's file lock, read the vault again, mark the entry, ask, persist, and only then
+//! use. The caller going away does not stop it: what the receiver answers is recorded.
 //!
-//! The mark tells a refresh whose answer was never recorded: killed, or cut off. The same refresh token is then sent again,
-//! for the same refresh: where the first request never arrived, or the receiver allows for lost answers, the connection lives
-//! on; where the token was replaced, the receiver answers `invalid_grant` (and may end the whole family, whose newest token
-//! nobody has any more), and the person authorises again, told so. Not asking would log a person out on every lost answer and
-//! save nothing. After an answer was received, its predecessor is never sent again.
+//! The mark tells a refresh whose answer was never recorded: killed, or cut off. The same refresh token is then sent
+//! again, for the same refresh: where the first request never arrived, or the receiver allows for lost answers, the
+//! connection lives on; where the token was replaced, the receiver answers `invalid_grant` (and may end the whole
+//! family, whose newest token nobody has any more), and the person authorises again, told so. Not asking would log a
+//! person out on every lost answer and save nothing. After an answer was received, its predecessor is never sent again.
 
 use super::endpoint::EndpointError;
 use super::{Inner, ReauthorisationCause, TokenError};
@@ -15,7 +15,7 @@ use crate::environment::{Lock, VaultError};
 use crate::smart::{GrantedScopes, ReceiverBase, Secret, TokenState};
 use crate::store::{ConnectionId, ConnectionRecord, ConnectionState};
 use http::header::{AUTHORIZATION, HeaderValue};
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// How often a lock held elsewhere is tried again, and how many times: 30 seconds in all.
@@ -139,7 +139,7 @@ impl Inner {
         match error {
             EndpointError::Transport(error) => TokenError::Transport(error),
             EndpointError::Unavailable { status, not_before } => TokenError::Unavailable { status, not_before },
-            EndpointError::InvalidClient | EndpointError::Status { status: 403..=405 | 410 } => {
+            EndpointError::InvalidClient | EndpointError::Status { status: 404 | 405 | 410 } => {
                 match self.set_state(id, ConnectionState::Misconfigured).await {
                     Ok(()) => TokenError::Misconfigured,
                     Err(error) => error,
@@ -159,8 +159,8 @@ impl Inner {
         }
     }
 
-    /// Puts fresh tokens into the vault. Where it refuses, they stay in memory, and the next call tries again first: the
-    /// receiver may never give these tokens again.
+    /// Puts fresh tokens into the vault. Where it refuses, they stay in memory, and the next call tries again first:
+    /// the receiver may never give these tokens again.
     async fn persist(&self, id: ConnectionId, fresh: &TokenState) -> Result<(), VaultError> {
         let saved = self.entries.save_token(id, fresh).await;
         let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -254,7 +254,8 @@ impl super::Connector {
         }
     }
 
-    /// A new access token after the receiver answered 401 to `rejected`; the one another caller got meanwhile, where one did.
+    /// A new access token after the receiver answered 401 to `rejected`; the one another caller got meanwhile, where
+    /// one did.
     ///
     /// # Errors
     /// [`TokenError`], as for [`access_token`](Self::access_token).
@@ -263,8 +264,7 @@ impl super::Connector {
     }
 
     async fn refreshed(&self, id: ConnectionId, rejected: Option<Secret>) -> Result<AccessToken, TokenError> {
-        let inner = Arc::clone(&self.0);
-        tokio::spawn(async move { inner.refresh(id, rejected).await }).await.unwrap_or(Err(TokenError::Busy))
+        self.detached(TokenError::Busy, async move |inner| inner.refresh(id, rejected).await).await
     }
 }
 

@@ -62,7 +62,8 @@ impl PkceVerifier {
 }
 
 impl PendingAuthorization {
-    /// The URL to open in the system's browser (RFC 8252: never in a web view). It holds the state: show it to nobody else.
+    /// The URL to open in the system's browser (RFC 8252: never in a web view). It holds the state: show it to nobody
+    /// else.
     pub fn url(&self) -> String {
         let mut url = self.authorization_endpoint.clone();
         url.query_pairs_mut()

@@ -1,7 +1,8 @@
-//! The scopes asked for and the scopes granted: v1 (`.read`, `.write`) and v2 (`.cruds?category=…`) of SMART App Launch.
+//! The scopes asked for and the scopes granted: v1 (`.read`, `.write`) and v2 (`.cruds?category=…`) of SMART App
+//! Launch.
 //!
-//! What to ask for comes from the HL7 CGM guide, section "Data Submission". A grant may be less or more than what was asked
-//! for; a restriction that is not understood grants nothing.
+//! What to ask for comes from the HL7 CGM guide, section "Data Submission". A grant may be less or more than what was
+//! asked for; a restriction that is not understood grants nothing.
 
 use super::SmartConfiguration;
 use serde::{Deserialize, Serialize};
@@ -96,8 +97,8 @@ impl ScopeRequest {
         Self { form }
     }
 
-    /// The narrowest form the server understands. Restrictions are left out where the server lists resource scopes and none
-    /// of them has one; a list is not exhaustive, and the wider form is understood by the same servers.
+    /// The narrowest form the server understands. Restrictions are left out where the server lists resource scopes and
+    /// none of them has one; a list is not exhaustive, and the wider form is understood by the same servers.
     pub fn for_server(server: &SmartConfiguration) -> Self {
         if !server.has_capability("permission-v2") {
             return Self::new(ScopeForm::V1);

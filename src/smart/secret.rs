@@ -1,4 +1,5 @@
-//! Text that must not be shown: tokens, verifiers, states. It is only read by the code that puts it on the wire or in the vault.
+//! Text that must not be shown: tokens, verifiers, states. It is only read by the code that puts it on the wire or in
+//! the vault.
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

@@ -1,7 +1,7 @@
 //! Token responses, and the token state kept between them.
 //!
-//! Source: RFC 6749 section 5.1 and SMART App Launch 2.2, "Obtain access token". A response is read as granted, not as asked
-//! for; whom it is for is compared at every response.
+//! Source: RFC 6749 section 5.1 and SMART App Launch 2.2, "Obtain access token". A response is read as granted, not as
+//! asked for; whom it is for is compared at every response.
 
 use super::{GrantedScopes, Secret};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -271,8 +271,8 @@ impl TokenState {
         self.expires_at.and_then(|seconds| DateTime::from_timestamp(seconds, 0))
     }
 
-    /// Whether to refresh before use: the token ends within two minutes (a quarter of its life if that is shorter), or the
-    /// clock was set back to before it was given, so that its age is unknown.
+    /// Whether to refresh before use: the token ends within two minutes (a quarter of its life if that is shorter), or
+    /// the clock was set back to before it was given, so that its age is unknown.
     pub fn needs_refresh(&self, now: DateTime<Utc>) -> bool {
         let Some(expires_at) = self.expires_at else { return false };
         let leeway = (expires_at.saturating_sub(self.obtained_at) / 4).clamp(0, 120);
