@@ -50,7 +50,7 @@ impl Backoff {
     /// How long to wait after attempt number `attempt` (1 for the first), with `jitter` drawn from 0..=255.
     ///
     /// Our own wait doubles with each attempt and is spread over its upper half, so that many phones do not come back at once.
-    /// A receiver's word is obeyed, up to a day.
+    /// A receiver's word is obeyed, up to a day; one that asks for less than our own wait does not shorten it.
     pub fn delay(&self, attempt: u32, jitter: u8, asked: Option<RetryAfter>, now: DateTime<Utc>) -> TimeDelta {
         let doubled = self.first * 2_i32.pow(attempt.saturating_sub(1).min(16));
         let ceiling = doubled.min(self.longest);
@@ -88,7 +88,8 @@ mod tests {
         assert_eq!(asked("120"), 120);
         assert_eq!(asked("Sun, 01 Mar 2026 12:05:00 GMT"), 300);
         assert_eq!(asked("4000000"), 86_400);
-        assert_eq!(asked("Sun, 01 Mar 2020 12:05:00 GMT"), 0, "a time gone by: at once");
+        assert_eq!(asked("Sun, 01 Mar 2020 12:05:00 GMT"), 1, "a time gone by: our own wait");
+        assert_eq!(asked("0"), 1);
         assert_eq!(RetryAfter::parse("soon"), None);
         assert_eq!(RetryAfter::parse("-5"), None);
     }

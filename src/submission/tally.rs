@@ -22,6 +22,24 @@ impl Counts {
         self.accepted + self.already_there + self.received + self.refused
     }
 
+    fn minus(self, earlier: Self) -> Self {
+        Self {
+            accepted: self.accepted.saturating_sub(earlier.accepted),
+            already_there: self.already_there.saturating_sub(earlier.already_there),
+            received: self.received.saturating_sub(earlier.received),
+            refused: self.refused.saturating_sub(earlier.refused),
+        }
+    }
+
+    fn plus(self, other: Self) -> Self {
+        Self {
+            accepted: self.accepted + other.accepted,
+            already_there: self.already_there + other.already_there,
+            received: self.received + other.received,
+            refused: self.refused + other.refused,
+        }
+    }
+
     fn add(&mut self, verdict: EntryVerdict) {
         match verdict {
             EntryVerdict::Accepted => self.accepted += 1,
@@ -47,6 +65,25 @@ pub struct Tally {
 }
 
 impl Tally {
+    /// Adds another submission's account.
+    pub fn add(&mut self, other: &Self) {
+        self.requests += other.requests;
+        self.bytes += other.bytes;
+        self.entries = self.entries.plus(other.entries);
+        self.readings = self.readings.plus(other.readings);
+    }
+
+    /// What was counted since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(earlier.requests),
+            bytes: self.bytes.saturating_sub(earlier.bytes),
+            entries: self.entries.minus(earlier.entries),
+            readings: self.readings.minus(earlier.readings),
+        }
+    }
+
     /// Counts an entry's outcome.
     pub fn count(&mut self, is_reading: bool, verdict: EntryVerdict) {
         self.entries.add(verdict);
