@@ -406,16 +406,13 @@ impl Inner {
 
     async fn open(&self) -> Result<Parts, Error> {
         let path = self.config.database.clone();
-        let entropy = Arc::clone(&self.environment.entropy);
-        let opened = tokio::task::spawn_blocking(move || {
-            let mut store = Store::open(&path)?;
-            let namespace = content::namespace(&mut store, entropy.as_ref())?;
-            Ok::<_, Error>((store, namespace))
-        });
-        let (store, namespace) = opened.await.unwrap_or(Err(Error::Runtime))?;
-        let mut locks = self.config.database.clone().into_os_string();
+        let mut locks = path.clone().into_os_string();
         locks.push("-locks");
-        let (store, locks) = (StoreHandle::new(store), Locks::new(locks));
+        let locks = Locks::new(locks);
+        let (entropy, opening) = (Arc::clone(&self.environment.entropy), locks.clone());
+        let opened = tokio::task::spawn_blocking(move || content::open(&path, entropy.as_ref(), &opening));
+        let (store, namespace) = opened.await.unwrap_or(Err(Error::Runtime))?;
+        let store = StoreHandle::new(store);
         let connector = Connector::new(store.clone(), self.environment.clone(), locks.clone(), &namespace);
         let delivery = Delivery::new(store.clone(), self.environment.clone(), connector.clone(), locks);
         Ok(Parts { store, connector, delivery })
