@@ -114,10 +114,12 @@ pub(super) fn next_batch(
     submission: &SubmissionRecord,
     now: DateTime<Utc>,
 ) -> Result<Option<NewBatch>, Error> {
+    let seen = store.seen()?;
     let Some(body) = next_body(store, connection, submission, now)? else { return Ok(None) };
     let mut encoder = GzEncoder::new(Vec::with_capacity(body.json.len() / 16), Compression::fast());
     let compressed = encoder.write_all(&body.json).and_then(|()| encoder.finish());
     Ok(Some(NewBatch {
+        seen,
         submission: submission.id,
         body: compressed.map_err(|_| Error::Assembly("compression failed"))?,
         bytes: body.json.len(),

@@ -144,7 +144,8 @@ impl Machine {
         let mut submission = submission.clone();
         let first = Position::first(submission.plan.wanted);
         if let Some(batch) = assemble::next_batch(store, connection, &submission, now)? {
-            store.freeze(self.connection, &batch)?;
+            // Not frozen where another process wrote meanwhile: the next look assembles it anew.
+            let _ = store.freeze(self.connection, &batch)?;
             return Ok(());
         }
         let progress = &mut submission.progress;

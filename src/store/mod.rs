@@ -35,7 +35,7 @@ pub use key::ReadingKey;
 pub use ledger::ReadingCode;
 pub use orders::StoredOrder;
 pub use outbox::{
-    BatchId, BatchRecord, EntryRecord, Item, Listed, NewBatch, Progress, SubmissionId, SubmissionRecord,
+    BatchId, BatchRecord, EntryRecord, Item, Listed, NewBatch, Progress, Seen, SubmissionId, SubmissionRecord,
     SubmissionState,
 };
 pub use quarantine::QuarantinedReading;

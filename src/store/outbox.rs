@@ -151,9 +151,15 @@ pub struct Listed {
     pub item: Item,
 }
 
+/// The state of the database as this process saw it: another one may change it at any time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seen(i64);
+
 /// A batch about to be frozen.
 #[derive(Clone, Debug)]
 pub struct NewBatch {
+    /// What it was assembled from.
+    pub seen: Seen,
     /// The submission it is part of.
     pub submission: SubmissionId,
     /// The body, compressed with gzip.
@@ -337,12 +343,26 @@ impl Store {
         Ok(())
     }
 
+    /// The state of the database now. Take it before a batch is assembled.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn seen(&self) -> Result<Seen, StoreError> {
+        seen(&self.db)
+    }
+
     /// Freezes a batch: from here on these bytes, and no others, are sent under these identifiers.
+    ///
+    /// None where another process changed the database since the batch was assembled: a reading of it may have been corrected, which
+    /// nobody would send any more once the old one counts as accepted. Assemble it anew.
     ///
     /// # Errors
     /// [`StoreError`], also where the connection has a batch already.
-    pub fn freeze(&mut self, connection: ConnectionId, new: &NewBatch) -> Result<BatchId, StoreError> {
+    pub fn freeze(&mut self, connection: ConnectionId, new: &NewBatch) -> Result<Option<BatchId>, StoreError> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if seen(&transaction)? != new.seen {
+            return Ok(None);
+        }
         transaction.execute(
             "INSERT INTO batches (submission, connection, state, body, bytes, manifest, conditional, position_after)
              VALUES (?, ?, 'ready', ?, ?, ?, ?, ?)",
@@ -366,7 +386,7 @@ impl Store {
             }
         }
         transaction.commit()?;
-        Ok(BatchId(id))
+        Ok(Some(BatchId(id)))
     }
 
     /// The batch a connection has, if any.
@@ -464,6 +484,10 @@ impl Store {
     }
 }
 
+fn seen(db: &Connection) -> Result<Seen, StoreError> {
+    Ok(Seen(db.query_row("PRAGMA data_version", [], |row| row.get(0))?))
+}
+
 fn progress_of(db: &Connection, id: SubmissionId) -> Result<Progress, StoreError> {
     let text: String = db.query_row("SELECT progress FROM submissions WHERE id = ?", [id.0], |row| row.get(0))?;
     decode(&text, "submission")
@@ -508,4 +532,42 @@ fn write_outcomes(
 
 fn reading_key(packed: i64) -> Result<ReadingKey, StoreError> {
     ReadingKey::from_packed(packed).ok_or(StoreError::Row("batch"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glucose::{GlucoseUnit, ZoneOffsets};
+    use crate::store::testing::Scratch;
+    use crate::submission::Wanted;
+
+    #[test]
+    fn a_batch_is_not_frozen_where_another_process_wrote_since_it_was_assembled() {
+        let mut scratch = Scratch::new();
+        let connection = scratch.connect("https://a.example");
+        let now = "2024-07-01T08:00:00Z".parse().unwrap();
+        let zone = ZoneOffsets::fixed(crate::glucose::UtcOffset::UTC);
+        let dates: crate::glucose::DateRange = "2024-05-01..2024-05-02".parse().unwrap();
+        let wanted = Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
+        let plan = Plan { wanted, dates, window: dates.window(&zone).unwrap() };
+        let submission = scratch.store.open_submission(connection, &plan, now).unwrap();
+        let assembled = |store: &Store| NewBatch {
+            seen: store.seen().unwrap(),
+            submission,
+            body: Vec::new(),
+            bytes: 0,
+            manifest: Vec::new(),
+            conditional: true,
+            position_after: Position::End,
+        };
+        let stale = assembled(&scratch.store);
+        let mut other = Store::open(std::path::Path::new(scratch.store.db.path().unwrap())).unwrap();
+        other.set_meta("anything", "changed").unwrap();
+        assert_eq!(scratch.store.freeze(connection, &stale).unwrap(), None);
+        assert!(scratch.store.pending_batch(connection).unwrap().is_none());
+
+        let fresh = assembled(&scratch.store);
+        scratch.store.set_meta("anything", "by ourselves").unwrap();
+        assert!(scratch.store.freeze(connection, &fresh).unwrap().is_some(), "our own writes are no surprise");
+    }
 }
