@@ -4,6 +4,17 @@ use super::{Store, StoreError};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
+/// The connections' table. Everything that hangs on one goes with it.
+pub(super) const TABLES: &str = "
+    CREATE TABLE connections (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        base TEXT NOT NULL UNIQUE,
+        patient TEXT NOT NULL,
+        state TEXT NOT NULL,
+        details TEXT NOT NULL
+    ) STRICT;
+";
+
 /// A connection's number within one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ConnectionId(pub i64);

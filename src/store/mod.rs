@@ -2,19 +2,43 @@
 //!
 //! Every public method is one short transaction. Nothing here decides, and nothing here knows FHIR or HTTP.
 
+#[cfg(test)]
+mod agreement;
+mod claims;
 mod connections;
 mod error;
+mod file;
+mod form;
 mod handle;
+mod ingest;
+mod key;
+mod ledger;
+mod meta;
+mod orders;
 mod outbox;
+mod quarantine;
+mod readings;
+mod resources;
+mod scan;
 mod schema;
+mod sensors;
+#[cfg(test)]
+mod testing;
+mod unsent;
 
 pub use connections::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState};
 pub use error::StoreError;
 pub use handle::StoreHandle;
+pub use ingest::{IngestReport, RejectedReading};
+pub use key::ReadingKey;
+pub use ledger::ReadingCode;
+pub use orders::StoredOrder;
+pub use quarantine::QuarantinedReading;
+pub use resources::SentResource;
+pub use sensors::StoredSensor;
+pub use unsent::UnsentReading;
 
-use rusqlite::Connection;
-use std::path::Path;
-use std::time::Duration;
+use rusqlite::{Connection, Transaction, TransactionBehavior};
 
 /// An open database.
 #[derive(Debug)]
@@ -23,14 +47,13 @@ pub struct Store {
 }
 
 impl Store {
-    /// Opens the database at `path`, making or migrating it.
-    ///
-    /// # Errors
-    /// [`StoreError::NewerSchema`] and [`StoreError::Corrupt`], which leave the file as it is; [`StoreError::Disk`].
-    pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let mut db = Connection::open(path)?;
-        db.busy_timeout(Duration::from_secs(5))?;
-        schema::prepare(&mut db)?;
-        Ok(Self { db })
+    /// Begins a transaction that writes: it waits for other writers now, not in its middle.
+    fn write(&mut self) -> Result<Transaction<'_>, StoreError> {
+        Ok(self.db.transaction_with_behavior(TransactionBehavior::Immediate)?)
+    }
+
+    /// Begins a transaction that reads one moment's state.
+    fn read(&self) -> Result<Transaction<'_>, StoreError> {
+        Ok(Transaction::new_unchecked(&self.db, TransactionBehavior::Deferred)?)
     }
 }

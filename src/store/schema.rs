@@ -1,38 +1,64 @@
 //! The tables, and how an older file becomes a newer one.
 
-use super::{StoreError, outbox};
+use super::file::APPLICATION_ID;
+use super::{StoreError, connections, ledger, meta, orders, outbox, quarantine, readings, resources, sensors};
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Every step, in order: step n brings a file from schema n to n + 1. Released steps never change.
-const STEPS: &[&[&str]] = &[&[CONNECTIONS, outbox::TABLES]];
+const STEPS: &[&[&str]] = &[&[
+    meta::TABLES,
+    sensors::TABLES,
+    readings::TABLES,
+    connections::TABLES,
+    ledger::TABLES,
+    quarantine::TABLES,
+    resources::TABLES,
+    orders::TABLES,
+    outbox::TABLES,
+]];
 
-const CONNECTIONS: &str = "
-    CREATE TABLE connections (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
-        base TEXT NOT NULL UNIQUE,
-        patient TEXT NOT NULL,
-        state TEXT NOT NULL,
-        details TEXT NOT NULL
-    ) STRICT;
-";
+/// The newest schema this version knows.
+#[expect(clippy::cast_possible_truncation, reason = "a handful")]
+pub(super) const KNOWN: u32 = STEPS.len() as u32;
 
-/// Brings the file to the newest schema, or leaves it untouched.
+/// Brings the file to the newest schema, or leaves it untouched. A new file gets marks and tables in one transaction, before it has a
+/// write-ahead log: whoever finds it sees all or nothing.
 pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
-    let known = u32::try_from(STEPS.len()).unwrap_or(u32::MAX);
-    let found: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    if found > known {
-        return Err(StoreError::NewerSchema { found, known });
-    }
-    db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
-    db.pragma_update(None, "journal_mode", "WAL")?;
-    let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let found: u32 = transaction.pragma_query_value(None, "user_version", |row| row.get(0))?;
-    for statements in STEPS.iter().skip(found as usize) {
-        for statement in *statements {
-            transaction.execute_batch(statement)?;
+    if state(db)? != State::Ready {
+        // Takes effect only while the file is still empty.
+        db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
+        let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if let State::At(found) = state(&transaction)? {
+            for statements in STEPS.iter().skip(found as usize) {
+                for statement in *statements {
+                    transaction.execute_batch(statement)?;
+                }
+            }
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", KNOWN)?;
+            transaction.commit()?;
         }
     }
-    transaction.pragma_update(None, "user_version", known)?;
-    transaction.commit()?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
     Ok(())
+}
+
+#[derive(PartialEq, Eq)]
+enum State {
+    /// At an older schema, 0 being none.
+    At(u32),
+    Ready,
+}
+
+fn state(db: &Connection) -> Result<State, StoreError> {
+    let found: u32 = db.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let mark: i32 = db.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: u32 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match (mark, tables, found) {
+        (0, 0, 0) => Ok(State::At(0)),
+        (APPLICATION_ID, _, found) if found > KNOWN => Err(StoreError::NewerSchema { found, known: KNOWN }),
+        (APPLICATION_ID, _, KNOWN) => Ok(State::Ready),
+        (APPLICATION_ID, _, found) => Ok(State::At(found)),
+        _ => Err(StoreError::Corrupt),
+    }
 }

@@ -1,0 +1,131 @@
+//! The database file: opening it without harm, its size, its checkpoint.
+//!
+//! A file that is not ours is recognised by its first hundred bytes, before SQLite may touch it or put anything beside it.
+
+use super::{Store, StoreError, schema};
+use rusqlite::{Connection, OpenFlags};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+/// Marks a file as ours in SQLite's header: `CGMs`.
+pub(super) const APPLICATION_ID: i32 = 0x4347_4d73;
+
+/// Bytes of SQLite's header.
+const HEADER: usize = 100;
+const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Bytes the write-ahead log keeps after it was reset.
+const JOURNAL_LIMIT: i64 = 1 << 20;
+/// Free pages given back at each checkpoint.
+const PAGES_GIVEN_BACK: i64 = 1024;
+/// Distinct statements the store has, and some.
+const STATEMENTS: usize = 96;
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name: OsString = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn length(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |file| file.len())
+}
+
+fn number<const N: usize>(header: &[u8], at: usize) -> Option<[u8; N]> {
+    header.get(at..at + N)?.try_into().ok()
+}
+
+/// Whether a file of this length with this header may be opened: offsets are those of SQLite's file format.
+fn inspect(header: &[u8], file_length: u64) -> Result<(), StoreError> {
+    let field = |at| number(header, at).map(u32::from_be_bytes).ok_or(StoreError::Corrupt);
+    if !header.starts_with(MAGIC) || field(68)?.cast_signed() != APPLICATION_ID {
+        return Err(StoreError::Corrupt);
+    }
+    let found = field(60)?;
+    if found > schema::KNOWN {
+        return Err(StoreError::NewerSchema { found, known: schema::KNOWN });
+    }
+    let page = match number(header, 16).map(u16::from_be_bytes).ok_or(StoreError::Corrupt)? {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    // The page count holds only where the change counter agrees that it is the last writer's.
+    let cut = field(24)? == field(92)? && file_length < u64::from(field(28)?) * page;
+    if cut { Err(StoreError::Corrupt) } else { Ok(()) }
+}
+
+/// Refuses what is not ours, reading only.
+fn check(path: &Path) -> Result<(), StoreError> {
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(_) => return Err(StoreError::Disk("the file cannot be opened")),
+    };
+    let unreadable = |_| StoreError::Disk("the file cannot be read");
+    let metadata = file.metadata().map_err(unreadable)?;
+    if !metadata.is_file() {
+        return Err(StoreError::Disk("it is not a file"));
+    }
+    // A log that a kill left behind has the truth about the file beside it: SQLite recovers first, and the schema step checks again.
+    if metadata.len() == 0 || length(&beside(path, "-wal")) > 0 || length(&beside(path, "-journal")) > 0 {
+        return Ok(());
+    }
+    let mut header = Vec::with_capacity(HEADER);
+    file.by_ref().take(HEADER as u64).read_to_end(&mut header).map_err(unreadable)?;
+    inspect(&header, metadata.len())
+}
+
+fn connect(path: &Path) -> Result<Connection, StoreError> {
+    // Without the URI flag: a path is a path, whatever it begins with.
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut db = Connection::open_with_flags(path, flags)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.busy_timeout(Duration::from_secs(5))?;
+    schema::prepare(&mut db)?;
+    db.pragma_update(None, "synchronous", "FULL")?;
+    // Apple's fsync returns before the disk has the data unless asked otherwise; elsewhere these do nothing.
+    db.pragma_update(None, "fullfsync", true)?;
+    db.pragma_update(None, "checkpoint_fullfsync", true)?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    db.pragma_update(None, "journal_size_limit", JOURNAL_LIMIT)?;
+    Ok(db)
+}
+
+impl Store {
+    /// Opens the database at `path`, making or migrating it.
+    ///
+    /// # Errors
+    /// [`StoreError::NewerSchema`] and [`StoreError::Corrupt`], which leave the file as it is and put nothing beside it;
+    /// [`StoreError::Disk`].
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        check(path)?;
+        Ok(Self { db: connect(path)? })
+    }
+
+    /// Moves the write-ahead log into the file and empties it, and gives freed pages back: before the app is suspended.
+    ///
+    /// # Errors
+    /// [`StoreError::Busy`] where another process is reading; nothing is lost then.
+    pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+        {
+            let mut statement = self.db.prepare(&format!("PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})"))?;
+            let mut rows = statement.query([])?;
+            while rows.next()?.is_some() {}
+        }
+        let busy: bool = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        if busy { Err(StoreError::Busy) } else { Ok(()) }
+    }
+
+    /// Bytes the database takes on disk, its log included.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] where the file cannot be found.
+    pub fn size_on_disk(&self) -> Result<u64, StoreError> {
+        let path = Path::new(self.db.path().ok_or(StoreError::Disk("the file cannot be found"))?);
+        let file = std::fs::metadata(path).map_err(|_| StoreError::Disk("the file cannot be found"))?;
+        Ok(file.len() + length(&beside(path, "-wal")) + length(&beside(path, "-shm")))
+    }
+}

@@ -1,0 +1,115 @@
+//! How a measurement is kept as two integers: its digits, and what they mean.
+//!
+//! The form packs kind, unit and decimal places so that a whole value in mg/dL, the commonest, is 0 and costs no byte on disk. An absent
+//! measurement keeps its reason in place of digits.
+
+use super::ReadingKey;
+use super::StoreError;
+use crate::glucose::{AbsentReason, GlucoseUnit, GlucoseValue, Measurement, Sample, UtcOffset};
+
+/// Bits 0 and 1: the kind.
+const KINDS: i64 = 0b11;
+const BELOW: i64 = 1;
+const ABOVE: i64 = 2;
+const ABSENT: i64 = 3;
+/// Bit 2: mmol/L instead of mg/dL.
+const MOLAR: i64 = 1 << 2;
+/// Bits 3 to 5: decimal places.
+const SCALE_SHIFT: u32 = 3;
+const SCALES: i64 = 0b111;
+/// Bit 6: `superseded` holds earlier versions of this reading.
+pub(super) const HISTORY: i64 = 1 << 6;
+
+const REASONS: [AbsentReason; 4] =
+    [AbsentReason::Unknown, AbsentReason::Error, AbsentReason::NotPerformed, AbsentReason::Masked];
+
+/// Digits and form of a measurement, without [`HISTORY`].
+pub(super) fn encode(measurement: Measurement) -> (i64, i64) {
+    let digits = |value: GlucoseValue, kind: i64| {
+        let unit = if value.unit() == GlucoseUnit::MmolPerL { MOLAR } else { 0 };
+        (i64::from(value.mantissa()), kind | unit | i64::from(value.scale()) << SCALE_SHIFT)
+    };
+    match measurement {
+        Measurement::Value(value) => digits(value, 0),
+        Measurement::Below(limit) => digits(limit, BELOW),
+        Measurement::Above(limit) => digits(limit, ABOVE),
+        Measurement::Absent(reason) => {
+            let code = match reason {
+                AbsentReason::Unknown => 0,
+                AbsentReason::Error => 1,
+                AbsentReason::NotPerformed => 2,
+                AbsentReason::Masked => 3,
+            };
+            (code, ABSENT)
+        }
+    }
+}
+
+/// The measurement behind digits and form.
+#[inline]
+pub(super) fn decode(digits: i64, form: i64) -> Result<Measurement, StoreError> {
+    const UNREADABLE: StoreError = StoreError::Row("reading");
+    let kind = form & KINDS;
+    if kind == ABSENT {
+        let reason = usize::try_from(digits).ok().and_then(|code| REASONS.get(code));
+        return reason.copied().map(Measurement::Absent).ok_or(UNREADABLE);
+    }
+    let unit = if form & MOLAR == 0 { GlucoseUnit::MgPerDl } else { GlucoseUnit::MmolPerL };
+    let scale = u8::try_from(form >> SCALE_SHIFT & SCALES).map_err(|_| UNREADABLE)?;
+    let mantissa = u32::try_from(digits).map_err(|_| UNREADABLE)?;
+    let value = GlucoseValue::new(mantissa, scale, unit).map_err(|_| UNREADABLE)?;
+    Ok(match kind {
+        BELOW => Measurement::Below(value),
+        ABOVE => Measurement::Above(value),
+        _ => Measurement::Value(value),
+    })
+}
+
+/// A stored row as statistics and bundles take it.
+#[inline]
+pub(super) fn sample(key: ReadingKey, digits: i64, form: i64, offset: i64) -> Result<Sample, StoreError> {
+    let offset = i32::try_from(offset).ok().and_then(|minutes| UtcOffset::from_minutes(minutes).ok());
+    Ok(Sample {
+        sensor: key.sensor(),
+        seconds: key.seconds(),
+        offset: offset.ok_or(StoreError::Row("reading"))?,
+        measurement: decode(digits, form)?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str, unit: GlucoseUnit) -> GlucoseValue {
+        GlucoseValue::parse(text, unit).unwrap()
+    }
+
+    #[test]
+    fn every_measurement_comes_back_digit_for_digit() {
+        let (mass, molar) = (GlucoseUnit::MgPerDl, GlucoseUnit::MmolPerL);
+        let values = [value("101", mass), value("100.10", mass), value("6.7", molar), value("6.700000", molar)];
+        let measured =
+            values.into_iter().flat_map(|v| [Measurement::Value(v), Measurement::Below(v), Measurement::Above(v)]);
+        for measurement in measured.chain(REASONS.map(Measurement::Absent)) {
+            let (digits, form) = encode(measurement);
+            assert_eq!(decode(digits, form).unwrap(), measurement);
+            assert_eq!(decode(digits, form | HISTORY).unwrap(), measurement);
+            assert!((0..128).contains(&(form | HISTORY)), "one byte on disk");
+        }
+    }
+
+    #[test]
+    fn a_plain_value_in_whole_mg_dl_has_form_zero() {
+        assert_eq!(encode(Measurement::Value(value("101", GlucoseUnit::MgPerDl))), (101, 0));
+    }
+
+    #[test]
+    fn what_was_never_written_is_unreadable() {
+        for (digits, form) in
+            [(4, ABSENT), (-1, ABSENT), (-1, 0), (0, 0), (1_001, 0), (101, 7 << SCALE_SHIFT), (i64::MAX, 0)]
+        {
+            assert!(matches!(decode(digits, form), Err(StoreError::Row("reading"))), "{digits} {form}");
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! Taking readings in: one transaction that checks, dedupes, corrects and says what became of each.
+//!
+//! A sensor says one thing at one instant: the key is sensor and second, or the maker's record key where there is one. Of several rows
+//! of one batch for the same instant or record the last counts, so that the same batch again changes nothing.
+
+use super::{ReadingKey, Store, StoreError, form, key, ledger, readings, sensors};
+use crate::glucose::{Reading, ReadingError, RecordKey, SensorId, SensorKey, UtcOffset, ZoneOffsets};
+use chrono::{DateTime, Utc};
+use rusqlite::{Transaction, params};
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+/// A reading that was not taken, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RejectedReading {
+    /// Its place in the batch, from 0.
+    pub row: usize,
+    /// Why.
+    pub reason: ReadingError,
+}
+
+/// What became of a batch. Every reading of it is counted once.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct IngestReport {
+    /// New readings.
+    pub stored: usize,
+    /// Readings that were stored before, or that a later one of the same batch overrode.
+    pub already_there: usize,
+    /// Readings that took the place of one nobody had been sent.
+    pub replaced: usize,
+    /// Readings that correct one a receiver has, or is being sent: it will be sent the correction.
+    pub corrected: usize,
+    /// Readings not taken. They do not hold up the others.
+    pub rejected: Vec<RejectedReading>,
+}
+
+/// A sensor of the batch.
+#[derive(Clone, Copy)]
+struct Source {
+    id: SensorId,
+    /// Keys among which the ledger has intervals: a new reading there cuts one.
+    ledger: Option<(i64, i64)>,
+    /// Keys among which there is history: a new reading there takes the slow way.
+    history: Option<(i64, i64)>,
+}
+
+fn within(range: Option<(i64, i64)>, key: ReadingKey) -> bool {
+    range.is_some_and(|(first, last)| (first..=last).contains(&key.packed()))
+}
+
+impl Source {
+    fn find(tx: &Transaction<'_>, key: &SensorKey) -> Result<Option<Self>, StoreError> {
+        let Some(id) = sensors::id(tx, key)? else { return Ok(None) };
+        let whole = key::whole(id);
+        Ok(Some(Self { id, ledger: ledger::range(tx, whole)?, history: readings::superseded_range(tx, whole)? }))
+    }
+}
+
+/// A reading that did not simply fit in.
+struct Contested<'a> {
+    row: usize,
+    key: ReadingKey,
+    reading: &'a Reading,
+    /// Whether its record stood elsewhere: false where nobody had seen it there, true where someone had.
+    moved: Option<bool>,
+}
+
+/// The sensors of a batch, each looked up once.
+#[derive(Default)]
+struct Sources<'a> {
+    found: Vec<Option<Source>>,
+    by_key: HashMap<&'a SensorKey, usize>,
+    last: Option<(&'a SensorKey, usize)>,
+}
+
+impl<'a> Sources<'a> {
+    fn of(&mut self, tx: &Transaction<'_>, key: &'a SensorKey) -> Result<Option<Source>, StoreError> {
+        let known = self.last.filter(|(last, _)| *last == key).map(|(_, place)| place);
+        let place = if let Some(place) = known.or_else(|| self.by_key.get(key).copied()) {
+            place
+        } else {
+            self.found.push(Source::find(tx, key)?);
+            self.by_key.insert(key, self.found.len() - 1);
+            self.found.len() - 1
+        };
+        self.last = Some((key, place));
+        Ok(self.found.get(place).copied().flatten())
+    }
+}
+
+/// Leaves the last of those that share an instant or a record, in key order.
+fn last_of_each<'a>(mut contested: Vec<Contested<'a>>) -> Vec<Contested<'a>> {
+    contested.sort_unstable_by_key(|c| (c.key, Reverse(c.row)));
+    contested.dedup_by_key(|c| c.key);
+    let mut records: HashMap<(SensorId, &'a str), usize> = HashMap::new();
+    for c in &contested {
+        if let Some(record) = c.reading.record_key() {
+            let row = records.entry((c.key.sensor(), record.as_str())).or_insert(c.row);
+            *row = c.row.max(*row);
+        }
+    }
+    contested.retain(|c| {
+        let last = c.reading.record_key().and_then(|r| records.get(&(c.key.sensor(), r.as_str())));
+        last.is_none_or(|row| *row == c.row)
+    });
+    contested
+}
+
+/// Clears the places that records leave, before any of them takes its new one: a whole series may have shifted by one.
+fn move_away(tx: &Transaction<'_>, contested: &mut [Contested<'_>]) -> Result<(), StoreError> {
+    let mut any = false;
+    for c in contested {
+        let Some(record) = c.reading.record_key() else { continue };
+        if let Some(holder) = readings::by_record(tx, c.key.sensor(), record)?.filter(|holder| holder.key != c.key) {
+            c.moved = Some(readings::move_away(tx, &holder, c.key)?);
+            any = true;
+        }
+    }
+    if any { readings::settle_moves(tx) } else { Ok(()) }
+}
+
+/// Puts a contested reading in its place.
+fn place(
+    tx: &Transaction<'_>,
+    c: &Contested<'_>,
+    zone: &ZoneOffsets,
+    report: &mut IngestReport,
+) -> Result<(), StoreError> {
+    let measurement = c.reading.measurement();
+    let record = c.reading.record_key();
+    let mut seen = c.moved;
+    match readings::at(tx, c.key)? {
+        None => {
+            let offset = c.reading.offset().unwrap_or_else(|| zone.offset_at(c.key.seconds()));
+            readings::insert(tx, c.key, measurement, offset.minutes(), record)?;
+            ledger::cut(tx, &[c.key])?;
+            if seen.is_none() {
+                report.stored += 1;
+                return Ok(());
+            }
+        }
+        Some(there) if there.measurement()?.says_the_same_as(measurement) => {
+            if let (None, Some(record)) = (there.record(), record) {
+                readings::adopt_record(tx, c.key, record)?;
+            }
+        }
+        Some(there) => {
+            let claimed = readings::supersede(tx, &there)?;
+            readings::overwrite(tx, c.key, measurement, c.reading.offset().map(UtcOffset::minutes), record)?;
+            seen = Some(seen.unwrap_or_default() || claimed);
+        }
+    }
+    match seen {
+        None => report.already_there += 1,
+        Some(false) => report.replaced += 1,
+        Some(true) => report.corrected += 1,
+    }
+    Ok(())
+}
+
+const INSERT: &str =
+    "INSERT INTO readings (key, digits, form, offset, record) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+
+fn ingest(
+    tx: &Transaction<'_>,
+    batch: &[Reading],
+    zone: &ZoneOffsets,
+    now: DateTime<Utc>,
+) -> Result<IngestReport, StoreError> {
+    let mut report = IngestReport::default();
+    let mut sources = Sources::default();
+    let mut contested = Vec::new();
+    let mut late = Vec::new();
+    let mut insert = tx.prepare_cached(INSERT)?;
+    for (row, reading) in batch.iter().enumerate() {
+        let source = match reading.check(now) {
+            Ok(()) => sources.of(tx, reading.sensor())?.ok_or(ReadingError::UnknownSensor),
+            Err(reason) => Err(reason),
+        };
+        let placed = source.and_then(|source| {
+            let key = ReadingKey::new(source.id, reading.seconds()).ok_or(ReadingError::InTheFuture)?;
+            Ok((source, key))
+        });
+        let (source, key) = match placed {
+            Ok(placed) => placed,
+            Err(reason) => {
+                report.rejected.push(RejectedReading { row, reason });
+                continue;
+            }
+        };
+        let (digits, form) = form::encode(reading.measurement());
+        let offset = reading.offset().unwrap_or_else(|| zone.offset_at(reading.seconds()));
+        let record = reading.record_key().map(RecordKey::as_str);
+        let inserted =
+            !within(source.history, key) && insert.execute(params![key, digits, form, offset.minutes(), record])? == 1;
+        if inserted {
+            report.stored += 1;
+            if within(source.ledger, key) {
+                late.push(key);
+            }
+        } else {
+            contested.push(Contested { row, key, reading, moved: None });
+        }
+    }
+    ledger::cut(tx, &late)?;
+    let all = contested.len();
+    let mut contested = last_of_each(contested);
+    report.already_there += all - contested.len();
+    move_away(tx, &mut contested)?;
+    for c in &contested {
+        place(tx, c, zone, &mut report)?;
+    }
+    for source in sources.found.iter().flatten() {
+        sensors::refresh_extent(tx, source.id)?;
+    }
+    Ok(report)
+}
+
+impl Store {
+    /// Takes readings in, in one transaction, and says what became of each. A reading without UTC offset gets the one `zone` has at its
+    /// instant. One refused does not hold up the others.
+    ///
+    /// The same measurement again changes nothing: digits, offset and record key of the first stay (one without record key takes the
+    /// later one's). Another measurement for the same instant takes the earlier one's place, or becomes a new version of it where a
+    /// receiver has the earlier one or is being sent it. A record key known at another instant is a correction: its reading moves.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is stored then.
+    pub fn ingest(
+        &mut self,
+        readings: &[Reading],
+        zone: &ZoneOffsets,
+        now: DateTime<Utc>,
+    ) -> Result<IngestReport, StoreError> {
+        let tx = self.write()?;
+        let report = ingest(&tx, readings, zone, now)?;
+        tx.commit()?;
+        Ok(report)
+    }
+}

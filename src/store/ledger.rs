@@ -1,0 +1,317 @@
+//! The ledger: which readings each connection has, in each unit.
+//!
+//! Kept as intervals of keys, so that it grows with gaps and not with readings. An interval says that every reading stored in it, in its
+//! current version, was accepted by that connection under that code. What changes a reading cuts the intervals it lies in; acceptance
+//! of what lay between joins them again.
+
+use super::{ConnectionId, ReadingKey, Store, StoreError, key, quarantine, readings};
+use crate::glucose::GlucoseUnit;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
+
+/// The ledger's tables. `first` and `last` are keys of one sensor, both included; intervals of one connection and code are disjoint.
+/// `accepted_versions` remembers acceptance of versions that are no longer current.
+pub(super) const TABLES: &str = "
+    CREATE TABLE ledger (
+        connection INTEGER NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
+        code INTEGER NOT NULL,
+        first INTEGER NOT NULL,
+        last INTEGER NOT NULL,
+        PRIMARY KEY (connection, code, first)
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE accepted_versions (
+        connection INTEGER NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
+        code INTEGER NOT NULL,
+        key INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        PRIMARY KEY (connection, code, key, version)
+    ) STRICT, WITHOUT ROWID;
+";
+
+/// The unit a reading is sent in, which decides its code: one connection may have asked for both.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum ReadingCode {
+    /// Mass per volume, mg/dL.
+    Mass,
+    /// Moles per volume, mmol/L.
+    Molar,
+}
+
+impl ReadingCode {
+    /// The unit of values under this code.
+    pub const fn unit(self) -> GlucoseUnit {
+        match self {
+            Self::Mass => GlucoseUnit::MgPerDl,
+            Self::Molar => GlucoseUnit::MmolPerL,
+        }
+    }
+}
+
+impl ToSql for ReadingCode {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(match self {
+            Self::Mass => 0,
+            Self::Molar => 1,
+        }
+        .into())
+    }
+}
+
+impl FromSql for ReadingCode {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value.as_i64()? {
+            0 => Ok(Self::Mass),
+            1 => Ok(Self::Molar),
+            other => Err(FromSqlError::OutOfRange(other)),
+        }
+    }
+}
+
+type Interval = (i64, i64);
+
+/// Neighbouring stored readings: the query for the one nearest beyond a key.
+const NEXT: &str = "SELECT key FROM readings WHERE key > ? ORDER BY key LIMIT 1";
+const PREVIOUS: &str = "SELECT key FROM readings WHERE key < ? ORDER BY key DESC LIMIT 1";
+
+fn neighbour(db: &Connection, sql: &str, key: i64) -> Result<Option<i64>, StoreError> {
+    Ok(db.prepare_cached(sql)?.query_row([key], |row| row.get(0)).optional()?)
+}
+
+/// First and last key the ledger has of a sensor's keys, over all connections.
+pub(super) fn range(db: &Connection, (first, last): (i64, i64)) -> Result<Option<(i64, i64)>, StoreError> {
+    let edges: (Option<i64>, Option<i64>) = db
+        .prepare_cached("SELECT min(first), max(last) FROM ledger WHERE first BETWEEN ? AND ?")?
+        .query_row([first, last], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(edges.0.zip(edges.1))
+}
+
+/// Who has the current version of the reading at a key.
+pub(super) fn covering(db: &Connection, key: ReadingKey) -> Result<Vec<(ConnectionId, ReadingCode)>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT c.id, k.code, (SELECT last FROM ledger l WHERE l.connection = c.id AND l.code = k.code AND l.first <= ?1
+         ORDER BY l.first DESC LIMIT 1) AS last FROM connections c, (SELECT 0 AS code UNION ALL SELECT 1) k",
+    )?;
+    let mut rows = statement.query([key])?;
+    let mut covering = Vec::new();
+    while let Some(row) = rows.next()? {
+        if row.get::<_, Option<i64>>(2)?.is_some_and(|last| last >= key.packed()) {
+            covering.push((ConnectionId(row.get(0)?), row.get(1)?));
+        }
+    }
+    Ok(covering)
+}
+
+/// Takes a reading that is about to change out of the ledger, and remembers who accepted it as it was.
+pub(super) fn forget(tx: &Transaction<'_>, key: ReadingKey, version: u32) -> Result<(), StoreError> {
+    for (connection, code) in covering(tx, key)? {
+        remember(tx, connection, code, key, version)?;
+    }
+    cut(tx, &[key])
+}
+
+fn remember(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    code: ReadingCode,
+    key: ReadingKey,
+    version: u32,
+) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT OR IGNORE INTO accepted_versions (connection, code, key, version) VALUES (?, ?, ?, ?)")?
+        .execute(params![connection.0, code, key, version])?;
+    Ok(())
+}
+
+/// Takes keys of stored readings out of every interval.
+pub(super) fn cut(tx: &Transaction<'_>, keys: &[ReadingKey]) -> Result<(), StoreError> {
+    let mut keys: Vec<i64> = keys.iter().map(|key| key.packed()).collect();
+    keys.sort_unstable();
+    keys.dedup();
+    let (Some(first), Some(last)) = (keys.first(), keys.last()) else { return Ok(()) };
+    let mut cuts = Vec::new();
+    {
+        let mut statement = tx.prepare_cached(
+            "SELECT l.connection, l.code, l.first, l.last FROM connections c
+             CROSS JOIN (SELECT 0 AS code UNION ALL SELECT 1) k
+             CROSS JOIN ledger l ON l.connection = c.id AND l.code = k.code AND l.first <= ?2 AND l.first >= coalesce(
+             (SELECT max(first) FROM ledger b WHERE b.connection = c.id AND b.code = k.code AND b.first <= ?1), ?1)",
+        )?;
+        let mut rows = statement.query([first, last])?;
+        while let Some(row) = rows.next()? {
+            let interval: Interval = (row.get(2)?, row.get(3)?);
+            let (from, to) =
+                (keys.partition_point(|key| *key < interval.0), keys.partition_point(|key| *key <= interval.1));
+            if from < to {
+                cuts.push((ConnectionId(row.get(0)?), row.get::<_, ReadingCode>(1)?, interval, from..to));
+            }
+        }
+    }
+    for (connection, code, interval, hit) in cuts {
+        tx.prepare_cached("DELETE FROM ledger WHERE connection = ? AND code = ? AND first = ?")?.execute(params![
+            connection.0,
+            code,
+            interval.0
+        ])?;
+        let mut start = interval.0;
+        let hit = keys.get(hit).unwrap_or_default();
+        for (key, next) in hit.iter().zip(hit.iter().skip(1).copied().map(Some).chain([None])) {
+            put(tx, connection, code, (start, *key))?;
+            // Late readings often come in runs: nothing is left of the interval between two of one run.
+            start = match neighbour(tx, NEXT, *key)? {
+                Some(after) if next.is_none_or(|next| after < next) => after,
+                _ => next.unwrap_or(i64::MAX),
+            };
+        }
+        put(tx, connection, code, (start, interval.1.saturating_add(1)))?;
+    }
+    Ok(())
+}
+
+/// Adds what is left of an interval from `start` to before `end`, if a stored reading is.
+fn put(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    code: ReadingCode,
+    (start, end): (i64, i64),
+) -> Result<(), StoreError> {
+    if start >= end {
+        return Ok(());
+    }
+    let Some(last) = neighbour(tx, PREVIOUS, end)?.filter(|last| *last >= start) else { return Ok(()) };
+    tx.prepare_cached("INSERT INTO ledger (connection, code, first, last) VALUES (?, ?, ?, ?)")?.execute(params![
+        connection.0,
+        code,
+        start,
+        last
+    ])?;
+    Ok(())
+}
+
+/// Adds an interval of stored readings, joining what it overlaps and what no stored reading keeps apart from it.
+fn join(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    code: ReadingCode,
+    (mut first, mut last): Interval,
+) -> Result<(), StoreError> {
+    let interval = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
+    // The interval that begins furthest right of all that begin at or before `last`, again and again: it overlaps or lies left.
+    let mut touching = tx.prepare_cached(
+        "SELECT first, last FROM ledger WHERE connection = ? AND code = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+    )?;
+    let mut remove = tx.prepare_cached("DELETE FROM ledger WHERE connection = ? AND code = ? AND first = ?")?;
+    while let Some((left, right)) =
+        touching.query_row(params![connection.0, code, last], interval).optional()? as Option<Interval>
+    {
+        let overlaps = right >= first;
+        if !overlaps && (!key::same_sensor(right, first) || neighbour(tx, NEXT, right)?.is_none_or(|next| next < first))
+        {
+            break;
+        }
+        remove.execute(params![connection.0, code, left])?;
+        first = first.min(left);
+        last = last.max(right);
+    }
+    let mut after = tx.prepare_cached(
+        "SELECT first, last FROM ledger WHERE connection = ? AND code = ? AND first > ? ORDER BY first LIMIT 1",
+    )?;
+    let next: Option<Interval> = after.query_row(params![connection.0, code, last], interval).optional()?;
+    if let Some((left, right)) = next.filter(|(left, _)| key::same_sensor(*left, last))
+        && neighbour(tx, NEXT, last)?.is_some_and(|next| next >= left)
+    {
+        remove.execute(params![connection.0, code, left])?;
+        last = last.max(right);
+    }
+    tx.prepare_cached("INSERT INTO ledger (connection, code, first, last) VALUES (?, ?, ?, ?)")?.execute(params![
+        connection.0,
+        code,
+        first,
+        last
+    ])?;
+    Ok(())
+}
+
+/// Records that a connection has these versions, accepted now or there already. A version that is no longer current is remembered, and
+/// its successor stays unsent.
+pub(super) fn record_accepted(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    code: ReadingCode,
+    accepted: &[(ReadingKey, u32)],
+) -> Result<(), StoreError> {
+    let mut accepted = accepted.to_vec();
+    accepted.sort_unstable();
+    accepted.dedup();
+    let mut stored = tx.prepare_cached("SELECT key, form FROM readings WHERE key >= ? ORDER BY key LIMIT 2")?;
+    let mut run: Option<Interval> = None;
+    let mut expected = None;
+    for (key, version) in accepted {
+        quarantine::release(tx, connection, code, key, version)?;
+        let mut rows = stored.query([key])?;
+        let found = rows.next()?.map(|row| Ok::<(i64, i64), StoreError>((row.get(0)?, row.get(1)?))).transpose()?;
+        let next: Option<i64> = rows.next()?.map(|row| row.get(0)).transpose()?;
+        drop(rows);
+        let current = match found {
+            Some((at, form)) if at == key.packed() => Some(readings::version(tx, key, form)?),
+            _ => None,
+        };
+        if current != Some(version) {
+            if readings::was_superseded(tx, key, version)? {
+                remember(tx, connection, code, key, version)?;
+            }
+            continue;
+        }
+        let key = key.packed();
+        run = match run {
+            Some((first, last)) if expected == Some(key) && key::same_sensor(last, key) => Some((first, key)),
+            Some(done) => {
+                join(tx, connection, code, done)?;
+                Some((key, key))
+            }
+            None => Some((key, key)),
+        };
+        expected = next;
+    }
+    run.map_or(Ok(()), |run| join(tx, connection, code, run))
+}
+
+/// Calls `each` with every stretch of a range of one sensor's keys that lies in no interval, in key order, while it returns true.
+/// True where it always did.
+pub(super) fn gaps(
+    db: &Connection,
+    (connection, code): (ConnectionId, ReadingCode),
+    (first, last): Interval,
+    mut each: impl FnMut(Interval) -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT first, last FROM ledger WHERE connection = ?1 AND code = ?2 AND first <= ?4 AND first >= coalesce(
+         (SELECT max(first) FROM ledger WHERE connection = ?1 AND code = ?2 AND first <= ?3), ?3) ORDER BY first",
+    )?;
+    let mut rows = statement.query(params![connection.0, code, first, last])?;
+    let mut start = first;
+    while let Some(row) = rows.next()? {
+        let (left, right): Interval = (row.get(0)?, row.get(1)?);
+        if start < left && !each((start, left - 1))? {
+            return Ok(false);
+        }
+        start = start.max(right.saturating_add(1));
+    }
+    Ok(start > last || each((start, last))?)
+}
+
+impl Store {
+    /// Records that a connection has these versions of readings under a code, accepted now or there already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn record_accepted(
+        &mut self,
+        connection: ConnectionId,
+        code: ReadingCode,
+        accepted: &[(ReadingKey, u32)],
+    ) -> Result<(), StoreError> {
+        let tx = self.write()?;
+        record_accepted(&tx, connection, code, accepted)?;
+        tx.commit()?;
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Readings a receiver refused for good, with what it said: never sent again as they are, and never forgotten.
+//!
+//! A refusal is of one version: a correction is sent again.
+
+use super::ledger::ReadingCode;
+use super::{ConnectionId, ReadingKey, Store, StoreError};
+use rusqlite::{Connection, Transaction, params};
+
+/// The quarantine's table. `outcome` is what the receiver said, as it said it.
+pub(super) const TABLES: &str = "
+    CREATE TABLE quarantine (
+        connection INTEGER NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
+        code INTEGER NOT NULL,
+        key INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        outcome TEXT NOT NULL,
+        dismissed INTEGER NOT NULL DEFAULT 0,
+        PRIMARY KEY (connection, code, key, version)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX quarantine_by_key ON quarantine (key);
+";
+
+/// A refused reading.
+#[derive(Clone, PartialEq, Eq)]
+pub struct QuarantinedReading {
+    /// The unit it was sent in.
+    pub code: ReadingCode,
+    /// Which reading.
+    pub key: ReadingKey,
+    /// The version that was refused.
+    pub version: u32,
+    /// What the receiver said.
+    pub outcome: String,
+}
+
+impl std::fmt::Debug for QuarantinedReading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("QuarantinedReading").field("code", &self.code).field("key", &self.key).finish_non_exhaustive()
+    }
+}
+
+/// Whether a version of a reading is refused anywhere.
+pub(super) fn holds(db: &Connection, key: ReadingKey, version: u32) -> Result<bool, StoreError> {
+    Ok(db.prepare_cached("SELECT 1 FROM quarantine WHERE key = ? AND version = ?")?.exists(params![key, version])?)
+}
+
+/// Quarantines one version of a reading; said again, the later outcome stands.
+pub(super) fn quarantine(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    code: ReadingCode,
+    (key, version): (ReadingKey, u32),
+    outcome: &str,
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO quarantine (connection, code, key, version, outcome) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET outcome = excluded.outcome, dismissed = 0",
+    )?
+    .execute(params![connection.0, code, key, version, outcome])?;
+    Ok(())
+}
+
+/// Lets a version out of quarantine.
+pub(super) fn release(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    code: ReadingCode,
+    key: ReadingKey,
+    version: u32,
+) -> Result<bool, StoreError> {
+    let released = tx
+        .prepare_cached("DELETE FROM quarantine WHERE connection = ? AND code = ? AND key = ? AND version = ?")?
+        .execute(params![connection.0, code, key, version])?;
+    Ok(released > 0)
+}
+
+impl Store {
+    /// Quarantines one version of a reading, with what the receiver said.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn quarantine(
+        &mut self,
+        connection: ConnectionId,
+        code: ReadingCode,
+        key: ReadingKey,
+        version: u32,
+        outcome: &str,
+    ) -> Result<(), StoreError> {
+        let tx = self.write()?;
+        quarantine(&tx, connection, code, (key, version), outcome)?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// What a connection refused and nobody dismissed, in key order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn quarantined(&self, connection: ConnectionId) -> Result<Vec<QuarantinedReading>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT code, key, version, outcome FROM quarantine WHERE connection = ? AND dismissed = 0
+             ORDER BY code, key, version",
+        )?;
+        let rows = statement.query_map([connection.0], |row| {
+            Ok(QuarantinedReading { code: row.get(0)?, key: row.get(1)?, version: row.get(2)?, outcome: row.get(3)? })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    /// Lets a refused version be sent again.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where it is not in quarantine.
+    pub fn retry_quarantined(
+        &mut self,
+        connection: ConnectionId,
+        code: ReadingCode,
+        key: ReadingKey,
+        version: u32,
+    ) -> Result<(), StoreError> {
+        let tx = self.write()?;
+        if !release(&tx, connection, code, key, version)? {
+            return Err(StoreError::Missing("quarantined reading"));
+        }
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// Stops showing a refused version. It is still not sent again.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where it is not in quarantine.
+    pub fn dismiss_quarantined(
+        &mut self,
+        connection: ConnectionId,
+        code: ReadingCode,
+        key: ReadingKey,
+        version: u32,
+    ) -> Result<(), StoreError> {
+        let changed = self.db.execute(
+            "UPDATE quarantine SET dismissed = 1 WHERE connection = ? AND code = ? AND key = ? AND version = ?",
+            params![connection.0, code, key, version],
+        )?;
+        if changed == 0 { Err(StoreError::Missing("quarantined reading")) } else { Ok(()) }
+    }
+}

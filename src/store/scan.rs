@@ -1,0 +1,174 @@
+//! Reading stored samples in time order, without holding them in memory and without touching what lies outside the window.
+//!
+//! Keys are ordered sensor by sensor. The window is cut where a sensor's stretch begins or ends; between two cuts the same sensors are
+//! at work: one is streamed, several are merged from small buffers.
+
+use super::sensors::{self, Span};
+use super::{ReadingKey, Store, StoreError, form, key};
+use crate::glucose::{Sample, Window};
+use rusqlite::{CachedStatement, Connection};
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+
+/// Samples buffered of each sensor where several are merged.
+const BUFFERED: usize = 256;
+
+/// Visits the samples of one range of keys in order, at most `limit`; true where there may be more.
+fn visit_range(
+    statement: &mut CachedStatement<'_>,
+    (first, last): (i64, i64),
+    limit: i64,
+    visit: &mut impl FnMut(Sample),
+) -> Result<bool, StoreError> {
+    let mut rows = statement.query([first, last, limit])?;
+    let mut visited = 0;
+    while let Some(row) = rows.next()? {
+        let key: ReadingKey = row.get(0)?;
+        visit(form::sample(key, row.get(1)?, row.get(2)?, row.get(3)?)?);
+        visited += 1;
+    }
+    Ok(visited == limit)
+}
+
+/// One sensor's part of a merge: the samples read ahead and the range still to read.
+struct Lane {
+    ahead: VecDeque<Sample>,
+    rest: Option<(i64, i64)>,
+}
+
+impl Lane {
+    fn next(&mut self, statement: &mut CachedStatement<'_>) -> Result<Option<Sample>, StoreError> {
+        if let (true, Some((first, last))) = (self.ahead.is_empty(), self.rest) {
+            let limit = i64::try_from(BUFFERED).unwrap_or(i64::MAX);
+            let more = visit_range(statement, (first, last), limit, &mut |sample| self.ahead.push_back(sample))?;
+            let next = self.ahead.back().and_then(|s| ReadingKey::new(s.sensor, s.seconds)).map(|k| k.packed() + 1);
+            self.rest = next.filter(|next| more && *next <= last).map(|next| (next, last));
+        }
+        Ok(self.ahead.pop_front())
+    }
+}
+
+fn merge(
+    statement: &mut CachedStatement<'_>,
+    ranges: &[(i64, i64)],
+    visit: &mut impl FnMut(Sample),
+) -> Result<(), StoreError> {
+    let mut lanes: Vec<Lane> = ranges.iter().map(|range| Lane { ahead: VecDeque::new(), rest: Some(*range) }).collect();
+    let mut heads: Vec<Option<Sample>> = Vec::with_capacity(lanes.len());
+    let mut order = BinaryHeap::with_capacity(lanes.len());
+    for (number, lane) in lanes.iter_mut().enumerate() {
+        let head = lane.next(statement)?;
+        order.extend(head.map(|sample| Reverse((sample.seconds, sample.sensor, number))));
+        heads.push(head);
+    }
+    while let Some(Reverse((_, _, number))) = order.pop() {
+        let (Some(head), Some(lane)) = (heads.get_mut(number), lanes.get_mut(number)) else { continue };
+        if let Some(sample) = head.take() {
+            visit(sample);
+        }
+        *head = lane.next(statement)?;
+        order.extend(head.map(|sample| Reverse((sample.seconds, sample.sensor, number))));
+    }
+    Ok(())
+}
+
+/// The unix seconds at which a sensor's stretch begins, or has just ended.
+fn cuts(spans: &[Span]) -> Vec<i64> {
+    let mut cuts: Vec<i64> = spans.iter().flat_map(|span| [span.first, span.last + 1]).collect();
+    cuts.sort_unstable();
+    cuts.dedup();
+    cuts
+}
+
+fn scan(db: &Connection, window: Window, visit: &mut impl FnMut(Sample)) -> Result<(), StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT key, digits, form, offset FROM readings WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3",
+    )?;
+    let mut spans = sensors::spans(db, window)?;
+    spans.sort_by_key(|span| Reverse(span.first));
+    let cuts = cuts(&spans);
+    let mut at_work: Vec<Span> = Vec::new();
+    for (from, to) in cuts.iter().zip(cuts.iter().skip(1)) {
+        at_work.retain(|span| span.last >= *from);
+        while let Some(span) = spans.pop_if(|span| span.first <= *from) {
+            at_work.push(span);
+        }
+        let slice = Window::from_unix(*from, *to).map_err(|_| StoreError::Row("sensor"))?;
+        let ranges: Vec<(i64, i64)> = at_work.iter().filter_map(|span| key::range(span.sensor, slice)).collect();
+        match ranges.as_slice() {
+            [] => {}
+            [one] => _ = visit_range(&mut statement, *one, -1, visit)?,
+            several => merge(&mut statement, several, visit)?,
+        }
+    }
+    Ok(())
+}
+
+impl Store {
+    /// Shows every sample of a window to `visit`, in time order across sensors, of one moment's state of the database. At one instant
+    /// the sensor registered first comes first. `visit` cannot call the store.
+    ///
+    /// # Errors
+    /// [`StoreError`]; samples before an unreadable row have been shown.
+    pub fn scan(&self, window: Window, mut visit: impl FnMut(Sample)) -> Result<(), StoreError> {
+        let snapshot = self.read()?;
+        scan(&snapshot, window, &mut visit)
+    }
+
+    /// How many readings a window holds, of all sensors.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn count(&self, window: Window) -> Result<u64, StoreError> {
+        let snapshot = self.read()?;
+        let mut statement = snapshot.prepare_cached("SELECT count(*) FROM readings WHERE key BETWEEN ? AND ?")?;
+        let mut count = 0;
+        for span in sensors::spans(&snapshot, window)? {
+            if let Some((first, last)) = key::range(span.sensor, window) {
+                count += statement.query_row([first, last], |row| row.get::<_, i64>(0))?.unsigned_abs();
+            }
+        }
+        Ok(count)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{Scratch, value};
+    use proptest::prelude::*;
+
+    fn seen(store: &Store, from: i64, to: i64) -> Vec<(i64, u32)> {
+        let mut seen = Vec::new();
+        store.scan(Window::from_unix(from, to).unwrap(), |s| seen.push((s.seconds, s.sensor.0))).unwrap();
+        seen
+    }
+
+    #[test]
+    fn an_empty_database_shows_nothing() {
+        assert_eq!(seen(&Scratch::new().store, i64::MIN, i64::MAX), []);
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+        #[test]
+        fn samples_come_in_time_order_whichever_sensors_overlap(
+            stretches in proptest::collection::vec((0..3_000_i64, 1..700_i64, 1..9_i64), 1..6),
+            from in 0..3_000_i64,
+            length in 0..4_000_i64,
+        ) {
+            let mut scratch = Scratch::new();
+            let mut all = Vec::new();
+            for (number, (start, count, step)) in stretches.into_iter().enumerate() {
+                let seconds: Vec<i64> = (0..count).map(|i| start + i * step).collect();
+                let id = scratch.ingest(&format!("s{number}"), seconds.iter().map(|s| (*s, value(100)))).0;
+                all.extend(seconds.into_iter().map(|s| (scratch.at(s), id)));
+            }
+            all.sort_unstable();
+            let (from, to) = (scratch.at(from), scratch.at(from + length));
+            all.retain(|(s, _)| (from..to).contains(s));
+            prop_assert_eq!(scratch.store.count(Window::from_unix(from, to).unwrap()).unwrap(), all.len() as u64);
+            prop_assert_eq!(seen(&scratch.store, from, to), all);
+        }
+    }
+}

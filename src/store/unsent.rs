@@ -1,0 +1,141 @@
+//! What a connection does not have yet: stored readings outside its ledger's intervals and not in quarantine.
+//!
+//! Read in pages by key, so that a first submission of ten years needs no more memory than one of a day.
+
+use super::ledger::{self, ReadingCode};
+use super::{ConnectionId, ReadingKey, Store, StoreError, form, key, readings, sensors};
+use crate::glucose::{Measurement, RecordKey, Sample, Window};
+use rusqlite::{Connection, OptionalExtension, params};
+
+/// A reading a connection does not have.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UnsentReading {
+    /// Where it stands in the database.
+    pub key: ReadingKey,
+    /// What to send.
+    pub sample: Sample,
+    /// The version of it, to be recorded as accepted.
+    pub version: u32,
+    /// The maker's own key of the record.
+    pub record_key: Option<RecordKey>,
+    /// What the last version said that this connection accepted under this code, where one was corrected.
+    pub replaces: Option<Measurement>,
+}
+
+impl std::fmt::Debug for UnsentReading {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnsentReading").field("key", &self.key).field("version", &self.version).finish_non_exhaustive()
+    }
+}
+
+/// The last earlier version of a reading that a connection accepted.
+fn replaced(
+    db: &Connection,
+    (connection, code): (ConnectionId, ReadingCode),
+    key: ReadingKey,
+) -> Result<Option<Measurement>, StoreError> {
+    let found: Option<(i64, i64)> = db
+        .prepare_cached(
+            "SELECT s.digits, s.form FROM superseded s
+             JOIN accepted_versions a ON a.connection = ?1 AND a.code = ?2 AND a.key = s.key AND a.version = s.version
+             WHERE (s.key = ?3 AND s.moved_to IS NULL) OR s.moved_to = ?3 ORDER BY s.id DESC LIMIT 1",
+        )?
+        .query_row(params![connection.0, code, key], |row| Ok((row.get(0)?, row.get(1)?)))
+        .optional()?;
+    found.map(|(digits, form)| form::decode(digits, form)).transpose()
+}
+
+/// The quarantined ones among current versions: the condition for a row of `readings`.
+const QUARANTINED: &str = "EXISTS (SELECT 1 FROM quarantine q WHERE q.connection = ?1 AND q.code = ?2
+    AND q.key = readings.key AND q.version = CASE WHEN readings.form & 64 THEN
+    coalesce((SELECT max(s.version) + 1 FROM superseded s WHERE s.key = readings.key), 0) ELSE 0 END)";
+
+fn unsent(
+    db: &Connection,
+    to: (ConnectionId, ReadingCode),
+    window: Window,
+    after: Option<ReadingKey>,
+    limit: usize,
+) -> Result<Vec<UnsentReading>, StoreError> {
+    let mut statement = db.prepare_cached(&format!(
+        "SELECT key, digits, form, offset, record FROM readings
+         WHERE key BETWEEN ?3 AND ?4 AND NOT {QUARANTINED} ORDER BY key LIMIT ?5"
+    ))?;
+    let mut found = Vec::new();
+    if limit == 0 {
+        return Ok(found);
+    }
+    for span in sensors::spans(db, window)? {
+        let Some((first, last)) = key::range(span.sensor, window) else { continue };
+        let first = after.map_or(first, |after| first.max(after.packed().saturating_add(1)));
+        if first > last {
+            continue;
+        }
+        let complete = ledger::gaps(db, to, (first, last), |(first, last)| {
+            let room = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
+            let mut rows = statement.query(params![to.0.0, to.1, first, last, room])?;
+            while let Some(row) = rows.next()? {
+                let (key, form): (ReadingKey, i64) = (row.get(0)?, row.get(2)?);
+                let record: Option<String> = row.get(4)?;
+                let record = record.map(|r| RecordKey::new(&r)).transpose();
+                found.push(UnsentReading {
+                    key,
+                    sample: form::sample(key, row.get(1)?, form, row.get(3)?)?,
+                    version: readings::version(db, key, form)?,
+                    record_key: record.map_err(|_| StoreError::Row("record key"))?,
+                    replaces: if form & form::HISTORY == 0 { None } else { replaced(db, to, key)? },
+                });
+            }
+            Ok(found.len() < limit)
+        })?;
+        if !complete {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+fn unsent_count(db: &Connection, to: (ConnectionId, ReadingCode), window: Window) -> Result<u64, StoreError> {
+    let mut all = db.prepare_cached("SELECT count(*) FROM readings WHERE key BETWEEN ? AND ?")?;
+    let mut refused = db.prepare_cached(&format!(
+        "SELECT count(*) FROM readings WHERE key BETWEEN ?3 AND ?4 AND {QUARANTINED}
+         AND key IN (SELECT key FROM quarantine WHERE connection = ?1 AND code = ?2 AND key BETWEEN ?3 AND ?4)"
+    ))?;
+    let mut count: u64 = 0;
+    for span in sensors::spans(db, window)? {
+        let Some(range) = key::range(span.sensor, window) else { continue };
+        ledger::gaps(db, to, range, |(first, last)| {
+            let stored: i64 = all.query_row([first, last], |row| row.get(0))?;
+            let refused: i64 = refused.query_row(params![to.0.0, to.1, first, last], |row| row.get(0))?;
+            count += (stored - refused).unsigned_abs();
+            Ok(true)
+        })?;
+    }
+    Ok(count)
+}
+
+impl Store {
+    /// The readings of a window that a connection does not have under a code, in key order after `after`, at most `limit`: sensor by
+    /// sensor, each in time order. Ask again with the last one's key for more; fewer than `limit` is the end.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn unsent(
+        &self,
+        connection: ConnectionId,
+        code: ReadingCode,
+        window: Window,
+        after: Option<ReadingKey>,
+        limit: usize,
+    ) -> Result<Vec<UnsentReading>, StoreError> {
+        unsent(&*self.read()?, (connection, code), window, after, limit)
+    }
+
+    /// How many readings of a window a connection does not have under a code.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn unsent_count(&self, connection: ConnectionId, code: ReadingCode, window: Window) -> Result<u64, StoreError> {
+        unsent_count(&*self.read()?, (connection, code), window)
+    }
+}
