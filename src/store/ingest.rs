@@ -144,6 +144,9 @@ fn place(
             if let (None, Some(record)) = (there.record(), record) {
                 readings::adopt_record(tx, c.key, record)?;
             }
+            if seen.is_some() {
+                readings::mark_history(tx, c.key)?;
+            }
         }
         Some(there) => {
             let claimed = readings::supersede(tx, &there)?;

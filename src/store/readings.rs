@@ -160,6 +160,13 @@ pub(super) fn adopt_record(tx: &Transaction<'_>, key: ReadingKey, record: &Recor
     Ok(())
 }
 
+/// Marks a reading that stays as it is but was joined by another's history.
+pub(super) fn mark_history(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), StoreError> {
+    let mark = history(tx, key)?;
+    tx.prepare_cached("UPDATE readings SET form = form | ? WHERE key = ?")?.execute(params![mark, key])?;
+    Ok(())
+}
+
 /// Takes a reading away because its record now stands at `target`. True where someone has seen it.
 pub(super) fn move_away(tx: &Transaction<'_>, reading: &StoredReading, target: ReadingKey) -> Result<bool, StoreError> {
     let seen = supersede(tx, reading)?;
