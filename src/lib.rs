@@ -25,6 +25,21 @@ mod submitter;
 #[cfg(feature = "shell")]
 pub mod transport;
 
+#[cfg(feature = "shell")]
+pub use connect::Receiver;
+#[cfg(feature = "shell")]
+pub use environment::Environment;
+#[cfg(feature = "shell")]
+pub use error::Error;
+#[cfg(feature = "shell")]
+pub use submitter::{
+    Config, Connection, ImportReport, LeftOut, Orders, OutcomeStatus, Patient, RefusedItem, SubmissionOutcome,
+    SubmissionPreview, SubmissionRequest, Submitter,
+};
+
 // ---- the border ----
+#[cfg(feature = "ffi")]
+uniffi::setup_scaffolding!("cgm_submitter");
+
 #[cfg(feature = "ffi")]
 mod ffi;

@@ -1,1 +1,37 @@
-//! The resources we write and read, bundle assembly, identity, response parsing.
+//! The FHIR resources we write and read: codes, identity, bundle assembly, response parsing.
+//!
+//! Pure text in, pure text out. Nothing here decides what to send or when, and nothing knows HTTP beyond a status number.
+//! What a receiver sends is bounded in size and depth before it is looked at, and never shows in an error or in `{:?}`.
+
+mod bundle;
+mod capability;
+mod codes;
+mod decimal;
+mod device;
+mod dialect;
+mod identity;
+mod lenient;
+mod moment;
+mod outcome;
+mod patient;
+mod reading;
+mod resource;
+mod response;
+mod subject;
+mod summary;
+
+pub use bundle::{AssembledBundle, BundleError, BundleLimits, BundleWriter, EntryInfo, EntryKind, Fit, UnitWriter};
+pub use capability::{Capability, CapabilityError, parse_capability};
+pub use codes::{CGM_CODE_SYSTEM, PROFILE_BASE, STANDING_ORDER, SummaryMember};
+pub use device::DeviceEntry;
+pub use dialect::Dialect;
+pub use identity::{Identifier, ReadingKey};
+pub use outcome::{OutcomeText, parse_outcome};
+pub use patient::{PatientError, PatientIdentity, parse_patient};
+pub use reading::{DeviceReference, ReadingEntry, Replaced};
+pub use response::{EntryOutcome, ResponseError, parse_response};
+pub use subject::{PatientId, SubjectError, SubjectReference};
+pub use summary::{SummaryEntry, SummaryError, SummaryFacts};
+
+pub(crate) use lenient::{Json, MAX_BYTES, lenient, lenient_list};
+pub(crate) use subject::is_fhir_id;

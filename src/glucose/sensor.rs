@@ -87,12 +87,13 @@ pub struct Sensor {
     device: Device,
     scale: Option<(GlucoseValue, GlucoseValue)>,
     tick_epoch: Option<i64>,
+    zone: Option<String>,
 }
 
 impl Sensor {
     /// A sensor known by `key`.
     pub const fn new(key: SensorKey, device: Device) -> Self {
-        Self { key, device, scale: None, tick_epoch: None }
+        Self { key, device, scale: None, tick_epoch: None, zone: None }
     }
 
     /// The lowest and highest value the device shows; beyond them it says "Low" and "High".
@@ -115,6 +116,14 @@ impl Sensor {
         self
     }
 
+    /// For a sensor whose file gave local times only: the name of the time zone that placed them. The same name again means
+    /// the same clock, whatever the person's travels.
+    #[must_use]
+    pub fn with_zone(mut self, name: impl Into<String>) -> Self {
+        self.zone = Some(name.into());
+        self
+    }
+
     /// What tells the sensor from every other.
     pub const fn key(&self) -> &SensorKey {
         &self.key
@@ -133,6 +142,11 @@ impl Sensor {
     /// The unix second of the transmitter's tick 0, where it counts seconds.
     pub const fn tick_epoch(&self) -> Option<i64> {
         self.tick_epoch
+    }
+
+    /// The name of the time zone that placed its local times, where a file gave no others.
+    pub fn zone(&self) -> Option<&str> {
+        self.zone.as_deref()
     }
 
     /// The value "Low" or "High" means where the maker says no other: 40 and 400 mg/dL.

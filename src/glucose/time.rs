@@ -3,6 +3,7 @@
 //! No time zone database here: the host gives the offsets of the stretch of time in question as a [`ZoneOffsets`].
 
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::str::FromStr;
 
@@ -77,7 +78,8 @@ impl fmt::Display for UtcOffset {
 }
 
 /// A half-open range of instants: the start belongs to it, the end does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "(i64, i64)", into = "(i64, i64)")]
 pub struct Window {
     start: i64,
     end: i64,
@@ -121,8 +123,23 @@ impl Window {
     }
 }
 
+impl TryFrom<(i64, i64)> for Window {
+    type Error = TimeError;
+
+    fn try_from((start, end): (i64, i64)) -> Result<Self, TimeError> {
+        Self::from_unix(start, end)
+    }
+}
+
+impl From<Window> for (i64, i64) {
+    fn from(window: Window) -> Self {
+        (window.start, window.end)
+    }
+}
+
 /// Local dates, both included: what a person and a FHIR Period of dates mean by "1 to 14 May".
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "(NaiveDate, NaiveDate)", into = "(NaiveDate, NaiveDate)")]
 pub struct DateRange {
     first: NaiveDate,
     last: NaiveDate,
@@ -135,6 +152,11 @@ impl DateRange {
     /// [`TimeError::EndBeforeStart`].
     pub fn new(first: NaiveDate, last: NaiveDate) -> Result<Self, TimeError> {
         if last < first { Err(TimeError::EndBeforeStart) } else { Ok(Self { first, last }) }
+    }
+
+    /// One date alone.
+    pub const fn day(date: NaiveDate) -> Self {
+        Self { first: date, last: date }
     }
 
     /// The first date.
@@ -159,6 +181,20 @@ impl DateRange {
     pub fn window(self, zone: &ZoneOffsets) -> Result<Window, TimeError> {
         let after = self.last.succ_opt().ok_or(TimeError::Unreadable)?;
         Window::from_unix(zone.start_of_day(self.first), zone.start_of_day(after))
+    }
+}
+
+impl TryFrom<(NaiveDate, NaiveDate)> for DateRange {
+    type Error = TimeError;
+
+    fn try_from((first, last): (NaiveDate, NaiveDate)) -> Result<Self, TimeError> {
+        Self::new(first, last)
+    }
+}
+
+impl From<DateRange> for (NaiveDate, NaiveDate) {
+    fn from(dates: DateRange) -> Self {
+        (dates.first, dates.last)
     }
 }
 

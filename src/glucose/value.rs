@@ -2,6 +2,7 @@
 //!
 //! A value is never converted on the way in, and never held as a float: 6.7 mmol/L stays `6.7`, 100.10 keeps its zero.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// Milligrams per decilitre in one millimole per litre: the molar mass of glucose, 180.1559 g/mol, over ten.
@@ -12,7 +13,7 @@ const FACTOR_E5: u128 = 1_801_559;
 const MAX_SCALE: u8 = 6;
 
 /// The unit a glucose concentration is given in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum GlucoseUnit {
     /// Milligrams per decilitre, UCUM `mg/dL`.
     MgPerDl,
@@ -26,6 +27,14 @@ impl GlucoseUnit {
         match self {
             Self::MgPerDl => "mg/dL",
             Self::MmolPerL => "mmol/L",
+        }
+    }
+
+    /// Milligrams per decilitre in one of this unit.
+    pub const fn in_mg_dl(self) -> f64 {
+        match self {
+            Self::MgPerDl => 1.0,
+            Self::MmolPerL => MG_PER_DL_PER_MMOL_PER_L,
         }
     }
 }

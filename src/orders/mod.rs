@@ -1,1 +1,14 @@
 //! Which data a receiver asks for, how often and how far back.
+//!
+//! Reads the standing orders a receiver holds for a patient (`ServiceRequest`s of HL7 CGM). Nothing here knows when an order was last
+//! served, and nothing here sends. What cannot be followed is refused with a reason for the person to see, never passed over.
+
+mod content;
+mod order;
+mod period;
+mod search;
+
+pub use content::Content;
+pub use order::{OrderError, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder};
+pub use period::{PeriodError, TimeUnit, UcumPeriod};
+pub use search::{OrderSearch, OrderSearchError, parse_order_search};

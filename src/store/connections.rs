@@ -4,15 +4,17 @@ use super::{Store, StoreError};
 use rusqlite::{OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
-/// The connections' table. Everything that hangs on one goes with it.
+/// The connections' table.
 pub(super) const TABLES: &str = "
     CREATE TABLE connections (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
-        base TEXT NOT NULL UNIQUE,
+        base TEXT NOT NULL,
         patient TEXT NOT NULL,
         state TEXT NOT NULL,
-        details TEXT NOT NULL
+        details TEXT NOT NULL,
+        UNIQUE (base, patient)
     ) STRICT;
+    CREATE UNIQUE INDEX one_connection_to_a_base ON connections (base) WHERE state <> 'disconnected';
 ";
 
 /// A connection's number within one database.
@@ -34,15 +36,18 @@ pub enum ConnectionState {
     Misconfigured,
     /// A token for another patient came back: disconnect and connect anew.
     WrongPatient,
+    /// Ended by the person. What the receiver has is still known, should they connect again as the same patient.
+    Disconnected,
 }
 
-const STATES: [(ConnectionState, &str); 6] = [
+const STATES: [(ConnectionState, &str); 7] = [
     (ConnectionState::Unconfirmed, "unconfirmed"),
     (ConnectionState::Active, "active"),
     (ConnectionState::NeedsReauthorisation, "reauthorise"),
     (ConnectionState::NeedsConsent, "consent"),
     (ConnectionState::Misconfigured, "configuration"),
     (ConnectionState::WrongPatient, "wrong-patient"),
+    (ConnectionState::Disconnected, "disconnected"),
 ];
 
 impl ConnectionState {
@@ -91,6 +96,8 @@ pub struct ConnectionDetails {
     pub patient_name: Option<String>,
     /// The patient's birth date, `YYYY-MM-DD`.
     pub birth_date: Option<String>,
+    /// Whether the person confirmed that this patient is them.
+    pub confirmed: bool,
     /// The guide the receiver speaks: `hl7-cgm`, or none that we know.
     pub dialect: Option<String>,
     /// Entries a request may have; none where the receiver never complained.
@@ -131,12 +138,13 @@ fn text(details: &ConnectionDetails) -> Result<String, StoreError> {
 }
 
 impl Store {
-    /// Every connection, oldest first.
+    /// Every connection that was not ended, oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn connections(&self) -> Result<Vec<ConnectionRecord>, StoreError> {
-        let mut statement = self.db.prepare_cached("SELECT * FROM connections ORDER BY id")?;
+        let mut statement =
+            self.db.prepare_cached("SELECT * FROM connections WHERE state <> 'disconnected' ORDER BY id")?;
         let mut rows = statement.query([])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
@@ -145,12 +153,14 @@ impl Store {
         Ok(all)
     }
 
-    /// One connection.
+    /// One connection, ended or not.
     ///
     /// # Errors
     /// [`StoreError::Missing`] where there is none.
     pub fn connection(&self, id: ConnectionId) -> Result<ConnectionRecord, StoreError> {
-        self.connections()?.into_iter().find(|c| c.id == id).ok_or(StoreError::Missing("connection"))
+        let mut statement = self.db.prepare_cached("SELECT * FROM connections WHERE id = ?")?;
+        let mut rows = statement.query([id.0])?;
+        rows.next()?.map(record).unwrap_or(Err(StoreError::Missing("connection")))
     }
 
     /// The connection to a base URL, if there is one.
@@ -161,10 +171,11 @@ impl Store {
         Ok(self.connections()?.into_iter().find(|c| c.base == base))
     }
 
-    /// Adds a connection; its id is given by the database.
+    /// Adds a connection, or takes up again the one that was ended for the same base and patient: what that receiver has of this
+    /// patient is still in the ledger.
     ///
     /// # Errors
-    /// [`StoreError`], also where one to this base exists.
+    /// [`StoreError`], also where another connection to this base exists.
     pub fn add_connection(
         &mut self,
         base: &str,
@@ -172,11 +183,14 @@ impl Store {
         state: ConnectionState,
         details: &ConnectionDetails,
     ) -> Result<ConnectionId, StoreError> {
-        self.db.execute(
-            "INSERT INTO connections (base, patient, state, details) VALUES (?, ?, ?, ?)",
+        let id = self.db.query_row(
+            "INSERT INTO connections (base, patient, state, details) VALUES (?1, ?2, ?3, ?4)
+             ON CONFLICT (base, patient) DO UPDATE SET state = ?3, details = ?4 WHERE state = 'disconnected'
+             RETURNING id",
             params![base, patient, state.code(), text(details)?],
+            |row| row.get(0),
         )?;
-        Ok(ConnectionId(self.db.last_insert_rowid()))
+        Ok(ConnectionId(id))
     }
 
     /// Changes a connection's state and details; base and patient never change.
@@ -200,6 +214,16 @@ impl Store {
         if changed == 0 { Err(StoreError::Missing("connection")) } else { Ok(()) }
     }
 
+    /// Takes a connection out of service where it is active. What was said of it meanwhile by somebody else stands.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn block_connection(&mut self, id: ConnectionId, state: ConnectionState) -> Result<(), StoreError> {
+        let sql = "UPDATE connections SET state = ? WHERE id = ? AND state = 'active'";
+        self.db.execute(sql, params![state.code(), id.0])?;
+        Ok(())
+    }
+
     /// Changes a connection's details in one transaction: `change` sees what another process may have written meanwhile.
     ///
     /// # Errors
@@ -221,12 +245,19 @@ impl Store {
         Ok(())
     }
 
-    /// Removes a connection and all that hangs on it: orders, queued bodies, ledger.
+    /// Ends a connection: what is queued for it goes at once, and what is known of the authorisation. The ledger of what the receiver
+    /// has stays.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn remove_connection(&mut self, id: ConnectionId) -> Result<(), StoreError> {
-        self.db.execute("DELETE FROM connections WHERE id = ?", [id.0])?;
+        let transaction = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        transaction.execute("DELETE FROM submissions WHERE connection = ?", [id.0])?;
+        transaction.execute(
+            "UPDATE connections SET state = ?, details = ? WHERE id = ?",
+            params![ConnectionState::Disconnected.code(), text(&ConnectionDetails::default())?, id.0],
+        )?;
+        transaction.commit()?;
         Ok(())
     }
 }

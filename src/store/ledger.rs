@@ -8,6 +8,7 @@ use super::{ConnectionId, ReadingKey, Store, StoreError, key, quarantine, readin
 use crate::glucose::GlucoseUnit;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
+use serde::{Deserialize, Serialize};
 
 /// The ledger's tables. `first` and `last` are keys of one sensor, both included; intervals of one connection and code are disjoint.
 /// `accepted_versions` remembers acceptance of versions that are no longer current.
@@ -29,7 +30,7 @@ pub(super) const TABLES: &str = "
 ";
 
 /// The unit a reading is sent in, which decides its code: one connection may have asked for both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum ReadingCode {
     /// Mass per volume, mg/dL.
     Mass,
@@ -43,6 +44,15 @@ impl ReadingCode {
         match self {
             Self::Mass => GlucoseUnit::MgPerDl,
             Self::Molar => GlucoseUnit::MmolPerL,
+        }
+    }
+}
+
+impl From<GlucoseUnit> for ReadingCode {
+    fn from(unit: GlucoseUnit) -> Self {
+        match unit {
+            GlucoseUnit::MgPerDl => Self::Mass,
+            GlucoseUnit::MmolPerL => Self::Molar,
         }
     }
 }

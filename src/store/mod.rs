@@ -18,6 +18,7 @@ mod orders;
 mod outbox;
 mod quarantine;
 mod readings;
+mod records;
 mod resources;
 mod scan;
 mod schema;
@@ -33,8 +34,12 @@ pub use ingest::{IngestReport, RejectedReading};
 pub use key::ReadingKey;
 pub use ledger::ReadingCode;
 pub use orders::StoredOrder;
+pub use outbox::{
+    BatchId, BatchRecord, EntryRecord, Item, Listed, NewBatch, Progress, SubmissionId, SubmissionRecord,
+    SubmissionState,
+};
 pub use quarantine::QuarantinedReading;
-pub use resources::SentResource;
+pub use resources::{SentResource, SentStatus};
 pub use sensors::StoredSensor;
 pub use unsent::UnsentReading;
 

@@ -11,7 +11,7 @@ pub(super) const TABLES: &str = "
         identifier TEXT NOT NULL,
         kind TEXT NOT NULL,
         location TEXT,
-        status TEXT NOT NULL,
+        refusal TEXT,
         UNIQUE (connection, identifier)
     ) STRICT;
     CREATE INDEX sent_resources_by_kind ON sent_resources (connection, kind);
@@ -26,18 +26,35 @@ pub struct SentResource {
     pub kind: String,
     /// Where the receiver put it, where it said so.
     pub location: Option<String>,
-    /// What became of it, in the caller's words, for example `accepted`.
-    pub status: String,
+    /// What became of it.
+    pub status: SentStatus,
+}
+
+/// What became of a resource.
+#[derive(Clone, PartialEq, Eq)]
+pub enum SentStatus {
+    /// The receiver has it.
+    Delivered,
+    /// The receiver will not have it, and its reason.
+    Refused(String),
+}
+
+impl SentResource {
+    pub(super) fn new(identifier: &str, kind: &str, location: Option<String>, status: SentStatus) -> Self {
+        Self { identifier: identifier.to_owned(), kind: kind.to_owned(), location, status }
+    }
 }
 
 impl std::fmt::Debug for SentResource {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SentResource").field("kind", &self.kind).field("status", &self.status).finish_non_exhaustive()
+        f.debug_struct("SentResource").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
 fn resource(row: &Row<'_>) -> rusqlite::Result<SentResource> {
-    Ok(SentResource { identifier: row.get(0)?, kind: row.get(1)?, location: row.get(2)?, status: row.get(3)? })
+    let refusal: Option<String> = row.get(3)?;
+    let status = refusal.map_or(SentStatus::Delivered, SentStatus::Refused);
+    Ok(SentResource { identifier: row.get(0)?, kind: row.get(1)?, location: row.get(2)?, status })
 }
 
 /// Records a resource; said again, the later status stands, and a location once known is kept where none comes.
@@ -46,12 +63,16 @@ pub(super) fn record_resource(
     connection: ConnectionId,
     sent: &SentResource,
 ) -> Result<(), StoreError> {
+    let refusal = match &sent.status {
+        SentStatus::Delivered => None,
+        SentStatus::Refused(reason) => Some(reason),
+    };
     tx.prepare_cached(
-        "INSERT INTO sent_resources (connection, identifier, kind, location, status) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (connection, identifier) DO UPDATE SET kind = excluded.kind, status = excluded.status,
+        "INSERT INTO sent_resources (connection, identifier, kind, location, refusal) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (connection, identifier) DO UPDATE SET kind = excluded.kind, refusal = excluded.refusal,
          location = coalesce(excluded.location, location)",
     )?
-    .execute(params![connection.0, sent.identifier, sent.kind, sent.location, sent.status])?;
+    .execute(params![connection.0, sent.identifier, sent.kind, sent.location, refusal])?;
     Ok(())
 }
 
@@ -75,10 +96,22 @@ impl Store {
         Ok(self
             .db
             .prepare_cached(
-                "SELECT identifier, kind, location, status FROM sent_resources WHERE connection = ? AND identifier = ?",
+                "SELECT identifier, kind, location, refusal FROM sent_resources WHERE connection = ? AND identifier = ?",
             )?
             .query_row(params![connection.0, identifier], resource)
             .optional()?)
+    }
+
+    /// Kind and reason of every resource a receiver refused.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn refused_resources(&self, connection: ConnectionId) -> Result<Vec<(String, String)>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT kind, refusal FROM sent_resources WHERE connection = ? AND refusal IS NOT NULL ORDER BY id",
+        )?;
+        let rows = statement.query_map([connection.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
     }
 
     /// Every resource of a kind, in the order first recorded.
@@ -87,7 +120,7 @@ impl Store {
     /// [`StoreError`].
     pub fn resources_of_kind(&self, connection: ConnectionId, kind: &str) -> Result<Vec<SentResource>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            "SELECT identifier, kind, location, status FROM sent_resources WHERE connection = ? AND kind = ? ORDER BY id",
+            "SELECT identifier, kind, location, refusal FROM sent_resources WHERE connection = ? AND kind = ? ORDER BY id",
         )?;
         let rows = statement.query_map(params![connection.0, kind], resource)?;
         Ok(rows.collect::<Result<_, _>>()?)
@@ -100,8 +133,8 @@ mod tests {
     use crate::store::testing::Scratch;
 
     fn sent(identifier: &str, location: Option<&str>, status: &str) -> SentResource {
-        let location = location.map(str::to_owned);
-        SentResource { identifier: identifier.into(), kind: "device".into(), location, status: status.into() }
+        let status = if status == "refused" { SentStatus::Refused("no".to_owned()) } else { SentStatus::Delivered };
+        SentResource::new(identifier, "device", location.map(str::to_owned), status)
     }
 
     #[test]
@@ -112,8 +145,8 @@ mod tests {
         let store = &mut scratch.store;
         store.record_resource(connection, &sent("urn:uuid:1", Some("Device/1"), "accepted")).unwrap();
         store.record_resource(connection, &sent("urn:uuid:2", None, "refused")).unwrap();
-        store.record_resource(connection, &sent("urn:uuid:1", None, "confirmed")).unwrap();
-        let first = sent("urn:uuid:1", Some("Device/1"), "confirmed");
+        store.record_resource(connection, &sent("urn:uuid:1", None, "refused")).unwrap();
+        let first = sent("urn:uuid:1", Some("Device/1"), "refused");
         assert_eq!(store.resource(connection, "urn:uuid:1").unwrap(), Some(first.clone()));
         assert_eq!(store.resource(other, "urn:uuid:1").unwrap(), None);
         let all = [first, sent("urn:uuid:2", None, "refused")];

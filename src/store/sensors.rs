@@ -15,6 +15,7 @@ pub(super) const TABLES: &str = "
         lowest TEXT,
         highest TEXT,
         tick_epoch INTEGER,
+        zone TEXT,
         first INTEGER,
         last INTEGER
     ) STRICT;
@@ -56,6 +57,9 @@ fn stored(row: &Row<'_>) -> Result<StoredSensor, StoreError> {
     }
     if let Some(epoch) = row.get("tick_epoch")? {
         sensor = sensor.with_tick_epoch(epoch);
+    }
+    if let Some(zone) = row.get::<_, Option<String>>("zone")? {
+        sensor = sensor.with_zone(zone);
     }
     Ok(StoredSensor { id: SensorId(row.get("id")?), sensor, first: row.get("first")?, last: row.get("last")? })
 }
@@ -125,14 +129,18 @@ impl Store {
         let tx = self.write()?;
         let known = by_key(&tx, sensor.key())?;
         let epoch = known.as_ref().and_then(|k| k.sensor.tick_epoch()).or(sensor.tick_epoch());
-        let wanted = epoch.map_or_else(|| sensor.clone(), |epoch| sensor.clone().with_tick_epoch(epoch));
+        let mut wanted = epoch.map_or_else(|| sensor.clone(), |epoch| sensor.clone().with_tick_epoch(epoch));
+        if let Some(zone) = known.as_ref().and_then(|k| k.sensor.zone()) {
+            wanted = wanted.with_zone(zone);
+        }
         if let Some(known) = known.as_ref().filter(|k| k.sensor == wanted) {
             return Ok(known.id);
         }
         let id = tx.query_row(
-            "INSERT INTO sensors (key, name, serial, lowest, highest, tick_epoch) VALUES (?, ?, ?, ?, ?, ?)
+            "INSERT INTO sensors (key, name, serial, lowest, highest, tick_epoch, zone) VALUES (?, ?, ?, ?, ?, ?, ?)
              ON CONFLICT (key) DO UPDATE SET name = excluded.name, serial = excluded.serial, lowest = excluded.lowest,
-             highest = excluded.highest, tick_epoch = excluded.tick_epoch RETURNING id",
+             highest = excluded.highest, tick_epoch = excluded.tick_epoch, zone = excluded.zone
+             RETURNING id",
             params![
                 sensor.key().as_str(),
                 sensor.device().name(),
@@ -140,6 +148,7 @@ impl Store {
                 sensor.scale().map(|(lowest, _)| value_text(lowest)),
                 sensor.scale().map(|(_, highest)| value_text(highest)),
                 epoch,
+                wanted.zone(),
             ],
             |row| row.get(0).map(SensorId),
         )?;

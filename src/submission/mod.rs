@@ -1,1 +1,14 @@
-//! What to send, in which units and batches, and what to do about what came back.
+//! What to do about what came back, and how a submission is counted. Pure decisions; the delivery engine acts on them.
+//!
+//! The response table is data here and nowhere else: [`entry_verdict`] for one entry, [`request_verdict`] for a whole
+//! request, [`Backoff`] for when to try again.
+
+mod backoff;
+mod plan;
+mod tally;
+mod verdict;
+
+pub use backoff::{Backoff, RetryAfter};
+pub use plan::{Plan, Position, Wanted};
+pub use tally::{Counts, Tally};
+pub use verdict::{EntryVerdict, RequestVerdict, Said, Why, entry_verdict, request_verdict};

@@ -1,0 +1,48 @@
+//! What can go wrong in starting, stopping or steering a sandbox. Errors of a FHIR or OAuth request are not here: they
+//! are answers, and are built where the request is judged. No variant may carry a token, a name or a value.
+
+/// Why the sandbox could not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SandboxError {
+    /// The port could not be bound.
+    #[error("cannot listen on 127.0.0.1:{port}: {source}; choose another port, or 0 for any")]
+    Listen {
+        /// The port that was asked for.
+        port: u16,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The database could not be opened, read or written.
+    #[error("sandbox database: {0}")]
+    Database(#[from] rusqlite::Error),
+    /// The database file was written by another, incompatible version.
+    #[error("sandbox database has layout {found}, this version reads {expected}: delete the file to start afresh")]
+    Layout {
+        /// The layout number in the file.
+        found: i64,
+        /// The layout number this version writes.
+        expected: i64,
+    },
+    /// The operating system gave no random numbers.
+    #[error("no random numbers from the operating system")]
+    Entropy,
+    /// A patient id this sandbox does not have.
+    #[error("no such patient in the sandbox: {0}")]
+    UnknownPatient(String),
+    /// An order that is not a `ServiceRequest` object.
+    #[error("order {index} is not a ServiceRequest resource")]
+    NotAnOrder {
+        /// Its position in the list given.
+        index: usize,
+    },
+    /// Stored JSON could not be read back.
+    #[error("sandbox database holds text that is not JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// A status that is not an HTTP status code from 400 to 599.
+    #[error("{0} is not an HTTP error status")]
+    NotAnErrorStatus(u16),
+    /// A background task of the sandbox ended early.
+    #[error("the sandbox server stopped unexpectedly")]
+    ServerGone,
+}

@@ -1,0 +1,49 @@
+//! The command line.
+
+use crate::zone::Zone;
+use cgm_submitter::glucose::{DateRange, GlucoseUnit};
+use chrono_tz::Tz;
+use clap::Parser;
+use std::path::PathBuf;
+
+/// Sends glucose readings to a clinic's record. Without arguments: 90 generated days, to a sandbox clinic in this process.
+///
+/// Exit status 0: everything was delivered; 2: something was refused or is still waiting; 1: it could not be done.
+#[derive(Parser)]
+pub(crate) struct Args {
+    /// A file of readings: Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) import: Option<PathBuf>,
+    /// The person's time zone, for example Europe/Bucharest. Required for a file whose times have no UTC offset.
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) time_zone: Option<Tz>,
+    /// The FHIR base URL of a real receiver.
+    #[arg(long, value_name = "URL", requires = "client_id")]
+    pub(crate) receiver: Option<String>,
+    /// The client id registered at the receiver.
+    #[arg(long, value_name = "ID", default_value = "cgm-demo")]
+    pub(crate) client_id: String,
+    /// The person's database. The vault, and the sandbox's state and port, are kept beside it. Default: a new one for each run.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) database: Option<PathBuf>,
+    /// The unit to send in: mg/dL or mmol/L.
+    #[arg(long)]
+    pub(crate) unit: Option<GlucoseUnit>,
+    /// Local dates to send, both included: 2024-05-01..2024-05-14.
+    #[arg(long, value_name = "DATES")]
+    pub(crate) window: Option<DateRange>,
+    /// Saves each request body, as sent and before compression, into this folder.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) save_bundles: Option<PathBuf>,
+    /// Writes the outcome as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) outcome: Option<PathBuf>,
+}
+
+impl Args {
+    /// The person's time zone: the one given, else this machine's, else UTC.
+    pub(crate) fn zone(&self) -> Zone {
+        let machine = || iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok());
+        Zone(self.time_zone.or_else(machine).unwrap_or(Tz::UTC))
+    }
+}

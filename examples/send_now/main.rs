@@ -1,0 +1,176 @@
+//! `cargo run --release --example send_now`: the main job in one command.
+//!
+//! Readings from a file, or 90 generated days, go through the store to a clinic's record: a sandbox EHR started in this process, or
+//! any receiver named with `--receiver`.
+
+mod args;
+mod clinic;
+mod demo;
+mod outside;
+mod report;
+#[path = "../shared/zone.rs"]
+mod zone;
+
+use args::Args;
+use cgm_submitter::connect::Receiver;
+use cgm_submitter::delivery::Event;
+use cgm_submitter::environment::{Clock, Environment, SystemClock, SystemEntropy};
+use cgm_submitter::store::ConnectionState;
+use cgm_submitter::{Config, Connection, SubmissionRequest, Submitter};
+use clap::Parser;
+use clinic::Clinic;
+use indicatif::{ProgressBar, ProgressStyle};
+use outside::{FileVault, Recorder};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+use zone::Zone;
+
+type Failure = Box<dyn std::error::Error>;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(2),
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// A file beside the database: `x.db` and `vault` give `x.db-vault`.
+fn beside(database: &Path, what: &str) -> PathBuf {
+    let mut name = database.as_os_str().to_owned();
+    name.push("-");
+    name.push(what);
+    name.into()
+}
+
+async fn run(args: Args) -> Result<bool, Failure> {
+    let scratch = tempfile::Builder::new().prefix("cgm-send-now-").tempdir()?;
+    let database = args.database.clone().unwrap_or_else(|| scratch.path().join("me.db"));
+    let zone = args.zone();
+    let now = SystemClock.now();
+
+    let recorder = Arc::new(Recorder::new(args.save_bundles.as_deref())?);
+    let environment = Environment {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy),
+        local_time: Arc::new(zone),
+        transport: recorder.clone(),
+        vault: Arc::new(FileVault::new(beside(&database, "vault"))),
+    };
+    let cgm = Submitter::new(Config::new(&database), environment);
+
+    // Readings in.
+    let dates = if let Some(file) = &args.import {
+        let given = args.time_zone.map(|tz| Zone(tz).whole(now)).transpose()?;
+        let report = cgm.import(std::fs::read(file)?, given).await?;
+        println!("Read {}: {} readings new, {} there already", file.display(), report.stored, report.already_there);
+        for (row, reason) in report.rejected.iter().take(20) {
+            println!("  row {row}: {reason}");
+        }
+        report.dates
+    } else {
+        let (sensor, readings) = demo::readings(now, &zone)?;
+        cgm.register_sensor(sensor).await?;
+        let report = cgm.ingest(readings).await?;
+        println!("90 generated days: {} readings new, {} there already", report.stored, report.already_there);
+        cgm.dates().await?
+    };
+    let dates = args.window.or(dates).ok_or("there is no reading to send")?;
+
+    // The clinic.
+    let (clinic, place) = match &args.receiver {
+        Some(base) => (None, Place { base: base.clone(), client_id: args.client_id.clone() }),
+        None => {
+            let clinic = Clinic::open(&database).await?;
+            let place = clinic.place();
+            (Some(clinic), place)
+        }
+    };
+    let connection = connect(&cgm, &place, clinic.as_ref()).await?;
+
+    // What it asks for, and what would go.
+    let orders = cgm.refresh_orders(connection.id).await?;
+    report::orders(&orders);
+    let unit = args.unit;
+    let ordered = args.import.is_none() && args.window.is_none() && unit.is_none() && !orders.active.is_empty();
+    let request = if ordered {
+        SubmissionRequest::Ordered
+    } else {
+        SubmissionRequest::Own { dates, unit: unit.unwrap_or(cgm_submitter::glucose::GlucoseUnit::MgPerDl) }
+    };
+    let preview = cgm.preview(connection.id, request).await?;
+    report::preview(&preview);
+
+    // Send.
+    let bar = ProgressBar::new(preview.parts.iter().map(|part| part.entries_to_send).sum());
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} entries, {elapsed}")?);
+    let shown = bar.clone();
+    let outcome = cgm
+        .submit_now(connection.id, request, Duration::from_secs(120), move |event| match event {
+            Event::Progress { tally, .. } => shown.set_position(tally.entries.total()),
+            Event::Waiting { until } => shown.println(format!("the receiver asked to wait until {until}")),
+            Event::Sending { .. } => {}
+        })
+        .await?;
+    bar.finish_and_clear();
+
+    report::outcome(&outcome);
+    if let Some(file) = &args.outcome {
+        std::fs::write(file, serde_json::to_string_pretty(&report::outcome_json(&outcome))?)?;
+    }
+    if let Some(clinic) = clinic {
+        clinic.say_where_to_look(&database, args.database.is_none())?;
+        clinic.close().await;
+    }
+    Ok(outcome.is_complete())
+}
+
+/// Where to, and as which client.
+struct Place {
+    base: String,
+    client_id: String,
+}
+
+/// The connection to this receiver: the one there is, or a new one, confirmed by the person.
+async fn connect(cgm: &Submitter, place: &Place, clinic: Option<&Clinic>) -> Result<Connection, Failure> {
+    let known = cgm.connections().await?.into_iter().find(|c| c.base == place.base.trim_end_matches('/'));
+    if let Some(connection) = known
+        && connection.state == ConnectionState::Active
+    {
+        println!("Connected to {} since an earlier run", connection.base);
+        return Ok(connection);
+    }
+    let listener = outside::listen().await?;
+    let receiver = Receiver::new(&place.base, &place.client_id, listener.redirect_uri())?;
+    let request = cgm.begin_connection(receiver).await?;
+    let redirect = if let Some(clinic) = clinic {
+        clinic.approve(&request.url).await?
+    } else {
+        println!("Open this in your browser:\n\n  {}\n", request.url);
+        outside::open_browser(&request.url);
+        listener.redirect().await?
+    };
+    let connection = cgm.complete_connection(redirect).await?;
+    let patient = &connection.patient;
+    println!(
+        "Connected to {}: patient {}, born {}",
+        connection.base,
+        patient.name.as_deref().unwrap_or("without a name"),
+        patient.birth_date.as_deref().unwrap_or("on an unknown date")
+    );
+    if connection.state == ConnectionState::Unconfirmed {
+        if clinic.is_none() && !outside::ask("Is this you? [y/N] ")? {
+            cgm.disconnect(connection.id).await?;
+            return Err("not confirmed: nothing was sent, the connection is gone".into());
+        }
+        cgm.confirm_patient(connection.id).await?;
+        println!("Confirmed: this is me");
+    }
+    Ok(connection)
+}

@@ -1,0 +1,109 @@
+//! What is told about orders, preview and outcome, for people and as JSON.
+
+use cgm_submitter::glucose::GlucoseUnit;
+use cgm_submitter::statistics::Summary;
+use cgm_submitter::submission::Counts;
+use cgm_submitter::{Orders, OutcomeStatus, SubmissionOutcome, SubmissionPreview};
+use serde_json::{Value, json};
+
+/// The standing orders.
+pub(crate) fn orders(orders: &Orders) {
+    for order in &orders.active {
+        for schedule in &order.schedules {
+            let content: Vec<_> = schedule.content.iter().map(|content| content.profile()).collect();
+            println!("Standing order {}: every {}, {}", order.id.as_str(), schedule.period, content.join(", "));
+        }
+    }
+    for refused in &orders.refused {
+        let id = refused.id.as_ref().map_or("without an id", |id| id.as_str());
+        println!("Order {id} does not run: {}", refused.reason);
+    }
+}
+
+/// What would be sent.
+pub(crate) fn preview(preview: &SubmissionPreview) {
+    for part in &preview.parts {
+        println!(
+            "To send, {}: {} of {} readings, {} entries",
+            part.plan.dates, part.readings_to_send, part.readings, part.entries_to_send
+        );
+        if let Some(summary) = &part.summary {
+            print_summary(summary, part.plan.wanted.unit);
+        }
+    }
+    for left_out in &preview.left_out {
+        println!("Not sent: {left_out}");
+    }
+}
+
+fn print_summary(summary: &Summary, unit: GlucoseUnit) {
+    let ranges = summary.ranges();
+    let mean = match unit {
+        GlucoseUnit::MgPerDl => format!("{:.6} mg/dL, SD {:.6}", summary.mean_mg_dl(), summary.sd_mg_dl()),
+        GlucoseUnit::MmolPerL => format!("{:.2} mmol/L", summary.mean_mmol_l()),
+    };
+    println!("  mean {mean}, CV {:.6} %, GMI {:.6} %", summary.cv_percent(), summary.gmi_percent());
+    println!(
+        "  very low {:.6} %, low {:.6} %, in range {:.6} %, high {:.6} %, very high {:.6} %",
+        ranges.very_low_percent(),
+        ranges.low_percent(),
+        ranges.in_range_percent(),
+        ranges.high_percent(),
+        ranges.very_high_percent()
+    );
+    println!("  {} days of wear, sensor active {:.2} %", summary.days_of_wear(), summary.sensor_active_percent());
+}
+
+/// What became of it.
+pub(crate) fn outcome(outcome: &SubmissionOutcome) {
+    let entries = outcome.tally.entries;
+    if outcome.tally.requests == 0 && outcome.status == OutcomeStatus::Done {
+        println!("Nothing to send: the clinic has every reading already");
+    } else {
+        println!(
+            "{} accepted, {} already there, {} received without a copy, {} refused, in {} requests",
+            entries.accepted, entries.already_there, entries.received, entries.refused, outcome.tally.requests
+        );
+    }
+    for item in outcome.refused.iter().take(20) {
+        println!("  refused {}: {}", item.kind, item.reason);
+    }
+    for left_out in &outcome.left_out {
+        println!("Not sent: {left_out}");
+    }
+    match outcome.status {
+        OutcomeStatus::Done => {}
+        OutcomeStatus::Waiting(until) => println!("The rest waits until {until}: run again"),
+        OutcomeStatus::Blocked(state) => println!("Stopped: the connection needs you ({})", state.code()),
+    }
+}
+
+/// The same as JSON.
+pub(crate) fn outcome_json(outcome: &SubmissionOutcome) -> Value {
+    let counts = |counts: &Counts| {
+        json!({
+            "accepted": counts.accepted,
+            "already_there": counts.already_there,
+            "received_without_copy": counts.received,
+            "refused": counts.refused,
+        })
+    };
+    let tally = &outcome.tally;
+    let refused: Vec<Value> = outcome
+        .refused
+        .iter()
+        .map(|item| json!({"kind": item.kind, "time": item.time, "reason": item.reason}))
+        .collect();
+    json!({
+        "requests": tally.requests,
+        "bytes": tally.bytes,
+        "accepted": tally.entries.accepted,
+        "already_there": tally.entries.already_there,
+        "received_without_copy": tally.entries.received,
+        "refused": tally.entries.refused,
+        "refusals": refused,
+        "readings": counts(&tally.readings),
+        "left_out": outcome.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        "complete": outcome.is_complete(),
+    })
+}

@@ -1,0 +1,132 @@
+//! `cargo run --example summary -- --import FILE`: the consensus statistics of a file of glucose readings.
+
+#[path = "shared/zone.rs"]
+mod zone;
+
+use cgm_submitter::environment::{Clock, SystemClock};
+use cgm_submitter::glucose::{DateRange, Sample, SensorId, ZoneOffsets};
+use cgm_submitter::import::{ImportOptions, import};
+use cgm_submitter::statistics::{Sufficiency, Summary, SummaryBuilder};
+use chrono_tz::Tz;
+use clap::Parser;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use zone::Zone;
+
+type Failure = Box<dyn std::error::Error>;
+
+/// Prints the consensus statistics of a file of glucose readings.
+#[derive(Parser)]
+struct Args {
+    /// Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
+    #[arg(long)]
+    import: PathBuf,
+    /// The time zone of the file's clock, for example Europe/Bucharest. Required where its times have no UTC offset.
+    #[arg(long)]
+    time_zone: Option<Tz>,
+    /// Local dates, both included: 2024-05-01..2024-05-14. Default: all dates of the file.
+    #[arg(long)]
+    window: Option<DateRange>,
+    /// JSON, unrounded.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    match run(&Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    let now = SystemClock.now();
+    let zone = args.time_zone.map(|tz| Zone(tz).whole(now)).transpose()?;
+    let bytes = std::fs::read(&args.import)?;
+    let mut options = ImportOptions::new(now);
+    if let Some(zone) = &zone {
+        options = options.with_zone(zone.clone());
+    }
+    let file = import(&bytes, &options)?;
+    for rejected in &file.rejected {
+        eprintln!("row {}: {}", rejected.row, rejected.reason);
+    }
+
+    // One sample a sensor and second, in time order.
+    let mut ids = BTreeMap::new();
+    let mut samples = BTreeMap::new();
+    for row in &file.readings {
+        let reading = &row.reading;
+        let next = SensorId(u32::try_from(ids.len())?);
+        let sensor = *ids.entry(reading.sensor().clone()).or_insert(next);
+        let seconds = reading.seconds();
+        let offset = reading.offset().ok_or("a reading without UTC offset")?;
+        samples.insert((seconds, sensor), Sample { sensor, seconds, offset, measurement: reading.measurement() });
+    }
+    let (Some(first), Some(last)) = (samples.values().next(), samples.values().next_back()) else {
+        return Err("the file holds no readings".into());
+    };
+    let zone = zone.unwrap_or_else(|| ZoneOffsets::fixed(first.offset));
+    let whole = DateRange::new(zone.date_at(first.seconds), zone.date_at(last.seconds))?;
+    let dates = args.window.unwrap_or(whole);
+
+    let mut starts = BTreeMap::new();
+    for sample in samples.values() {
+        starts.entry(sample.sensor).or_insert(sample.seconds);
+    }
+    let mut builder = SummaryBuilder::new(dates, dates.window(&zone)?, starts);
+    samples.into_values().for_each(|sample| builder.push(sample));
+    let summary = builder.finish()?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&json(&summary))?);
+    } else {
+        print(&summary);
+    }
+    Ok(())
+}
+
+fn json(summary: &Summary) -> serde_json::Value {
+    let ranges = summary.ranges();
+    serde_json::json!({
+        "readings": summary.readings(),
+        "mean_mg_dl": summary.mean_mg_dl(),
+        "sd_mg_dl": summary.sd_mg_dl(),
+        "cv_percent": summary.cv_percent(),
+        "gmi_percent": summary.gmi_percent(),
+        "very_low_percent": ranges.very_low_percent(),
+        "low_percent": ranges.low_percent(),
+        "in_range_percent": ranges.in_range_percent(),
+        "high_percent": ranges.high_percent(),
+        "very_high_percent": ranges.very_high_percent(),
+        "days_of_wear": summary.days_of_wear(),
+        "sensor_active_percent": summary.sensor_active_percent(),
+    })
+}
+
+fn print(summary: &Summary) {
+    let ranges = summary.ranges();
+    println!("{} readings, {}", summary.readings(), summary.dates());
+    println!(
+        "mean {:.1} mg/dL, SD {:.1}, CV {:.1} %, GMI {:.1} %",
+        summary.mean_mg_dl(),
+        summary.sd_mg_dl(),
+        summary.cv_percent(),
+        summary.gmi_percent()
+    );
+    println!(
+        "<54 {:.2} %, 54-69 {:.2} %, 70-180 {:.2} %, 181-250 {:.2} %, >250 {:.2} %",
+        ranges.very_low_percent(),
+        ranges.low_percent(),
+        ranges.in_range_percent(),
+        ranges.high_percent(),
+        ranges.very_high_percent()
+    );
+    println!("{} days of wear, sensor active {:.2} %", summary.days_of_wear(), summary.sensor_active_percent());
+    if summary.sufficiency() != Sufficiency::Sufficient {
+        println!("fewer data than the 14 days and 70 % the consensus asks for");
+    }
+}

@@ -1,0 +1,109 @@
+//! What connections keep in the vault: pending authorisations, tokens, and a book of which authorisations there are.
+//!
+//! Every name starts with the database's own, so that two databases never meet. A vault cannot be listed, so the book
+//! names the pending entries: that is how they are found again to be removed.
+
+use crate::environment::{Vault, VaultError};
+use crate::smart::{AuthorizationState, PendingAuthorization, ScopeRequest, TokenState};
+use crate::store::ConnectionId;
+use secrecy::{ExposeSecret, SecretString};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// The vault, as connections use it: off the runtime's threads, because a vault may take its time.
+#[derive(Clone)]
+pub(super) struct Entries {
+    vault: Arc<dyn Vault>,
+    namespace: String,
+}
+
+/// Which authorisations are under way, and which receivers refused what scopes.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Book {
+    /// The pending entry's name, and the unix second from which it is void.
+    pub(super) pending: BTreeMap<String, i64>,
+    /// By base URL: what to ask for since the receiver answered `invalid_scope`.
+    pub(super) scopes: BTreeMap<String, ScopeRequest>,
+}
+
+impl Entries {
+    pub(super) fn new(vault: Arc<dyn Vault>, namespace: &str) -> Self {
+        Self { vault, namespace: namespace.to_owned() }
+    }
+
+    pub(super) async fn book(&self) -> Result<Book, VaultError> {
+        // An unreadable book is begun anew: it only speeds up what a person can do again.
+        Ok(self.load(self.book_name()).await?.unwrap_or_default())
+    }
+
+    pub(super) async fn save_book(&self, book: &Book) -> Result<(), VaultError> {
+        self.save(self.book_name(), book).await
+    }
+
+    pub(super) async fn delete_book(&self) -> Result<(), VaultError> {
+        self.delete(self.book_name()).await
+    }
+
+    pub(super) async fn pending(&self, name: &str) -> Result<Option<PendingAuthorization>, VaultError> {
+        self.load(self.pending_name(name)).await
+    }
+
+    pub(super) async fn save_pending(&self, pending: &PendingAuthorization) -> Result<(), VaultError> {
+        let name = AuthorizationState::name_of(pending.state.expose());
+        self.save(self.pending_name(&name), pending).await
+    }
+
+    pub(super) async fn delete_pending(&self, name: &str) -> Result<(), VaultError> {
+        self.delete(self.pending_name(name)).await
+    }
+
+    pub(super) async fn token(&self, id: ConnectionId) -> Result<Option<TokenState>, VaultError> {
+        self.load(self.token_name(id)).await
+    }
+
+    pub(super) async fn save_token(&self, id: ConnectionId, token: &TokenState) -> Result<(), VaultError> {
+        self.save(self.token_name(id), token).await
+    }
+
+    pub(super) async fn delete_token(&self, id: ConnectionId) -> Result<(), VaultError> {
+        self.delete(self.token_name(id)).await
+    }
+
+    fn book_name(&self) -> String {
+        format!("cgm/{}/authorisations", self.namespace)
+    }
+
+    fn pending_name(&self, name: &str) -> String {
+        format!("cgm/{}/pending/{name}", self.namespace)
+    }
+
+    fn token_name(&self, id: ConnectionId) -> String {
+        format!("cgm/{}/token/{}", self.namespace, id.0)
+    }
+
+    /// An entry this version cannot read counts as absent: the person authorises again.
+    async fn load<T: DeserializeOwned>(&self, name: String) -> Result<Option<T>, VaultError> {
+        let found = self.run(move |vault| vault.load(&name)).await?;
+        Ok(found.and_then(|text| serde_json::from_str(text.expose_secret()).ok()))
+    }
+
+    async fn save<T: Serialize>(&self, name: String, value: &T) -> Result<(), VaultError> {
+        let text = SecretString::from(serde_json::to_string(value).map_err(|_| VaultError::Failed)?);
+        self.run(move |vault| vault.save(&name, &text)).await
+    }
+
+    async fn delete(&self, name: String) -> Result<(), VaultError> {
+        self.run(move |vault| vault.delete(&name)).await
+    }
+
+    async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Vault) -> Result<T, VaultError> + Send + 'static,
+    ) -> Result<T, VaultError> {
+        let vault = Arc::clone(&self.vault);
+        tokio::task::spawn_blocking(move || work(vault.as_ref())).await.unwrap_or(Err(VaultError::Failed))
+    }
+}

@@ -1,0 +1,209 @@
+//! Steps the machine: gives it tokens, the network and time, and tells what happens.
+
+use super::machine::{Answer, Machine, Outgoing, Step};
+use crate::connect::{AccessToken, Connector, TokenError};
+use crate::environment::{Environment, EnvironmentError, Lock, Locks, TransportError};
+use crate::error::Error;
+use crate::store::{ConnectionId, ConnectionState, StoreHandle, SubmissionId, SubmissionState};
+use crate::submission::{RetryAfter, Tally};
+use chrono::{DateTime, TimeDelta, Utc};
+use http::header;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How often a held lock is tried again.
+const LOCK_POLL: Duration = Duration::from_millis(100);
+/// How long another delivery of the same connection is waited for.
+const LOCK_PATIENCE: u32 = 600;
+
+/// What happens during a delivery, for a progress display. Carries no data of a person.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A request is on its way.
+    Sending {
+        /// Its submission.
+        submission: SubmissionId,
+        /// Entries in it.
+        entries: usize,
+    },
+    /// An answer was written down.
+    Progress {
+        /// The submission.
+        submission: SubmissionId,
+        /// Its account so far.
+        tally: Tally,
+    },
+    /// Nothing can be sent before this instant.
+    Waiting {
+        /// When it goes on.
+        until: DateTime<Utc>,
+    },
+}
+
+/// Why a delivery stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// Nothing is left to send.
+    Finished,
+    /// The time given is over; it goes on at this instant at the earliest.
+    WaitUntil(DateTime<Utc>),
+    /// The connection cannot go on by itself.
+    Blocked(ConnectionState),
+}
+
+/// What a delivery works with.
+#[derive(Clone)]
+pub struct Delivery {
+    store: StoreHandle,
+    environment: Environment,
+    connector: Connector,
+    locks: Locks,
+}
+
+impl Delivery {
+    /// A delivery over these.
+    pub const fn new(store: StoreHandle, environment: Environment, connector: Connector, locks: Locks) -> Self {
+        Self { store, environment, connector, locks }
+    }
+
+    /// Delivers what a connection's outbox holds, or until submission `only` is done, waiting at most `patience` in all.
+    ///
+    /// Dropping the future stops it where it is: the same as a kill, and as safe.
+    ///
+    /// # Errors
+    /// [`Error`] where the store, the vault or the lock fails. What was sent stays written down.
+    pub async fn run(
+        &self,
+        connection: ConnectionId,
+        only: Option<SubmissionId>,
+        patience: Duration,
+        on_event: &(dyn Fn(Event) + Send + Sync),
+    ) -> Result<Stopped, Error> {
+        // Work on a blocking thread outlives a dropped future: it keeps the lock until it is done.
+        let lock = Arc::new(self.lock(connection).await?);
+        let mut machine = Machine::new(connection);
+        let mut used: Option<AccessToken> = None;
+        let mut left = patience;
+        loop {
+            if let Some(id) = only
+                && self.store.call(move |store| store.submission(id)).await?.state != SubmissionState::Open
+            {
+                return Ok(Stopped::Finished);
+            }
+            let now = self.environment.clock.now();
+            let held = Arc::clone(&lock);
+            let step = self.store.call(move |store| {
+                let step = machine.next(store, now);
+                drop(held);
+                step
+            });
+            match step.await? {
+                Step::Idle => return Ok(Stopped::Finished),
+                Step::Blocked(state) => return Ok(Stopped::Blocked(state)),
+                Step::WaitUntil(until) => {
+                    let wait = (until - now).to_std().unwrap_or_default();
+                    if wait > left {
+                        return Ok(Stopped::WaitUntil(until));
+                    }
+                    on_event(Event::Waiting { until });
+                    left -= wait;
+                    tokio::time::sleep(wait).await;
+                }
+                Step::Refresh => {
+                    let refreshed = match &used {
+                        Some(rejected) => self.connector.refresh_after_401(connection, rejected).await,
+                        None => self.connector.access_token(connection).await,
+                    };
+                    match refreshed {
+                        Ok(_) => machine.refreshed(),
+                        Err(error) => return self.without_token(error),
+                    }
+                }
+                Step::Send(outgoing) => {
+                    let (batch, submission) = (outgoing.batch, outgoing.submission);
+                    on_event(Event::Sending { submission, entries: outgoing.entries });
+                    let (answer, stop) = match self.connector.access_token(connection).await {
+                        Ok(token) => (self.send(used.insert(token), *outgoing).await, None),
+                        Err(error) => (Answer::NotSent("no access token"), Some(error)),
+                    };
+                    let (now, jitter) = (self.environment.clock.now(), self.jitter()?);
+                    let held = Arc::clone(&lock);
+                    let applied = self.store.call(move |store| {
+                        let applied = machine.apply(store, now, jitter, batch, &answer).map(|()| machine);
+                        drop(held);
+                        applied
+                    });
+                    machine = applied.await?;
+                    if let Some(error) = stop {
+                        return self.without_token(error);
+                    }
+                    if let Ok(record) = self.store.call(move |store| store.submission(submission)).await {
+                        on_event(Event::Progress { submission, tally: record.progress.tally });
+                    }
+                }
+            }
+        }
+    }
+
+    async fn send(&self, token: &AccessToken, outgoing: Outgoing) -> Answer {
+        let mut request = http::Request::post(&outgoing.url)
+            .header(header::CONTENT_TYPE, "application/fhir+json")
+            .header(header::ACCEPT, "application/fhir+json");
+        if outgoing.gzip {
+            request = request.header(header::CONTENT_ENCODING, "gzip");
+        }
+        let Ok(request) = request.body(outgoing.body) else {
+            return Answer::NotSent("the receiver's address is malformed");
+        };
+        let Ok(request) = token.authorised_request(request) else {
+            return Answer::NotSent("the token is for another origin");
+        };
+        match self.environment.transport.send(request).await {
+            Ok(response) => {
+                let asked = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+                let retry_after = asked.and_then(RetryAfter::parse);
+                Answer::Response { status: response.status().as_u16(), retry_after, body: response.into_body() }
+            }
+            Err(error) => Answer::Nothing(word(error)),
+        }
+    }
+
+    /// What becomes of a delivery that has no token.
+    fn without_token(&self, error: TokenError) -> Result<Stopped, Error> {
+        match error {
+            TokenError::NeedsReauthorisation(_) => Ok(Stopped::Blocked(ConnectionState::NeedsReauthorisation)),
+            TokenError::OtherPatient => Ok(Stopped::Blocked(ConnectionState::WrongPatient)),
+            TokenError::Misconfigured => Ok(Stopped::Blocked(ConnectionState::Misconfigured)),
+            TokenError::Unavailable { not_before: Some(not_before), .. } => Ok(Stopped::WaitUntil(not_before)),
+            other if other.retryable() => Ok(Stopped::WaitUntil(self.environment.clock.now() + TimeDelta::minutes(1))),
+            other => Err(other.into()),
+        }
+    }
+
+    fn jitter(&self) -> Result<u8, Error> {
+        let mut byte = [0];
+        self.environment.entropy.fill(&mut byte)?;
+        Ok(byte[0])
+    }
+
+    /// One delivery of a connection at a time, whichever process or task it runs in.
+    async fn lock(&self, connection: ConnectionId) -> Result<Lock, Error> {
+        for _ in 0..LOCK_PATIENCE {
+            if let Some(lock) = self.locks.try_lock(&format!("send-{}", connection.0))? {
+                return Ok(lock);
+            }
+            tokio::time::sleep(LOCK_POLL).await;
+        }
+        Err(EnvironmentError::Lock.into())
+    }
+}
+
+const fn word(error: TransportError) -> &'static str {
+    match error {
+        TransportError::Unreachable => "no connection",
+        TransportError::Broken => "connection broke",
+        TransportError::Untrusted => "certificate not trusted",
+        TransportError::TooLarge { .. } => "answer too large",
+        TransportError::Request => "request malformed",
+    }
+}

@@ -1,0 +1,365 @@
+//! What to send next, and what an answer changes.
+//!
+//! The outcome of a request is decided by the response table in `submission`; this writes the decision down. It sends nothing,
+//! reads no clock and draws no random number.
+
+use super::assemble;
+use crate::error::Error;
+use crate::fhir::{EntryOutcome, parse_outcome, parse_response};
+use crate::store::{
+    BatchId, BatchRecord, ConnectionId, ConnectionRecord, ConnectionState, EntryRecord, Item, Progress, Store,
+    SubmissionId, SubmissionRecord, SubmissionState,
+};
+use crate::submission::{
+    Backoff, EntryVerdict, Position, RequestVerdict, RetryAfter, Said, Why, entry_verdict, request_verdict,
+};
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// After so many single units refused as whole requests for one reason, the reason lies with the connection.
+const LONE_REFUSALS: u32 = 3;
+/// How long a request may still be under way at the receiver after its sender was killed.
+const LEASE: TimeDelta = TimeDelta::seconds(10);
+/// Fewer entries than this are never remembered as a receiver's limit: its complaint was about something else.
+const SMALLEST_LIMIT: usize = 25;
+/// A batch of more entries than this, all refused alike, says something about the connection and nothing about its entries.
+const ALIKE: usize = 3;
+
+/// The delivery of one connection, as a value one steps.
+///
+/// The caller holds the connection's lock from the first step to the last: a batch found half-sent was left by a process that died.
+#[derive(Clone, Copy, Debug)]
+pub struct Machine {
+    connection: ConnectionId,
+    backoff: Backoff,
+    token: TokenUse,
+}
+
+/// Whether the token was refreshed because of the request under way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum TokenUse {
+    AsIs,
+    RefreshDue,
+    Refreshed,
+}
+
+/// What to do next.
+#[derive(Debug)]
+pub enum Step {
+    /// Send this.
+    Send(Box<Outgoing>),
+    /// Refresh the access token, then step again.
+    Refresh,
+    /// Nothing before this instant.
+    WaitUntil(DateTime<Utc>),
+    /// Nothing is left.
+    Idle,
+    /// The connection cannot go on by itself.
+    Blocked(ConnectionState),
+}
+
+/// A request to send.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The batch it carries.
+    pub batch: BatchId,
+    /// The submission it is part of.
+    pub submission: SubmissionId,
+    /// Where it goes.
+    pub url: String,
+    /// The body, with gzip where `gzip` says so.
+    pub body: Vec<u8>,
+    /// Whether the body is compressed.
+    pub gzip: bool,
+    /// Entries in it.
+    pub entries: usize,
+}
+
+/// What came of a request.
+#[derive(Debug)]
+pub enum Answer {
+    /// It was not sent; a word why.
+    NotSent(&'static str),
+    /// It was sent, and no usable answer came; a word why.
+    Nothing(&'static str),
+    /// An answer came.
+    Response {
+        /// The HTTP status.
+        status: u16,
+        /// Its `Retry-After`.
+        retry_after: Option<RetryAfter>,
+        /// Its body.
+        body: Vec<u8>,
+    },
+}
+
+impl Machine {
+    /// The delivery of `connection`.
+    pub fn new(connection: ConnectionId) -> Self {
+        Self { connection, backoff: Backoff::default(), token: TokenUse::AsIs }
+    }
+
+    /// The token was refreshed, as a step asked.
+    pub fn refreshed(&mut self) {
+        self.token = TokenUse::Refreshed;
+    }
+
+    /// What to do next. A batch to be sent is claimed when this returns.
+    ///
+    /// # Errors
+    /// [`Error`] where the store or the assembly of a batch fails.
+    pub fn next(&self, store: &mut Store, now: DateTime<Utc>) -> Result<Step, Error> {
+        let connection = store.connection(self.connection)?;
+        if connection.state != ConnectionState::Active {
+            return Ok(Step::Blocked(connection.state));
+        }
+        if self.token == TokenUse::RefreshDue {
+            return Ok(Step::Refresh);
+        }
+        loop {
+            if let Some(batch) = store.pending_batch(self.connection)? {
+                if let Some(wait) = waits(batch.not_before, now) {
+                    return Ok(Step::WaitUntil(wait));
+                }
+                let claimed = store.claim(batch.id, now, LEASE)?;
+                return Ok(Step::Send(Box::new(assemble::outgoing(&connection, claimed)?)));
+            }
+            // A submission that waits holds up no other.
+            let open = store.open_submissions(self.connection)?;
+            let wait = |submission: &SubmissionRecord| waits(submission.progress.not_before, now);
+            let Some(submission) = open.iter().find(|submission| wait(submission).is_none()) else {
+                return Ok(open.iter().filter_map(wait).min().map_or(Step::Idle, Step::WaitUntil));
+            };
+            self.freeze_next(store, &connection, submission, now)?;
+        }
+    }
+
+    /// Freezes a submission's next batch, starts its next pass, or ends it.
+    fn freeze_next(
+        &self,
+        store: &mut Store,
+        connection: &ConnectionRecord,
+        submission: &SubmissionRecord,
+        now: DateTime<Utc>,
+    ) -> Result<(), Error> {
+        let mut submission = submission.clone();
+        let first = Position::first(submission.plan.wanted);
+        if let Some(batch) = assemble::next_batch(store, connection, &submission, now)? {
+            store.freeze(self.connection, &batch)?;
+            return Ok(());
+        }
+        let progress = &mut submission.progress;
+        // The ledger, not the position, tells whether everything was sent: a reading may have come in, or been corrected,
+        // behind the position.
+        let again = progress.put_off || progress.position != first;
+        progress.position = first;
+        if again && (progress.put_off || assemble::next_batch(store, connection, &submission, now)?.is_some()) {
+            submission.progress.pass += 1;
+            submission.progress.put_off = false;
+            store.save_progress(submission.id, &submission.progress)?;
+        } else {
+            store.end_submission(submission.id, SubmissionState::Done)?;
+        }
+        Ok(())
+    }
+
+    /// What an answer changes. `jitter` spreads a wait.
+    ///
+    /// # Errors
+    /// [`Error`] where the store fails; the batch then stays claimed and is sent again.
+    pub fn apply(
+        &mut self,
+        store: &mut Store,
+        now: DateTime<Utc>,
+        jitter: u8,
+        batch: BatchId,
+        answer: &Answer,
+    ) -> Result<(), Error> {
+        let Some(batch) = store.pending_batch(self.connection)?.filter(|pending| pending.id == batch) else {
+            // Disconnected or erased meanwhile: there is nothing left to write down.
+            return Ok(());
+        };
+        let details = store.connection(self.connection)?.details;
+        let gzip = details.gzip != Some(false);
+        let (status, retry_after, body) = match answer {
+            Answer::NotSent(why) | Answer::Nothing(why) => return self.again(store, now, jitter, &batch, None, why),
+            Answer::Response { status, retry_after, body } => (*status, *retry_after, body),
+        };
+        let said = Said::Status { status, gzip, gzip_proved: details.gzip == Some(true), about_size: about_size(body) };
+        match request_verdict(said) {
+            RequestVerdict::ReadEntries => {
+                self.token = TokenUse::AsIs;
+                match parse_response(body, batch.manifest.len()) {
+                    Ok(entries) => {
+                        if gzip && details.gzip.is_none() {
+                            store.change_connection(self.connection, |details| details.gzip = Some(true))?;
+                        }
+                        self.read_entries(store, now, jitter, &batch, &entries)
+                    }
+                    Err(_) => self.again(store, now, jitter, &batch, None, "unreadable answer"),
+                }
+            }
+            RequestVerdict::SameBytesLater => {
+                self.again(store, now, jitter, &batch, retry_after, "put off by the receiver")
+            }
+            RequestVerdict::RefreshToken if self.token == TokenUse::AsIs => {
+                self.token = TokenUse::RefreshDue;
+                Ok(store.postpone(batch.id, now, TimeDelta::zero(), "token refused")?)
+            }
+            RequestVerdict::RefreshToken => self.block(store, now, &batch, Why::Reauthorise),
+            RequestVerdict::Block(why) => self.block(store, now, &batch, why),
+            RequestVerdict::Uncompressed => {
+                store.change_connection(self.connection, |details| details.gzip = Some(false))?;
+                Ok(store.postpone(batch.id, now, TimeDelta::zero(), "compression refused")?)
+            }
+            RequestVerdict::Smaller => {
+                let half = batch.manifest.len() / 2;
+                if half >= SMALLEST_LIMIT {
+                    store.change_connection(self.connection, |details| details.max_entries = Some(half))?;
+                }
+                self.isolate(store, now, &batch, status, body)
+            }
+            RequestVerdict::Bisect => self.isolate(store, now, &batch, status, body),
+        }
+    }
+
+    fn again(
+        self,
+        store: &mut Store,
+        now: DateTime<Utc>,
+        jitter: u8,
+        batch: &BatchRecord,
+        asked: Option<RetryAfter>,
+        why: &str,
+    ) -> Result<(), Error> {
+        let wait = self.backoff.delay(batch.attempt.max(1), jitter, asked, now);
+        Ok(store.postpone(batch.id, now, wait, why)?)
+    }
+
+    fn block(self, store: &mut Store, now: DateTime<Utc>, batch: &BatchRecord, why: Why) -> Result<(), Error> {
+        store.postpone(batch.id, now, TimeDelta::zero(), "blocked")?;
+        let state = match why {
+            Why::Reauthorise => ConnectionState::NeedsReauthorisation,
+            Why::Consent => ConnectionState::NeedsConsent,
+            Why::Configuration => ConnectionState::Misconfigured,
+        };
+        Ok(store.block_connection(self.connection, state)?)
+    }
+
+    /// Every entry's status is read: a success of the request is not acceptance of its entries.
+    fn read_entries(
+        self,
+        store: &mut Store,
+        now: DateTime<Utc>,
+        jitter: u8,
+        batch: &BatchRecord,
+        entries: &[EntryOutcome],
+    ) -> Result<(), Error> {
+        if refused_alike(entries) {
+            return self.block(store, now, batch, Why::Configuration);
+        }
+        let mut progress = store.submission(batch.submission)?.progress;
+        let mut records = Vec::with_capacity(entries.len());
+        let (mut put_off, mut blocked) = (false, None);
+        for (listed, entry) in batch.manifest.iter().zip(entries) {
+            let verdict = entry_verdict(entry.status, entry.location.is_some(), batch.conditional);
+            progress.tally.count(matches!(listed.item, Item::Reading(..)), verdict);
+            let (record, state) = match verdict {
+                EntryVerdict::Accepted | EntryVerdict::AlreadyThere | EntryVerdict::Received => {
+                    (EntryRecord::Delivered { location: entry.reference().map(str::to_owned) }, None)
+                }
+                EntryVerdict::Refused => (EntryRecord::Refused { reason: reason(entry) }, None),
+                EntryVerdict::Ambiguous => {
+                    (EntryRecord::Refused { reason: format!("duplicate at the receiver: {}", reason(entry)) }, None)
+                }
+                EntryVerdict::Later => (EntryRecord::PutOff, None),
+                EntryVerdict::Reauthorise => (EntryRecord::PutOff, Some(ConnectionState::NeedsReauthorisation)),
+                EntryVerdict::Consent => (EntryRecord::PutOff, Some(ConnectionState::NeedsConsent)),
+            };
+            put_off |= record == EntryRecord::PutOff;
+            blocked = blocked.or(state);
+            records.push(record);
+        }
+        progress.position = batch.position_after;
+        progress.lone_refusals = (0, 0);
+        progress.unit_limit = progress.unit_limit.map(|limit| limit * 2);
+        if put_off {
+            // A receiver that puts entries off is busy: nothing more of this submission goes at once.
+            let wait = self.backoff.delay(progress.pass, jitter, None, now).num_seconds() + 1;
+            progress.put_off = true;
+            progress.not_before = (now.timestamp() + wait, wait);
+        }
+        store.settle(self.connection, batch, &records, &progress)?;
+        if let Some(state) = blocked {
+            store.block_connection(self.connection, state)?;
+        }
+        Ok(())
+    }
+
+    /// Halves a batch that was refused as a whole, down to the single unit that is to blame, which is set aside.
+    fn isolate(
+        self,
+        store: &mut Store,
+        now: DateTime<Utc>,
+        batch: &BatchRecord,
+        status: u16,
+        body: &[u8],
+    ) -> Result<(), Error> {
+        let mut progress: Progress = store.submission(batch.submission)?.progress;
+        let units = units(batch);
+        if units > 1 {
+            progress.unit_limit = Some(units / 2);
+            return Ok(store.take_apart(batch.id, &progress)?);
+        }
+        let in_a_row = if progress.lone_refusals.1 == status { progress.lone_refusals.0 + 1 } else { 1 };
+        // A duplicate at the receiver is settled, and says nothing about the connection.
+        if status != 412 && in_a_row >= LONE_REFUSALS {
+            progress.lone_refusals = (0, 0);
+            store.save_progress(batch.submission, &progress)?;
+            return self.block(store, now, batch, Why::Configuration);
+        }
+        progress.lone_refusals = (in_a_row, status);
+        for listed in &batch.manifest {
+            progress.tally.count(matches!(listed.item, Item::Reading(..)), EntryVerdict::Refused);
+        }
+        progress.position = batch.position_after;
+        let reason = parse_outcome(body)
+            .map_or_else(|| format!("refused with status {status}, without a reason"), |said| said.text().to_owned());
+        let records = vec![EntryRecord::Refused { reason }; batch.manifest.len()];
+        Ok(store.settle(self.connection, batch, &records, &progress)?)
+    }
+}
+
+/// Whether a whole batch was refused for one reason: then its entries are not set aside, the connection is looked at.
+fn refused_alike(entries: &[EntryOutcome]) -> bool {
+    let Some(first) = entries.first() else { return false };
+    let alike = |entry: &EntryOutcome| {
+        entry.status == first.status && entry_verdict(entry.status, false, true) == EntryVerdict::Refused
+    };
+    entries.len() > ALIKE && entries.iter().all(alike)
+}
+
+/// A refusal in the receiver's own words.
+fn reason(entry: &EntryOutcome) -> String {
+    let said = entry.outcome.as_ref().map(|said| said.text().to_owned());
+    said.unwrap_or_else(|| format!("refused with status {}, without a reason", entry.status))
+}
+
+/// Until when to wait, if at all. A wait further ahead than its own length was set by a clock that has since been put back: it is over.
+fn waits((not_before, delay): (i64, i64), now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let ahead = not_before - now.timestamp();
+    (ahead > 0 && ahead <= delay).then(|| DateTime::from_timestamp(not_before, 0)).flatten()
+}
+
+fn units(batch: &BatchRecord) -> usize {
+    let mut numbers: Vec<u32> = batch.manifest.iter().map(|listed| listed.unit).collect();
+    numbers.dedup();
+    numbers.len()
+}
+
+/// Whether a refusal speaks of size: receivers answer 400, 422 and 500 to bodies that are merely too large.
+fn about_size(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4096)]).to_ascii_lowercase();
+    ["too large", "too many", "toolarge", "exceeds", "too-costly", "too long", "entity size", "maximum number"]
+        .iter()
+        .any(|phrase| text.contains(phrase))
+}

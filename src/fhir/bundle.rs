@@ -1,0 +1,358 @@
+//! Assembles bundles: units of entries, each taken whole or not at all, within a receiver's limits.
+//!
+//! A unit that does not fit is cut off again, so a caller fills one bundle, keeps it, and offers the same unit to the next. Every entry
+//! is a POST; all but the sent-as-new ones are conditional on their identifier.
+
+use super::codes::{SummaryMember, URI_SYSTEM};
+use super::device::DeviceEntry;
+use super::dialect::Dialect;
+use super::identity::Identifier;
+use super::reading::ReadingEntry;
+use super::summary::SummaryEntry;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde::{Serialize, Serializer};
+use std::collections::HashSet;
+use std::fmt;
+
+/// `]}` at the end.
+const TAIL: &[u8] = b"]}";
+
+/// How large a bundle may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BundleLimits {
+    /// Entries.
+    pub max_entries: usize,
+    /// Bytes of JSON.
+    pub max_bytes: usize,
+}
+
+/// 500 entries and 1 MB: what most receivers take.
+impl Default for BundleLimits {
+    fn default() -> Self {
+        Self { max_entries: 500, max_bytes: 1_000_000 }
+    }
+}
+
+/// What an entry is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EntryKind {
+    /// A sensor reading.
+    Reading,
+    /// A device.
+    Device,
+    /// A summary.
+    Summary,
+    /// One figure of a summary.
+    SummaryMember(SummaryMember),
+}
+
+impl EntryKind {
+    /// The FHIR resource type.
+    pub const fn resource_type(self) -> &'static str {
+        match self {
+            Self::Reading | Self::Summary | Self::SummaryMember(_) => "Observation",
+            Self::Device => "Device",
+        }
+    }
+}
+
+/// One entry of an assembled bundle. A response answers entries in this order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntryInfo {
+    /// Its identifier at the receiver.
+    pub identifier: Identifier,
+    /// What it is.
+    pub kind: EntryKind,
+    /// Which of the bundle's units it belongs to, from 0.
+    pub unit: u32,
+}
+
+/// Whether a unit found room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub enum Fit {
+    /// It is in.
+    Added,
+    /// It is not: finish this bundle and offer the unit to the next.
+    Full,
+}
+
+/// Why a unit cannot be written. The bundle is as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BundleError {
+    /// An entry with the same identifier is in the bundle: receivers answer such twins with one entry.
+    #[error("the bundle already has an entry with this identifier: leave it out, it is the same fact")]
+    Twin(Identifier),
+    /// A time outside the years 0 to 9999.
+    #[error("the entry's time is outside the years 0 to 9999")]
+    Time,
+    /// The JSON could not be written.
+    #[error("the entry could not be written as JSON")]
+    Json,
+}
+
+/// A bundle ready to be sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct AssembledBundle {
+    /// The bytes.
+    pub json: Vec<u8>,
+    /// What each entry is, in order.
+    pub entries: Vec<EntryInfo>,
+}
+
+/// Says only how much there is.
+impl fmt::Debug for AssembledBundle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AssembledBundle")
+            .field("bytes", &self.json.len())
+            .field("entries", &self.entries.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Writes one bundle.
+///
+/// ```
+/// use cgm_submitter::fhir::{BundleLimits, BundleWriter, DeviceEntry, Fit, PatientId, SubjectReference};
+/// use cgm_submitter::glucose::{Device, SensorKey};
+/// let subject = SubjectReference::new(PatientId::new("7")?);
+/// let device = Device::new("Dexcom G6", Some("82AJ0D"))?;
+/// let sensor = SensorKey::new("dexcom:82AJ0D")?;
+///
+/// let mut bundle = BundleWriter::new(chrono::DateTime::UNIX_EPOCH, BundleLimits::default());
+/// let fit = bundle.try_unit(|unit| {
+///     unit.device(&DeviceEntry { subject: &subject, device: &device, sensor: &sensor })?;
+///     Ok(())
+/// })?;
+/// assert_eq!(fit, Fit::Added);
+/// assert_eq!(bundle.finish().map(|done| done.entries.len()), Some(1));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct BundleWriter {
+    timestamp: DateTime<Utc>,
+    limits: BundleLimits,
+    dialect: Dialect,
+    conditional: bool,
+    json: Vec<u8>,
+    entries: Vec<EntryInfo>,
+    seen: HashSet<Identifier>,
+    units: u32,
+}
+
+impl BundleWriter {
+    /// An empty bundle, assembled at `timestamp`, for HL7 CGM.
+    pub fn new(timestamp: DateTime<Utc>, limits: BundleLimits) -> Self {
+        Self {
+            timestamp,
+            limits,
+            dialect: Dialect::default(),
+            conditional: true,
+            json: Vec::new(),
+            entries: Vec::new(),
+            seen: HashSet::new(),
+            units: 0,
+        }
+    }
+
+    /// The same for a receiver that speaks `dialect`. Before the first unit.
+    #[must_use]
+    pub const fn for_dialect(mut self, dialect: Dialect) -> Self {
+        self.dialect = dialect;
+        self
+    }
+
+    /// Whether entries ask not to be created again (`ifNoneExist`): true unless the receiver was seen to refuse that.
+    #[must_use]
+    pub const fn with_conditional_create(mut self, conditional: bool) -> Self {
+        self.conditional = conditional;
+        self
+    }
+
+    /// Appends the entries `write` adds, all or none. A unit larger than the limits goes into an empty bundle all the same: smaller
+    /// it does not get.
+    ///
+    /// # Errors
+    /// [`BundleError`] from `write`; none of the unit is in the bundle then.
+    pub fn try_unit(
+        &mut self,
+        write: impl FnOnce(&mut UnitWriter<'_>) -> Result<(), BundleError>,
+    ) -> Result<Fit, BundleError> {
+        if self.json.is_empty() {
+            self.begin();
+        }
+        let (bytes, entries) = (self.json.len(), self.entries.len());
+        let outcome = write(&mut UnitWriter { bundle: self });
+        let too_large =
+            self.entries.len() > self.limits.max_entries || self.json.len() + TAIL.len() > self.limits.max_bytes;
+        match outcome {
+            Ok(()) if entries == 0 || !too_large => {
+                self.units += u32::from(self.entries.len() > entries);
+                Ok(Fit::Added)
+            }
+            outcome => {
+                self.json.truncate(bytes);
+                for entry in self.entries.drain(entries..) {
+                    self.seen.remove(&entry.identifier);
+                }
+                outcome.map(|()| Fit::Full)
+            }
+        }
+    }
+
+    /// How many entries are in it.
+    pub const fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether nothing is in it.
+    pub const fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// The bundle; none where it is empty.
+    pub fn finish(mut self) -> Option<AssembledBundle> {
+        if self.entries.is_empty() {
+            return None;
+        }
+        self.json.extend_from_slice(TAIL);
+        Some(AssembledBundle { json: self.json, entries: self.entries })
+    }
+
+    fn begin(&mut self) {
+        let head = format!(
+            r#"{{"resourceType":"Bundle","type":"{}","timestamp":"{}","entry":["#,
+            self.dialect.bundle_type(),
+            self.timestamp.to_rfc3339_opts(SecondsFormat::Millis, true),
+        );
+        self.json.extend_from_slice(head.as_bytes());
+    }
+
+    fn entry(
+        &mut self,
+        identifier: Identifier,
+        kind: EntryKind,
+        resource: &impl Serialize,
+    ) -> Result<Identifier, BundleError> {
+        if !self.seen.insert(identifier) {
+            return Err(BundleError::Twin(identifier));
+        }
+        if !self.entries.is_empty() {
+            self.json.push(b',');
+        }
+        self.entries.push(EntryInfo { identifier, kind, unit: self.units });
+        let entry = Entry {
+            full_url: identifier,
+            resource,
+            request: Request {
+                method: "POST",
+                url: kind.resource_type(),
+                if_none_exist: self.conditional.then_some(Condition(identifier)),
+            },
+        };
+        serde_json::to_writer(&mut self.json, &entry).map_err(|_| BundleError::Json)?;
+        Ok(identifier)
+    }
+}
+
+/// Says only how much there is.
+impl fmt::Debug for BundleWriter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BundleWriter")
+            .field("bytes", &self.json.len())
+            .field("entries", &self.entries.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Adds the entries of one unit.
+#[derive(Debug)]
+pub struct UnitWriter<'b> {
+    bundle: &'b mut BundleWriter,
+}
+
+impl UnitWriter<'_> {
+    /// Adds a reading.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn reading(&mut self, reading: &ReadingEntry<'_>) -> Result<Identifier, BundleError> {
+        let identifier = reading.identifier();
+        let observation = reading.observation(identifier).ok_or(BundleError::Time)?;
+        self.bundle.entry(identifier, EntryKind::Reading, &observation)
+    }
+
+    /// Adds a device.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn device(&mut self, device: &DeviceEntry<'_>) -> Result<Identifier, BundleError> {
+        let identifier = device.identifier();
+        self.bundle.entry(identifier, EntryKind::Device, &device.resource(identifier))
+    }
+
+    /// Adds a summary: its six figures, and what holds them together.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn summary(&mut self, summary: &SummaryEntry<'_>) -> Result<Identifier, BundleError> {
+        for (member, identifier) in summary.members() {
+            let kind = EntryKind::SummaryMember(member);
+            self.bundle.entry(identifier, kind, &summary.member(member, identifier))?;
+        }
+        self.bundle.entry(summary.identifier(), EntryKind::Summary, &summary.observation())
+    }
+
+    /// Adds one figure of a summary without the summary, where an order asks for that alone; none where the summary has it in another unit.
+    ///
+    /// # Errors
+    /// [`BundleError`].
+    pub fn summary_member(
+        &mut self,
+        summary: &SummaryEntry<'_>,
+        member: SummaryMember,
+    ) -> Result<Option<Identifier>, BundleError> {
+        let Some(identifier) = summary.member_identifier(member) else { return Ok(None) };
+        let kind = EntryKind::SummaryMember(member);
+        self.bundle.entry(identifier, kind, &summary.member(member, identifier)).map(Some)
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'a, R> {
+    full_url: Identifier,
+    resource: &'a R,
+    request: Request,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Request {
+    method: &'static str,
+    url: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    if_none_exist: Option<Condition>,
+}
+
+/// `identifier=<system>|<urn>`.
+///
+/// Not percent-encoded: it is a JSON string, FHIR's own examples write `|` and `:` plainly, and as neither `%` nor `+` can occur
+/// it reads the same to a server that decodes and to one that does not. Nothing in it needs FHIR's `\` escapes.
+struct Condition(Identifier);
+
+impl Serialize for Condition {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        const PARAMETER: &str = "identifier=";
+        const LENGTH: usize = PARAMETER.len() + URI_SYSTEM.len() + 1 + uuid::fmt::Urn::LENGTH;
+        let mut text = [0_u8; LENGTH];
+        let mut written = 0;
+        for part in [PARAMETER, URI_SYSTEM, "|", self.0.uuid().urn().encode_lower(&mut [0; uuid::fmt::Urn::LENGTH])] {
+            let end = written + part.len();
+            if let Some(slot) = text.get_mut(written..end) {
+                slot.copy_from_slice(part.as_bytes());
+            }
+            written = end;
+        }
+        serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
+    }
+}

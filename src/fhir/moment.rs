@@ -1,0 +1,110 @@
+//! Dates and instants as FHIR writes them, on the stack: a bundle holds thousands.
+
+use crate::glucose::UtcOffset;
+use chrono::{DateTime, Datelike, NaiveDate, Timelike};
+use serde::{Serialize, Serializer};
+
+/// FHIR's dateTime ends at 14 hours from UTC.
+const WIDEST_OFFSET: u16 = 14 * 60;
+
+/// A dateTime with its offset, or a date.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    text: [u8; 25],
+    length: usize,
+}
+
+impl Moment {
+    /// `2024-05-02T10:15:00+03:00`; `Z` where the offset is zero, or wider than FHIR can say. None outside the years 0 to 9999.
+    pub(super) fn instant(unix_seconds: i64, offset: UtcOffset) -> Option<Self> {
+        let minutes = offset.minutes();
+        let offset = if minutes.unsigned_abs() > WIDEST_OFFSET { UtcOffset::UTC } else { offset };
+        let local = DateTime::from_timestamp(unix_seconds.checked_add(offset.seconds())?, 0)?;
+        let mut moment = Self::date(local.date_naive())?;
+        moment.push(b'T');
+        moment.two(local.hour());
+        moment.push(b':');
+        moment.two(local.minute());
+        moment.push(b':');
+        moment.two(local.second());
+        let minutes = offset.minutes();
+        if minutes == 0 {
+            moment.push(b'Z');
+        } else {
+            moment.push(if minutes < 0 { b'-' } else { b'+' });
+            moment.two(u32::from(minutes.unsigned_abs() / 60));
+            moment.push(b':');
+            moment.two(u32::from(minutes.unsigned_abs() % 60));
+        }
+        Some(moment)
+    }
+
+    /// `2024-05-02`. None outside the years 0 to 9999.
+    pub(super) fn date(date: NaiveDate) -> Option<Self> {
+        let year = u32::try_from(date.year()).ok().filter(|year| *year <= 9999)?;
+        let mut moment = Self { text: [0; 25], length: 0 };
+        moment.two(year / 100);
+        moment.two(year % 100);
+        moment.push(b'-');
+        moment.two(date.month());
+        moment.push(b'-');
+        moment.two(date.day());
+        Some(moment)
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        self.text.get(..self.length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+    }
+
+    fn two(&mut self, number: u32) {
+        let digit = |number: u32| b'0' + u8::try_from(number % 10).unwrap_or_default();
+        self.push(digit(number / 10));
+        self.push(digit(number));
+    }
+
+    fn push(&mut self, byte: u8) {
+        if let Some(slot) = self.text.get_mut(self.length) {
+            *slot = byte;
+            self.length += 1;
+        }
+    }
+}
+
+impl Serialize for Moment {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn a_time_is_written_in_the_offset_it_was_lived_in() {
+        let written = |seconds, minutes| {
+            Moment::instant(seconds, UtcOffset::from_minutes(minutes).unwrap()).map(|m| m.as_str().to_owned())
+        };
+        assert_eq!(written(1_714_634_100, 180).as_deref(), Some("2024-05-02T10:15:00+03:00"));
+        assert_eq!(written(1_714_634_100, -210).as_deref(), Some("2024-05-02T03:45:00-03:30"));
+        assert_eq!(written(1_714_634_100, 0).as_deref(), Some("2024-05-02T07:15:00Z"));
+        assert_eq!(written(1_714_634_100, 840).as_deref(), Some("2024-05-02T21:15:00+14:00"));
+        assert_eq!(
+            written(1_714_634_100, 900).as_deref(),
+            Some("2024-05-02T07:15:00Z"),
+            "FHIR has no offset of 15 hours"
+        );
+        assert_eq!(written(i64::MAX, 60), None);
+        assert_eq!(written(253_402_300_800, 0), None, "the year 10000");
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back_as_the_same_instant(seconds in 0_i64..4_000_000_000, minutes in -840_i32..=840) {
+            let moment = Moment::instant(seconds, UtcOffset::from_minutes(minutes).unwrap()).unwrap();
+            let read = DateTime::parse_from_rfc3339(moment.as_str()).unwrap();
+            prop_assert_eq!((read.timestamp(), read.offset().local_minus_utc()), (seconds, minutes * 60));
+        }
+    }
+}

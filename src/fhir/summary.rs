@@ -1,0 +1,199 @@
+//! A summary of some days: an Observation 107931-8 and the six figures it refers to.
+//!
+//! Figures are rounded here, once, to the decimals they are sent with: 1 for mg/dL, 2 for mmol/L and percentages. Identifiers are made of
+//! the rounded figures, so a summary counts as changed when, and only when, what a receiver would see has changed.
+
+use super::codes::{RANGES, SUMMARY, SummaryMember};
+use super::decimal::Decimal;
+use super::identity::Identifier;
+use super::moment::Moment;
+use super::reading::Replaced;
+use super::resource::{Annotation, CodeableConcept, Component, Effective, Observation, Quantity, Reference};
+use super::subject::SubjectReference;
+use crate::glucose::{DateRange, GlucoseUnit};
+use std::fmt;
+
+/// Why a summary cannot be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SummaryError {
+    /// A figure is no number that can be sent.
+    #[error("the summary's {0} is not a number from 0 to 999999: there are too few readings, leave the summary out")]
+    Figure(&'static str),
+    /// The times in ranges do not cover all of the time.
+    #[error("the summary's times in ranges do not add up to 100 %")]
+    Ranges,
+    /// A date outside the years 0 to 9999.
+    #[error("the summary's dates are outside the years 0 to 9999")]
+    Dates,
+}
+
+/// What is known of some days, in no particular form.
+#[derive(Clone, PartialEq)]
+pub struct SummaryFacts {
+    /// The local dates it covers.
+    pub dates: DateRange,
+    /// Mean glucose, mg/dL.
+    pub mean_mg_dl: f64,
+    /// Glucose management indicator, %.
+    pub gmi_percent: f64,
+    /// Coefficient of variation, %.
+    pub cv_percent: f64,
+    /// Times in the very low, low, target, high and very high range, in hundredths of a percent: they add up to 10000.
+    pub ranges_hundredths: [u32; 5],
+    /// Days with at least one reading.
+    pub days_of_wear: u32,
+    /// Share of the time the sensor was active, %.
+    pub sensor_active_percent: f64,
+    /// What a reader must know, in plain words: that there is too little data to judge by.
+    pub note: Option<String>,
+}
+
+/// Says only the dates.
+impl fmt::Debug for SummaryFacts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SummaryFacts").field("dates", &self.dates).finish_non_exhaustive()
+    }
+}
+
+/// A summary, as it is sent.
+#[derive(Clone)]
+pub struct SummaryEntry<'a> {
+    subject: &'a SubjectReference,
+    unit: GlucoseUnit,
+    start: Moment,
+    end: Moment,
+    figures: Figures,
+    note: Option<&'a str>,
+    replaces: Option<Replaced<'a>>,
+    identifier: Identifier,
+    members: [(SummaryMember, Identifier); 6],
+}
+
+/// The figures with the decimals they are sent with.
+#[derive(Clone)]
+struct Figures {
+    mean: Decimal,
+    ranges: [Decimal; 5],
+    gmi: Decimal,
+    cv: Decimal,
+    days: Decimal,
+    active: Decimal,
+}
+
+impl Figures {
+    fn new(facts: &SummaryFacts, unit: GlucoseUnit) -> Result<Self, SummaryError> {
+        if facts.ranges_hundredths.iter().try_fold(0_u32, |sum, part| sum.checked_add(*part)) != Some(10_000) {
+            return Err(SummaryError::Ranges);
+        }
+        let figure = |value, scale, name| Decimal::rounded(value, scale).ok_or(SummaryError::Figure(name));
+        let decimals = match unit {
+            GlucoseUnit::MgPerDl => 1,
+            GlucoseUnit::MmolPerL => 2,
+        };
+        Ok(Self {
+            mean: figure(facts.mean_mg_dl / unit.in_mg_dl(), decimals, "mean")?,
+            ranges: facts.ranges_hundredths.map(Decimal::hundredths),
+            gmi: figure(facts.gmi_percent, 2, "GMI")?,
+            cv: figure(facts.cv_percent, 2, "coefficient of variation")?,
+            days: Decimal::whole(facts.days_of_wear),
+            active: figure(facts.sensor_active_percent, 2, "share of active time")?,
+        })
+    }
+
+    fn of(&self, member: SummaryMember) -> &[Decimal] {
+        std::slice::from_ref(match member {
+            SummaryMember::TimesInRanges => return &self.ranges,
+            SummaryMember::Mean(_) => &self.mean,
+            SummaryMember::Gmi => &self.gmi,
+            SummaryMember::CoefficientOfVariation => &self.cv,
+            SummaryMember::DaysOfWear => &self.days,
+            SummaryMember::SensorActive => &self.active,
+        })
+    }
+}
+
+impl<'a> SummaryEntry<'a> {
+    /// The summary of `facts`, its mean in `unit`.
+    ///
+    /// # Errors
+    /// [`SummaryError`] where a figure cannot be sent.
+    pub fn new(
+        subject: &'a SubjectReference,
+        facts: &'a SummaryFacts,
+        unit: GlucoseUnit,
+    ) -> Result<Self, SummaryError> {
+        let figures = Figures::new(facts, unit)?;
+        let dates = (facts.dates.first(), facts.dates.last());
+        let (start, end) = Moment::date(dates.0).zip(Moment::date(dates.1)).ok_or(SummaryError::Dates)?;
+        let patient = subject.patient();
+        let digits = |member| figures.of(member).iter().map(|value| value.digits().as_str().to_owned());
+        let order = SummaryMember::of_summary(unit);
+        let members = order.map(|member| {
+            let values: Vec<String> = digits(member).collect();
+            let values = values.iter().map(String::as_str);
+            (member, Identifier::period("member", patient, member.loinc(), dates, member.unit().code, values))
+        });
+        let values: Vec<String> = order.into_iter().flat_map(digits).collect();
+        let values = values.iter().map(String::as_str);
+        let identifier = Identifier::period("summary", patient, SUMMARY, dates, unit.ucum(), values);
+        let note = facts.note.as_deref();
+        Ok(Self { subject, unit, start, end, figures, note, replaces: None, identifier, members })
+    }
+
+    /// The same, taking the place of an earlier summary.
+    #[must_use]
+    pub const fn replacing(mut self, earlier: Replaced<'a>) -> Self {
+        self.replaces = Some(earlier);
+        self
+    }
+
+    /// The summary's identifier at the receiver.
+    pub const fn identifier(&self) -> Identifier {
+        self.identifier
+    }
+
+    /// A member's identifier at the receiver; none for a mean in the other unit.
+    pub fn member_identifier(&self, member: SummaryMember) -> Option<Identifier> {
+        self.members.iter().find(|(one, _)| *one == member).map(|(_, identifier)| *identifier)
+    }
+
+    pub(super) const fn members(&self) -> [(SummaryMember, Identifier); 6] {
+        self.members
+    }
+
+    pub(super) fn observation(&self) -> Observation<'_> {
+        let mut observation = self.blank(self.identifier, SUMMARY);
+        observation.extension = self.replaces.map(Replaced::extension);
+        observation.note = self.note.map(|text| [Annotation { text }]);
+        observation.has_member = Some(self.members.map(|(_, reference)| Reference::Entry { reference }));
+        observation
+    }
+
+    pub(super) fn member(&self, member: SummaryMember, identifier: Identifier) -> Observation<'_> {
+        let mut observation = self.blank(identifier, member.loinc());
+        match (member, self.figures.of(member)) {
+            (SummaryMember::TimesInRanges, _) => {
+                let mut codes = RANGES.into_iter();
+                observation.component = Some(self.figures.ranges.map(|value| Component {
+                    code: CodeableConcept::loinc(codes.next().unwrap_or_default()),
+                    value_quantity: Quantity::new(value, member.unit()),
+                }));
+            }
+            (_, values) => {
+                observation.value_quantity = values.first().map(|value| Quantity::new(*value, member.unit()));
+            }
+        }
+        observation
+    }
+
+    fn blank(&self, identifier: Identifier, loinc: &'static str) -> Observation<'_> {
+        Observation::new(identifier, loinc, self.subject.as_str(), Effective::Period(self.start, self.end))
+    }
+}
+
+/// Says only the unit of the mean.
+impl fmt::Debug for SummaryEntry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SummaryEntry").field("unit", &self.unit).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,239 @@
+//! The open format: `time`, `value`, `unit` and perhaps `device`, `status`, as CSV or as one JSON object a line.
+//!
+//! Times carry their UTC offset, so nothing here needs a time zone. `Z` and `-00:00` say the instant and leave the person's
+//! offset open (RFC 9557, section 2): the person's zone gives it, where known.
+
+use super::text::{self, Line};
+use super::{Found, ImportError, ImportOptions, MAX_SENSORS};
+use crate::glucose::{
+    AbsentReason, Device, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError, Sensor, SensorKey, TimeError,
+    UtcOffset,
+};
+use chrono::{DateTime, NaiveDateTime};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+/// Where the cells of a CSV stand.
+pub(super) struct Columns {
+    count: usize,
+    time: usize,
+    value: usize,
+    unit: usize,
+    device: Option<usize>,
+    status: Option<usize>,
+}
+
+impl Columns {
+    /// By the header; none unless it names time, value and unit.
+    pub(super) fn of(header: &str) -> Option<Self> {
+        let mut cells = Vec::new();
+        text::split(header, ',', &mut cells);
+        let column = |name: &str| cells.iter().position(|cell| text::column_name(cell) == name);
+        Some(Self {
+            count: cells.len(),
+            time: column("time")?,
+            value: column("value")?,
+            unit: column("unit")?,
+            device: column("device"),
+            status: column("status"),
+        })
+    }
+}
+
+/// One row's cells; absent and empty are the same.
+#[derive(Default)]
+struct Entry<'a> {
+    time: Option<Cow<'a, str>>,
+    value: Option<Cow<'a, str>>,
+    unit: Option<Cow<'a, str>>,
+    device: Option<Cow<'a, str>>,
+    status: Option<Cow<'a, str>>,
+}
+
+/// The same as JSON: numbers keep their digits by staying text.
+#[derive(Deserialize)]
+struct JsonEntry<'a> {
+    #[serde(borrow)]
+    time: Option<&'a RawValue>,
+    #[serde(borrow)]
+    value: Option<&'a RawValue>,
+    #[serde(borrow)]
+    unit: Option<&'a RawValue>,
+    #[serde(borrow)]
+    device: Option<&'a RawValue>,
+    #[serde(borrow)]
+    status: Option<&'a RawValue>,
+}
+
+/// Whether the line is a JSON object with a time: the start of JSON lines.
+pub(super) fn is_object_with_time(line: Line<'_>) -> bool {
+    serde_json::from_str::<JsonEntry<'_>>(line.text).is_ok_and(|entry| entry.time.is_some())
+        && line.text.trim_start().starts_with('{')
+}
+
+/// Reads a CSV into `found`.
+pub(super) fn read_csv(
+    text: &str,
+    columns: &Columns,
+    header: usize,
+    options: &ImportOptions<'_>,
+    found: &mut Found,
+) -> Result<(), ImportError> {
+    let mut sensors = Sensors::default();
+    let mut cells = Vec::new();
+    for line in text::lines(text).filter(|line| line.number > header) {
+        let closed = text::split(line.text, ',', &mut cells);
+        if !line.ended && (!closed || cells.len() < columns.count || columns.may_go_on(line, &cells)) {
+            found.reject(line.number, ReadingError::CutOff);
+            continue;
+        }
+        let cell = |column: usize| {
+            let cell = cells.get(column)?.trim();
+            (!cell.is_empty()).then_some(Cow::Borrowed(cell))
+        };
+        let entry = Entry {
+            time: cell(columns.time),
+            value: cell(columns.value),
+            unit: cell(columns.unit),
+            device: columns.device.and_then(cell),
+            status: columns.status.and_then(cell),
+        };
+        sensors.take(line, Ok(entry), options, found)?;
+    }
+    Ok(())
+}
+
+impl Columns {
+    /// Whether the last cell of a line without end could be a part of a longer one: a value, a device's name, an empty status.
+    /// A time, a unit and a status tell by themselves whether they are whole.
+    fn may_go_on(&self, line: Line<'_>, cells: &[Cow<'_, str>]) -> bool {
+        let last = cells.len().saturating_sub(1);
+        let open = last == self.value || Some(last) == self.device;
+        let empty = cells.last().is_none_or(|cell| cell.trim().is_empty());
+        (open || empty) && !line.text.ends_with('"')
+    }
+}
+
+/// Reads JSON lines into `found`.
+pub(super) fn read_ndjson(text: &str, options: &ImportOptions<'_>, found: &mut Found) -> Result<(), ImportError> {
+    let mut sensors = Sensors::default();
+    for line in text::lines(text) {
+        let entry = match serde_json::from_str::<JsonEntry<'_>>(line.text) {
+            Ok(entry) => entry.cells(),
+            Err(_) if !line.ended => Err(ReadingError::CutOff),
+            Err(_) => Err(ReadingError::Column("time")),
+        };
+        sensors.take(line, entry, options, found)?;
+    }
+    Ok(())
+}
+
+impl<'a> JsonEntry<'a> {
+    fn cells(&self) -> Result<Entry<'a>, ReadingError> {
+        let text = |field: Option<&'a RawValue>, name| text_of(field).map_err(|()| ReadingError::Column(name));
+        let value = match self.value.map(RawValue::get) {
+            Some(number) if number.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
+                Some(Cow::Borrowed(number))
+            }
+            _ => text(self.value, "value")?,
+        };
+        Ok(Entry {
+            time: text(self.time, "time")?,
+            value,
+            unit: text(self.unit, "unit")?,
+            device: text(self.device, "device")?,
+            status: text(self.status, "status")?,
+        })
+    }
+}
+
+/// A JSON string; none for null, absent and empty.
+fn text_of(field: Option<&RawValue>) -> Result<Option<Cow<'_, str>>, ()> {
+    let Some(raw) = field else { return Ok(None) };
+    let text: Option<String> = serde_json::from_str(raw.get()).map_err(|_| ())?;
+    Ok(text.map(|text| text.trim().to_owned()).filter(|text| !text.is_empty()).map(Cow::Owned))
+}
+
+/// The sensors of a file by the name its `device` column gives.
+#[derive(Default)]
+struct Sensors(HashMap<String, Sensor>);
+
+impl Sensors {
+    fn take(
+        &mut self,
+        line: Line<'_>,
+        entry: Result<Entry<'_>, ReadingError>,
+        options: &ImportOptions<'_>,
+        found: &mut Found,
+    ) -> Result<(), ImportError> {
+        let reading = entry.and_then(|entry| {
+            let sensor = self.of(entry.device.as_deref(), options, found)?;
+            entry.reading(sensor, options)
+        });
+        found.row(line.number, reading);
+        if self.0.len() > MAX_SENSORS { Err(ImportError::TooManySensors) } else { Ok(()) }
+    }
+
+    fn of(
+        &mut self,
+        device: Option<&str>,
+        options: &ImportOptions<'_>,
+        found: &mut Found,
+    ) -> Result<&Sensor, ReadingError> {
+        let name = device.unwrap_or_default();
+        if !self.0.contains_key(name) {
+            let key = SensorKey::new(format!("open:{}", device.unwrap_or("unnamed")))?;
+            let sensor = options.known_or(Sensor::new(key, Device::new(device.unwrap_or("Unnamed sensor"), None)?));
+            found.sensor(sensor.clone());
+            self.0.insert(name.to_owned(), sensor);
+        }
+        self.0.get(name).ok_or(ReadingError::UnknownSensor)
+    }
+}
+
+impl Entry<'_> {
+    fn reading(&self, sensor: &Sensor, options: &ImportOptions<'_>) -> Result<Reading, ReadingError> {
+        let (time, offset) = time(self.time.as_deref().ok_or(ReadingError::Column("time"))?)?;
+        let offset = offset.or_else(|| options.zone.as_ref().map(|zone| zone.offset_at(time.timestamp())));
+        let measurement = self.measurement(sensor)?;
+        Ok(Reading::new(sensor.key().clone(), time.to_utc(), offset, measurement))
+    }
+
+    fn measurement(&self, sensor: &Sensor) -> Result<Measurement, ReadingError> {
+        let status = self.status.as_deref().unwrap_or("ok").to_ascii_lowercase();
+        let limit = |of: fn((GlucoseValue, GlucoseValue)) -> GlucoseValue| match self.value {
+            Some(_) => self.value(),
+            None => sensor.scale().or_else(Sensor::default_scale).map(of).ok_or(ReadingError::Column("value")),
+        };
+        match status.as_str() {
+            "ok" => self.value().map(Measurement::Value),
+            "low" => limit(|(lowest, _)| lowest).map(Measurement::Below),
+            "high" => limit(|(_, highest)| highest).map(Measurement::Above),
+            "error" => Ok(Measurement::Absent(AbsentReason::Error)),
+            "unknown" => Ok(Measurement::Absent(AbsentReason::Unknown)),
+            _ => Err(ReadingError::Status),
+        }
+    }
+
+    fn value(&self) -> Result<GlucoseValue, ReadingError> {
+        let value = self.value.as_deref().ok_or(ReadingError::Column("value"))?;
+        let unit: GlucoseUnit = self.unit.as_deref().ok_or(ReadingError::Column("unit"))?.parse()?;
+        Ok(GlucoseValue::parse(value, unit)?)
+    }
+}
+
+/// An RFC 3339 time and the person's offset, where it says one.
+fn time(text: &str) -> Result<(DateTime<chrono::FixedOffset>, Option<UtcOffset>), TimeError> {
+    let Ok(time) = DateTime::parse_from_rfc3339(text) else {
+        let local = |format| NaiveDateTime::parse_from_str(text, format).is_ok();
+        let without_offset = local("%Y-%m-%dT%H:%M:%S%.f") || local("%Y-%m-%d %H:%M:%S%.f");
+        return Err(if without_offset { TimeError::NoOffset } else { TimeError::Unreadable });
+    };
+    if text.ends_with(['Z', 'z']) || text.ends_with("-00:00") {
+        return Ok((time, None));
+    }
+    let offset = UtcOffset::from_minutes(time.offset().local_minus_utc() / 60)?;
+    Ok((time, Some(offset)))
+}

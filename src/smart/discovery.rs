@@ -1,0 +1,199 @@
+//! Reads a receiver's `.well-known/smart-configuration`: where to authorise, and what the server can do.
+//!
+//! Source: SMART App Launch 2.2, "Conformance". It must not trust the document further than the base it came from.
+
+use super::{ReceiverBase, is_secure};
+use serde_json::Value;
+use url::Url;
+
+/// Why a discovery document cannot be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DiscoveryError {
+    /// More than 1 MiB.
+    #[error("the receiver's SMART configuration is larger than {} bytes", SmartConfiguration::MAX_BYTES)]
+    TooLarge,
+    /// Not a JSON object.
+    #[error("the receiver's SMART configuration is not a JSON object: check the base URL")]
+    Unreadable,
+    /// A required field is missing.
+    #[error("the receiver's SMART configuration has no {0}: the receiver must state it")]
+    Missing(&'static str),
+    /// A field has the wrong form.
+    #[error("the receiver's SMART configuration has an unreadable {0}")]
+    Malformed(&'static str),
+    /// An endpoint that is not https.
+    #[error("the receiver's {0} is not https: nothing is sent there")]
+    InsecureUrl(&'static str),
+    /// No PKCE with S256, which SMART requires.
+    #[error("the receiver does not state S256 in code_challenge_methods_supported, which SMART requires")]
+    NoS256,
+}
+
+/// What a receiver says about its authorisation server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SmartConfiguration {
+    authorization_endpoint: Url,
+    token_endpoint: Url,
+    revocation_endpoint: Option<Url>,
+    issuer: Option<String>,
+    capabilities: Vec<String>,
+    scopes_supported: Vec<String>,
+}
+
+impl SmartConfiguration {
+    /// No document in the field comes near it.
+    pub const MAX_BYTES: usize = 1 << 20;
+
+    /// Reads the document of the receiver at `base`. Relative endpoints are taken from below the base.
+    ///
+    /// # Errors
+    /// [`DiscoveryError`], which names the field. An unusable revocation endpoint is left out instead: it is optional.
+    pub fn parse(base: &ReceiverBase, body: &[u8]) -> Result<Self, DiscoveryError> {
+        if body.len() > Self::MAX_BYTES {
+            return Err(DiscoveryError::TooLarge);
+        }
+        let Ok(Value::Object(document)) = serde_json::from_slice::<Value>(body) else {
+            return Err(DiscoveryError::Unreadable);
+        };
+        let endpoint = |field: &'static str| match document.get(field) {
+            None | Some(Value::Null) => Err(DiscoveryError::Missing(field)),
+            Some(Value::String(text)) => resolve(base, field, text),
+            Some(_) => Err(DiscoveryError::Malformed(field)),
+        };
+        let strings = |field: &'static str| match document.get(field) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect::<Option<Vec<_>>>()
+                .ok_or(DiscoveryError::Malformed(field)),
+            Some(_) => Err(DiscoveryError::Malformed(field)),
+        };
+        let authorization_endpoint = endpoint("authorization_endpoint")?;
+        let token_endpoint = endpoint("token_endpoint")?;
+        if !strings("code_challenge_methods_supported")?.iter().any(|method| method == "S256") {
+            return Err(DiscoveryError::NoS256);
+        }
+        Ok(Self {
+            authorization_endpoint,
+            token_endpoint,
+            revocation_endpoint: endpoint("revocation_endpoint").ok(),
+            issuer: document.get("issuer").and_then(Value::as_str).map(str::to_owned),
+            capabilities: strings("capabilities")?,
+            scopes_supported: strings("scopes_supported")?,
+        })
+    }
+
+    /// Where the browser goes.
+    pub fn authorization_endpoint(&self) -> &Url {
+        &self.authorization_endpoint
+    }
+
+    /// Where codes and refresh tokens go.
+    pub fn token_endpoint(&self) -> &Url {
+        &self.token_endpoint
+    }
+
+    /// Where tokens are given back, where there is such a place.
+    pub fn revocation_endpoint(&self) -> Option<&Url> {
+        self.revocation_endpoint.as_ref()
+    }
+
+    /// The authorisation server's own name, compared with `iss` in the callback (RFC 9207).
+    pub fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
+    /// Whether the server states a SMART capability, for example `permission-v2`.
+    pub fn has_capability(&self, name: &str) -> bool {
+        self.capabilities.iter().any(|capability| capability == name)
+    }
+
+    /// The scopes the server lists; it may know more.
+    pub fn scopes_supported(&self) -> &[String] {
+        &self.scopes_supported
+    }
+}
+
+/// Plain http is taken on loopback only, and only from a receiver that is there itself.
+fn resolve(base: &ReceiverBase, field: &'static str, text: &str) -> Result<Url, DiscoveryError> {
+    let url = base.resolve(text).filter(|url| url.fragment().is_none()).ok_or(DiscoveryError::Malformed(field))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(DiscoveryError::Malformed(field));
+    }
+    let safe = is_secure(&url) && (url.scheme() == "https" || base.is_loopback());
+    if safe { Ok(url) } else { Err(DiscoveryError::InsecureUrl(field)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    fn base() -> ReceiverBase {
+        "https://ehr.example/fhir".parse().unwrap()
+    }
+
+    fn document(change: impl FnOnce(&mut serde_json::Map<String, Value>)) -> Vec<u8> {
+        let mut document = json!({
+            "issuer": "https://auth.example",
+            "authorization_endpoint": "https://auth.example/authorize?tenant=1",
+            "token_endpoint": "token",
+            "revocation_endpoint": "/oauth/revoke",
+            "code_challenge_methods_supported": ["S256"],
+            "capabilities": ["launch-standalone", "permission-v2"],
+            "unknown": {"deep": [1]}
+        });
+        change(document.as_object_mut().unwrap());
+        serde_json::to_vec(&document).unwrap()
+    }
+
+    #[test]
+    fn relative_endpoints_are_taken_from_below_the_base() {
+        let found = SmartConfiguration::parse(&base(), &document(|_| ())).unwrap();
+        assert_eq!(found.authorization_endpoint().as_str(), "https://auth.example/authorize?tenant=1");
+        assert_eq!(found.token_endpoint().as_str(), "https://ehr.example/fhir/token");
+        assert_eq!(found.revocation_endpoint().unwrap().as_str(), "https://ehr.example/oauth/revoke");
+        assert!(found.has_capability("permission-v2") && !found.has_capability("permission-v1"));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let cases: [(&str, Value, DiscoveryError); 9] = [
+            ("token_endpoint", Value::Null, DiscoveryError::Missing("token_endpoint")),
+            ("token_endpoint", json!(7), DiscoveryError::Malformed("token_endpoint")),
+            ("token_endpoint", json!("http://auth.example/t"), DiscoveryError::InsecureUrl("token_endpoint")),
+            ("token_endpoint", json!("http://127.0.0.1/t"), DiscoveryError::InsecureUrl("token_endpoint")),
+            ("authorization_endpoint", json!("javascript:x"), DiscoveryError::InsecureUrl("authorization_endpoint")),
+            ("authorization_endpoint", json!("https://a:b@c/"), DiscoveryError::Malformed("authorization_endpoint")),
+            ("code_challenge_methods_supported", json!(["plain"]), DiscoveryError::NoS256),
+            ("code_challenge_methods_supported", Value::Null, DiscoveryError::NoS256),
+            ("capabilities", json!("permission-v2"), DiscoveryError::Malformed("capabilities")),
+        ];
+        for (field, value, expected) in cases {
+            let body = document(|d| {
+                d.insert(field.to_owned(), value);
+            });
+            assert_eq!(SmartConfiguration::parse(&base(), &body), Err(expected));
+        }
+        assert_eq!(SmartConfiguration::parse(&base(), b"<html>"), Err(DiscoveryError::Unreadable));
+        let large = vec![b' '; SmartConfiguration::MAX_BYTES + 1];
+        assert_eq!(SmartConfiguration::parse(&base(), &large), Err(DiscoveryError::TooLarge));
+    }
+
+    #[test]
+    fn an_unusable_revocation_endpoint_is_left_out() {
+        let body = document(|d| {
+            d.insert("revocation_endpoint".to_owned(), json!("http://auth.example/revoke"));
+        });
+        assert_eq!(SmartConfiguration::parse(&base(), &body).unwrap().revocation_endpoint(), None);
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let _ = SmartConfiguration::parse(&base(), &bytes);
+        }
+    }
+}

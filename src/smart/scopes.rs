@@ -1,0 +1,350 @@
+//! The scopes asked for and the scopes granted: v1 (`.read`, `.write`) and v2 (`.cruds?category=…`) of SMART App
+//! Launch.
+//!
+//! What to ask for comes from the HL7 CGM guide, section "Data Submission". A grant may be less or more than what was
+//! asked for; a restriction that is not understood grants nothing.
+
+use super::SmartConfiguration;
+use serde::{Deserialize, Serialize};
+
+/// A kind of resource this SDK reads or writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResourceType {
+    /// The person.
+    Patient,
+    /// What a receiver asks for.
+    ServiceRequest,
+    /// The report as PDF.
+    DiagnosticReport,
+    /// Readings and summaries.
+    Observation,
+    /// The sensor.
+    Device,
+}
+
+impl ResourceType {
+    /// Its name in FHIR.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Patient => "Patient",
+            Self::ServiceRequest => "ServiceRequest",
+            Self::DiagnosticReport => "DiagnosticReport",
+            Self::Observation => "Observation",
+            Self::Device => "Device",
+        }
+    }
+}
+
+/// A coded property by which a grant may be restricted, as in `?category=laboratory`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SearchToken {
+    /// The search parameter.
+    pub parameter: &'static str,
+    /// The code system.
+    pub system: &'static str,
+    /// The code.
+    pub code: &'static str,
+}
+
+impl SearchToken {
+    /// The category this SDK gives readings and summaries.
+    pub const LABORATORY: Self = Self {
+        parameter: "category",
+        system: "http://terminology.hl7.org/CodeSystem/observation-category",
+        code: "laboratory",
+    };
+    /// The category this SDK gives a report.
+    pub const LAB: Self =
+        Self { parameter: "category", system: "http://terminology.hl7.org/CodeSystem/v2-0074", code: "LAB" };
+    /// The code of standing orders.
+    pub const STANDING_ORDER: Self = Self {
+        parameter: "code",
+        system: "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm",
+        code: "cgm-data-submission-standing-order",
+    };
+}
+
+/// How scopes are written, from the narrowest grant to the widest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScopeForm {
+    /// v2 with `?category=…`, as the guide has it.
+    Granular,
+    /// v2 without restrictions.
+    V2,
+    /// v1.
+    V1,
+}
+
+/// The scopes to ask a receiver for.
+///
+/// # Example
+/// ```
+/// use cgm_submitter::smart::{ScopeForm, ScopeRequest};
+///
+/// let request = ScopeRequest::new(ScopeForm::V2);
+/// assert!(request.text().ends_with("patient/Device.cu"));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ScopeRequest {
+    form: ScopeForm,
+}
+
+impl ScopeRequest {
+    /// The guide's scopes, written in `form`.
+    pub fn new(form: ScopeForm) -> Self {
+        Self { form }
+    }
+
+    /// The narrowest form the server understands. Restrictions are left out where the server lists resource scopes and
+    /// none of them has one; a list is not exhaustive, and the wider form is understood by the same servers.
+    pub fn for_server(server: &SmartConfiguration) -> Self {
+        if !server.has_capability("permission-v2") {
+            return Self::new(ScopeForm::V1);
+        }
+        let listed = server.scopes_supported();
+        let lists_resources = listed.iter().any(|scope| scope.starts_with("patient/"));
+        let lists_restrictions = listed.iter().any(|scope| scope.contains('?'));
+        Self::new(if lists_resources && !lists_restrictions { ScopeForm::V2 } else { ScopeForm::Granular })
+    }
+
+    /// What to ask for after the server answered `invalid_scope`; none where nothing simpler is left.
+    pub fn simpler(self) -> Option<Self> {
+        match self.form {
+            ScopeForm::Granular => Some(Self::new(ScopeForm::V2)),
+            ScopeForm::V2 => Some(Self::new(ScopeForm::V1)),
+            ScopeForm::V1 => None,
+        }
+    }
+
+    /// How they are written.
+    pub fn form(self) -> ScopeForm {
+        self.form
+    }
+
+    /// The `scope` parameter.
+    pub fn text(self) -> &'static str {
+        match self.form {
+            ScopeForm::Granular => {
+                "launch/patient offline_access patient/Patient.r \
+                 patient/ServiceRequest.rs?code=cgm-data-submission-standing-order \
+                 patient/DiagnosticReport.cu?category=LAB patient/Observation.cu?category=laboratory patient/Device.cu"
+            }
+            ScopeForm::V2 => {
+                "launch/patient offline_access patient/Patient.r patient/ServiceRequest.rs \
+                 patient/DiagnosticReport.cu patient/Observation.cu patient/Device.cu"
+            }
+            ScopeForm::V1 => {
+                "launch/patient offline_access patient/Patient.read patient/ServiceRequest.read \
+                 patient/DiagnosticReport.write patient/Observation.write patient/Device.write"
+            }
+        }
+    }
+}
+
+/// What a grant allows, by resource type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Grant {
+    /// None for `*`.
+    resource: Option<String>,
+    create: bool,
+    read: bool,
+    search: bool,
+    /// What the resource must carry, all of it: a parameter and the values of which one must fit.
+    restrictions: Vec<(String, Vec<String>)>,
+}
+
+/// The scopes as granted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GrantedScopes {
+    grants: Vec<Grant>,
+    offline: bool,
+}
+
+impl GrantedScopes {
+    /// More scopes than this are not read.
+    const MAX_SCOPES: usize = 1000;
+
+    /// Reads a token's `scope`. What is not understood grants nothing.
+    pub fn parse(text: &str) -> Self {
+        let mut granted = Self::default();
+        for scope in text.split_ascii_whitespace().take(Self::MAX_SCOPES) {
+            granted.offline |= matches!(scope, "offline_access" | "online_access");
+            granted.grants.extend(Grant::parse(scope));
+        }
+        granted
+    }
+
+    /// Whether a resource that carries `has` (its category) may be created.
+    ///
+    /// # Example
+    /// ```
+    /// use cgm_submitter::smart::{GrantedScopes, ResourceType, SearchToken};
+    ///
+    /// let granted = GrantedScopes::parse("patient/Observation.cu?category=laboratory");
+    /// assert!(granted.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY)));
+    /// assert!(!granted.may_create(ResourceType::Observation, None));
+    /// ```
+    pub fn may_create(&self, resource: ResourceType, has: Option<SearchToken>) -> bool {
+        self.any(resource, has, |grant| grant.create)
+    }
+
+    /// Whether a resource that carries `has` may be read by its id.
+    pub fn may_read(&self, resource: ResourceType, has: Option<SearchToken>) -> bool {
+        self.any(resource, has, |grant| grant.read)
+    }
+
+    /// Whether resources that carry `has` may be searched for.
+    pub fn may_search(&self, resource: ResourceType, has: Option<SearchToken>) -> bool {
+        self.any(resource, has, |grant| grant.search)
+    }
+
+    /// Whether a refresh token was to be expected.
+    pub fn offline(&self) -> bool {
+        self.offline
+    }
+
+    fn any(&self, resource: ResourceType, has: Option<SearchToken>, allows: impl Fn(&Grant) -> bool) -> bool {
+        self.grants.iter().any(|grant| {
+            grant.resource.as_deref().is_none_or(|name| name == resource.name()) && allows(grant) && grant.admits(has)
+        })
+    }
+}
+
+impl Grant {
+    fn parse(scope: &str) -> Option<Self> {
+        let (context, rest) = scope.split_once('/')?;
+        if !matches!(context, "patient" | "user") {
+            return None;
+        }
+        let (what, query) = rest.split_once('?').map_or((rest, None), |(what, query)| (what, Some(query)));
+        let (resource, permission) = what.split_once('.')?;
+        let (create, read, search) = match permission {
+            "*" => (true, true, true),
+            "read" => (false, true, true),
+            "write" => (true, false, false),
+            letters if !letters.is_empty() && letters.bytes().all(|letter| b"cruds".contains(&letter)) => {
+                (letters.contains('c'), letters.contains('r'), letters.contains('s'))
+            }
+            _ => return None,
+        };
+        let restrictions = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+            .map(|(parameter, values)| (parameter.into_owned(), values.split(',').map(str::to_owned).collect()))
+            .collect();
+        let resource = (resource != "*").then(|| resource.to_owned());
+        Some(Self { resource, create, read, search, restrictions })
+    }
+
+    /// Whether what carries `has` fits all restrictions. A bare code fits in any system, `system|code` only in its own.
+    fn admits(&self, has: Option<SearchToken>) -> bool {
+        self.restrictions.iter().all(|(parameter, values)| {
+            has.is_some_and(|has| {
+                has.parameter == parameter
+                    && values.iter().any(|value| match value.split_once('|') {
+                        None => value == has.code,
+                        Some((system, code)) => system == has.system && (code == has.code || code.is_empty()),
+                    })
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn server(capability: &str, scopes: &str) -> SmartConfiguration {
+        let scopes: Vec<_> = scopes.split_ascii_whitespace().collect();
+        let body = serde_json::json!({
+            "authorization_endpoint": "a", "token_endpoint": "t", "code_challenge_methods_supported": ["S256"],
+            "capabilities": [capability], "scopes_supported": scopes,
+        });
+        SmartConfiguration::parse(&"https://ehr.example/fhir".parse().unwrap(), body.to_string().as_bytes()).unwrap()
+    }
+
+    #[test]
+    fn the_narrowest_form_the_server_knows_is_asked_for() {
+        let cases = [
+            ("permission-v1", "", ScopeForm::V1),
+            ("permission-v2", "", ScopeForm::Granular),
+            ("permission-v2", "openid launch/patient", ScopeForm::Granular),
+            ("permission-v2", "patient/*.cruds", ScopeForm::V2),
+            ("permission-v2", "patient/Device.cu patient/Observation.cu?category=laboratory", ScopeForm::Granular),
+        ];
+        for (capability, scopes, form) in cases {
+            assert_eq!(ScopeRequest::for_server(&server(capability, scopes)).form(), form, "{capability} {scopes}");
+        }
+    }
+
+    #[test]
+    fn an_invalid_scope_drops_restrictions_first_and_v2_next() {
+        let request = ScopeRequest::new(ScopeForm::Granular).simpler().unwrap();
+        assert!(!request.text().contains('?') && request.text().contains("Observation.cu"));
+        let request = request.simpler().unwrap();
+        assert!(request.text().contains("Observation.write"));
+        assert_eq!(request.simpler(), None);
+    }
+
+    #[test]
+    fn every_form_asked_for_covers_what_is_sent_once_granted() {
+        for form in [ScopeForm::Granular, ScopeForm::V2, ScopeForm::V1] {
+            let granted = GrantedScopes::parse(ScopeRequest::new(form).text());
+            assert!(granted.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY)), "{form:?}");
+            assert!(granted.may_create(ResourceType::DiagnosticReport, Some(SearchToken::LAB)), "{form:?}");
+            assert!(granted.may_create(ResourceType::Device, None), "{form:?}");
+            assert!(granted.may_read(ResourceType::Patient, None), "{form:?}");
+            assert!(granted.may_search(ResourceType::ServiceRequest, Some(SearchToken::STANDING_ORDER)), "{form:?}");
+            assert!(!granted.may_read(ResourceType::Observation, Some(SearchToken::LABORATORY)), "{form:?}");
+            assert!(!granted.may_create(ResourceType::Patient, None), "{form:?}");
+            assert!(granted.offline());
+        }
+    }
+
+    #[test]
+    fn grants_are_read_in_every_form_of_the_field() {
+        let system = "http://terminology.hl7.org/CodeSystem/observation-category";
+        let create = [
+            ("patient/*.*", true),
+            ("patient/*.cu", true),
+            ("patient/*.write", true),
+            ("user/Observation.cruds", true),
+            ("patient/Observation.c", true),
+            ("patient/Observation.rs", false),
+            ("patient/Observation.read", false),
+            ("patient/Device.cu", false),
+            ("system/Observation.cu", false),
+            ("patient/Observation.cu?category=laboratory", true),
+            ("patient/Observation.cu?category=vital-signs,laboratory", true),
+            ("patient/Observation.cu?category=vital-signs", false),
+            (&format!("patient/Observation.cu?category={system}|laboratory"), true),
+            (&format!("patient/Observation.cu?category={system}|"), true),
+            ("patient/Observation.cu?category=http%3A%2F%2Fother%7Claboratory", false),
+            ("patient/Observation.cu?category=laboratory&status=final", false),
+            ("patient/Observation.cu?category:in=x", false),
+            ("patient/Observation.", false),
+            ("patient/Observation", false),
+            ("patient/Observation.xyz", false),
+            ("launch/patient", false),
+        ];
+        for (scope, expected) in create {
+            let granted = GrantedScopes::parse(scope);
+            let may = granted.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY));
+            assert_eq!(may, expected, "{scope}");
+        }
+    }
+
+    #[test]
+    fn a_restricted_grant_does_not_cover_what_carries_nothing() {
+        let granted = GrantedScopes::parse("patient/Observation.cu?category=laboratory");
+        assert!(!granted.may_create(ResourceType::Observation, None));
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_text_never_panics(text in "(patient/|user/|[a-z*./?=&|, ]){0,40}.{0,40}") {
+            let _ = GrantedScopes::parse(&text).may_create(ResourceType::Device, None);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The response table: what each answer means for an entry and for a request.
+
+/// What an entry's status means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EntryVerdict {
+    /// Created.
+    Accepted,
+    /// It was there already, and the receiver says where.
+    AlreadyThere,
+    /// Read but not stored: recorded as such, never sent again.
+    Received,
+    /// Several resources match its identifier: set aside as a duplicate at the receiver.
+    Ambiguous,
+    /// Again, later, in a new batch.
+    Later,
+    /// The authorisation does not hold.
+    Reauthorise,
+    /// This content is not covered by the consent given.
+    Consent,
+    /// Refused for good: set aside with the receiver's reason.
+    Refused,
+}
+
+/// What one entry's status means. `conditional` tells whether the entry was sent with `ifNoneExist`.
+pub const fn entry_verdict(status: u16, has_location: bool, conditional: bool) -> EntryVerdict {
+    match status {
+        201 => EntryVerdict::Accepted,
+        200 if has_location => {
+            if conditional {
+                EntryVerdict::AlreadyThere
+            } else {
+                EntryVerdict::Accepted
+            }
+        }
+        200 | 202 | 204 => EntryVerdict::Received,
+        401 => EntryVerdict::Reauthorise,
+        403 => EntryVerdict::Consent,
+        412 => EntryVerdict::Ambiguous,
+        408 | 409 | 425 | 429 | 500..=599 => EntryVerdict::Later,
+        _ => EntryVerdict::Refused,
+    }
+}
+
+/// What came back for a whole request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A status, whether the body was sent compressed, and whether the text speaks of size.
+    Status {
+        /// The HTTP status.
+        status: u16,
+        /// The body was sent with gzip.
+        gzip: bool,
+        /// The receiver's text speaks of size or of a number of entries.
+        about_size: bool,
+        /// The receiver has taken a gzip body before.
+        gzip_proved: bool,
+    },
+    /// No response, a broken one, a timeout, a certificate that is not trusted.
+    Nothing,
+    /// A success whose body is unreadable or has another number of entries than the request.
+    Unreadable,
+}
+
+/// Why a connection cannot go on by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// A new authorisation is needed.
+    Reauthorise,
+    /// The consent does not cover the content.
+    Consent,
+    /// The receiver is not where or what it was.
+    Configuration,
+}
+
+/// What a request's answer means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RequestVerdict {
+    /// Read each entry's status.
+    ReadEntries,
+    /// The same bytes again, later.
+    SameBytesLater,
+    /// Refresh the token once, then the same bytes; after a second 401 a new authorisation is needed.
+    RefreshToken,
+    /// The same content uncompressed, and remember it.
+    Uncompressed,
+    /// Half as much, and remember the limit.
+    Smaller,
+    /// Isolate the offending units: half as much; a single one is set aside.
+    Bisect,
+    /// The connection cannot go on by itself.
+    Block(Why),
+}
+
+/// What a whole request's answer means.
+pub const fn request_verdict(said: Said) -> RequestVerdict {
+    use RequestVerdict::{Bisect, Block, ReadEntries, RefreshToken, SameBytesLater, Smaller, Uncompressed};
+    let (status, gzip, about_size, gzip_proved) = match said {
+        Said::Nothing | Said::Unreadable => return SameBytesLater,
+        Said::Status { status, gzip, about_size, gzip_proved } => (status, gzip, about_size, gzip_proved),
+    };
+    match status {
+        200..=299 => ReadEntries,
+        401 => RefreshToken,
+        403 => Block(Why::Consent),
+        413 => Smaller,
+        415 if gzip => Uncompressed,
+        // A server that cannot inflate reads garbage: 400, before it ever took a compressed body.
+        400 if gzip && !gzip_proved => Uncompressed,
+        400 | 422 | 500 if about_size => Smaller,
+        404 | 405 | 406 | 410 | 300..=399 => Block(Why::Configuration),
+        408 | 409 | 425 | 429 | 500..=599 => SameBytesLater,
+        _ => Bisect,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_by_the_table() {
+        use EntryVerdict::*;
+        let table = [
+            (201, true, true, Accepted),
+            (201, false, true, Accepted),
+            (200, true, true, AlreadyThere),
+            (200, true, false, Accepted),
+            (200, false, true, Received),
+            (401, false, true, Reauthorise),
+            (403, false, true, Consent),
+            (408, false, true, Later),
+            (409, false, true, Later),
+            (412, false, true, Ambiguous),
+            (425, false, true, Later),
+            (429, false, true, Later),
+            (400, false, true, Refused),
+            (404, false, true, Refused),
+            (422, false, true, Refused),
+            (500, false, true, Later),
+            (503, true, true, Later),
+            (304, false, true, Refused),
+        ];
+        for (status, location, conditional, expected) in table {
+            assert_eq!(entry_verdict(status, location, conditional), expected, "{status} {location} {conditional}");
+        }
+    }
+
+    #[test]
+    fn requests_by_the_table() {
+        use RequestVerdict::*;
+        let plain = |status| Said::Status { status, gzip: false, about_size: false, gzip_proved: false };
+        for (status, expected) in [
+            (200, ReadEntries),
+            (302, Block(Why::Configuration)),
+            (400, Bisect),
+            (401, RefreshToken),
+            (403, Block(Why::Consent)),
+            (404, Block(Why::Configuration)),
+            (405, Block(Why::Configuration)),
+            (406, Block(Why::Configuration)),
+            (408, SameBytesLater),
+            (409, SameBytesLater),
+            (410, Block(Why::Configuration)),
+            (412, Bisect),
+            (413, Smaller),
+            (415, Bisect),
+            (422, Bisect),
+            (425, SameBytesLater),
+            (429, SameBytesLater),
+            (500, SameBytesLater),
+            (503, SameBytesLater),
+        ] {
+            assert_eq!(request_verdict(plain(status)), expected, "{status}");
+        }
+        let said = |status, gzip, about_size, gzip_proved| {
+            request_verdict(Said::Status { status, gzip, about_size, gzip_proved })
+        };
+        assert_eq!(said(415, true, false, true), Uncompressed);
+        assert_eq!(said(400, true, false, false), Uncompressed);
+        assert_eq!(said(400, true, false, true), Bisect);
+        assert_eq!(said(500, false, true, false), Smaller);
+        assert_eq!(said(400, false, true, false), Smaller);
+        assert_eq!(request_verdict(Said::Nothing), SameBytesLater);
+        assert_eq!(request_verdict(Said::Unreadable), SameBytesLater);
+    }
+}

@@ -1,0 +1,238 @@
+//! What the [`Submitter`](super::Submitter) puts together from store, orders and files.
+
+use super::types::{ImportReport, LeftOut, Orders, OutcomeStatus, RefusedItem, SubmissionOutcome, SubmissionRequest};
+use crate::environment::Entropy;
+use crate::error::Error;
+use crate::glucose::{DateRange, GlucoseUnit, Reading, Window, ZoneOffsets};
+use crate::import::{ImportOptions, import};
+use crate::orders::{Content, Schedule, StandingOrder};
+use crate::smart::{GrantedScopes, ResourceType, SearchToken};
+use crate::store::{ConnectionId, ConnectionRecord, Store, StoreError, StoredOrder, SubmissionId};
+use crate::submission::{Plan, Tally, Wanted};
+use chrono::{DateTime, Utc};
+
+/// The database's own name, made once: its entries in the vault begin with it.
+pub(super) fn namespace(store: &mut Store, entropy: &dyn Entropy) -> Result<String, Error> {
+    const NAME: &str = "installation";
+    if let Some(known) = store.meta(NAME)? {
+        return Ok(known);
+    }
+    let mut bytes = [0; 16];
+    entropy.fill(&mut bytes)?;
+    let made = uuid::Builder::from_random_bytes(bytes).into_uuid().to_string();
+    store.set_meta(NAME, &made)?;
+    Ok(made)
+}
+
+/// Reads a file and stores what it holds.
+pub(super) fn import_into(
+    store: &mut Store,
+    bytes: &[u8],
+    zone: Option<ZoneOffsets>,
+    local: &ZoneOffsets,
+    now: DateTime<Utc>,
+) -> Result<ImportReport, Error> {
+    let known = store.sensors()?.into_iter().map(|stored| stored.sensor);
+    let fill = zone.clone();
+    let imported = {
+        let recorded = |sensor: &_, key: &_| store.recorded_at(sensor, key).ok().flatten();
+        let mut options = ImportOptions::new(now).with_known(known).with_stored(&recorded);
+        if let Some(zone) = zone {
+            options = options.with_zone(zone);
+        }
+        import(bytes, &options)?
+    };
+    for sensor in &imported.sensors {
+        store.register_sensor(sensor)?;
+    }
+    let (rows, readings): (Vec<usize>, Vec<Reading>) =
+        imported.readings.into_iter().map(|found| (found.row, found.reading)).unzip();
+    let zone = fill.as_ref().unwrap_or(local);
+    let report = store.ingest(&readings, zone, now)?;
+    let mut rejected: Vec<_> = imported.rejected.into_iter().map(|row| (row.row, row.reason)).collect();
+    let place = |index: usize| rows.get(index).copied().unwrap_or_default();
+    rejected.extend(report.rejected.iter().map(|refused| (place(refused.row), refused.reason.clone())));
+    rejected.sort_by_key(|(row, _)| *row);
+    let skipped = imported.skipped;
+    Ok(ImportReport {
+        format: imported.format,
+        stored: report.stored,
+        already_there: report.already_there + skipped.repeated,
+        replaced: report.replaced,
+        corrected: report.corrected,
+        skipped: skipped.alerts + skipped.calibrations + skipped.insulin + skipped.other,
+        rejected,
+        dates: local_dates(&readings, zone)?,
+    })
+}
+
+/// The local dates of readings, by the offset of each.
+fn local_dates(readings: &[Reading], zone: &ZoneOffsets) -> Result<Option<DateRange>, Error> {
+    let date = |reading: &Reading| {
+        let offset = reading.offset().unwrap_or_else(|| zone.offset_at(reading.seconds()));
+        DateTime::from_timestamp(reading.seconds() + offset.seconds(), 0).map(|local| local.date_naive())
+    };
+    let dates = readings.iter().filter_map(date);
+    let edges = dates.clone().min().zip(dates.max());
+    Ok(edges.map(|(first, last)| DateRange::new(first, last)).transpose()?)
+}
+
+/// The orders as last read.
+pub(super) fn orders(store: &Store, connection: ConnectionId) -> Result<Orders, Error> {
+    let stored = store.orders(connection)?;
+    let read = |order: &StoredOrder| serde_json::from_str(&order.json).map_err(|_| StoreError::Row("order").into());
+    let all: Vec<StandingOrder> = stored.iter().map(read).collect::<Result<_, Error>>()?;
+    Ok(Orders { active: all.into_iter().filter(StandingOrder::runs).collect(), refused: Vec::new() })
+}
+
+/// Keeps the orders a receiver has now.
+pub(super) fn save_orders(
+    store: &mut Store,
+    connection: ConnectionId,
+    orders: &[StandingOrder],
+    now: DateTime<Utc>,
+) -> Result<(), Error> {
+    let stored = |order: &StandingOrder| {
+        let json = serde_json::to_string(order).map_err(|_| StoreError::Row("order"))?;
+        Ok(StoredOrder { id: order.id.as_str().to_owned(), json, fetched_at: now.timestamp() })
+    };
+    let stored: Vec<StoredOrder> = orders.iter().map(stored).collect::<Result<_, StoreError>>()?;
+    Ok(store.save_orders(connection, &stored)?)
+}
+
+/// What a request comes to: one plan for each stretch of dates, and what is left out.
+pub(super) fn plans(
+    store: &Store,
+    connection: &ConnectionRecord,
+    request: SubmissionRequest,
+    zone: &ZoneOffsets,
+    now: DateTime<Utc>,
+) -> Result<(Vec<Plan>, Vec<LeftOut>), Error> {
+    let mut left_out = Vec::new();
+    let wishes = match request {
+        SubmissionRequest::Own { dates, unit } => {
+            vec![(Wanted { devices: true, summary: true, readings: true, unit }, dates)]
+        }
+        SubmissionRequest::Ordered => {
+            let orders = orders(store, connection.id)?;
+            if orders.active.is_empty() {
+                return Err(Error::NoOrder);
+            }
+            let own = own_unit(store)?;
+            let today = zone.date_at(now.timestamp());
+            let schedules = orders.active.iter().flat_map(|order| &order.schedules);
+            let mut wishes = Vec::new();
+            for schedule in schedules {
+                wishes.extend(ordered(schedule, own, today, &mut left_out));
+            }
+            wishes
+        }
+    };
+    let scopes = GrantedScopes::parse(&connection.details.scopes);
+    let mut plans: Vec<Plan> = Vec::new();
+    for (wanted, dates) in wishes {
+        let wanted = granted(wanted, &scopes, &mut left_out);
+        let plan = Plan { wanted, dates, window: dates.window(zone)? };
+        if (wanted.devices || wanted.summary || wanted.readings) && !plans.contains(&plan) {
+            plans.push(plan);
+        }
+    }
+    left_out.dedup();
+    Ok((plans, left_out))
+}
+
+/// What one schedule asks for, by dates: a summary may reach further back than readings.
+fn ordered(
+    schedule: &Schedule,
+    own: GlucoseUnit,
+    today: chrono::NaiveDate,
+    left_out: &mut Vec<LeftOut>,
+) -> Vec<(Wanted, DateRange)> {
+    let has = |content: Content| schedule.content.contains(&content);
+    // The person's own unit where the order lists it, once; otherwise the other one.
+    let other = if own == GlucoseUnit::MgPerDl { GlucoseUnit::MmolPerL } else { GlucoseUnit::MgPerDl };
+    let unit = [own, other].into_iter().find(|unit| has(Content::Readings(*unit)));
+    let (summary, devices) = (has(Content::Summary), has(Content::Device));
+    if has(Content::SummaryPdf) {
+        left_out.push(LeftOut::NotSupported("the report as PDF"));
+    }
+    if !summary && schedule.content.iter().any(|content| matches!(content, Content::SummaryMember(_))) {
+        left_out.push(LeftOut::NotSupported("single figures without their summary"));
+    }
+    if !schedule.unknown_profiles.is_empty() {
+        left_out.push(LeftOut::NotSupported("content of a profile that is not known"));
+    }
+    let none = Wanted { devices: false, summary: false, readings: false, unit: unit.unwrap_or(own) };
+    let summary_dates = schedule.lookback_dates_of(Content::Summary, today, false);
+    let data_dates = schedule.lookback_dates_of(Content::Device, today, false);
+    let data = Wanted { devices, readings: unit.is_some(), ..none };
+    if summary && summary_dates == data_dates {
+        return vec![(Wanted { summary, ..data }, summary_dates)];
+    }
+    let mut wishes = Vec::new();
+    if data.devices || data.readings {
+        wishes.push((data, data_dates));
+    }
+    if summary {
+        wishes.push((Wanted { summary, ..none }, summary_dates));
+    }
+    wishes
+}
+
+/// The unit the person's device shows: the one of the latest reading.
+fn own_unit(store: &Store) -> Result<GlucoseUnit, Error> {
+    let mut unit = GlucoseUnit::MgPerDl;
+    if let Some((_, last)) = store.extent()? {
+        let day = Window::from_unix(last - 86_400, last + 1)?;
+        store.scan(day, |sample| unit = sample.measurement.unit().unwrap_or(unit))?;
+    }
+    Ok(unit)
+}
+
+/// What of it the receiver granted.
+fn granted(wanted: Wanted, scopes: &GrantedScopes, left_out: &mut Vec<LeftOut>) -> Wanted {
+    let observations = scopes.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY));
+    let devices = scopes.may_create(ResourceType::Device, None);
+    let mut keep = |wanted: bool, granted: bool, what| {
+        if wanted && !granted {
+            left_out.push(LeftOut::NotGranted(what));
+        }
+        wanted && granted
+    };
+    Wanted {
+        devices: keep(wanted.devices, devices, "devices"),
+        summary: keep(wanted.summary, observations, "the summary"),
+        readings: keep(wanted.readings, observations, "readings"),
+        unit: wanted.unit,
+    }
+}
+
+/// What receivers refused and is set aside.
+pub(super) fn refused(store: &Store, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
+    let resources = store.refused_resources(connection)?.into_iter().map(|(kind, reason)| {
+        let kind = kind.split(' ').next().unwrap_or_default().to_owned();
+        RefusedItem { kind, time: None, reason }
+    });
+    let readings = store.quarantined(connection)?.into_iter().map(|row| RefusedItem {
+        kind: "reading".to_owned(),
+        time: DateTime::from_timestamp(row.key.seconds(), 0),
+        reason: row.outcome,
+    });
+    Ok(resources.chain(readings).collect())
+}
+
+/// How submissions stand, as one.
+pub(super) fn outcome(
+    store: &Store,
+    connection: ConnectionId,
+    submissions: Vec<SubmissionId>,
+    left_out: Vec<LeftOut>,
+    status: OutcomeStatus,
+) -> Result<SubmissionOutcome, Error> {
+    let mut tally = Tally::default();
+    let refused = refused(store, connection)?;
+    for id in &submissions {
+        tally.add(&store.submission(*id)?.progress.tally);
+    }
+    Ok(SubmissionOutcome { submissions, tally, refused, left_out, status })
+}

@@ -1,0 +1,420 @@
+//! The one object an app holds: it composes store, connections and delivery, and decides nothing by itself.
+
+mod content;
+mod order_search;
+mod types;
+
+pub use types::{
+    Config, Connection, ImportReport, LeftOut, Orders, OutcomeStatus, Patient, RefusedItem, SubmissionOutcome,
+    SubmissionPreview, SubmissionRequest,
+};
+
+use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
+use crate::delivery::{Delivery, Event, Stopped, preview};
+use crate::environment::{Environment, Locks};
+use crate::error::Error;
+use crate::glucose::{DateRange, Reading, Sensor, SensorKey, ZoneOffsets};
+use crate::statistics::Summary;
+use crate::store::{ConnectionId, ConnectionState, IngestReport, Store, StoreHandle, SubmissionId, SubmissionState};
+use crate::submission::{Plan, Tally};
+use chrono::{DateTime, TimeDelta, Utc};
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+use tokio::sync::OnceCell;
+
+/// Gets one person's readings from this device into the clinic's record.
+///
+/// Making one does no I/O. Its methods may be awaited on any executor: the work runs on a small runtime of its own.
+/// Dropping a method's future stops the work where it is, which is as safe as a kill.
+pub struct Submitter {
+    inner: Arc<Inner>,
+    runtime: OnceLock<Runtime>,
+}
+
+struct Inner {
+    config: Config,
+    environment: Environment,
+    parts: OnceCell<Parts>,
+}
+
+/// What is opened at first use.
+#[derive(Clone)]
+struct Parts {
+    store: StoreHandle,
+    connector: Connector,
+    delivery: Delivery,
+}
+
+/// A task that ends when it is no longer waited for.
+struct Aborting<T>(tokio::task::JoinHandle<T>);
+
+impl<T> Drop for Aborting<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl std::fmt::Debug for Submitter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Submitter(…)")
+    }
+}
+
+impl Drop for Submitter {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Submitter {
+    /// A submitter over this database and this environment. No I/O happens here.
+    pub fn new(config: Config, environment: Environment) -> Self {
+        let inner = Inner { config, environment, parts: OnceCell::new() };
+        Self { inner: Arc::new(inner), runtime: OnceLock::new() }
+    }
+
+    /// Runs work on the SDK's own runtime and waits for it.
+    async fn run<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        let runtime = if let Some(runtime) = self.runtime.get() {
+            runtime
+        } else {
+            let made = tokio::runtime::Builder::new_multi_thread()
+                .worker_threads(2)
+                .thread_name("cgm-submitter")
+                .enable_all()
+                .build()
+                .map_err(|_| Error::Runtime)?;
+            self.runtime.get_or_init(|| made)
+        };
+        let mut task = Aborting(runtime.spawn(work(Arc::clone(&self.inner))));
+        (&mut task.0).await.unwrap_or(Err(Error::Runtime))
+    }
+
+    /// Makes a sensor known. Readings of unknown sensors are refused.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails.
+    pub async fn register_sensor(&self, sensor: Sensor) -> Result<(), Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            parts.store.call(move |store| store.register_sensor(&sensor).map(drop)).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Stores readings. A reading that is there already is not stored twice; a bad one is reported and the others go in.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails; then nothing of this call was stored.
+    pub async fn ingest(&self, readings: Vec<Reading>) -> Result<IngestReport, Error> {
+        self.run(|inner| async move {
+            let (zone, now) = (inner.zone()?, inner.now());
+            let parts = inner.parts().await?;
+            Ok(parts.store.call(move |store| store.ingest(&readings, &zone, now)).await?)
+        })
+        .await
+    }
+
+    /// When a sensor's latest stored reading was measured: the place to read on from.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails.
+    pub async fn latest_reading(&self, sensor: SensorKey) -> Result<Option<DateTime<Utc>>, Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            let seconds = parts.store.call(move |store| store.latest(&sensor)).await?;
+            Ok(seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)))
+        })
+        .await
+    }
+
+    /// The local dates of the stored readings; none where there are none.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails.
+    pub async fn dates(&self) -> Result<Option<DateRange>, Error> {
+        self.run(|inner| async move {
+            let zone = inner.zone()?;
+            let parts = inner.parts().await?;
+            let extent = parts.store.call(|store| store.extent()).await?;
+            Ok(extent.map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last))).transpose()?)
+        })
+        .await
+    }
+
+    /// Stores the readings of a file: its format is recognised from its content. `zone` is the time zone of its clock, needed
+    /// where the file's times have no UTC offset.
+    ///
+    /// # Errors
+    /// [`Error`] where the file is of no known format or needs a zone, or the database fails.
+    pub async fn import(&self, bytes: Vec<u8>, zone: Option<ZoneOffsets>) -> Result<ImportReport, Error> {
+        self.run(|inner| async move {
+            let (local, now) = (inner.zone()?, inner.now());
+            let parts = inner.parts().await?;
+            parts.store.call(move |store| content::import_into(store, &bytes, zone, &local, now)).await
+        })
+        .await
+    }
+
+    /// The consensus statistics over local dates.
+    ///
+    /// # Errors
+    /// [`Error`] where there are fewer than two readings, or the database fails.
+    pub async fn summary(&self, dates: DateRange) -> Result<Summary, Error> {
+        self.run(|inner| async move {
+            let window = dates.window(&inner.zone()?)?;
+            let parts = inner.parts().await?;
+            parts.store.call(move |store| crate::delivery::summarise(store, dates, window)).await
+        })
+        .await
+    }
+
+    /// Starts connecting to a receiver: open the URL in the system's browser, then pass the redirect to
+    /// [`Submitter::complete_connection`], also in a new process.
+    ///
+    /// # Errors
+    /// [`Error`] where the receiver cannot be reached or is no SMART server, or the vault fails.
+    pub async fn begin_connection(&self, receiver: Receiver) -> Result<AuthorizationRequest, Error> {
+        self.run(|inner| async move { Ok(inner.parts().await?.connector.begin(&receiver).await?) }).await
+    }
+
+    /// Completes connecting with the URL the browser was redirected to. Nothing is sent before the person confirmed the patient.
+    ///
+    /// # Errors
+    /// [`Error`] where the redirect is not the one asked for, was denied, or brings a token for another patient.
+    pub async fn complete_connection(&self, redirect_url: String) -> Result<Connection, Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            let record = parts.connector.complete(&redirect_url).await?;
+            Ok(record.into())
+        })
+        .await
+    }
+
+    /// The person said "this is me" to the connection's patient.
+    ///
+    /// # Errors
+    /// [`Error`] where there is no such connection.
+    pub async fn confirm_patient(&self, connection: ConnectionId) -> Result<(), Error> {
+        self.run(|inner| async move {
+            inner.parts().await?.connector.confirm(connection).await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// Every connection and its state.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails.
+    pub async fn connections(&self) -> Result<Vec<Connection>, Error> {
+        self.run(|inner| async move {
+            let records = inner.parts().await?.store.call(|store| store.connections()).await?;
+            Ok(records.into_iter().map(Connection::from).collect())
+        })
+        .await
+    }
+
+    /// Ends a connection: its tokens and what is queued for it go at once, and the token is revoked where the receiver can.
+    ///
+    /// # Errors
+    /// [`Error`] where the database or the vault fails.
+    pub async fn disconnect(&self, connection: ConnectionId) -> Result<Revocation, Error> {
+        self.run(|inner| async move { Ok(inner.parts().await?.connector.disconnect(connection).await?) }).await
+    }
+
+    /// Reads the receiver's standing orders for the patient, and keeps them.
+    ///
+    /// # Errors
+    /// [`Error`] where the receiver does not answer or the connection needs the person.
+    pub async fn refresh_orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            order_search::refresh_orders(&parts.store, &inner.environment, &parts.connector, connection).await
+        })
+        .await
+    }
+
+    /// The standing orders as last read.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails.
+    pub async fn orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            parts.store.call(move |store| content::orders(store, connection)).await
+        })
+        .await
+    }
+
+    /// What a submission would send now. Sends nothing.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails, or an order was asked for and there is none.
+    pub async fn preview(
+        &self,
+        connection: ConnectionId,
+        request: SubmissionRequest,
+    ) -> Result<SubmissionPreview, Error> {
+        self.run(|inner| async move {
+            let (zone, now) = (inner.zone()?, inner.now());
+            let parts = inner.parts().await?;
+            parts
+                .store
+                .call(move |store| {
+                    let connection = store.connection(connection)?;
+                    let (plans, mut left_out) = content::plans(store, &connection, request, &zone, now)?;
+                    let mut previews = Vec::new();
+                    for plan in plans {
+                        let part = preview(store, &connection, &plan)?;
+                        if plan.wanted.summary && part.summary.is_none() {
+                            left_out.push(LeftOut::TooFewReadings);
+                        }
+                        previews.push(part);
+                    }
+                    Ok::<_, Error>(SubmissionPreview { parts: previews, left_out })
+                })
+                .await
+        })
+        .await
+    }
+
+    /// Submits now, and tells what happens on the way. What the receiver has already is not sent again. What an earlier, interrupted
+    /// submission left goes first.
+    ///
+    /// A refusal of single entries is not an error: it is in the outcome. Waits asked for by the receiver are waited out up to
+    /// `patience`; beyond that the outcome says until when, and [`Submitter::run_due`] goes on.
+    ///
+    /// # Errors
+    /// [`Error`] where the connection needs the person, or the database or the vault fails.
+    pub async fn submit_now(
+        &self,
+        connection: ConnectionId,
+        request: SubmissionRequest,
+        patience: Duration,
+        on_event: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<SubmissionOutcome, Error> {
+        self.run(|inner| async move {
+            let (zone, now) = (inner.zone()?, inner.now());
+            let parts = inner.parts().await?;
+            let (submissions, left_out) = parts
+                .store
+                .call(move |store| {
+                    let record = store.connection(connection)?;
+                    if record.state != ConnectionState::Active {
+                        return Err(Error::Blocked(record.state));
+                    }
+                    let (plans, left_out) = content::plans(store, &record, request, &zone, now)?;
+                    let open = |plan: &Plan| store.open_submission(connection, plan, now);
+                    let ids: Vec<SubmissionId> = plans.iter().map(open).collect::<Result<_, _>>()?;
+                    Ok((ids, left_out))
+                })
+                .await?;
+            let mut status = OutcomeStatus::Done;
+            for id in &submissions {
+                status = match parts.delivery.run(connection, Some(*id), patience, &on_event).await? {
+                    Stopped::Finished => continue,
+                    Stopped::WaitUntil(until) => OutcomeStatus::Waiting(until),
+                    Stopped::Blocked(state) => OutcomeStatus::Blocked(state),
+                };
+                break;
+            }
+            parts.store.call(move |store| content::outcome(store, connection, submissions, left_out, status)).await
+        })
+        .await
+    }
+
+    /// Goes on with whatever is queued for any connection, for at most `budget` of waiting. For background wake-ups and after a restart.
+    ///
+    /// # Errors
+    /// [`Error`] where the database or the vault fails.
+    pub async fn run_due(
+        &self,
+        budget: Duration,
+        on_event: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Tally, Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            let connections = parts.store.call(|store| store.connections()).await?;
+            let mut sum = Tally::default();
+            for connection in connections.iter().filter(|c| c.state == ConnectionState::Active) {
+                let id = connection.id;
+                let open = parts.store.call(move |store| store.open_submissions(id)).await?;
+                parts.delivery.run(id, None, budget, &on_event).await?;
+                for submission in open {
+                    let record = parts.store.call(move |store| store.submission(submission.id)).await?;
+                    sum.add(&record.progress.tally.since(&submission.progress.tally));
+                }
+            }
+            Ok(sum)
+        })
+        .await
+    }
+
+    /// What receivers refused and is set aside.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails.
+    pub async fn quarantine(&self, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            parts.store.call(move |store| content::refused(store, connection)).await
+        })
+        .await
+    }
+
+    /// Stops a submission for good. What the receiver has of it stays there.
+    ///
+    /// # Errors
+    /// [`Error`] where there is no such submission.
+    pub async fn cancel(&self, submission: SubmissionId) -> Result<(), Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            parts.store.call(move |store| store.end_submission(submission, SubmissionState::Cancelled)).await?;
+            Ok(())
+        })
+        .await
+    }
+}
+
+impl Inner {
+    fn now(&self) -> DateTime<Utc> {
+        self.environment.clock.now()
+    }
+
+    /// The person's time zone over all time a reading can have.
+    fn zone(&self) -> Result<ZoneOffsets, Error> {
+        let from = DateTime::from_timestamp(631_152_000, 0).unwrap_or_default();
+        Ok(self.environment.local_time.offsets(from, self.now() + TimeDelta::days(366))?)
+    }
+
+    async fn parts(&self) -> Result<Parts, Error> {
+        self.parts.get_or_try_init(|| self.open()).await.cloned()
+    }
+
+    async fn open(&self) -> Result<Parts, Error> {
+        let path = self.config.database.clone();
+        let entropy = Arc::clone(&self.environment.entropy);
+        let opened = tokio::task::spawn_blocking(move || {
+            let mut store = Store::open(&path)?;
+            let namespace = content::namespace(&mut store, entropy.as_ref())?;
+            Ok::<_, Error>((store, namespace))
+        });
+        let (store, namespace) = opened.await.unwrap_or(Err(Error::Runtime))?;
+        let mut locks = self.config.database.clone().into_os_string();
+        locks.push("-locks");
+        let (store, locks) = (StoreHandle::new(store), Locks::new(locks));
+        let connector = Connector::new(store.clone(), self.environment.clone(), locks.clone(), &namespace);
+        let delivery = Delivery::new(store.clone(), self.environment.clone(), connector.clone(), locks);
+        Ok(Parts { store, connector, delivery })
+    }
+}

@@ -1,0 +1,201 @@
+//! What an app says to the [`Submitter`](super::Submitter) and hears from it.
+
+use crate::delivery::Preview;
+use crate::glucose::{DateRange, GlucoseUnit, ReadingError};
+use crate::import::Format;
+use crate::orders::{RefusedOrder, StandingOrder};
+use crate::store::{ConnectionId, ConnectionRecord, ConnectionState, SubmissionId};
+use crate::submission::Tally;
+use chrono::{DateTime, Utc};
+use std::path::PathBuf;
+
+/// Where a person's data lives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// The database file. One database holds one person. Lock files are kept beside it.
+    pub database: PathBuf,
+}
+
+impl Config {
+    /// The database at this path, made when it is first needed.
+    pub fn new(database: impl Into<PathBuf>) -> Self {
+        Self { database: database.into() }
+    }
+}
+
+/// This person's authorised link to one receiver.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// Its number in this database.
+    pub id: ConnectionId,
+    /// The receiver's FHIR base URL.
+    pub base: String,
+    /// The patient whose record it writes to: show this to the person, then call `confirm_patient`.
+    pub patient: Patient,
+    /// What it may do.
+    pub state: ConnectionState,
+}
+
+/// Whose record a connection writes to, as the receiver says.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Patient {
+    /// The patient id at the receiver.
+    pub id: String,
+    /// The name, where the receiver gives one.
+    pub name: Option<String>,
+    /// The birth date as the receiver writes it, `YYYY-MM-DD`.
+    pub birth_date: Option<String>,
+}
+
+impl std::fmt::Debug for Patient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Patient(…)")
+    }
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+impl From<ConnectionRecord> for Connection {
+    fn from(record: ConnectionRecord) -> Self {
+        Self {
+            id: record.id,
+            base: record.base,
+            patient: Patient {
+                id: record.patient,
+                name: record.details.patient_name,
+                birth_date: record.details.birth_date,
+            },
+            state: record.state,
+        }
+    }
+}
+
+/// What is to be submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubmissionRequest {
+    /// What the receiver's standing orders ask for, up to yesterday.
+    Ordered,
+    /// What the person chose, readings included, over these local dates.
+    Own {
+        /// The local dates, both included.
+        dates: DateRange,
+        /// The unit of readings and of the summary's mean.
+        unit: GlucoseUnit,
+    },
+}
+
+/// Content that is not sent, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LeftOut {
+    /// The receiver granted no permission for it.
+    NotGranted(&'static str),
+    /// The order asks for it, and this version does not make it.
+    NotSupported(&'static str),
+    /// Fewer than two readings: there is nothing to summarise.
+    TooFewReadings,
+}
+
+/// What would be sent, before anything is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubmissionPreview {
+    /// One part for each stretch of dates.
+    pub parts: Vec<Preview>,
+    /// What is not sent, and why.
+    pub left_out: Vec<LeftOut>,
+}
+
+impl SubmissionPreview {
+    /// Readings that the receiver does not have yet.
+    pub fn readings_to_send(&self) -> u64 {
+        self.parts.iter().map(|part| part.readings_to_send).sum()
+    }
+}
+
+/// Something the receiver will not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RefusedItem {
+    /// What it is: `reading`, `device`, `summary` and so on.
+    pub kind: String,
+    /// When it was measured, for a reading.
+    pub time: Option<DateTime<Utc>>,
+    /// The receiver's own words.
+    pub reason: String,
+}
+
+/// How a submission stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SubmissionOutcome {
+    /// The submissions it was made of.
+    pub submissions: Vec<SubmissionId>,
+    /// The account of all of them.
+    pub tally: Tally,
+    /// What the receiver refused, of these and of earlier ones, and nobody dismissed.
+    pub refused: Vec<RefusedItem>,
+    /// What was not sent, and why.
+    pub left_out: Vec<LeftOut>,
+    /// Whether everything has an outcome, or why not.
+    pub status: OutcomeStatus,
+}
+
+impl SubmissionOutcome {
+    /// Whether everything was delivered and nothing refused.
+    pub fn is_complete(&self) -> bool {
+        self.status == OutcomeStatus::Done && self.tally.entries.refused == 0
+    }
+}
+
+/// Why a submission stands as it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutcomeStatus {
+    /// Everything has an outcome.
+    Done,
+    /// It goes on by itself at this instant at the earliest.
+    Waiting(DateTime<Utc>),
+    /// The connection needs the person.
+    Blocked(ConnectionState),
+}
+
+/// What became of a file.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImportReport {
+    /// What the file is.
+    pub format: Format,
+    /// Readings stored.
+    pub stored: usize,
+    /// Readings that were there already.
+    pub already_there: usize,
+    /// Unsent readings whose value this file corrected.
+    pub replaced: usize,
+    /// Sent readings whose value this file corrected: the correction is sent.
+    pub corrected: usize,
+    /// Rows that are no readings, such as alerts and insulin.
+    pub skipped: usize,
+    /// Rows that were refused: the line in the file, and why.
+    pub rejected: Vec<(usize, ReadingError)>,
+    /// The local dates of its readings.
+    pub dates: Option<DateRange>,
+}
+
+/// The orders a receiver has for the patient.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Orders {
+    /// Those that run.
+    pub active: Vec<StandingOrder>,
+    /// Those that cannot, and why.
+    pub refused: Vec<RefusedOrder>,
+}
+
+/// In words for a person.
+impl std::fmt::Display for LeftOut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotGranted(what) => write!(f, "{what}: the receiver granted no permission"),
+            Self::NotSupported(what) => write!(f, "{what}: this version does not make it"),
+            Self::TooFewReadings => f.write_str("the summary: fewer than two readings"),
+        }
+    }
+}
