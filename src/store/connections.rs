@@ -245,14 +245,15 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a connection: what is queued for it goes at once, and what is known of the authorisation. The ledger of what the receiver
-    /// has stays.
+    /// Ends a connection: what is queued for it goes at once, with its orders and what is known of the authorisation. The ledger of
+    /// what the receiver has stays.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn remove_connection(&mut self, id: ConnectionId) -> Result<(), StoreError> {
         let transaction = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         transaction.execute("DELETE FROM submissions WHERE connection = ?", [id.0])?;
+        transaction.execute("DELETE FROM orders WHERE connection = ?", [id.0])?;
         transaction.execute(
             "UPDATE connections SET state = ?, details = ? WHERE id = ?",
             params![ConnectionState::Disconnected.code(), text(&ConnectionDetails::default())?, id.0],

@@ -163,7 +163,7 @@ fn place(
 }
 
 const INSERT: &str =
-    "INSERT INTO readings (key, digits, form, offset, record) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+    "INSERT INTO readings (key, measurement, offset, record) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
 
 fn ingest(
     tx: &Transaction<'_>,
@@ -192,11 +192,11 @@ fn ingest(
                 continue;
             }
         };
-        let (digits, form) = form::encode(reading.measurement());
+        let packed = form::encode(reading.measurement());
         let offset = reading.offset().unwrap_or_else(|| zone.offset_at(reading.seconds()));
         let record = reading.record_key().map(RecordKey::as_str);
         let inserted =
-            !within(source.history, key) && insert.execute(params![key, digits, form, offset.minutes(), record])? == 1;
+            !within(source.history, key) && insert.execute(params![key, packed, offset.minutes(), record])? == 1;
         if inserted {
             report.stored += 1;
             if within(source.ledger, key) {

@@ -251,7 +251,7 @@ pub(super) fn record_accepted(
     let mut accepted = accepted.to_vec();
     accepted.sort_unstable();
     accepted.dedup();
-    let mut stored = tx.prepare_cached("SELECT key, form FROM readings WHERE key >= ? ORDER BY key LIMIT 2")?;
+    let mut stored = tx.prepare_cached("SELECT key, measurement FROM readings WHERE key >= ? ORDER BY key LIMIT 2")?;
     let mut run: Option<Interval> = None;
     let mut expected = None;
     for (key, version) in accepted {
@@ -261,7 +261,7 @@ pub(super) fn record_accepted(
         let next: Option<i64> = rows.next()?.map(|row| row.get(0)).transpose()?;
         drop(rows);
         let current = match found {
-            Some((at, form)) if at == key.packed() => Some(readings::version(tx, key, form)?),
+            Some((at, packed)) if at == key.packed() => Some(readings::version(tx, key, packed)?),
             _ => None,
         };
         if current != Some(version) {
