@@ -160,7 +160,7 @@ impl Store {
     pub fn connection(&self, id: ConnectionId) -> Result<ConnectionRecord, StoreError> {
         let mut statement = self.db.prepare_cached("SELECT * FROM connections WHERE id = ?")?;
         let mut rows = statement.query([id.0])?;
-        rows.next()?.map(record).unwrap_or(Err(StoreError::Missing("connection")))
+        rows.next()?.map_or(Err(StoreError::Missing("connection")), record)
     }
 
     /// The connection to a base URL, if there is one.
