@@ -307,6 +307,7 @@ fn shown(canonical: &str) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! makes values, and tests read better without borrowing them")]
 mod tests {
     use super::*;
     use crate::glucose::GlucoseUnit;
