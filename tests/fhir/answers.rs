@@ -59,6 +59,14 @@ fn what_is_no_answer_is_refused() {
 }
 
 #[test]
+fn a_list_of_millions_is_counted_and_not_kept() {
+    let body =
+        format!(r#"{{"resourceType":"Bundle","type":"transaction-response","entry":[0{}]}}"#, ",0".repeat(7_999_999));
+    let expected = ResponseError::WrongLength { expected: 1, found: 8_000_000 };
+    assert_eq!(parse_response(body.as_bytes(), 1), Err(expected));
+}
+
+#[test]
 fn a_receivers_words_are_cut_to_1000_characters() {
     let long = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "invalid", "diagnostics": "é".repeat(5000)}]});
     let said = parse_outcome(long.to_string().as_bytes()).unwrap();
