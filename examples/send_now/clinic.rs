@@ -1,6 +1,8 @@
 //! The sandbox EHR in this process, its state and port kept beside the database.
 
 use crate::{Failure, Place, beside, outside};
+use cgm_submitter::environment::Transport;
+use cgm_submitter::transport::ReqwestTransport;
 use sandbox_ehr::Sandbox;
 use std::path::Path;
 
@@ -33,8 +35,8 @@ impl Clinic {
 
     /// Follows the authorisation URL as a browser would; the sandbox approves by itself and redirects back.
     pub(crate) async fn approve(&self, url: &str) -> Result<String, Failure> {
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build()?;
-        let response = client.get(url).send().await?;
+        let request = http::Request::get(url).body(Vec::new())?;
+        let response = ReqwestTransport::new()?.send(request).await?;
         let location = response.headers().get("location").ok_or("the clinic did not redirect")?;
         Ok(location.to_str()?.to_owned())
     }
