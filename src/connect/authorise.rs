@@ -7,9 +7,10 @@ use super::endpoint::EndpointError;
 use super::receiver::{Person, dialect, discover, person, request};
 use super::{AccessToken, AuthorizationRequest, ConnectError, Connector, Inner, Receiver, Revocation};
 use crate::environment::{EnvironmentError, Lock};
+use crate::fhir::PatientId;
 use crate::smart::{
-    AuthorizationState, CallbackError, PatientId, PendingAuthorization, PkceVerifier, ScopeRequest, TokenResponse,
-    TokenState, state_of, validate,
+    AuthorizationState, CallbackError, PendingAuthorization, PkceVerifier, ScopeRequest, TokenResponse, TokenState,
+    state_of, validate,
 };
 use crate::store::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState};
 
@@ -74,7 +75,7 @@ impl Connector {
     /// [`ConnectError`].
     pub async fn fetch_patient(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
         let record = self.0.store.call(move |store| store.connection(id).map_err(ConnectError::from)).await?;
-        let patient: PatientId = record.patient.parse().map_err(|_| ConnectError::Unreadable("patient"))?;
+        let patient = PatientId::new(record.patient).map_err(|_| ConnectError::Unreadable("patient"))?;
         let token = self.access_token(id).await?;
         let found = match self.0.read_patient(&token, &patient).await {
             Err(ConnectError::Status { status: 401, .. }) => {

@@ -3,7 +3,8 @@
 
 use super::{ConnectError, Receiver};
 use crate::environment::Transport;
-use crate::smart::{PatientId, SmartConfiguration};
+use crate::fhir::PatientId;
+use crate::smart::SmartConfiguration;
 use serde_json::Value;
 
 /// The canonical by which a receiver says that it speaks the HL7 CGM guide, or the name of its operation.
@@ -116,7 +117,7 @@ mod tests {
     fn a_name_is_the_official_one_as_written_or_put_together() {
         let read = |names: Value| {
             let body = json!({"resourceType": "Patient", "id": "p", "name": names, "birthDate": "1980-02-29"});
-            person(body.to_string().as_bytes(), &"p".parse().unwrap()).unwrap().name
+            person(body.to_string().as_bytes(), &PatientId::new("p").unwrap()).unwrap().name
         };
         let official =
             json!([{"family": "Old", "use": "old"}, {"use": "official", "given": ["Ana", "M."], "family": "Pop"}]);
@@ -128,7 +129,7 @@ mod tests {
 
     #[test]
     fn another_patient_or_no_patient_is_nobody() {
-        let id = "p".parse().unwrap();
+        let id = PatientId::new("p").unwrap();
         for body in [r#"{"resourceType":"Patient","id":"q"}"#, r#"{"resourceType":"Bundle","id":"p"}"#, "<html>"] {
             assert!(person(body.as_bytes(), &id).is_none());
         }
