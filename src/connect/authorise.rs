@@ -4,10 +4,10 @@
 //! authorisation is taken out of the vault before the exchange.
 
 use super::endpoint::EndpointError;
-use super::receiver::{Person, dialect, discover, person, request};
+use super::receiver::{dialect, discover, request};
 use super::{AccessToken, AuthorizationRequest, ConnectError, Connector, Inner, Receiver, Revocation};
 use crate::environment::{EnvironmentError, Lock};
-use crate::fhir::PatientId;
+use crate::fhir::{PatientId, PatientIdentity, parse_patient};
 use crate::smart::{
     AuthorizationState, CallbackError, PendingAuthorization, PkceVerifier, ScopeRequest, TokenResponse, TokenState,
     state_of, validate,
@@ -147,7 +147,7 @@ impl Inner {
             PkceVerifier::from_bytes(self.random()?),
             now,
         );
-        pending.dialect = dialect;
+        pending.dialect = dialect.map(|dialect| dialect.code().to_owned());
         let void: Vec<String> = {
             let mut by_end: Vec<_> = book.pending.iter().map(|(name, end)| (*end, name.clone())).collect();
             by_end.sort();
@@ -273,7 +273,7 @@ impl Inner {
         &self,
         pending: &PendingAuthorization,
         token: TokenState,
-        person: Option<Person>,
+        person: Option<PatientIdentity>,
     ) -> Result<ConnectionRecord, ConnectError> {
         let mut details = ConnectionDetails::default();
         describe(&mut details, pending, &token, person);
@@ -297,7 +297,7 @@ impl Inner {
         id: ConnectionId,
         pending: &PendingAuthorization,
         token: TokenState,
-        person: Option<Person>,
+        person: Option<PatientIdentity>,
     ) -> Result<ConnectionRecord, ConnectError> {
         let _lock = self.token_lock(id).await?;
         self.entries.save_token(id, &token).await?;
@@ -313,14 +313,14 @@ impl Inner {
             .await
     }
 
-    async fn read_patient(&self, token: &AccessToken, patient: &PatientId) -> Result<Person, ConnectError> {
+    async fn read_patient(&self, token: &AccessToken, patient: &PatientId) -> Result<PatientIdentity, ConnectError> {
         let url = token.base().at(&format!("Patient/{}", patient.as_str()));
         let request = token
             .authorised_request(request(&url, "application/fhir+json")?)
             .map_err(|_| ConnectError::Unreadable("base URL"))?;
         let response = self.environment.transport.send(request).await?;
         match response.status().as_u16() {
-            200 => person(response.body(), patient).ok_or(ConnectError::Unreadable("patient")),
+            200 => Ok(parse_patient(response.body(), patient)?),
             status => Err(ConnectError::Status { what: "patient", status }),
         }
     }
@@ -362,7 +362,7 @@ fn describe(
     details: &mut ConnectionDetails,
     pending: &PendingAuthorization,
     token: &TokenState,
-    person: Option<Person>,
+    person: Option<PatientIdentity>,
 ) {
     details.client_id.clone_from(&pending.client_id);
     pending.redirect_uri.as_str().clone_into(&mut details.redirect_uri);
