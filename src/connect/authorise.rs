@@ -5,7 +5,7 @@
 
 use super::endpoint::EndpointError;
 use super::receiver::{dialect, discover, request};
-use super::{AccessToken, AuthorizationRequest, ConnectError, Connector, Inner, Receiver, Revocation};
+use super::{AccessToken, AuthorizationRequest, ConnectError, Connector, Inner, Receiver, Revocation, TokenError};
 use crate::environment::{EnvironmentError, Lock};
 use crate::fhir::{PatientId, PatientIdentity, parse_patient};
 use crate::smart::{
@@ -256,7 +256,11 @@ impl Inner {
             let id = existing.id;
             let _lock = self.token_lock(id).await?;
             let blocked = move |store: &mut crate::store::Store| {
-                store.set_connection_state(id, ConnectionState::WrongPatient).map_err(ConnectError::from)
+                // One that was ended meanwhile stays so.
+                if store.connection(id)?.state != ConnectionState::Disconnected {
+                    store.set_connection_state(id, ConnectionState::WrongPatient)?;
+                }
+                Ok::<_, ConnectError>(())
             };
             self.store.call(blocked).await?;
             return Err(ConnectError::OtherPatient);
@@ -329,6 +333,9 @@ impl Inner {
         let (record, token) = {
             let _lock = self.token_lock(id).await?;
             let record = self.store.call(move |store| store.connection(id).map_err(ConnectError::from)).await?;
+            if record.state == ConnectionState::Disconnected {
+                return Err(TokenError::NoConnection.into());
+            }
             let token = self.entries.token(id).await?;
             self.entries.delete_token(id).await?;
             self.unsaved.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&id);
