@@ -1,7 +1,7 @@
-//! How a measurement is kept as two integers: its digits, and what they mean.
+//! How a measurement is kept as one integer: its digits, and below them what they mean.
 //!
-//! The form packs kind, unit and decimal places so that a whole value in mg/dL, the commonest, is 0 and costs no byte on disk. An absent
-//! measurement keeps its reason in place of digits.
+//! The low seven bits are its form: kind, unit, decimal places, and whether it has a history; the digits stand above. A value in whole
+//! mg/dL, the commonest, has form 0 and takes two bytes on disk up to 255. An absent measurement keeps its reason in place of digits.
 
 use super::ReadingKey;
 use super::StoreError;
@@ -19,36 +19,39 @@ const SCALE_SHIFT: u32 = 3;
 const SCALES: i64 = 0b111;
 /// Bit 6: `superseded` holds earlier versions of this reading.
 pub(super) const HISTORY: i64 = 1 << 6;
+/// Bits of the form.
+const FORM_BITS: u32 = 7;
 
 const REASONS: [AbsentReason; 4] =
     [AbsentReason::Unknown, AbsentReason::Error, AbsentReason::NotPerformed, AbsentReason::Masked];
 
-/// Digits and form of a measurement, without [`HISTORY`].
-pub(super) fn encode(measurement: Measurement) -> (i64, i64) {
+/// A measurement packed, without [`HISTORY`].
+pub(super) fn encode(measurement: Measurement) -> i64 {
     let digits = |value: GlucoseValue, kind: i64| {
         let unit = if value.unit() == GlucoseUnit::MmolPerL { MOLAR } else { 0 };
-        (i64::from(value.mantissa()), kind | unit | i64::from(value.scale()) << SCALE_SHIFT)
+        i64::from(value.mantissa()) << FORM_BITS | i64::from(value.scale()) << SCALE_SHIFT | unit | kind
     };
     match measurement {
         Measurement::Value(value) => digits(value, 0),
         Measurement::Below(limit) => digits(limit, BELOW),
         Measurement::Above(limit) => digits(limit, ABOVE),
         Measurement::Absent(reason) => {
-            let code = match reason {
+            let code: i64 = match reason {
                 AbsentReason::Unknown => 0,
                 AbsentReason::Error => 1,
                 AbsentReason::NotPerformed => 2,
                 AbsentReason::Masked => 3,
             };
-            (code, ABSENT)
+            code << FORM_BITS | ABSENT
         }
     }
 }
 
-/// The measurement behind digits and form.
+/// The measurement behind a packed one.
 #[inline]
-pub(super) fn decode(digits: i64, form: i64) -> Result<Measurement, StoreError> {
+pub(super) fn decode(packed: i64) -> Result<Measurement, StoreError> {
     const UNREADABLE: StoreError = StoreError::Row("reading");
+    let (digits, form) = (packed >> FORM_BITS, packed);
     let kind = form & KINDS;
     if kind == ABSENT {
         let reason = usize::try_from(digits).ok().and_then(|code| REASONS.get(code));
@@ -67,13 +70,13 @@ pub(super) fn decode(digits: i64, form: i64) -> Result<Measurement, StoreError> 
 
 /// A stored row as statistics and bundles take it.
 #[inline]
-pub(super) fn sample(key: ReadingKey, digits: i64, form: i64, offset: i64) -> Result<Sample, StoreError> {
+pub(super) fn sample(key: ReadingKey, measurement: i64, offset: i64) -> Result<Sample, StoreError> {
     let offset = i32::try_from(offset).ok().and_then(|minutes| UtcOffset::from_minutes(minutes).ok());
     Ok(Sample {
         sensor: key.sensor(),
         seconds: key.seconds(),
         offset: offset.ok_or(StoreError::Row("reading"))?,
-        measurement: decode(digits, form)?,
+        measurement: decode(measurement)?,
     })
 }
 
@@ -92,24 +95,30 @@ mod tests {
         let measured =
             values.into_iter().flat_map(|v| [Measurement::Value(v), Measurement::Below(v), Measurement::Above(v)]);
         for measurement in measured.chain(REASONS.map(Measurement::Absent)) {
-            let (digits, form) = encode(measurement);
-            assert_eq!(decode(digits, form).unwrap(), measurement);
-            assert_eq!(decode(digits, form | HISTORY).unwrap(), measurement);
-            assert!((0..128).contains(&(form | HISTORY)), "one byte on disk");
+            let packed = encode(measurement);
+            assert_eq!(decode(packed).unwrap(), measurement);
+            assert_eq!(decode(packed | HISTORY).unwrap(), measurement);
+            assert_eq!(packed & HISTORY, 0);
         }
     }
 
     #[test]
-    fn a_plain_value_in_whole_mg_dl_has_form_zero() {
-        assert_eq!(encode(Measurement::Value(value("101", GlucoseUnit::MgPerDl))), (101, 0));
+    fn a_plain_value_in_whole_mg_dl_takes_two_bytes_to_255() {
+        assert!(i16::try_from(encode(Measurement::Value(value("255", GlucoseUnit::MgPerDl)))).is_ok());
     }
 
     #[test]
     fn what_was_never_written_is_unreadable() {
-        for (digits, form) in
-            [(4, ABSENT), (-1, ABSENT), (-1, 0), (0, 0), (1_001, 0), (101, 7 << SCALE_SHIFT), (i64::MAX, 0)]
-        {
-            assert!(matches!(decode(digits, form), Err(StoreError::Row("reading"))), "{digits} {form}");
+        for (digits, form) in [
+            (4, ABSENT),
+            (-1, ABSENT),
+            (-1, 0),
+            (0, 0),
+            (1_001, 0),
+            (101, 7 << SCALE_SHIFT),
+            (i64::MAX >> FORM_BITS, 0),
+        ] {
+            assert!(matches!(decode(digits << FORM_BITS | form), Err(StoreError::Row("reading"))), "{digits} {form}");
         }
     }
 }
