@@ -83,7 +83,7 @@ impl ConnectError {
         match self {
             Self::Base(BaseError::InsecureUrl) => "insecure-url",
             Self::Base(_) | Self::Redirect(_) | Self::ClientId => "invalid-receiver",
-            Self::Patient(PatientError::OtherPatient) => "other-patient",
+            Self::OtherPatient | Self::Patient(PatientError::OtherPatient) => "other-patient",
             Self::Discovery(_) | Self::Capability(_) | Self::Patient(_) | Self::Status { .. } | Self::Unreadable(_) => {
                 "receiver-configuration"
             }
@@ -93,7 +93,6 @@ impl ConnectError {
             Self::Callback(_) => "invalid-callback",
             Self::UnknownAuthorisation => "unknown-authorisation",
             Self::Endpoint(error) => error.code(),
-            Self::OtherPatient => "other-patient",
             Self::PatientUnknown => "patient-unknown",
             Self::Token(error) => error.code(),
             Self::Vault(VaultError::Unavailable) => "vault-unavailable",

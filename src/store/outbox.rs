@@ -284,8 +284,7 @@ impl Store {
             .prepare_cached("SELECT * FROM submissions WHERE id = ?")?
             .query([id.0])?
             .next()?
-            .map(submission)
-            .unwrap_or(Err(StoreError::Missing("submission")))
+            .map_or(Err(StoreError::Missing("submission")), submission)
     }
 
     /// A connection's submissions, newest first, at most `limit`.
@@ -399,8 +398,7 @@ impl Store {
             )?
             .query(params![id.0, (now + lease).timestamp(), lease.num_seconds()])?
             .next()?
-            .map(batch)
-            .unwrap_or(Err(StoreError::Missing("batch")))?;
+            .map_or(Err(StoreError::Missing("batch")), batch)?;
         let mut progress = progress_of(&transaction, claimed.submission)?;
         progress.tally.requests += 1;
         progress.tally.bytes += claimed.bytes as u64;
