@@ -122,7 +122,7 @@ impl Delivery {
                 Step::Send(outgoing) => {
                     let (batch, submission) = (outgoing.batch, outgoing.submission);
                     on_event(Event::Sending { submission, entries: outgoing.entries });
-                    let (answer, failed) = match self.connector.access_token(connection).await {
+                    let (answer, no_token) = match self.connector.access_token(connection).await {
                         Ok(token) => (self.send(used.insert(token), *outgoing).await, None),
                         Err(error) => (Answer::NotSent("no access token"), Some(error)),
                     };
@@ -134,7 +134,7 @@ impl Delivery {
                         applied
                     });
                     machine = applied.await?;
-                    if let Some(error) = failed {
+                    if let Some(error) = no_token {
                         return self.without_token(error);
                     }
                     if let Ok(record) = self.store.call(move |store| store.submission(submission)).await {
