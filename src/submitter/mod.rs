@@ -15,7 +15,7 @@ use crate::environment::{Environment, Locks};
 use crate::error::Error;
 use crate::glucose::{DateRange, Reading, Sensor, SensorKey, ZoneOffsets};
 use crate::statistics::Summary;
-use crate::store::{ConnectionId, ConnectionState, IngestReport, Store, StoreHandle, SubmissionId, SubmissionState};
+use crate::store::{ConnectionId, ConnectionState, IngestReport, StoreHandle, SubmissionId, SubmissionState};
 use crate::submission::{Plan, Tally};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::future::Future;
