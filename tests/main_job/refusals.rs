@@ -1,6 +1,6 @@
 //! What a clinic will not have: set aside with its own words, the rest goes, nothing goes twice. A refusal of everything is a message about us.
 
-use crate::tape::Fate;
+use crate::tape::{Fate, SUBMIT};
 use crate::world::{AMY, MASS, NO_WAIT, SUMMARY, World, own, reading, reading_of, submit, submit_all};
 use cgm_submitter::store::ConnectionState;
 use cgm_submitter::{LeftOut, OutcomeStatus, RefusedItem};
@@ -141,9 +141,9 @@ async fn one_unit_that_makes_the_clinic_refuse_whole_requests_is_isolated_and_th
     let said = json!({"resourceType": "OperationOutcome", "issue": [
         {"severity": "error", "code": "invalid", "diagnostics": "entry is no good"}]})
     .to_string();
-    world.tape.rule(move |sent| match sent.path.ends_with(crate::tape::SUBMIT) && sent.text().contains(poison) {
-        true => Fate::Answer(422, said.clone()),
-        false => Fate::Pass,
+    world.tape.rule(move |sent| {
+        let poisoned = sent.path.ends_with(SUBMIT) && sent.text().contains(poison);
+        if poisoned { Fate::Answer(422, said.clone()) } else { Fate::Pass }
     });
     let outcome = submit_all(&app, connection).await;
     assert_eq!((outcome.tally.readings.accepted, outcome.tally.readings.refused), (READINGS as u64 - 1, 1));
