@@ -147,6 +147,14 @@ fn conditional(connection: &ConnectionRecord) -> bool {
     connection.details.conditional_create != Some(false)
 }
 
+/// Whether there is a way to write what this receiver reads.
+///
+/// # Errors
+/// [`Error::Dialect`] where it speaks no guide this version knows.
+pub(crate) fn speaks_known_guide(connection: &ConnectionRecord) -> Result<(), Error> {
+    dialect(connection).map(drop)
+}
+
 fn dialect(connection: &ConnectionRecord) -> Result<Dialect, Error> {
     connection.details.dialect.as_deref().and_then(Dialect::from_code).ok_or(Error::Dialect)
 }

@@ -359,7 +359,18 @@ fn units(batch: &BatchRecord) -> usize {
 /// Whether a refusal speaks of size: receivers answer 400, 422 and 500 to bodies that are merely too large.
 fn about_size(body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(&body[..body.len().min(4096)]).to_ascii_lowercase();
-    ["too large", "too many", "toolarge", "exceeds", "too-costly", "too long", "entity size", "maximum number"]
-        .iter()
-        .any(|phrase| text.contains(phrase))
+    // `too-long` and `too-costly` are FHIR's own codes for it.
+    [
+        "too large",
+        "too many",
+        "toolarge",
+        "exceeds",
+        "too-costly",
+        "too-long",
+        "too long",
+        "entity size",
+        "maximum number",
+    ]
+    .iter()
+    .any(|phrase| text.contains(phrase))
 }

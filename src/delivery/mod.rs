@@ -7,6 +7,7 @@ mod assemble;
 mod driver;
 mod machine;
 
+pub(crate) use assemble::speaks_known_guide;
 pub use assemble::{Body, Preview, next_body, preview, summarise};
 pub use driver::{Delivery, Event, Stopped};
 pub use machine::{Answer, Machine, Outgoing, Step};

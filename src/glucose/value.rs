@@ -11,6 +11,9 @@ const MG_PER_DL_PER_MMOL_PER_L: f64 = 18.015_59;
 const FACTOR_E5: u64 = 1_801_559;
 /// Decimal places a value may have.
 const MAX_SCALE: u8 = 6;
+/// 10^(scale + 5).
+const TENS_E5: [u64; MAX_SCALE as usize + 1] =
+    [100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000, 100_000_000_000];
 
 /// The unit a glucose concentration is given in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -95,14 +98,12 @@ impl GlucoseValue {
     ///
     /// # Errors
     /// [`GlucoseError::TooPrecise`] beyond six decimal places, [`GlucoseError::OutOfRange`] outside 10–1000 mg/dL.
+    #[inline]
     pub fn new(mantissa: u32, scale: u8, unit: GlucoseUnit) -> Result<Self, GlucoseError> {
-        if scale > MAX_SCALE {
-            return Err(GlucoseError::TooPrecise);
-        }
+        let Some(one) = TENS_E5.get(usize::from(scale)) else { return Err(GlucoseError::TooPrecise) };
         let value = Self { mantissa, scale, unit };
         // mg/dL × 10^(scale + 5), exact.
         let scaled = u64::from(mantissa) * if unit == GlucoseUnit::MmolPerL { FACTOR_E5 } else { 100_000 };
-        let one = 10_u64.pow(u32::from(scale)) * 100_000;
         if (10 * one..=1000 * one).contains(&scaled) { Ok(value) } else { Err(GlucoseError::OutOfRange) }
     }
 

@@ -1,7 +1,8 @@
-//! How a measurement is kept as one integer: its digits, and below them what they mean.
+//! How a measurement and the person's UTC offset are kept as one integer: a row of two columns is read a quarter faster than one of
+//! three, and that is most of what a summary costs.
 //!
-//! The low seven bits are its form: kind, unit, decimal places, and whether it has a history; the digits stand above. A value in whole
-//! mg/dL, the commonest, has form 0 and takes two bytes on disk up to 255. An absent measurement keeps its reason in place of digits.
+//! From the low end: seven bits of form (kind, unit, decimal places, whether it has a history), twelve bits of offset, and the digits. A
+//! value in whole mg/dL, the commonest, takes four bytes on disk. An absent measurement keeps its reason in place of digits.
 
 use super::ReadingKey;
 use super::StoreError;
@@ -19,17 +20,29 @@ const SCALE_SHIFT: u32 = 3;
 const SCALES: i64 = 0b111;
 /// Bit 6: `superseded` holds earlier versions of this reading.
 pub(super) const HISTORY: i64 = 1 << 6;
-/// Bits of the form.
-const FORM_BITS: u32 = 7;
+/// Bits 7 to 18: the offset in minutes, raised so that it is never negative.
+const OFFSET_SHIFT: u32 = 7;
+const OFFSETS: i64 = 0xFFF;
+const OFFSET_RAISED: i64 = 2048;
+/// Where the offset stands.
+pub(super) const OFFSET_MASK: i64 = OFFSETS << OFFSET_SHIFT;
+/// Bit 19 and up: the digits.
+const DIGITS_SHIFT: u32 = 19;
 
 const REASONS: [AbsentReason; 4] =
     [AbsentReason::Unknown, AbsentReason::Error, AbsentReason::NotPerformed, AbsentReason::Masked];
 
-/// A measurement packed, without [`HISTORY`].
+/// An offset in its place.
+#[inline]
+pub(super) fn offset(offset: UtcOffset) -> i64 {
+    (i64::from(offset.minutes()) + OFFSET_RAISED) << OFFSET_SHIFT
+}
+
+/// A measurement packed, without [`HISTORY`] and offset.
 pub(super) fn encode(measurement: Measurement) -> i64 {
     let digits = |value: GlucoseValue, kind: i64| {
         let unit = if value.unit() == GlucoseUnit::MmolPerL { MOLAR } else { 0 };
-        i64::from(value.mantissa()) << FORM_BITS | i64::from(value.scale()) << SCALE_SHIFT | unit | kind
+        i64::from(value.mantissa()) << DIGITS_SHIFT | i64::from(value.scale()) << SCALE_SHIFT | unit | kind
     };
     match measurement {
         Measurement::Value(value) => digits(value, 0),
@@ -42,7 +55,7 @@ pub(super) fn encode(measurement: Measurement) -> i64 {
                 AbsentReason::NotPerformed => 2,
                 AbsentReason::Masked => 3,
             };
-            code << FORM_BITS | ABSENT
+            code << DIGITS_SHIFT | ABSENT
         }
     }
 }
@@ -51,7 +64,7 @@ pub(super) fn encode(measurement: Measurement) -> i64 {
 #[inline]
 pub(super) fn decode(packed: i64) -> Result<Measurement, StoreError> {
     const UNREADABLE: StoreError = StoreError::Row("reading");
-    let (digits, form) = (packed >> FORM_BITS, packed);
+    let (digits, form) = (packed >> DIGITS_SHIFT, packed);
     let kind = form & KINDS;
     if kind == ABSENT {
         let reason = usize::try_from(digits).ok().and_then(|code| REASONS.get(code));
@@ -70,13 +83,14 @@ pub(super) fn decode(packed: i64) -> Result<Measurement, StoreError> {
 
 /// A stored row as statistics and bundles take it.
 #[inline]
-pub(super) fn sample(key: ReadingKey, measurement: i64, offset: i64) -> Result<Sample, StoreError> {
-    let offset = i32::try_from(offset).ok().and_then(|minutes| UtcOffset::from_minutes(minutes).ok());
+pub(super) fn sample(key: ReadingKey, packed: i64) -> Result<Sample, StoreError> {
+    let minutes = i32::try_from((packed >> OFFSET_SHIFT & OFFSETS) - OFFSET_RAISED);
+    let offset = minutes.ok().and_then(|minutes| UtcOffset::from_minutes(minutes).ok());
     Ok(Sample {
         sensor: key.sensor(),
         seconds: key.seconds(),
         offset: offset.ok_or(StoreError::Row("reading"))?,
-        measurement: decode(measurement)?,
+        measurement: decode(packed)?,
     })
 }
 
@@ -95,16 +109,24 @@ mod tests {
         let measured =
             values.into_iter().flat_map(|v| [Measurement::Value(v), Measurement::Below(v), Measurement::Above(v)]);
         for measurement in measured.chain(REASONS.map(Measurement::Absent)) {
-            let packed = encode(measurement);
-            assert_eq!(decode(packed).unwrap(), measurement);
-            assert_eq!(decode(packed | HISTORY).unwrap(), measurement);
-            assert_eq!(packed & HISTORY, 0);
+            for minutes in [-1080, -570, 0, 345, 1080] {
+                let at = UtcOffset::from_minutes(minutes).unwrap();
+                let packed = encode(measurement) | offset(at);
+                assert_eq!(decode(packed).unwrap(), measurement);
+                assert_eq!(decode(packed | HISTORY).unwrap(), measurement);
+                let key = ReadingKey::new(crate::glucose::SensorId(3), 77).unwrap();
+                let sample = sample(key, packed | HISTORY).unwrap();
+                assert_eq!((sample.seconds, sample.offset, sample.measurement), (77, at, measurement));
+            }
+            assert_eq!(encode(measurement) & (HISTORY | OFFSET_MASK), 0);
         }
     }
 
     #[test]
-    fn a_plain_value_in_whole_mg_dl_takes_two_bytes_to_255() {
-        assert!(i16::try_from(encode(Measurement::Value(value("255", GlucoseUnit::MgPerDl)))).is_ok());
+    fn a_plain_value_in_whole_mg_dl_takes_four_bytes() {
+        let east = UtcOffset::from_minutes(1080).unwrap();
+        let packed = encode(Measurement::Value(value("1000", GlucoseUnit::MgPerDl))) | offset(east);
+        assert!(i32::try_from(packed).is_ok());
     }
 
     #[test]
@@ -116,9 +138,12 @@ mod tests {
             (0, 0),
             (1_001, 0),
             (101, 7 << SCALE_SHIFT),
-            (i64::MAX >> FORM_BITS, 0),
+            (i64::MAX >> DIGITS_SHIFT, 0),
         ] {
-            assert!(matches!(decode(digits << FORM_BITS | form), Err(StoreError::Row("reading"))), "{digits} {form}");
+            assert!(
+                matches!(decode(digits << DIGITS_SHIFT | form), Err(StoreError::Row("reading"))),
+                "{digits} {form}"
+            );
         }
     }
 }

@@ -4,7 +4,7 @@
 //! of one batch for the same instant or record the last counts, so that the same batch again changes nothing.
 
 use super::{ReadingKey, Store, StoreError, form, key, ledger, readings, sensors};
-use crate::glucose::{Reading, ReadingError, RecordKey, SensorId, SensorKey, UtcOffset, ZoneOffsets};
+use crate::glucose::{Reading, ReadingError, RecordKey, SensorId, SensorKey, ZoneOffsets};
 use chrono::{DateTime, Utc};
 use rusqlite::{Transaction, params};
 use std::cmp::Reverse;
@@ -133,7 +133,7 @@ fn place(
     match readings::at(tx, c.key)? {
         None => {
             let offset = c.reading.offset().unwrap_or_else(|| zone.offset_at(c.key.seconds()));
-            readings::insert(tx, c.key, measurement, offset.minutes(), record)?;
+            readings::insert(tx, c.key, measurement, offset, record)?;
             ledger::cut(tx, &[c.key])?;
             if seen.is_none() {
                 report.stored += 1;
@@ -150,7 +150,7 @@ fn place(
         }
         Some(there) => {
             let claimed = readings::supersede(tx, &there)?;
-            readings::overwrite(tx, c.key, measurement, c.reading.offset().map(UtcOffset::minutes), record)?;
+            readings::overwrite(tx, c.key, measurement, c.reading.offset(), record)?;
             seen = Some(seen.unwrap_or_default() || claimed);
         }
     }
@@ -162,8 +162,7 @@ fn place(
     Ok(())
 }
 
-const INSERT: &str =
-    "INSERT INTO readings (key, measurement, offset, record) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+const INSERT: &str = "INSERT INTO readings (key, measurement, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 
 fn ingest(
     tx: &Transaction<'_>,
@@ -192,11 +191,10 @@ fn ingest(
                 continue;
             }
         };
-        let packed = form::encode(reading.measurement());
         let offset = reading.offset().unwrap_or_else(|| zone.offset_at(reading.seconds()));
+        let packed = form::encode(reading.measurement()) | form::offset(offset);
         let record = reading.record_key().map(RecordKey::as_str);
-        let inserted =
-            !within(source.history, key) && insert.execute(params![key, packed, offset.minutes(), record])? == 1;
+        let inserted = !within(source.history, key) && insert.execute(params![key, packed, record])? == 1;
         if inserted {
             report.stored += 1;
             if within(source.ledger, key) {
@@ -246,6 +244,7 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::glucose::UtcOffset;
     use crate::glucose::{AbsentReason, GlucoseUnit, GlucoseValue, Measurement, Sample, Window};
     use crate::store::testing::{BASE, Scratch, reading, value, with_record};
     use crate::store::{ConnectionId, ReadingCode};

@@ -6,16 +6,15 @@
 
 use super::form::{self, HISTORY};
 use super::{ReadingKey, StoreError, claims, ledger};
-use crate::glucose::{Measurement, RecordKey, SensorId};
+use crate::glucose::{Measurement, RecordKey, SensorId, UtcOffset};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-/// The readings' tables. `measurement` is packed as [`form`] says; `offset` is minutes east of UTC. `superseded.moved_to` is the key at which the record stands now, where that
+/// The readings' tables. `measurement` is packed as [`form`] says, with the UTC offset but in `superseded`. `superseded.moved_to` is the key at which the record stands now, where that
 /// is another; while a batch of moves is under way it is written negative, so that one move does not drag along another's.
 pub(super) const TABLES: &str = "
     CREATE TABLE readings (
         key INTEGER PRIMARY KEY,
         measurement INTEGER NOT NULL,
-        offset INTEGER NOT NULL,
         record TEXT
     ) STRICT;
     CREATE UNIQUE INDEX readings_by_record ON readings (key >> 34, record) WHERE record IS NOT NULL;
@@ -107,12 +106,15 @@ pub(super) fn insert(
     tx: &Transaction<'_>,
     key: ReadingKey,
     measurement: Measurement,
-    offset: i16,
+    offset: UtcOffset,
     record: Option<&RecordKey>,
 ) -> Result<(), StoreError> {
-    let packed = form::encode(measurement) | history(tx, key)?;
-    tx.prepare_cached("INSERT INTO readings (key, measurement, offset, record) VALUES (?, ?, ?, ?)")?
-        .execute(params![key, packed, offset, record.map(RecordKey::as_str)])?;
+    let packed = form::encode(measurement) | form::offset(offset) | history(tx, key)?;
+    tx.prepare_cached("INSERT INTO readings (key, measurement, record) VALUES (?, ?, ?)")?.execute(params![
+        key,
+        packed,
+        record.map(RecordKey::as_str)
+    ])?;
     Ok(())
 }
 
@@ -125,7 +127,7 @@ pub(super) fn supersede(tx: &Transaction<'_>, reading: &StoredReading) -> Result
     tx.prepare_cached("INSERT INTO superseded (key, version, measurement) VALUES (?, ?, ?)")?.execute(params![
         reading.key,
         version,
-        reading.packed & !HISTORY
+        reading.packed & !HISTORY & !form::OFFSET_MASK
     ])?;
     ledger::forget(tx, reading.key, version)?;
     Ok(true)
@@ -136,15 +138,15 @@ pub(super) fn overwrite(
     tx: &Transaction<'_>,
     key: ReadingKey,
     measurement: Measurement,
-    offset: Option<i16>,
+    offset: Option<UtcOffset>,
     record: Option<&RecordKey>,
 ) -> Result<(), StoreError> {
     let packed = form::encode(measurement) | history(tx, key)?;
     tx.prepare_cached(
-        "UPDATE readings SET measurement = ?2, offset = coalesce(?3, offset), record = coalesce(?4, record)
+        "UPDATE readings SET measurement = ?2 | coalesce(?3, measurement & ?5), record = coalesce(?4, record)
          WHERE key = ?1",
     )?
-    .execute(params![key, packed, offset, record.map(RecordKey::as_str)])?;
+    .execute(params![key, packed, offset.map(form::offset), record.map(RecordKey::as_str), form::OFFSET_MASK])?;
     Ok(())
 }
 

@@ -14,13 +14,13 @@ use std::collections::{BinaryHeap, VecDeque};
 const BUFFERED: u32 = 256;
 
 /// A range of keys, in order.
-const RANGE: &str = "SELECT key, measurement, offset FROM readings WHERE key BETWEEN ?1 AND ?2 ORDER BY key";
+const RANGE: &str = "SELECT key, measurement FROM readings WHERE key BETWEEN ?1 AND ?2 ORDER BY key";
 
 /// Visits the samples of rows of [`RANGE`]; how many.
 fn visit_rows(mut rows: Rows<'_>, visit: &mut impl FnMut(Sample)) -> Result<u32, StoreError> {
     let mut visited = 0;
     while let Some(row) = rows.next()? {
-        visit(form::sample(row.get(0)?, row.get(1)?, row.get(2)?)?);
+        visit(form::sample(row.get(0)?, row.get(1)?)?);
         visited += 1;
     }
     Ok(visited)

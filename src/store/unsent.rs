@@ -58,7 +58,7 @@ fn unsent(
     limit: usize,
 ) -> Result<Vec<UnsentReading>, StoreError> {
     let mut statement = db.prepare_cached(&format!(
-        "SELECT key, measurement, offset, record FROM readings
+        "SELECT key, measurement, record FROM readings
          WHERE key BETWEEN ?3 AND ?4 AND NOT {QUARANTINED} ORDER BY key LIMIT ?5"
     ))?;
     let mut found = Vec::new();
@@ -76,11 +76,11 @@ fn unsent(
             let mut rows = statement.query(params![to.0.0, to.1, first, last, room])?;
             while let Some(row) = rows.next()? {
                 let (key, measurement): (ReadingKey, i64) = (row.get(0)?, row.get(1)?);
-                let record: Option<String> = row.get(3)?;
+                let record: Option<String> = row.get(2)?;
                 let record = record.map(|r| RecordKey::new(&r)).transpose();
                 found.push(UnsentReading {
                     key,
-                    sample: form::sample(key, measurement, row.get(2)?)?,
+                    sample: form::sample(key, measurement)?,
                     version: readings::version(db, key, measurement)?,
                     record_key: record.map_err(|_| StoreError::Row("record key"))?,
                     replaces: if measurement & form::HISTORY == 0 { None } else { replaced(db, to, key)? },

@@ -1,7 +1,7 @@
 //! What the [`Submitter`](super::Submitter) puts together from store, orders and files.
 
 use super::types::{ImportReport, LeftOut, Orders, OutcomeStatus, RefusedItem, SubmissionOutcome, SubmissionRequest};
-use crate::environment::Entropy;
+use crate::environment::{Entropy, EnvironmentError, Locks};
 use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Window, ZoneOffsets};
 use crate::import::{ImportOptions, import};
@@ -10,9 +10,31 @@ use crate::smart::{GrantedScopes, ResourceType, SearchToken};
 use crate::store::{ConnectionId, ConnectionRecord, Store, StoreError, StoredOrder, SubmissionId};
 use crate::submission::{Plan, Tally, Wanted};
 use chrono::{DateTime, Utc};
+use std::path::Path;
+use std::time::Duration;
 
-/// The database's own name, made once: its entries in the vault begin with it.
-pub(super) fn namespace(store: &mut Store, entropy: &dyn Entropy) -> Result<String, Error> {
+/// How often a held lock is tried again, and how many times: a minute in all, for a migration may take its time.
+const OPENING_PAUSE: Duration = Duration::from_millis(10);
+const OPENING_TRIES: usize = 6_000;
+
+/// Opens the database, and gives its own name, with which its entries in the vault begin. Blocks.
+///
+/// One process at a time: two that open a new database at once would see it half made, and give it two names.
+pub(super) fn open(path: &Path, entropy: &dyn Entropy, locks: &Locks) -> Result<(Store, String), Error> {
+    let mut tries = 0..OPENING_TRIES;
+    let _lock = loop {
+        match locks.try_lock("open")? {
+            Some(lock) => break lock,
+            None if tries.next().is_some() => std::thread::sleep(OPENING_PAUSE),
+            None => return Err(EnvironmentError::Lock.into()),
+        }
+    };
+    let mut store = Store::open(path)?;
+    let namespace = namespace(&mut store, entropy)?;
+    Ok((store, namespace))
+}
+
+fn namespace(store: &mut Store, entropy: &dyn Entropy) -> Result<String, Error> {
     const NAME: &str = "installation";
     if let Some(known) = store.meta(NAME)? {
         return Ok(known);

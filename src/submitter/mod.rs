@@ -10,12 +10,12 @@ pub use types::{
 };
 
 use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
-use crate::delivery::{Delivery, Event, Stopped, preview};
+use crate::delivery::{Delivery, Event, Stopped, preview, speaks_known_guide};
 use crate::environment::{Environment, Locks};
 use crate::error::Error;
 use crate::glucose::{DateRange, Reading, Sensor, SensorKey, ZoneOffsets};
 use crate::statistics::Summary;
-use crate::store::{ConnectionId, ConnectionState, IngestReport, Store, StoreHandle, SubmissionId, SubmissionState};
+use crate::store::{ConnectionId, ConnectionState, IngestReport, StoreHandle, SubmissionId, SubmissionState};
 use crate::submission::{Plan, Tally};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::future::Future;
@@ -313,6 +313,7 @@ impl Submitter {
                     if record.state != ConnectionState::Active {
                         return Err(Error::Blocked(record.state));
                     }
+                    speaks_known_guide(&record)?;
                     let (plans, left_out) = content::plans(store, &record, request, &zone, now)?;
                     let open = |plan: &Plan| store.open_submission(connection, plan, now);
                     let ids: Vec<SubmissionId> = plans.iter().map(open).collect::<Result<_, _>>()?;
@@ -336,7 +337,7 @@ impl Submitter {
     /// Goes on with whatever is queued for any connection, for at most `budget` of waiting. For background wake-ups and after a restart.
     ///
     /// # Errors
-    /// [`Error`] where the database or the vault fails.
+    /// [`Error`] where the database or the vault fails, or a connection cannot be served as it is: the others are served all the same.
     pub async fn run_due(
         &self,
         budget: Duration,
@@ -345,17 +346,19 @@ impl Submitter {
         self.run(|inner| async move {
             let parts = inner.parts().await?;
             let connections = parts.store.call(|store| store.connections()).await?;
-            let mut sum = Tally::default();
+            let (mut sum, mut failed) = (Tally::default(), None);
             for connection in connections.iter().filter(|c| c.state == ConnectionState::Active) {
                 let id = connection.id;
                 let open = parts.store.call(move |store| store.open_submissions(id)).await?;
-                parts.delivery.run(id, None, budget, &on_event).await?;
+                if let Err(error) = parts.delivery.run(id, None, budget, &on_event).await {
+                    failed.get_or_insert(error);
+                }
                 for submission in open {
                     let record = parts.store.call(move |store| store.submission(submission.id)).await?;
                     sum.add(&record.progress.tally.since(&submission.progress.tally));
                 }
             }
-            Ok(sum)
+            failed.map_or(Ok(sum), Err)
         })
         .await
     }
@@ -403,16 +406,13 @@ impl Inner {
 
     async fn open(&self) -> Result<Parts, Error> {
         let path = self.config.database.clone();
-        let entropy = Arc::clone(&self.environment.entropy);
-        let opened = tokio::task::spawn_blocking(move || {
-            let mut store = Store::open(&path)?;
-            let namespace = content::namespace(&mut store, entropy.as_ref())?;
-            Ok::<_, Error>((store, namespace))
-        });
-        let (store, namespace) = opened.await.unwrap_or(Err(Error::Runtime))?;
-        let mut locks = self.config.database.clone().into_os_string();
+        let mut locks = path.clone().into_os_string();
         locks.push("-locks");
-        let (store, locks) = (StoreHandle::new(store), Locks::new(locks));
+        let locks = Locks::new(locks);
+        let (entropy, opening) = (Arc::clone(&self.environment.entropy), locks.clone());
+        let opened = tokio::task::spawn_blocking(move || content::open(&path, entropy.as_ref(), &opening));
+        let (store, namespace) = opened.await.unwrap_or(Err(Error::Runtime))?;
+        let store = StoreHandle::new(store);
         let connector = Connector::new(store.clone(), self.environment.clone(), locks.clone(), &namespace);
         let delivery = Delivery::new(store.clone(), self.environment.clone(), connector.clone(), locks);
         Ok(Parts { store, connector, delivery })

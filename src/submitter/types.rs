@@ -116,7 +116,7 @@ impl SubmissionPreview {
 }
 
 /// Something the receiver will not have.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct RefusedItem {
     /// What it is: `reading`, `device`, `summary` and so on.
     pub kind: String,
@@ -124,6 +124,13 @@ pub struct RefusedItem {
     pub time: Option<DateTime<Utc>>,
     /// The receiver's own words.
     pub reason: String,
+}
+
+/// Leaves out the receiver's words: they are for the person, and may quote anything.
+impl std::fmt::Debug for RefusedItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RefusedItem").field("kind", &self.kind).field("time", &self.time).finish_non_exhaustive()
+    }
 }
 
 /// How a submission stands.

@@ -1,0 +1,198 @@
+//! What a clinic will not have: set aside with its own words, the rest goes, nothing goes twice. A refusal of everything is a message about us.
+
+use crate::tape::{Fate, SUBMIT};
+use crate::world::{AMY, MASS, NO_WAIT, SUMMARY, World, own, reading, reading_of, submit, submit_all};
+use cgm_submitter::store::ConnectionState;
+use cgm_submitter::{LeftOut, OutcomeStatus, RefusedItem};
+use chrono::{DateTime, TimeDelta, Utc};
+use sandbox_ehr::Sandbox;
+use serde_json::{Value, json};
+
+const READINGS: usize = 30;
+const WORDS: &str = "this refusal was asked for";
+
+/// The clinic's answer to a bundle of so many entries, of which one differs.
+fn answer(entries: usize, odd: usize, response: &Value) -> String {
+    let of = |index| {
+        if index == odd {
+            response.clone()
+        } else {
+            json!({"status": "201", "location": format!("Observation/{index}")})
+        }
+    };
+    let entry: Vec<_> = (0..entries).map(|index| json!({"response": of(index)})).collect();
+    json!({"resourceType": "Bundle", "type": "transaction-response", "entry": entry}).to_string()
+}
+
+#[tokio::test]
+async fn a_refused_summary_is_set_aside_with_the_clinics_words_and_the_readings_go() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(READINGS).await;
+    world.clinic.set_refusal(SUMMARY, Some(422)).unwrap();
+    let outcome = submit_all(&app, connection).await;
+    assert!(!outcome.is_complete());
+    assert_eq!((outcome.tally.entries.refused, outcome.tally.readings.accepted), (1, READINGS as u64));
+    let expected = RefusedItem { kind: "summary".to_owned(), time: None, reason: outcome.refused[0].reason.clone() };
+    assert_eq!(outcome.refused, [expected]);
+    assert!(outcome.refused[0].reason.contains(WORDS), "{}", outcome.refused[0].reason);
+    assert_eq!(app.quarantine(connection).await.unwrap(), outcome.refused);
+    world.assert_readings(READINGS);
+
+    world.tape.clear();
+    assert_eq!(submit_all(&app, connection).await.tally.requests, 0, "what was refused does not go again");
+}
+
+#[tokio::test]
+async fn a_refused_device_is_set_aside_and_its_readings_go_without_it() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(READINGS).await;
+    world.clinic.set_refusal("Device", Some(422)).unwrap();
+    let outcome = submit_all(&app, connection).await;
+    assert_eq!(outcome.refused.iter().map(|item| item.kind.as_str()).collect::<Vec<_>>(), ["device"]);
+    assert!(outcome.refused[0].reason.contains(WORDS));
+    world.assert_readings(READINGS);
+    assert!(world.holds(MASS).iter().all(|reading| reading.get("device").is_none()));
+    assert_eq!(world.holds(SUMMARY).len(), 1);
+}
+
+#[tokio::test]
+async fn one_refused_reading_is_set_aside_with_its_time_and_goes_again_only_when_corrected() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(READINGS).await;
+    let refusal = json!({"status": "422", "outcome": {"resourceType": "OperationOutcome", "issue": [
+        {"severity": "error", "code": "business-rule", "diagnostics": "not on a Sunday"}]}});
+    world.tape.at_bundle(3, Fate::Answer(200, answer(READINGS, 4, &refusal)));
+    let outcome = submit_all(&app, connection).await;
+    let readings = outcome.tally.readings;
+    assert_eq!((readings.accepted, readings.refused), (READINGS as u64 - 1, 1));
+    let time: DateTime<Utc> = "2024-05-01T00:20:00Z".parse().unwrap();
+    assert_eq!((outcome.refused[0].kind.as_str(), outcome.refused[0].time), ("reading", Some(time)));
+    assert!(outcome.refused[0].reason.contains("not on a Sunday"));
+
+    world.tape.no_rule();
+    world.tape.clear();
+    submit_all(&app, connection).await;
+    assert!(world.tape.bundles().is_empty(), "neither it nor the others go again");
+
+    app.ingest(vec![reading_of(4, crate::world::mg(101))]).await.unwrap();
+    let outcome = submit_all(&app, connection).await;
+    assert_eq!(outcome.tally.readings.accepted, 1, "the correction goes");
+}
+
+#[tokio::test]
+async fn where_everything_is_refused_alike_the_connection_stops_and_nothing_is_set_aside() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(READINGS).await;
+    world.clinic.set_refusal(MASS, Some(422)).unwrap();
+    let outcome = submit(&app, connection).await;
+    assert_eq!(outcome.status, OutcomeStatus::Blocked(ConnectionState::Misconfigured));
+    assert!(outcome.refused.is_empty() && app.quarantine(connection).await.unwrap().is_empty());
+    assert_eq!(outcome.tally.readings.refused, 0);
+    assert_eq!(app.preview(connection, own()).await.unwrap().readings_to_send(), READINGS as u64, "nothing is lost");
+
+    world.clinic.set_refusal(MASS, None).unwrap();
+    world.authorise(&app, AMY).await.unwrap();
+    world.later(&app).await;
+    world.assert_complete(READINGS);
+}
+
+#[tokio::test]
+async fn entries_the_clinic_puts_off_go_later_in_a_new_batch() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(READINGS).await;
+    world.clinic.set_refusal(MASS, Some(503)).unwrap();
+    let outcome = submit(&app, connection).await;
+    assert!(matches!(outcome.status, OutcomeStatus::Waiting(_)), "{:?}", outcome.status);
+    assert_eq!(outcome.tally.readings.total(), 0);
+    assert!(outcome.refused.is_empty());
+    world.clinic.set_refusal(MASS, None).unwrap();
+    world.later(&app).await;
+    world.assert_complete(READINGS);
+}
+
+#[tokio::test]
+async fn an_entry_that_is_read_but_not_kept_counts_as_received_and_never_goes_again() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(READINGS).await;
+    world.tape.at_bundle(3, Fate::Answer(200, answer(READINGS, 7, &json!({"status": "200"}))));
+    let readings = submit_all(&app, connection).await.tally.readings;
+    assert_eq!((readings.accepted, readings.received), (READINGS as u64 - 1, 1));
+    world.tape.clear();
+    submit_all(&app, connection).await;
+    assert!(world.tape.bundles().is_empty());
+}
+
+#[tokio::test]
+async fn an_ambiguous_match_is_set_aside_as_a_duplicate_at_the_receiver() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(READINGS).await;
+    world.tape.at_bundle(3, Fate::Answer(200, answer(READINGS, 0, &json!({"status": "412"}))));
+    let outcome = submit_all(&app, connection).await;
+    assert_eq!(outcome.tally.readings.refused, 1);
+    assert!(outcome.refused[0].reason.contains("duplicate at the receiver"), "{}", outcome.refused[0].reason);
+}
+
+#[tokio::test]
+async fn one_unit_that_makes_the_clinic_refuse_whole_requests_is_isolated_and_the_rest_goes() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(READINGS).await;
+    // A receiver that answers for the request what is wrong with one entry.
+    let poison = "2024-05-01T01:05:00";
+    let said = json!({"resourceType": "OperationOutcome", "issue": [
+        {"severity": "error", "code": "invalid", "diagnostics": "entry is no good"}]})
+    .to_string();
+    world.tape.rule(move |sent| {
+        let poisoned = sent.path.ends_with(SUBMIT) && sent.text().contains(poison);
+        if poisoned { Fate::Answer(422, said.clone()) } else { Fate::Pass }
+    });
+    let outcome = submit_all(&app, connection).await;
+    assert_eq!((outcome.tally.readings.accepted, outcome.tally.readings.refused), (READINGS as u64 - 1, 1));
+    assert_eq!(outcome.refused[0].time, Some("2024-05-01T01:05:00Z".parse().unwrap()));
+    assert!(outcome.refused[0].reason.contains("entry is no good"));
+    world.assert_readings(READINGS - 1);
+}
+
+#[tokio::test]
+async fn what_the_person_granted_no_permission_for_is_left_out_and_said() {
+    let world = World::new().await;
+    let scopes = ["launch/patient", "offline_access", "patient/Patient.r", "patient/Device.cu"];
+    world.clinic.set_scope_ceiling(Some(&scopes));
+    let (app, connection) = world.ready(READINGS).await;
+    let left_out = [LeftOut::NotGranted("the summary"), LeftOut::NotGranted("readings")];
+    assert_eq!(app.preview(connection, own()).await.unwrap().left_out, left_out);
+    let outcome = submit_all(&app, connection).await;
+    assert_eq!(outcome.left_out, left_out);
+    assert_eq!((outcome.tally.entries.accepted, outcome.tally.entries.refused), (1, 0));
+    assert_eq!(world.holds("Device").len(), 1);
+    assert!(world.holds("Observation").is_empty());
+
+    // Granted after all: what was left out goes.
+    world.clinic.set_scope_ceiling(None);
+    world.authorise(&app, AMY).await.unwrap();
+    assert!(submit_all(&app, connection).await.left_out.is_empty());
+    world.assert_complete(READINGS);
+}
+
+/// Such a receiver refuses each conditional entry, so the connection stops: nothing is sent without the condition by guessing.
+#[tokio::test]
+async fn a_receiver_without_conditional_create_stops_the_connection_with_nothing_doubled_and_nothing_lost() {
+    let world = World::with(Sandbox::builder().supports_conditional_create(false)).await;
+    let (app, connection) = world.ready(READINGS).await;
+    let outcome = submit(&app, connection).await;
+    assert_eq!(outcome.status, OutcomeStatus::Blocked(ConnectionState::Misconfigured));
+    assert_eq!(outcome.tally.entries.accepted, 0);
+    let set_aside = app.quarantine(connection).await.unwrap();
+    assert!(set_aside.iter().all(|item| item.kind == "device"), "no reading and no summary is given up");
+    assert_eq!(app.preview(connection, own()).await.unwrap().readings_to_send(), READINGS as u64);
+
+    world.authorise(&app, AMY).await.unwrap();
+    app.ingest(vec![reading(READINGS)]).await.unwrap();
+    world.clock.pass(TimeDelta::seconds(30));
+    let again = app.submit_now(connection, own(), NO_WAIT, |_| ()).await.unwrap();
+    assert_eq!(again.status, OutcomeStatus::Blocked(ConnectionState::Misconfigured), "it stays so, and is said again");
+    assert!(
+        world.holds("Observation").is_empty() && world.holds("Device").is_empty(),
+        "nothing is there, so nothing twice"
+    );
+    assert_eq!(app.preview(connection, own()).await.unwrap().readings_to_send(), READINGS as u64 + 1);
+}
