@@ -79,7 +79,9 @@ fn run(args: &Args) -> Result<(), Failure> {
         starts.entry(sample.sensor).or_insert(sample.seconds);
     }
     let mut builder = SummaryBuilder::new(dates, dates.window(&zone)?, starts);
-    samples.into_values().for_each(|sample| builder.push(sample));
+    for sample in samples.into_values() {
+        builder.push(sample);
+    }
     let summary = builder.finish()?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&json(&summary))?);

@@ -2,7 +2,7 @@
 
 use crate::connect::{ConnectError, TokenError};
 use crate::environment::{EnvironmentError, TransportError, VaultError};
-use crate::fhir::BundleError;
+use crate::fhir::{BundleError, PatientError};
 use crate::glucose::TimeError;
 use crate::import::ImportError;
 use crate::statistics::SummaryError;
@@ -143,6 +143,7 @@ impl Error {
                 ConnectError::Callback(_)
                     | ConnectError::UnknownAuthorisation
                     | ConnectError::OtherPatient
+                    | ConnectError::Patient(PatientError::OtherPatient)
                     | ConnectError::PatientUnknown
             ),
             _ => false,

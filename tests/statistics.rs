@@ -155,10 +155,12 @@ fn twelve_values_around_the_thresholds_fall_in_their_ranges() {
 }
 
 /// The readings of the real export, each placed by its transmitter's tick, with the offset its local stamp shows.
-fn real_readings() -> Option<Vec<(Sample, String)>> {
+fn real_readings() -> Vec<(Sample, String)> {
     let folder = std::env::var_os("CGM_SAMPLES_DIR").map_or_else(|| "../shared/samples".into(), PathBuf::from);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("dexcom_clarity_90d_real.csv");
-    let mut rows = csv::ReaderBuilder::new().flexible(true).from_path(path).ok()?;
+    let mut rows = csv::ReaderBuilder::new().flexible(true).from_path(&path).unwrap_or_else(|error| {
+        panic!("{}: {error}: set CGM_SAMPLES_DIR to the folder of the sample exports", path.display())
+    });
     // Tick 0 of each transmitter, from its first row: at both times the person's clock showed UTC+2.
     let mut epochs: BTreeMap<String, (u32, i64)> = BTreeMap::new();
     let mut readings = Vec::new();
@@ -177,15 +179,12 @@ fn real_readings() -> Option<Vec<(Sample, String)>> {
         readings.push((Sample { sensor: SensorId(sensor), seconds, offset, measurement }, row[1].to_owned()));
     }
     readings.sort_by_key(|(sample, _)| sample.seconds);
-    Some(readings)
+    readings
 }
 
 #[test]
 fn ninety_real_days_give_the_known_values() {
-    let Some(readings) = real_readings() else {
-        eprintln!("skipped: set CGM_SAMPLES_DIR to the folder of the sample exports");
-        return;
-    };
+    let readings = real_readings();
     // 2024-03-16T00:00+02:00 to 2024-06-14T00:00+03:00
     let window = Window::from_unix(1_710_540_000, 1_718_312_400).unwrap();
     let dates: DateRange = "2024-03-16..2024-06-13".parse().unwrap();

@@ -9,7 +9,7 @@ const DAYS: i64 = 90;
 const INTERVAL: usize = 300;
 
 /// A sensor and its readings, every five minutes over 90 complete local days, with gaps, Lows and Highs.
-pub(crate) fn readings(now: DateTime<Utc>, zone: &Zone) -> Result<(Sensor, Vec<Reading>), crate::Failure> {
+pub(crate) fn readings(now: DateTime<Utc>, zone: Zone) -> Result<(Sensor, Vec<Reading>), crate::Failure> {
     let key = SensorKey::new("demo:CGM-0001")?;
     let (lowest, highest) = Sensor::default_scale().ok_or("no scale")?;
     let sensor = Sensor::new(key.clone(), Device::new("Demo CGM", Some("CGM-0001"))?).with_scale(lowest, highest)?;

@@ -75,7 +75,7 @@ async fn run(args: Args) -> Result<bool, Failure> {
         }
         report.dates
     } else {
-        let (sensor, readings) = demo::readings(now, &zone)?;
+        let (sensor, readings) = demo::readings(now, zone)?;
         cgm.register_sensor(sensor).await?;
         let report = cgm.ingest(readings).await?;
         println!("90 generated days: {} readings new, {} there already", report.stored, report.already_there);
@@ -84,13 +84,12 @@ async fn run(args: Args) -> Result<bool, Failure> {
     let dates = args.window.or(dates).ok_or("there is no reading to send")?;
 
     // The clinic.
-    let (clinic, place) = match &args.receiver {
-        Some(base) => (None, Place { base: base.clone(), client_id: args.client_id.clone() }),
-        None => {
-            let clinic = Clinic::open(&database).await?;
-            let place = clinic.place();
-            (Some(clinic), place)
-        }
+    let (clinic, place) = if let Some(base) = &args.receiver {
+        (None, Place { base: base.clone(), client_id: args.client_id.clone() })
+    } else {
+        let clinic = Clinic::open(&database).await?;
+        let place = clinic.place();
+        (Some(clinic), place)
     };
     let connection = connect(&cgm, &place, clinic.as_ref()).await?;
 
@@ -112,7 +111,7 @@ async fn run(args: Args) -> Result<bool, Failure> {
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} entries, {elapsed}")?);
     let shown = bar.clone();
     let outcome = cgm
-        .submit_now(connection.id, request, Duration::from_secs(120), move |event| match event {
+        .submit_now(connection.id, request, Duration::from_mins(2), move |event| match event {
             Event::Progress { tally, .. } => shown.set_position(tally.entries.total()),
             Event::Waiting { until } => shown.println(format!("the receiver asked to wait until {until}")),
             Event::Sending { .. } => {}

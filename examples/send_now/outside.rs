@@ -69,7 +69,7 @@ impl Recorder {
 
     fn save(&self, request: &http::Request<Vec<u8>>) -> std::io::Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        if !request.headers().get("content-type").is_some_and(|value| value == "application/fhir+json") {
+        if request.headers().get("content-type").is_none_or(|value| value != "application/fhir+json") {
             return Ok(());
         }
         let mut body = request.body().clone();

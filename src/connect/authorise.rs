@@ -4,12 +4,13 @@
 //! authorisation is taken out of the vault before the exchange.
 
 use super::endpoint::EndpointError;
-use super::receiver::{Person, dialect, discover, person, request};
-use super::{AccessToken, AuthorizationRequest, ConnectError, Connector, Inner, Receiver, Revocation};
+use super::receiver::{dialect, discover, request};
+use super::{AccessToken, AuthorizationRequest, ConnectError, Connector, Inner, Receiver, Revocation, TokenError};
 use crate::environment::{EnvironmentError, Lock};
+use crate::fhir::{PatientId, PatientIdentity, parse_patient};
 use crate::smart::{
-    AuthorizationState, CallbackError, PatientId, PendingAuthorization, PkceVerifier, ScopeRequest, TokenResponse,
-    TokenState, state_of, validate,
+    AuthorizationState, CallbackError, PendingAuthorization, PkceVerifier, ScopeRequest, TokenResponse, TokenState,
+    state_of, validate,
 };
 use crate::store::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState};
 
@@ -74,7 +75,7 @@ impl Connector {
     /// [`ConnectError`].
     pub async fn fetch_patient(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
         let record = self.0.store.call(move |store| store.connection(id).map_err(ConnectError::from)).await?;
-        let patient: PatientId = record.patient.parse().map_err(|_| ConnectError::Unreadable("patient"))?;
+        let patient = PatientId::new(record.patient).map_err(|_| ConnectError::Unreadable("patient"))?;
         let token = self.access_token(id).await?;
         let found = match self.0.read_patient(&token, &patient).await {
             Err(ConnectError::Status { status: 401, .. }) => {
@@ -146,7 +147,7 @@ impl Inner {
             PkceVerifier::from_bytes(self.random()?),
             now,
         );
-        pending.dialect = dialect;
+        pending.dialect = dialect.map(|dialect| dialect.code().to_owned());
         let void: Vec<String> = {
             let mut by_end: Vec<_> = book.pending.iter().map(|(name, end)| (*end, name.clone())).collect();
             by_end.sort();
@@ -255,7 +256,11 @@ impl Inner {
             let id = existing.id;
             let _lock = self.token_lock(id).await?;
             let blocked = move |store: &mut crate::store::Store| {
-                store.set_connection_state(id, ConnectionState::WrongPatient).map_err(ConnectError::from)
+                // One that was ended meanwhile stays so.
+                if store.connection(id)?.state != ConnectionState::Disconnected {
+                    store.set_connection_state(id, ConnectionState::WrongPatient)?;
+                }
+                Ok::<_, ConnectError>(())
             };
             self.store.call(blocked).await?;
             return Err(ConnectError::OtherPatient);
@@ -272,7 +277,7 @@ impl Inner {
         &self,
         pending: &PendingAuthorization,
         token: TokenState,
-        person: Option<Person>,
+        person: Option<PatientIdentity>,
     ) -> Result<ConnectionRecord, ConnectError> {
         let mut details = ConnectionDetails::default();
         describe(&mut details, pending, &token, person);
@@ -296,7 +301,7 @@ impl Inner {
         id: ConnectionId,
         pending: &PendingAuthorization,
         token: TokenState,
-        person: Option<Person>,
+        person: Option<PatientIdentity>,
     ) -> Result<ConnectionRecord, ConnectError> {
         let _lock = self.token_lock(id).await?;
         self.entries.save_token(id, &token).await?;
@@ -312,14 +317,14 @@ impl Inner {
             .await
     }
 
-    async fn read_patient(&self, token: &AccessToken, patient: &PatientId) -> Result<Person, ConnectError> {
+    async fn read_patient(&self, token: &AccessToken, patient: &PatientId) -> Result<PatientIdentity, ConnectError> {
         let url = token.base().at(&format!("Patient/{}", patient.as_str()));
         let request = token
             .authorised_request(request(&url, "application/fhir+json")?)
             .map_err(|_| ConnectError::Unreadable("base URL"))?;
         let response = self.environment.transport.send(request).await?;
         match response.status().as_u16() {
-            200 => person(response.body(), patient).ok_or(ConnectError::Unreadable("patient")),
+            200 => Ok(parse_patient(response.body(), patient)?),
             status => Err(ConnectError::Status { what: "patient", status }),
         }
     }
@@ -328,6 +333,9 @@ impl Inner {
         let (record, token) = {
             let _lock = self.token_lock(id).await?;
             let record = self.store.call(move |store| store.connection(id).map_err(ConnectError::from)).await?;
+            if record.state == ConnectionState::Disconnected {
+                return Err(TokenError::NoConnection.into());
+            }
             let token = self.entries.token(id).await?;
             self.entries.delete_token(id).await?;
             self.unsaved.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&id);
@@ -361,7 +369,7 @@ fn describe(
     details: &mut ConnectionDetails,
     pending: &PendingAuthorization,
     token: &TokenState,
-    person: Option<Person>,
+    person: Option<PatientIdentity>,
 ) {
     details.client_id.clone_from(&pending.client_id);
     pending.redirect_uri.as_str().clone_into(&mut details.redirect_uri);

@@ -2,6 +2,7 @@
 
 use super::endpoint::EndpointError;
 use crate::environment::{EnvironmentError, TransportError, VaultError};
+use crate::fhir::{CapabilityError, PatientError};
 use crate::smart::{BaseError, CallbackError, DiscoveryError, RedirectError};
 use crate::store::StoreError;
 use chrono::{DateTime, Utc};
@@ -21,6 +22,12 @@ pub enum ConnectError {
     /// The receiver's discovery document cannot be used.
     #[error(transparent)]
     Discovery(#[from] DiscoveryError),
+    /// The receiver's `CapabilityStatement` cannot be used.
+    #[error(transparent)]
+    Capability(#[from] CapabilityError),
+    /// The receiver's Patient cannot be used.
+    #[error(transparent)]
+    Patient(#[from] PatientError),
     /// The receiver answered with another status than 200.
     #[error("the receiver answered {status} for its {what}")]
     Status {
@@ -29,8 +36,8 @@ pub enum ConnectError {
         /// The HTTP status.
         status: u16,
     },
-    /// The receiver's answer cannot be read.
-    #[error("the receiver's {0} cannot be read")]
+    /// What is kept of the receiver cannot be used.
+    #[error("the receiver's {0} cannot be read: connect anew")]
     Unreadable(&'static str),
     /// No answer.
     #[error(transparent)]
@@ -76,14 +83,16 @@ impl ConnectError {
         match self {
             Self::Base(BaseError::InsecureUrl) => "insecure-url",
             Self::Base(_) | Self::Redirect(_) | Self::ClientId => "invalid-receiver",
-            Self::Discovery(_) | Self::Status { .. } | Self::Unreadable(_) => "receiver-configuration",
+            Self::OtherPatient | Self::Patient(PatientError::OtherPatient) => "other-patient",
+            Self::Discovery(_) | Self::Capability(_) | Self::Patient(_) | Self::Status { .. } | Self::Unreadable(_) => {
+                "receiver-configuration"
+            }
             Self::Transport(error) => transport_code(*error),
             Self::Callback(CallbackError::AccessDenied) => "access-denied",
             Self::Callback(CallbackError::InvalidScope) => "invalid-scope",
             Self::Callback(_) => "invalid-callback",
             Self::UnknownAuthorisation => "unknown-authorisation",
             Self::Endpoint(error) => error.code(),
-            Self::OtherPatient => "other-patient",
             Self::PatientUnknown => "patient-unknown",
             Self::Token(error) => error.code(),
             Self::Vault(VaultError::Unavailable) => "vault-unavailable",

@@ -79,7 +79,7 @@ impl Inner {
     /// The token in the vault where it is good by the clock; none where it has to be refreshed, under the lock.
     pub(super) async fn usable_token(&self, id: ConnectionId) -> Result<Option<AccessToken>, TokenError> {
         let (record, base) = self.receiver_of(id).await?;
-        refuse_blocked(&record)?;
+        refuse_unusable(&record)?;
         let found = self.entries.token(id).await?;
         let usable = found.filter(|state| !state.is_refreshing() && !state.needs_refresh(self.environment.clock.now()));
         Ok(usable.map(|state| AccessToken::new(&state, base)))
@@ -89,7 +89,7 @@ impl Inner {
     pub(super) async fn refresh(&self, id: ConnectionId, rejected: Option<Secret>) -> Result<AccessToken, TokenError> {
         let _lock = self.token_lock(id).await?;
         let (record, base) = self.receiver_of(id).await?;
-        refuse_blocked(&record)?;
+        refuse_unusable(&record)?;
         let Some(state) = self.recorded_token(id).await? else {
             return Err(self.needs_reauthorisation(id, ReauthorisationCause::NoToken).await);
         };
@@ -268,6 +268,11 @@ impl super::Connector {
     }
 }
 
-fn refuse_blocked(record: &ConnectionRecord) -> Result<(), TokenError> {
-    if record.state == ConnectionState::WrongPatient { Err(TokenError::OtherPatient) } else { Ok(()) }
+/// No token is fetched for a connection that is blocked, or was ended and must stay so.
+fn refuse_unusable(record: &ConnectionRecord) -> Result<(), TokenError> {
+    match record.state {
+        ConnectionState::WrongPatient => Err(TokenError::OtherPatient),
+        ConnectionState::Disconnected => Err(TokenError::NoConnection),
+        _ => Ok(()),
+    }
 }

@@ -1,6 +1,7 @@
 //! Steps the machine: gives it tokens, the network and time, and tells what happens.
 
-use super::machine::{Answer, Machine, Outgoing, Step};
+use super::assemble::Outgoing;
+use super::machine::{Answer, Machine, Step};
 use crate::connect::{AccessToken, Connector, TokenError};
 use crate::environment::{Environment, EnvironmentError, Lock, Locks, TransportError};
 use crate::error::Error;
@@ -122,7 +123,7 @@ impl Delivery {
                 Step::Send(outgoing) => {
                     let (batch, submission) = (outgoing.batch, outgoing.submission);
                     on_event(Event::Sending { submission, entries: outgoing.entries });
-                    let (answer, without_token) = match self.connector.access_token(connection).await {
+                    let (answer, no_token) = match self.connector.access_token(connection).await {
                         Ok(token) => (self.send(used.insert(token), *outgoing).await, None),
                         Err(error) => (Answer::NotSent("no access token"), Some(error)),
                     };
@@ -134,7 +135,7 @@ impl Delivery {
                         applied
                     });
                     machine = applied.await?;
-                    if let Some(error) = without_token {
+                    if let Some(error) = no_token {
                         return self.without_token(error);
                     }
                     if let Ok(record) = self.store.call(move |store| store.submission(submission)).await {

@@ -36,6 +36,12 @@ impl CgmError {
     pub(super) fn invalid(code: &str, error: &dyn std::error::Error) -> Self {
         Self::Invalid { code: code.to_owned(), explanation: error.to_string() }
     }
+
+    /// The host asked for it.
+    pub(super) fn cancelled() -> Self {
+        let explanation = "the app stopped it: what is left goes with the next call".to_owned();
+        Self::TryAgain { code: "cancelled".to_owned(), explanation }
+    }
 }
 
 impl From<Error> for CgmError {

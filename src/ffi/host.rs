@@ -1,8 +1,9 @@
 //! What a host implements: secure storage, its time zone, an observer. Synchronous and fallible, all of them.
 
+use super::records;
 use crate::delivery::Event;
 use crate::environment::{EnvironmentError, LocalTime, Vault, VaultError};
-use crate::glucose::{UtcOffset, ZoneOffsets};
+use crate::glucose::{TimeError, UtcOffset, ZoneOffsets};
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
@@ -116,8 +117,8 @@ impl LocalTime for ForeignLocalTime {
         let name = self.0.zone_name().map_err(|_| EnvironmentError::LocalTime)?;
         let changes = self.0.transitions(from.into(), to.into()).map_err(|_| EnvironmentError::LocalTime)?;
         let offsets = changes.into_iter().map(|change| {
-            let from = DateTime::<Utc>::from(change.from).timestamp();
-            UtcOffset::from_minutes(change.utc_offset_minutes).map(|offset| (from, offset))
+            let from = records::instant(change.from)?.timestamp();
+            Ok::<_, TimeError>((from, UtcOffset::from_minutes(change.utc_offset_minutes)?))
         });
         Ok(ZoneOffsets::new(name, offsets.collect::<Result<_, _>>()?)?)
     }

@@ -5,6 +5,7 @@
 
 #![expect(unreachable_pub, reason = "what UniFFI exports must be public, and Rust callers use the crate itself")]
 
+mod cancellation;
 mod error;
 mod host;
 mod records;
@@ -13,6 +14,7 @@ use crate::environment::{Environment, SystemClock, SystemEntropy};
 use crate::store::ConnectionId;
 use crate::transport::ReqwestTransport;
 use crate::{Config, Submitter};
+use cancellation::{Cancellation, unless_cancelled};
 use error::CgmError;
 use host::{HostLocalTime, HostObserver, HostVault};
 use records::{
@@ -108,23 +110,32 @@ impl CgmSubmitter {
     }
 
     /// Submits now, telling `observer` what happens, and waits at most `patience_seconds` where the receiver asks to.
+    #[uniffi::method(default(cancellation = None))]
     pub async fn submit_now(
         &self,
         connection: i64,
         request: SubmissionRequest,
         patience_seconds: u32,
         observer: Arc<dyn HostObserver>,
+        cancellation: Option<Arc<Cancellation>>,
     ) -> Result<SubmissionOutcome, CgmError> {
         let patience = Duration::from_secs(u64::from(patience_seconds));
         let on_event = host::events_to(observer);
         let id = ConnectionId(connection);
-        Ok(self.submitter.submit_now(id, request.try_into()?, patience, on_event).await?.into())
+        let work = self.submitter.submit_now(id, request.try_into()?, patience, on_event);
+        Ok(unless_cancelled(cancellation, work).await?.into())
     }
 
     /// Goes on with whatever is queued, for at most `budget_seconds` of waiting; how many entries were delivered.
-    pub async fn run_due(&self, budget_seconds: u32, observer: Arc<dyn HostObserver>) -> Result<u64, CgmError> {
+    #[uniffi::method(default(cancellation = None))]
+    pub async fn run_due(
+        &self,
+        budget_seconds: u32,
+        observer: Arc<dyn HostObserver>,
+        cancellation: Option<Arc<Cancellation>>,
+    ) -> Result<u64, CgmError> {
         let budget = Duration::from_secs(u64::from(budget_seconds));
-        let tally = self.submitter.run_due(budget, host::events_to(observer)).await?;
+        let tally = unless_cancelled(cancellation, self.submitter.run_due(budget, host::events_to(observer))).await?;
         Ok(tally.entries.accepted + tally.entries.already_there + tally.entries.received)
     }
 }

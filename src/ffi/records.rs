@@ -5,7 +5,32 @@ use crate::glucose::{self, AbsentReason, Device, GlucoseValue, ReadingError, Rec
 use crate::store::ConnectionState as State;
 use crate::{OutcomeStatus, connect};
 use chrono::{DateTime, NaiveDate, Utc};
-use std::time::SystemTime;
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// Prints a record that holds a person's data by its name and nothing else. Exported, so that a host's own printing of it
+/// (`toString`, string interpolation, a logged exception) shows no more than a log of the SDK would.
+macro_rules! prints_its_name_only {
+    ($($record:ident),+) => {$(
+        impl fmt::Debug for $record {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(concat!(stringify!($record), "(…)"))
+            }
+        }
+    )+};
+}
+
+prints_its_name_only!(Sensor, Measurement, Reading, AuthorizationRequest, RefusedItem);
+
+/// A host's instant; a host can name one that no calendar has.
+pub(super) fn instant(time: SystemTime) -> Result<DateTime<Utc>, glucose::TimeError> {
+    let (seconds, nanos) = match time.duration_since(UNIX_EPOCH) {
+        Ok(since) => (i64::try_from(since.as_secs()), since.subsec_nanos()),
+        // Rounded away from the epoch: nothing before it is a reading's time.
+        Err(before) => (i64::try_from(before.duration().as_secs()).map(|s| -s - 1), 0),
+    };
+    seconds.ok().and_then(|s| DateTime::from_timestamp(s, nanos)).ok_or(glucose::TimeError::Unreadable)
+}
 
 /// The unit a glucose concentration is given in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
@@ -26,7 +51,8 @@ impl From<GlucoseUnit> for glucose::GlucoseUnit {
 }
 
 /// A sensor readings are accepted from.
-#[derive(Clone, Debug, uniffi::Record)]
+#[derive(Clone, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct Sensor {
     /// What tells it from every other, the same on every phone: the maker and the serial.
     pub key: String,
@@ -48,6 +74,7 @@ impl TryFrom<Sensor> for glucose::Sensor {
 
 /// What a sensor said.
 #[derive(Clone, uniffi::Enum)]
+#[uniffi::export(Debug)]
 pub enum Measurement {
     /// A value, as decimal text: its digits are kept.
     Value {
@@ -76,6 +103,7 @@ pub enum Measurement {
 
 /// One reading of a sensor.
 #[derive(Clone, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct Reading {
     /// The sensor's key.
     pub sensor: String,
@@ -106,7 +134,7 @@ impl TryFrom<Reading> for glucose::Reading {
             Measurement::Absent => glucose::Measurement::Absent(AbsentReason::Unknown),
         };
         let offset = reading.utc_offset_minutes.map(UtcOffset::from_minutes).transpose()?;
-        let made = Self::new(SensorKey::new(reading.sensor)?, reading.time.into(), offset, measurement);
+        let made = Self::new(SensorKey::new(reading.sensor)?, instant(reading.time)?, offset, measurement);
         Ok(match reading.record_key {
             Some(key) => made.with_record_key(RecordKey::new(&key)?),
             None => made,
@@ -216,6 +244,7 @@ impl TryFrom<Receiver> for connect::Receiver {
 
 /// An authorisation to be asked for in the browser.
 #[derive(Clone, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct AuthorizationRequest {
     /// Open this in the system's browser.
     pub url: String,
@@ -266,6 +295,7 @@ impl From<State> for ConnectionState {
 
 /// This person's authorised link to one receiver.
 #[derive(Clone, uniffi::Record)]
+#[uniffi::export(Debug)]
 pub struct Connection {
     /// Its number in this database.
     pub id: i64,
@@ -279,6 +309,12 @@ pub struct Connection {
     pub birth_date: Option<String>,
     /// What it may do.
     pub state: ConnectionState,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Connection(id={}, state={:?}, …)", self.id, self.state)
+    }
 }
 
 impl From<crate::Connection> for Connection {
@@ -325,6 +361,24 @@ impl TryFrom<SubmissionRequest> for crate::SubmissionRequest {
     }
 }
 
+/// What a receiver will not have.
+#[derive(Clone, uniffi::Record)]
+#[uniffi::export(Debug)]
+pub struct RefusedItem {
+    /// What it is: `reading`, `device`, `summary` and so on.
+    pub kind: String,
+    /// When it was measured, for a reading.
+    pub time: Option<SystemTime>,
+    /// The receiver's own words. They may quote the entry: for the person, not for a log.
+    pub reason: String,
+}
+
+impl From<crate::RefusedItem> for RefusedItem {
+    fn from(item: crate::RefusedItem) -> Self {
+        Self { kind: item.kind, time: item.time.map(SystemTime::from), reason: item.reason }
+    }
+}
+
 /// How a submission stands.
 #[derive(Clone, Debug, uniffi::Record)]
 pub struct SubmissionOutcome {
@@ -346,6 +400,8 @@ pub struct SubmissionOutcome {
     pub waiting_until: Option<SystemTime>,
     /// Where the connection needs the person: its state.
     pub blocked: Option<ConnectionState>,
+    /// What the receiver refused, of this submission and of earlier ones.
+    pub refused_items: Vec<RefusedItem>,
     /// What was not sent, and why.
     pub left_out: Vec<String>,
 }
@@ -369,6 +425,7 @@ impl From<crate::SubmissionOutcome> for SubmissionOutcome {
                 OutcomeStatus::Blocked(state) => Some(state.into()),
                 _ => None,
             },
+            refused_items: outcome.refused.into_iter().map(RefusedItem::from).collect(),
             left_out: outcome.left_out.iter().map(ToString::to_string).collect(),
         }
     }

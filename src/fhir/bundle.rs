@@ -6,11 +6,11 @@
 use super::codes::{SummaryMember, URI_SYSTEM};
 use super::device::DeviceEntry;
 use super::dialect::Dialect;
-use super::identity::Identifier;
-use super::reading::ReadingEntry;
+use super::identity::{Identifier, Urn};
+use super::reading::{ReadingEntry, append};
 use super::summary::SummaryEntry;
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
 use std::collections::HashSet;
 use std::fmt;
 
@@ -227,29 +227,45 @@ impl BundleWriter {
         self.json.extend_from_slice(head.as_bytes());
     }
 
+    /// An entry whose resource goes through serde.
     fn entry(
         &mut self,
         identifier: Identifier,
         kind: EntryKind,
         resource: &impl Serialize,
     ) -> Result<Identifier, BundleError> {
+        self.entry_with(identifier, kind, |_, json| {
+            serde_json::to_writer(json, resource).map_err(|_| BundleError::Json)
+        })
+    }
+
+    /// An entry whose resource `write` appends, given the identifier as text.
+    ///
+    /// The condition is not percent-encoded: it is a JSON string, FHIR's own examples write `|` and `:` plainly, and as neither `%`
+    /// nor `+` can occur it reads the same to a server that decodes and to one that does not. Nothing in it needs FHIR's `\` escapes.
+    fn entry_with(
+        &mut self,
+        identifier: Identifier,
+        kind: EntryKind,
+        write: impl FnOnce(&Urn, &mut Vec<u8>) -> Result<(), BundleError>,
+    ) -> Result<Identifier, BundleError> {
         if !self.seen.insert(identifier) {
             return Err(BundleError::Twin(identifier));
         }
-        if !self.entries.is_empty() {
-            self.json.push(b',');
+        let comma = if self.entries.is_empty() { "" } else { "," };
+        let (bytes, urn) = (self.json.len(), identifier.text());
+        append(&mut self.json, &[comma, r#"{"fullUrl":""#, urn.as_str(), r#"","resource":"#]);
+        if let Err(error) = write(&urn, &mut self.json) {
+            self.json.truncate(bytes);
+            self.seen.remove(&identifier);
+            return Err(error);
         }
         self.entries.push(EntryInfo { identifier, kind, unit: self.units });
-        let entry = Entry {
-            full_url: identifier,
-            resource,
-            request: Request {
-                method: "POST",
-                url: kind.resource_type(),
-                if_none_exist: self.conditional.then_some(Condition(identifier)),
-            },
-        };
-        serde_json::to_writer(&mut self.json, &entry).map_err(|_| BundleError::Json)?;
+        append(&mut self.json, &[r#","request":{"method":"POST","url":""#, kind.resource_type(), r#"""#]);
+        if self.conditional {
+            append(&mut self.json, &[r#","ifNoneExist":"identifier="#, URI_SYSTEM, "|", urn.as_str(), r#"""#]);
+        }
+        append(&mut self.json, &["}}"]);
         Ok(identifier)
     }
 }
@@ -277,8 +293,8 @@ impl UnitWriter<'_> {
     /// [`BundleError`].
     pub fn reading(&mut self, reading: &ReadingEntry<'_>) -> Result<Identifier, BundleError> {
         let identifier = reading.identifier();
-        let observation = reading.observation(identifier).ok_or(BundleError::Time)?;
-        self.bundle.entry(identifier, EntryKind::Reading, &observation)
+        self.bundle
+            .entry_with(identifier, EntryKind::Reading, |urn, json| reading.write(urn, json).ok_or(BundleError::Time))
     }
 
     /// Adds a device.
@@ -314,45 +330,5 @@ impl UnitWriter<'_> {
         let Some(identifier) = summary.member_identifier(member) else { return Ok(None) };
         let kind = EntryKind::SummaryMember(member);
         self.bundle.entry(identifier, kind, &summary.member(member, identifier)).map(Some)
-    }
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry<'a, R> {
-    full_url: Identifier,
-    resource: &'a R,
-    request: Request,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Request {
-    method: &'static str,
-    url: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    if_none_exist: Option<Condition>,
-}
-
-/// `identifier=<system>|<urn>`.
-///
-/// Not percent-encoded: it is a JSON string, FHIR's own examples write `|` and `:` plainly, and as neither `%` nor `+` can occur
-/// it reads the same to a server that decodes and to one that does not. Nothing in it needs FHIR's `\` escapes.
-struct Condition(Identifier);
-
-impl Serialize for Condition {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        const PARAMETER: &str = "identifier=";
-        const LENGTH: usize = PARAMETER.len() + URI_SYSTEM.len() + 1 + uuid::fmt::Urn::LENGTH;
-        let mut text = [0_u8; LENGTH];
-        let mut written = 0;
-        for part in [PARAMETER, URI_SYSTEM, "|", self.0.uuid().urn().encode_lower(&mut [0; uuid::fmt::Urn::LENGTH])] {
-            let end = written + part.len();
-            if let Some(slot) = text.get_mut(written..end) {
-                slot.copy_from_slice(part.as_bytes());
-            }
-            written = end;
-        }
-        serializer.serialize_str(std::str::from_utf8(&text).map_err(serde::ser::Error::custom)?)
     }
 }

@@ -17,7 +17,6 @@ pub(super) const SUBMIT_DEFINITION: &str = "http://hl7.org/fhir/uv/cgm/Operation
 
 pub(super) const LOINC: &str = "http://loinc.org";
 pub(super) const UCUM: &str = "http://unitsofmeasure.org";
-pub(super) const OBSERVATION_CATEGORY: &str = "http://terminology.hl7.org/CodeSystem/observation-category";
 pub(super) const DATA_ABSENT_REASON: &str = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
 pub(super) const OBSERVATION_REPLACES: &str = "http://hl7.org/fhir/StructureDefinition/observation-replaces";
 /// The system of identifiers that are URIs.

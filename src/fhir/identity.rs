@@ -148,6 +148,13 @@ impl Identifier {
     pub fn urn(self) -> String {
         self.0.urn().to_string()
     }
+
+    /// The same on the stack.
+    pub(super) fn text(self) -> Urn {
+        let mut urn = Urn([0; uuid::fmt::Urn::LENGTH]);
+        self.0.urn().encode_lower(&mut urn.0);
+        urn
+    }
 }
 
 /// Hides it: identifiers reach no log.
@@ -157,10 +164,19 @@ impl fmt::Debug for Identifier {
     }
 }
 
+/// An identifier as `urn:uuid:…`, written once and used several times.
+pub(super) struct Urn([u8; uuid::fmt::Urn::LENGTH]);
+
+impl Urn {
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
 /// As `urn:uuid:…`.
 impl Serialize for Identifier {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.serialize_str(self.0.urn().encode_lower(&mut [0; uuid::fmt::Urn::LENGTH]))
+        serializer.serialize_str(self.text().as_str())
     }
 }
 

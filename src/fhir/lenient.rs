@@ -1,12 +1,17 @@
-//! Reading other people's JSON: bounded in size, and a field of an unexpected shape is absent rather than the end of the document.
+//! Reading other people's JSON: bounded in size and in number, and a field of an unexpected shape is absent rather than the end of the document.
 //!
 //! Nesting needs no bound of its own: what is not looked at is skipped without recursion, what is looked at has a fixed depth.
 
+use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
+use std::fmt;
 
 /// The largest document that is read.
 pub(crate) const MAX_BYTES: usize = 16 << 20;
+
+/// The most elements of a list that are kept: a small document can hold millions.
+const MAX_ELEMENTS: usize = 20_000;
 
 /// A part of a document, not yet looked at.
 pub(crate) type Json<'a> = &'a RawValue;
@@ -34,6 +39,46 @@ where
     T: Deserialize<'de>,
 {
     let raw: Json<'de> = Deserialize::deserialize(deserializer)?;
-    let elements: Vec<Json<'de>> = serde_json::from_str(raw.get()).unwrap_or_default();
-    Ok(elements.into_iter().filter_map(|element| serde_json::from_str(element.get()).ok()).collect())
+    let elements: Elements<'de> = serde_json::from_str(raw.get()).unwrap_or_default();
+    Ok(elements.kept.into_iter().filter_map(|element| serde_json::from_str(element.get()).ok()).collect())
+}
+
+/// A list's elements, not yet looked at.
+#[derive(Default)]
+pub(crate) struct Elements<'a> {
+    /// The first of them.
+    pub(crate) kept: Vec<Json<'a>>,
+    /// How many there are.
+    pub(crate) count: usize,
+}
+
+impl<'de> Deserialize<'de> for Elements<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_seq(Counting)
+    }
+}
+
+struct Counting;
+
+impl<'de> Visitor<'de> for Counting {
+    type Value = Elements<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut elements = Elements::default();
+        while elements.kept.len() < MAX_ELEMENTS {
+            let Some(element) = list.next_element()? else { break };
+            elements.kept.push(element);
+        }
+        elements.count = elements.kept.len();
+        if elements.count == MAX_ELEMENTS {
+            while list.next_element::<IgnoredAny>()?.is_some() {
+                elements.count += 1;
+            }
+        }
+        Ok(elements)
+    }
 }

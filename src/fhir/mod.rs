@@ -33,5 +33,5 @@ pub use response::{EntryOutcome, ResponseError, parse_response};
 pub use subject::{PatientId, SubjectError, SubjectReference};
 pub use summary::{SummaryEntry, SummaryError, SummaryFacts};
 
-pub(crate) use lenient::{Json, MAX_BYTES, lenient, lenient_list};
+pub(crate) use lenient::{Elements, Json, MAX_BYTES, lenient, lenient_list};
 pub(crate) use subject::is_fhir_id;

@@ -1,14 +1,16 @@
 //! A sensor reading as an Observation: 99504-3 in mg/dL, 105272-9 in mmol/L.
+//!
+//! A phone may have 25,000 of them to send in the seconds it is awake, so a reading is written as text piece by piece; whatever else
+//! is sent goes through serde. Only what a receiver said (locations) needs escaping: all else is digits, codes and FHIR ids.
 
-use super::codes::{DATA_ABSENT_REASON, glucose_unit, reading_code};
+use super::codes::{DATA_ABSENT_REASON, LOINC, UCUM, URI_SYSTEM, glucose_unit, reading_code};
 use super::decimal::Decimal;
-use super::identity::{Identifier, ReadingKey};
+use super::identity::{Identifier, ReadingKey, Urn};
 use super::moment::Moment;
-use super::resource::{
-    CodeableConcept, Effective, IdentifierField, Observation, Quantity, Reference, ReplacesExtension,
-};
+use super::resource::{CATEGORY, IdentifierField, Reference, ReplacesExtension};
 use super::subject::SubjectReference;
-use crate::glucose::{GlucoseUnit, Measurement, SensorKey, UtcOffset};
+use crate::glucose::{GlucoseUnit, GlucoseValue, Measurement, SensorKey, UtcOffset};
+use serde::Serialize;
 use std::fmt;
 
 /// The device a reading came from.
@@ -63,39 +65,103 @@ pub struct ReadingEntry<'a> {
     pub replaces: Option<Replaced<'a>>,
 }
 
-impl<'a> ReadingEntry<'a> {
+impl ReadingEntry<'_> {
     /// The reading's identifier at the receiver.
     pub fn identifier(&self) -> Identifier {
         Identifier::reading(self.subject.patient(), self.sensor, self.key, self.unit, self.measurement)
     }
 
-    /// The Observation; none where its time is outside the years 0 to 9999.
-    pub(super) fn observation(&self, identifier: Identifier) -> Option<Observation<'a>> {
+    /// Appends the Observation; nothing and none where its time is outside the years 0 to 9999.
+    pub(super) fn write(&self, urn: &Urn, out: &mut Vec<u8>) -> Option<()> {
         let time = Moment::instant(self.seconds, self.offset)?;
-        let mut observation =
-            Observation::new(identifier, reading_code(self.unit), self.subject.as_str(), Effective::DateTime(time));
-        let (comparator, value) = match self.measurement {
-            Measurement::Value(value) => (None, Some(value)),
-            Measurement::Below(limit) => (Some("<"), Some(limit)),
-            Measurement::Above(limit) => (Some(">"), Some(limit)),
-            Measurement::Absent(reason) => {
-                observation.data_absent_reason = Some(CodeableConcept::new(DATA_ABSENT_REASON, reason.code()));
-                (None, None)
-            }
-        };
-        observation.value_quantity = value.map(|value| {
-            Quantity::compared(Decimal::from(value.to_unit(self.unit)), glucose_unit(self.unit), comparator)
-        });
-        observation.device = self.device.map(|device| match device {
-            DeviceReference::Entry(reference) => Reference::Entry { reference },
-            DeviceReference::Location(reference) => Reference::Address { reference },
-        });
+        append(out, &[r#"{"resourceType":"Observation""#]);
         if let Some(replaced) = self.replaces {
-            observation.extension = Some(replaced.extension());
-            observation.status = "corrected";
+            append(out, &[r#","extension":"#]);
+            append_json(out, &replaced.extension());
         }
-        Some(observation)
+        append(
+            out,
+            &[
+                r#","identifier":[{"system":""#,
+                URI_SYSTEM,
+                r#"","value":""#,
+                urn.as_str(),
+                r#""}],"status":""#,
+                if self.replaces.is_some() { "corrected" } else { "final" },
+                r#"","category":"#,
+                CATEGORY,
+                r#","code":{"coding":[{"system":""#,
+                LOINC,
+                r#"","code":""#,
+                reading_code(self.unit),
+                r#""}]},"subject":{"reference":""#,
+                self.subject.as_str(),
+                r#""},"effectiveDateTime":""#,
+                time.as_str(),
+                r#"","#,
+            ],
+        );
+        match self.measurement {
+            Measurement::Value(value) => self.write_value(value, "", out),
+            Measurement::Below(limit) => self.write_value(limit, r#","comparator":"<""#, out),
+            Measurement::Above(limit) => self.write_value(limit, r#","comparator":">""#, out),
+            Measurement::Absent(reason) => append(
+                out,
+                &[
+                    r#""dataAbsentReason":{"coding":[{"system":""#,
+                    DATA_ABSENT_REASON,
+                    r#"","code":""#,
+                    reason.code(),
+                    r#""}]}"#,
+                ],
+            ),
+        }
+        match self.device {
+            Some(DeviceReference::Entry(device)) => {
+                append(out, &[r#","device":{"reference":""#, device.text().as_str(), r#""}"#]);
+            }
+            Some(DeviceReference::Location(device)) => {
+                append(out, &[r#","device":{"reference":"#]);
+                append_json(out, &device);
+                append(out, &["}"]);
+            }
+            None => {}
+        }
+        append(out, &["}"]);
+        Some(())
     }
+
+    fn write_value(&self, value: GlucoseValue, comparator: &str, out: &mut Vec<u8>) {
+        let unit = glucose_unit(self.unit);
+        append(
+            out,
+            &[
+                r#""valueQuantity":{"value":"#,
+                Decimal::from(value.to_unit(self.unit)).digits().as_str(),
+                comparator,
+                r#","unit":""#,
+                unit.text,
+                r#"","system":""#,
+                UCUM,
+                r#"","code":""#,
+                unit.code,
+                r#""}"#,
+            ],
+        );
+    }
+}
+
+/// Appends JSON as it is.
+pub(super) fn append(out: &mut Vec<u8>, parts: &[&str]) {
+    for part in parts {
+        out.extend_from_slice(part.as_bytes());
+    }
+}
+
+/// Appends what serde makes of it.
+fn append_json(out: &mut Vec<u8>, value: &impl Serialize) {
+    // Writing strings to memory cannot fail.
+    let _ = serde_json::to_writer(out, value);
 }
 
 /// Says only the unit it is sent in.

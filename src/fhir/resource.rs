@@ -1,10 +1,19 @@
 //! The shapes of the resources we write. They borrow what they say; each content's own file fills them in.
 
-use super::codes::{LOINC, OBSERVATION_CATEGORY, OBSERVATION_REPLACES, UCUM, URI_SYSTEM, Unit};
+use super::codes::{LOINC, OBSERVATION_REPLACES, UCUM, URI_SYSTEM, Unit};
 use super::decimal::Decimal;
 use super::identity::Identifier;
 use super::moment::Moment;
-use serde::Serialize;
+use serde::{Serialize, Serializer, ser::Error as _};
+use serde_json::value::RawValue;
+
+/// Every Observation's category. Not mandated, but the guide's scopes are limited by it.
+pub(super) const CATEGORY: &str =
+    r#"[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}]"#;
+
+fn category<S: Serializer>(json: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
+    serde_json::from_str::<&RawValue>(json).map_err(S::Error::custom)?.serialize(serializer)
+}
 
 #[derive(Serialize)]
 pub(super) struct Coding<'a> {
@@ -67,8 +76,6 @@ impl<'a> ReplacesExtension<'a> {
 #[derive(Serialize)]
 pub(super) struct Quantity {
     value: Decimal,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    comparator: Option<&'static str>,
     unit: &'static str,
     system: &'static str,
     code: &'static str,
@@ -76,11 +83,7 @@ pub(super) struct Quantity {
 
 impl Quantity {
     pub(super) const fn new(value: Decimal, unit: Unit) -> Self {
-        Self { value, comparator: None, unit: unit.text, system: UCUM, code: unit.code }
-    }
-
-    pub(super) const fn compared(value: Decimal, unit: Unit, comparator: Option<&'static str>) -> Self {
-        Self { value, comparator, unit: unit.text, system: UCUM, code: unit.code }
+        Self { value, unit: unit.text, system: UCUM, code: unit.code }
     }
 }
 
@@ -102,16 +105,7 @@ pub(super) struct Component<'a> {
     pub(super) value_quantity: Quantity,
 }
 
-/// When it holds.
-#[derive(Clone, Copy)]
-pub(super) enum Effective {
-    /// An instant.
-    DateTime(Moment),
-    /// Dates, both included.
-    Period(Moment, Moment),
-}
-
-/// An Observation of HL7 CGM: a reading, a summary, or one of a summary's members.
+/// An Observation of HL7 CGM over some days: a summary, or one of its members.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Observation<'a> {
@@ -119,22 +113,16 @@ pub(super) struct Observation<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) extension: Option<[ReplacesExtension<'a>; 1]>,
     identifier: [IdentifierField; 1],
-    pub(super) status: &'static str,
-    category: [CodeableConcept<'static>; 1],
+    status: &'static str,
+    #[serde(serialize_with = "category")]
+    category: &'static str,
     code: CodeableConcept<'static>,
     subject: Reference<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    effective_date_time: Option<Moment>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    effective_period: Option<Period>,
+    effective_period: Period,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) value_quantity: Option<Quantity>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) data_absent_reason: Option<CodeableConcept<'static>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<[Annotation<'a>; 1]>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) device: Option<Reference<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) has_member: Option<[Reference<'a>; 6]>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -142,31 +130,24 @@ pub(super) struct Observation<'a> {
 }
 
 impl<'a> Observation<'a> {
-    /// One without a value as yet.
+    /// One without a value as yet, over `start` to `end`.
     pub(super) const fn new(
         identifier: Identifier,
         loinc: &'static str,
         subject: &'a str,
-        effective: Effective,
+        (start, end): (Moment, Moment),
     ) -> Self {
-        let (effective_date_time, effective_period) = match effective {
-            Effective::DateTime(time) => (Some(time), None),
-            Effective::Period(start, end) => (None, Some(Period { start, end })),
-        };
         Self {
             resource_type: "Observation",
             extension: None,
             identifier: [IdentifierField::new(identifier)],
             status: "final",
-            category: [CodeableConcept::new(OBSERVATION_CATEGORY, "laboratory")],
+            category: CATEGORY,
             code: CodeableConcept::loinc(loinc),
             subject: Reference::Address { reference: subject },
-            effective_date_time,
-            effective_period,
+            effective_period: Period { start, end },
             value_quantity: None,
-            data_absent_reason: None,
             note: None,
-            device: None,
             has_member: None,
             component: None,
         }

@@ -3,7 +3,7 @@
 //! A 2xx for the request says nothing about its entries. An answer that has more or fewer entries than the request, or an entry
 //! without a status, is no answer: the caller treats the outcome as unknown and sends the same bytes again.
 
-use super::lenient::{Json, MAX_BYTES, lenient};
+use super::lenient::{Elements, Json, MAX_BYTES, lenient};
 use super::outcome::{self, OutcomeText};
 use super::subject::is_fhir_id;
 use serde::Deserialize;
@@ -81,7 +81,7 @@ struct Answer<'a> {
     #[serde(default, deserialize_with = "lenient")]
     r#type: String,
     #[serde(default, borrow, deserialize_with = "lenient")]
-    entry: Vec<Json<'a>>,
+    entry: Elements<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -117,10 +117,11 @@ pub fn parse_response(body: &[u8], expected_entries: usize) -> Result<Vec<EntryO
     if !matches!(answer.r#type.as_str(), "transaction-response" | "batch-response") {
         return Err(ResponseError::WrongType);
     }
-    if answer.entry.len() != expected_entries {
-        return Err(ResponseError::WrongLength { expected: expected_entries, found: answer.entry.len() });
+    let entries = &answer.entry;
+    if entries.count != expected_entries || entries.kept.len() != entries.count {
+        return Err(ResponseError::WrongLength { expected: expected_entries, found: entries.count });
     }
-    answer.entry.into_iter().enumerate().map(|(index, entry)| entry_outcome(index, entry)).collect()
+    answer.entry.kept.into_iter().enumerate().map(|(index, entry)| entry_outcome(index, entry)).collect()
 }
 
 fn entry_outcome(index: usize, entry: Json<'_>) -> Result<EntryOutcome, ResponseError> {

@@ -1,10 +1,13 @@
 //! The patient everything is about: an id at one receiver, and the reference made of it.
 
+use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Whether `text` is a FHIR id: 1 to 64 letters, digits, hyphens and dots.
+/// Whether `text` is a FHIR id: 1 to 64 letters, digits, hyphens and dots. Dots alone are none: in a URL they would
+/// lead to another path.
 pub(crate) fn is_fhir_id(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.')
+    let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
+    (1..=64).contains(&text.len()) && plain && text.bytes().any(|b| b != b'.')
 }
 
 /// Why a patient id is refused.
@@ -16,7 +19,8 @@ pub enum SubjectError {
 }
 
 /// A patient's logical id at one receiver.
-#[derive(Clone, PartialEq, Eq, Hash)]
+#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct PatientId(String);
 
 impl PatientId {
@@ -32,6 +36,20 @@ impl PatientId {
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+}
+
+impl TryFrom<String> for PatientId {
+    type Error = SubjectError;
+
+    fn try_from(id: String) -> Result<Self, SubjectError> {
+        Self::new(id)
+    }
+}
+
+impl From<PatientId> for String {
+    fn from(id: PatientId) -> Self {
+        id.0
     }
 }
 
@@ -83,7 +101,7 @@ mod tests {
         for good in ["1", "a.b-C9", &"x".repeat(64)] {
             assert!(PatientId::new(good).is_ok(), "{good}");
         }
-        for bad in ["", "a|b", "a/b", "a b", "a_b", "é", &"x".repeat(65)] {
+        for bad in ["", ".", "..", "a|b", "a/b", "a b", "a_b", "é", &"x".repeat(65)] {
             assert_eq!(PatientId::new(bad), Err(SubjectError::PatientId), "{bad}");
         }
     }

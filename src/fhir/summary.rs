@@ -8,7 +8,7 @@ use super::decimal::Decimal;
 use super::identity::Identifier;
 use super::moment::Moment;
 use super::reading::Replaced;
-use super::resource::{Annotation, CodeableConcept, Component, Effective, Observation, Quantity, Reference};
+use super::resource::{Annotation, CodeableConcept, Component, Observation, Quantity, Reference};
 use super::subject::SubjectReference;
 use crate::glucose::{DateRange, GlucoseUnit};
 use std::fmt;
@@ -187,7 +187,7 @@ impl<'a> SummaryEntry<'a> {
     }
 
     fn blank(&self, identifier: Identifier, loinc: &'static str) -> Observation<'_> {
-        Observation::new(identifier, loinc, self.subject.as_str(), Effective::Period(self.start, self.end))
+        Observation::new(identifier, loinc, self.subject.as_str(), (self.start, self.end))
     }
 }
 

@@ -8,9 +8,12 @@ use std::fmt;
 /// Milligrams per decilitre in one millimole per litre: the molar mass of glucose, 180.1559 g/mol, over ten.
 const MG_PER_DL_PER_MMOL_PER_L: f64 = 18.015_59;
 /// The same factor in units of 1/100 000, for exact comparisons.
-const FACTOR_E5: u128 = 1_801_559;
+const FACTOR_E5: u64 = 1_801_559;
 /// Decimal places a value may have.
 const MAX_SCALE: u8 = 6;
+/// 10^(scale + 5).
+const TENS_E5: [u64; MAX_SCALE as usize + 1] =
+    [100_000, 1_000_000, 10_000_000, 100_000_000, 1_000_000_000, 10_000_000_000, 100_000_000_000];
 
 /// The unit a glucose concentration is given in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -95,14 +98,12 @@ impl GlucoseValue {
     ///
     /// # Errors
     /// [`GlucoseError::TooPrecise`] beyond six decimal places, [`GlucoseError::OutOfRange`] outside 10–1000 mg/dL.
+    #[inline]
     pub fn new(mantissa: u32, scale: u8, unit: GlucoseUnit) -> Result<Self, GlucoseError> {
-        if scale > MAX_SCALE {
-            return Err(GlucoseError::TooPrecise);
-        }
+        let Some(one) = TENS_E5.get(usize::from(scale)) else { return Err(GlucoseError::TooPrecise) };
         let value = Self { mantissa, scale, unit };
         // mg/dL × 10^(scale + 5), exact.
-        let scaled = u128::from(mantissa) * if unit == GlucoseUnit::MmolPerL { FACTOR_E5 } else { 100_000 };
-        let one = 10_u128.pow(u32::from(scale)) * 100_000;
+        let scaled = u64::from(mantissa) * if unit == GlucoseUnit::MmolPerL { FACTOR_E5 } else { 100_000 };
         if (10 * one..=1000 * one).contains(&scaled) { Ok(value) } else { Err(GlucoseError::OutOfRange) }
     }
 
@@ -183,8 +184,8 @@ impl GlucoseValue {
         let scale = 10_u128.pow(u32::from(self.scale));
         // Exact rationals, doubled for the half: round(n/d) = (2n + d) / 2d.
         let (numerator, denominator, digits) = match unit {
-            GlucoseUnit::MgPerDl => (mantissa * FACTOR_E5, scale * 100_000, 0),
-            GlucoseUnit::MmolPerL => (mantissa * 100_000 * 10, scale * FACTOR_E5, 1),
+            GlucoseUnit::MgPerDl => (mantissa * u128::from(FACTOR_E5), scale * 100_000, 0),
+            GlucoseUnit::MmolPerL => (mantissa * 100_000 * 10, scale * u128::from(FACTOR_E5), 1),
         };
         let rounded = (2 * numerator + denominator) / (2 * denominator);
         Self { mantissa: u32::try_from(rounded).unwrap_or(u32::MAX), scale: digits, unit }

@@ -6,7 +6,9 @@
 use super::content::Content;
 use super::order::{OrderError, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder};
 use super::period::{PeriodError, TimeUnit, UcumPeriod};
-use crate::fhir::{CGM_CODE_SYSTEM, Json, MAX_BYTES, PROFILE_BASE, PatientId, STANDING_ORDER, lenient, lenient_list};
+use crate::fhir::{
+    CGM_CODE_SYSTEM, Elements, Json, MAX_BYTES, PROFILE_BASE, PatientId, STANDING_ORDER, lenient, lenient_list,
+};
 use serde::Deserialize;
 use url::Url;
 
@@ -65,7 +67,7 @@ struct Page<'a> {
     #[serde(default, deserialize_with = "lenient_list")]
     link: Vec<Link>,
     #[serde(default, borrow, deserialize_with = "lenient")]
-    entry: Vec<Json<'a>>,
+    entry: Elements<'a>,
 }
 
 #[derive(Deserialize)]
@@ -176,11 +178,11 @@ pub fn parse_order_search(body: &[u8], base: &Url, patient: &PatientId) -> Resul
     if page.r#type != "searchset" {
         return Err(OrderSearchError::WrongType);
     }
-    if page.entry.len() > MAX_ENTRIES {
+    if page.entry.count > MAX_ENTRIES {
         return Err(OrderSearchError::TooMany);
     }
     let mut found = OrderSearch { orders: Vec::new(), refused: Vec::new(), next: next_page(&page.link, base)? };
-    for entry in page.entry {
+    for entry in page.entry.kept {
         let resource = serde_json::from_str::<Entry<'_>>(entry.get()).ok().and_then(|entry| entry.resource);
         if let Some(resource) = resource {
             read_order(resource, base, patient, &mut found);
@@ -262,12 +264,13 @@ fn is_about(reference: &str, base: &Url, patient: &PatientId) -> bool {
 }
 
 fn read_schedule(extension: &Extension<'_>) -> Result<Schedule, OrderError> {
-    let parts: Vec<Json<'_>> =
+    let parts: Elements<'_> =
         extension.extension.and_then(|raw| serde_json::from_str(raw.get()).ok()).ok_or(OrderError::Unreadable)?;
-    if parts.len() > MAX_PROFILES + 2 {
+    if parts.count > MAX_PROFILES + 2 {
         return Err(OrderError::TooMany);
     }
     let parts: Vec<Part<'_>> = parts
+        .kept
         .into_iter()
         .map(|part| serde_json::from_str(part.get()))
         .collect::<Result<_, _>>()
@@ -307,6 +310,7 @@ fn shown(canonical: &str) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::needless_pass_by_value, reason = "json! makes values, and tests read better without borrowing them")]
 mod tests {
     use super::*;
     use crate::glucose::GlucoseUnit;

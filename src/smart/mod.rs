@@ -21,6 +21,6 @@ pub use pending::PendingAuthorization;
 pub use redirect::{RedirectError, RedirectUri};
 pub use scopes::{GrantedScopes, ResourceType, ScopeForm, ScopeRequest, SearchToken};
 pub use secret::Secret;
-pub use token::{OtherPatient, PatientId, TokenResponse, TokenResponseError, TokenState};
+pub use token::{OtherPatient, TokenResponse, TokenResponseError, TokenState};
 
 pub(crate) use base::is_secure;

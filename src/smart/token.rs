@@ -4,11 +4,11 @@
 //! asked for; whom it is for is compared at every response.
 
 use super::{GrantedScopes, Secret};
+use crate::fhir::PatientId;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::fmt;
-use std::str::FromStr;
 
 /// A token that claims to last longer is taken to last a year.
 const MAX_LIFETIME: i64 = 366 * 86_400;
@@ -34,52 +34,6 @@ pub enum TokenResponseError {
     /// The response names no patient: a person is never searched for.
     #[error("the receiver did not say whose record the token is for: ask it to give the patient with launch/patient")]
     NoPatient,
-}
-
-/// A patient's id at a receiver: what may stand in a URL as one path segment.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct PatientId(String);
-
-impl PatientId {
-    /// The id.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for PatientId {
-    type Err = TokenResponseError;
-
-    /// Takes more than FHIR's 64 characters of `[A-Za-z0-9-.]`, for servers that do: 128, and `_` and `~`.
-    fn from_str(text: &str) -> Result<Self, TokenResponseError> {
-        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte));
-        let dots = text.bytes().all(|byte| byte == b'.');
-        if !plain || dots || text.len() > 128 {
-            return Err(TokenResponseError::Malformed("patient"));
-        }
-        Ok(Self(text.to_owned()))
-    }
-}
-
-impl TryFrom<String> for PatientId {
-    type Error = TokenResponseError;
-
-    fn try_from(text: String) -> Result<Self, TokenResponseError> {
-        text.parse()
-    }
-}
-
-impl From<PatientId> for String {
-    fn from(id: PatientId) -> Self {
-        id.0
-    }
-}
-
-impl fmt::Debug for PatientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("PatientId(..)")
-    }
 }
 
 /// What a token endpoint granted.
@@ -137,7 +91,10 @@ impl TokenResponse {
             refresh: token("refresh_token")?,
             expires_in: lifetime(fields.get("expires_in"))?,
             scope: text("scope")?.map(str::to_owned),
-            patient: text("patient")?.map(str::parse).transpose()?,
+            patient: text("patient")?
+                .map(PatientId::new)
+                .transpose()
+                .map_err(|_| TokenResponseError::Malformed("patient"))?,
         })
     }
 

@@ -160,7 +160,7 @@ impl Store {
     pub fn connection(&self, id: ConnectionId) -> Result<ConnectionRecord, StoreError> {
         let mut statement = self.db.prepare_cached("SELECT * FROM connections WHERE id = ?")?;
         let mut rows = statement.query([id.0])?;
-        rows.next()?.map(record).unwrap_or(Err(StoreError::Missing("connection")))
+        rows.next()?.map_or(Err(StoreError::Missing("connection")), record)
     }
 
     /// The connection to a base URL, if there is one.
@@ -245,14 +245,15 @@ impl Store {
         Ok(())
     }
 
-    /// Ends a connection: what is queued for it goes at once, and what is known of the authorisation. The ledger of what the receiver
-    /// has stays.
+    /// Ends a connection: what is queued for it goes at once, with its orders and what is known of the authorisation. The ledger of
+    /// what the receiver has stays.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn remove_connection(&mut self, id: ConnectionId) -> Result<(), StoreError> {
         let transaction = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         transaction.execute("DELETE FROM submissions WHERE connection = ?", [id.0])?;
+        transaction.execute("DELETE FROM orders WHERE connection = ?", [id.0])?;
         transaction.execute(
             "UPDATE connections SET state = ?, details = ? WHERE id = ?",
             params![ConnectionState::Disconnected.code(), text(&ConnectionDetails::default())?, id.0],

@@ -129,3 +129,131 @@ impl Store {
         Ok(file.len() + length(&beside(path, "-wal")) + length(&beside(path, "-shm")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{Scratch, value};
+
+    /// Everything in the file's folder, byte for byte.
+    fn folder(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
+        let entries = std::fs::read_dir(path.parent().unwrap()).unwrap();
+        let mut all: Vec<_> =
+            entries.map(|e| e.unwrap().path()).map(|p| (p.clone(), std::fs::read(p).unwrap())).collect();
+        all.sort();
+        all
+    }
+
+    fn refused(path: &Path) -> StoreError {
+        let before = folder(path);
+        let error = Store::open(path).expect_err("must be refused");
+        assert!(before == folder(path), "the file and its folder stay byte for byte");
+        error
+    }
+
+    /// A closed database with a few hundred readings.
+    fn closed() -> (tempfile::TempDir, PathBuf) {
+        let mut scratch = Scratch::new();
+        scratch.ingest("s", (0..2_000).map(|i| (i * 300, value(100))));
+        let (folder, path) = scratch.close();
+        assert!(!beside(&path, "-wal").exists(), "closing removes the log");
+        (folder, path)
+    }
+
+    #[test]
+    fn what_is_no_database_is_refused_and_left_alone() {
+        let (_folder, path) = closed();
+        let ours = std::fs::read(&path).unwrap();
+        let mut other_mark = ours.clone();
+        other_mark[68] ^= 1;
+        let contents: [&[u8]; 6] = [
+            b"x",
+            b"some text that is longer than the header of a database, and then some, to be sure of that, yes",
+            &ours[..50],
+            &ours[..4096],
+            &ours[..ours.len() - 1],
+            &other_mark,
+        ];
+        for content in contents {
+            std::fs::write(&path, content).unwrap();
+            assert!(matches!(refused(&path), StoreError::Corrupt), "{} bytes", content.len());
+        }
+    }
+
+    #[test]
+    fn a_database_whose_tables_are_unreadable_is_refused_and_left_alone() {
+        let (_folder, path) = closed();
+        let mut content = std::fs::read(&path).unwrap();
+        content[100..4096].fill(0xa5);
+        std::fs::write(&path, content).unwrap();
+        assert!(matches!(refused(&path), StoreError::Corrupt));
+    }
+
+    #[test]
+    fn another_apps_database_is_refused_and_left_alone() {
+        for (mode, tables) in
+            [("DELETE", "CREATE TABLE notes (text)"), ("WAL", "CREATE TABLE notes (text)"), ("DELETE", "VACUUM")]
+        {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("cgm.db");
+            let db = Connection::open(&path).unwrap();
+            db.pragma_update(None, "journal_mode", mode).unwrap();
+            db.execute_batch(tables).unwrap();
+            db.close().unwrap();
+            if std::fs::metadata(&path).unwrap().len() > 0 {
+                assert!(matches!(refused(&path), StoreError::Corrupt), "{mode} {tables}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_newer_schema_is_refused_and_left_alone() {
+        let (_folder, path) = closed();
+        let db = Connection::open(&path).unwrap();
+        db.pragma_update(None, "user_version", schema::KNOWN + 1).unwrap();
+        db.close().unwrap();
+        let (found, known) = (schema::KNOWN + 1, schema::KNOWN);
+        assert!(matches!(refused(&path), StoreError::NewerSchema { found: f, known: k } if (f, k) == (found, known)));
+    }
+
+    #[test]
+    fn an_empty_file_is_a_new_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cgm.db");
+        std::fs::write(&path, "").unwrap();
+        let store = Store::open(&path).unwrap();
+        let pragma = |name| store.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        assert_eq!(pragma("user_version"), i64::from(schema::KNOWN));
+        assert_eq!(pragma("application_id"), i64::from(APPLICATION_ID));
+        assert_eq!((pragma("auto_vacuum"), pragma("synchronous"), pragma("foreign_keys")), (2, 2, 1));
+        assert_eq!(store.extent().unwrap(), None);
+    }
+
+    #[test]
+    fn a_folder_or_a_missing_folder_is_said_to_be_the_disks() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(StoreError::Disk(_))));
+        assert!(matches!(Store::open(&folder.path().join("none/cgm.db")), Err(StoreError::Disk(_))));
+    }
+
+    #[test]
+    fn two_stores_share_one_file_and_a_checkpoint_empties_the_log() {
+        let mut scratch = Scratch::new();
+        let other = Store::open(&scratch.path()).unwrap();
+        scratch.ingest("s", (0..2_000).map(|i| (i * 300, value(100))));
+        assert_eq!(other.extent().unwrap(), scratch.store.extent().unwrap());
+        scratch.store.checkpoint().unwrap();
+        assert_eq!(length(&beside(&scratch.path(), "-wal")), 0);
+        assert!(scratch.store.size_on_disk().unwrap() >= length(&scratch.path()));
+    }
+
+    #[test]
+    fn a_reading_takes_at_most_24_bytes() {
+        let mut scratch = Scratch::new();
+        let before = length(&scratch.path());
+        scratch.ingest("s", (0..20_000).map(|i| (i * 300, value(40 + u32::try_from(i % 361).unwrap()))));
+        scratch.store.checkpoint().unwrap();
+        let bytes = (length(&scratch.path()) - before) / 20_000;
+        assert!(bytes <= 20, "{bytes} bytes a reading");
+    }
+}

@@ -4,7 +4,7 @@
 //! of one batch for the same instant or record the last counts, so that the same batch again changes nothing.
 
 use super::{ReadingKey, Store, StoreError, form, key, ledger, readings, sensors};
-use crate::glucose::{Reading, ReadingError, RecordKey, SensorId, SensorKey, UtcOffset, ZoneOffsets};
+use crate::glucose::{Reading, ReadingError, RecordKey, SensorId, SensorKey, ZoneOffsets};
 use chrono::{DateTime, Utc};
 use rusqlite::{Transaction, params};
 use std::cmp::Reverse;
@@ -133,7 +133,7 @@ fn place(
     match readings::at(tx, c.key)? {
         None => {
             let offset = c.reading.offset().unwrap_or_else(|| zone.offset_at(c.key.seconds()));
-            readings::insert(tx, c.key, measurement, offset.minutes(), record)?;
+            readings::insert(tx, c.key, measurement, offset, record)?;
             ledger::cut(tx, &[c.key])?;
             if seen.is_none() {
                 report.stored += 1;
@@ -144,10 +144,13 @@ fn place(
             if let (None, Some(record)) = (there.record(), record) {
                 readings::adopt_record(tx, c.key, record)?;
             }
+            if seen.is_some() {
+                readings::mark_history(tx, c.key)?;
+            }
         }
         Some(there) => {
             let claimed = readings::supersede(tx, &there)?;
-            readings::overwrite(tx, c.key, measurement, c.reading.offset().map(UtcOffset::minutes), record)?;
+            readings::overwrite(tx, c.key, measurement, c.reading.offset(), record)?;
             seen = Some(seen.unwrap_or_default() || claimed);
         }
     }
@@ -159,8 +162,7 @@ fn place(
     Ok(())
 }
 
-const INSERT: &str =
-    "INSERT INTO readings (key, digits, form, offset, record) VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING";
+const INSERT: &str = "INSERT INTO readings (key, measurement, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 
 fn ingest(
     tx: &Transaction<'_>,
@@ -189,11 +191,10 @@ fn ingest(
                 continue;
             }
         };
-        let (digits, form) = form::encode(reading.measurement());
         let offset = reading.offset().unwrap_or_else(|| zone.offset_at(reading.seconds()));
+        let packed = form::encode(reading.measurement()) | form::offset(offset);
         let record = reading.record_key().map(RecordKey::as_str);
-        let inserted =
-            !within(source.history, key) && insert.execute(params![key, digits, form, offset.minutes(), record])? == 1;
+        let inserted = !within(source.history, key) && insert.execute(params![key, packed, record])? == 1;
         if inserted {
             report.stored += 1;
             if within(source.ledger, key) {
@@ -237,5 +238,136 @@ impl Store {
         let report = ingest(&tx, readings, zone, now)?;
         tx.commit()?;
         Ok(report)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glucose::UtcOffset;
+    use crate::glucose::{AbsentReason, GlucoseUnit, GlucoseValue, Measurement, Sample, Window};
+    use crate::store::testing::{BASE, Scratch, reading, value, with_record};
+    use crate::store::{ConnectionId, ReadingCode};
+
+    fn scratch() -> Scratch {
+        let mut scratch = Scratch::new();
+        scratch.register("s");
+        scratch
+    }
+
+    fn all() -> Window {
+        Window::from_unix(0, i64::MAX).unwrap()
+    }
+
+    fn samples(scratch: &Scratch) -> Vec<Sample> {
+        let mut samples = Vec::new();
+        scratch.store.scan(all(), |sample| samples.push(sample)).unwrap();
+        samples
+    }
+
+    fn said(scratch: &Scratch) -> Vec<(i64, Measurement)> {
+        samples(scratch).iter().map(|s| (s.seconds - BASE, s.measurement)).collect()
+    }
+
+    /// What became of them: stored, already there, replaced, corrected, rejected.
+    fn counts(report: &IngestReport) -> [usize; 5] {
+        [report.stored, report.already_there, report.replaced, report.corrected, report.rejected.len()]
+    }
+
+    fn send_all(scratch: &mut Scratch, connection: ConnectionId) {
+        let unsent = scratch.store.unsent(connection, ReadingCode::Mass, all(), None, 1_000).unwrap();
+        let accepted: Vec<_> = unsent.iter().map(|u| (u.key, u.version)).collect();
+        scratch.store.record_accepted(connection, ReadingCode::Mass, &accepted).unwrap();
+    }
+
+    #[test]
+    fn a_bad_reading_does_not_hold_up_the_good_ones() {
+        let mut scratch = scratch();
+        let report = scratch.take(&[
+            reading("s", 0, value(100)),
+            reading("unknown", 0, value(100)),
+            reading("s", -BASE, value(100)),
+            reading("s", 315_360_000 + 86_401, value(100)),
+            reading("s", 300, Measurement::Absent(AbsentReason::Error)),
+        ]);
+        assert_eq!(counts(&report), [2, 0, 0, 0, 3]);
+        let reasons: Vec<_> = report.rejected.into_iter().map(|r| (r.row, r.reason)).collect();
+        let expected = [(1, ReadingError::UnknownSensor), (2, ReadingError::TooOld), (3, ReadingError::InTheFuture)];
+        assert_eq!(reasons, expected);
+        assert_eq!(said(&scratch), [(0, value(100)), (300, Measurement::Absent(AbsentReason::Error))]);
+    }
+
+    #[test]
+    fn the_same_again_changes_nothing_and_the_first_writing_stays() {
+        let mut scratch = scratch();
+        let written = |text| Measurement::Value(GlucoseValue::parse(text, GlucoseUnit::MgPerDl).unwrap());
+        let at = DateTime::from_timestamp(BASE, 0).unwrap();
+        let key = SensorKey::new("s").unwrap();
+        let first = Reading::new(key.clone(), at, None, written("100.10"));
+        let again = Reading::new(key, at, Some(UtcOffset::UTC), written("100.1"));
+        assert_eq!(counts(&scratch.take(&[first])), [1, 0, 0, 0, 0]);
+        assert_eq!(counts(&scratch.take(&[again])), [0, 1, 0, 0, 0]);
+        let sample = samples(&scratch)[0];
+        assert_eq!(sample.measurement, written("100.10"));
+        assert_eq!(sample.offset.minutes(), 120, "the zone's, which the first had none of");
+    }
+
+    #[test]
+    fn a_correction_replaces_what_nobody_has_and_is_a_new_version_of_what_was_sent() {
+        let mut scratch = scratch();
+        let connection = scratch.connect("https://a.example");
+        scratch.take(&[reading("s", 0, value(100)), reading("s", 300, value(110))]);
+        assert_eq!(counts(&scratch.take(&[reading("s", 0, value(101))])), [0, 0, 1, 0, 0]);
+        send_all(&mut scratch, connection);
+        assert_eq!(counts(&scratch.take(&[reading("s", 0, value(102))])), [0, 0, 0, 1, 0]);
+        let unsent = scratch.store.unsent(connection, ReadingCode::Mass, all(), None, 10).unwrap();
+        let [correction] = unsent.as_slice() else { panic!("one to send") };
+        assert_eq!((correction.version, correction.sample.measurement), (1, value(102)));
+        assert_eq!(correction.replaces, Some(value(101)));
+        let molar = scratch.store.unsent(connection, ReadingCode::Molar, all(), None, 10).unwrap();
+        assert_eq!(molar.iter().map(|u| u.replaces).collect::<Vec<_>>(), [None, None]);
+    }
+
+    #[test]
+    fn a_record_that_moved_takes_its_history_along_even_when_a_whole_series_shifts() {
+        let mut scratch = scratch();
+        let connection = scratch.connect("https://a.example");
+        let at = |shift: i64| -> Vec<Reading> {
+            let row = |i: u32| reading("s", i64::from(i) * 300 + shift, value(100 + i));
+            (0..3).map(|i| with_record(row(i), &format!("r{i}"))).collect()
+        };
+        scratch.take(&at(0));
+        send_all(&mut scratch, connection);
+        assert_eq!(counts(&scratch.take(&at(300))), [0, 0, 0, 3, 0]);
+        assert_eq!(said(&scratch), [(300, value(100)), (600, value(101)), (900, value(102))]);
+        let unsent = scratch.store.unsent(connection, ReadingCode::Mass, all(), None, 10).unwrap();
+        let replaces: Vec<_> = unsent.iter().map(|u| u.replaces).collect();
+        assert_eq!(replaces, [Some(value(100)), Some(value(101)), Some(value(102))]);
+        assert_eq!(counts(&scratch.take(&at(300))), [0, 3, 0, 0, 0]);
+    }
+
+    #[test]
+    fn of_twins_in_one_batch_the_last_counts_and_the_same_batch_again_changes_nothing() {
+        let mut scratch = scratch();
+        let connection = scratch.connect("https://a.example");
+        let instants = [reading("s", 0, value(100)), reading("s", 0, value(101))];
+        let records = [reading("s", 300, value(100)), reading("s", 600, value(100))].map(|r| with_record(r, "r"));
+        for twins in [&instants, &records] {
+            scratch.take(twins);
+            send_all(&mut scratch, connection);
+            assert_eq!(counts(&scratch.take(twins)), [0, 2, 0, 0, 0]);
+        }
+        assert_eq!(said(&scratch), [(0, value(101)), (600, value(100))]);
+    }
+
+    #[test]
+    fn a_reading_gets_the_record_key_its_maker_names_later() {
+        let mut scratch = scratch();
+        scratch.take(&[reading("s", 0, value(100))]);
+        let named = with_record(reading("s", 0, value(100)), "r");
+        assert_eq!(counts(&scratch.take(&[named])), [0, 1, 0, 0, 0]);
+        let moved = with_record(reading("s", 300, value(100)), "r");
+        assert_eq!(counts(&scratch.take(&[moved])), [0, 0, 1, 0, 0]);
+        assert_eq!(said(&scratch), [(300, value(100))]);
     }
 }

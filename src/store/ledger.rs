@@ -251,7 +251,7 @@ pub(super) fn record_accepted(
     let mut accepted = accepted.to_vec();
     accepted.sort_unstable();
     accepted.dedup();
-    let mut stored = tx.prepare_cached("SELECT key, form FROM readings WHERE key >= ? ORDER BY key LIMIT 2")?;
+    let mut stored = tx.prepare_cached("SELECT key, measurement FROM readings WHERE key >= ? ORDER BY key LIMIT 2")?;
     let mut run: Option<Interval> = None;
     let mut expected = None;
     for (key, version) in accepted {
@@ -261,7 +261,7 @@ pub(super) fn record_accepted(
         let next: Option<i64> = rows.next()?.map(|row| row.get(0)).transpose()?;
         drop(rows);
         let current = match found {
-            Some((at, form)) if at == key.packed() => Some(readings::version(tx, key, form)?),
+            Some((at, packed)) if at == key.packed() => Some(readings::version(tx, key, packed)?),
             _ => None,
         };
         if current != Some(version) {
@@ -323,5 +323,79 @@ impl Store {
         record_accepted(&tx, connection, code, accepted)?;
         tx.commit()?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glucose::Window;
+    use crate::store::testing::{Scratch, reading, value};
+
+    fn send_all(scratch: &mut Scratch, connection: ConnectionId) -> usize {
+        let all = Window::from_unix(0, i64::MAX).unwrap();
+        let unsent = scratch.store.unsent(connection, ReadingCode::Mass, all, None, 10_000).unwrap();
+        let accepted: Vec<_> = unsent.iter().map(|u| (u.key, u.version)).collect();
+        scratch.store.record_accepted(connection, ReadingCode::Mass, &accepted).unwrap();
+        accepted.len()
+    }
+
+    fn intervals(scratch: &Scratch) -> i64 {
+        scratch.store.db.query_row("SELECT count(*) FROM ledger", [], |row| row.get(0)).unwrap()
+    }
+
+    #[test]
+    fn the_ledger_grows_with_gaps_not_with_readings() {
+        let mut scratch = Scratch::new();
+        let connection = scratch.connect("https://a.example");
+        for day in 0..20 {
+            scratch.ingest("s", (0..100).map(|i| (day * 86_400 + i * 300, value(100))));
+            assert_eq!(send_all(&mut scratch, connection), 100);
+            assert_eq!(intervals(&scratch), 1);
+        }
+        scratch.ingest("t", (0..100).map(|i| (i * 300, value(100))));
+        send_all(&mut scratch, connection);
+        assert_eq!(intervals(&scratch), 2, "one for each sensor");
+    }
+
+    #[test]
+    fn a_late_run_opens_one_gap_and_its_acceptance_closes_it() {
+        let mut scratch = Scratch::new();
+        let connection = scratch.connect("https://a.example");
+        scratch.ingest("s", (0..10).chain(50..60).map(|i| (i * 300, value(100))));
+        send_all(&mut scratch, connection);
+        assert_eq!(intervals(&scratch), 1);
+        scratch.ingest("s", (20..40).map(|i| (i * 300, value(100))));
+        assert_eq!(intervals(&scratch), 2);
+        assert_eq!(send_all(&mut scratch, connection), 20);
+        assert_eq!(intervals(&scratch), 1);
+    }
+
+    #[test]
+    fn acceptance_of_a_version_that_was_corrected_meanwhile_leaves_the_correction_unsent() {
+        let mut scratch = Scratch::new();
+        let (a, b) = (scratch.connect("https://a.example"), scratch.connect("https://b.example"));
+        let id = scratch.ingest("s", [(0, value(100))].into_iter());
+        let key = ReadingKey::new(id, scratch.at(0)).unwrap();
+        scratch.store.record_accepted(a, ReadingCode::Mass, &[(key, 0)]).unwrap();
+        scratch.take(&[reading("s", 0, value(101))]);
+        scratch.store.record_accepted(b, ReadingCode::Mass, &[(key, 0)]).unwrap();
+        let all = Window::from_unix(0, i64::MAX).unwrap();
+        for connection in [a, b] {
+            let unsent = scratch.store.unsent(connection, ReadingCode::Mass, all, None, 10).unwrap();
+            assert_eq!((unsent[0].version, unsent[0].replaces), (1, Some(value(100))));
+        }
+    }
+
+    #[test]
+    fn a_reading_nobody_stored_is_never_covered() {
+        let mut scratch = Scratch::new();
+        let connection = scratch.connect("https://a.example");
+        let id = scratch.ingest("s", [(0, value(100)), (600, value(100))].into_iter());
+        let keys = [0, 300, 600].map(|s| (ReadingKey::new(id, scratch.at(s)).unwrap(), 0));
+        scratch.store.record_accepted(connection, ReadingCode::Mass, &keys).unwrap();
+        scratch.ingest("s", [(300, value(100))].into_iter());
+        let all = Window::from_unix(0, i64::MAX).unwrap();
+        assert_eq!(scratch.store.unsent_count(connection, ReadingCode::Mass, all).unwrap(), 1);
     }
 }

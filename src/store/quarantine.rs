@@ -145,3 +145,37 @@ impl Store {
         if changed == 0 { Err(StoreError::Missing("quarantined reading")) } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glucose::Window;
+    use crate::store::testing::{Scratch, reading, value};
+
+    #[test]
+    fn a_refused_reading_waits_until_it_is_retried_or_corrected() {
+        let mut scratch = Scratch::new();
+        let connection = scratch.connect("https://a.example");
+        let id = scratch.ingest("s", [(0, value(100)), (300, value(100))].into_iter());
+        let keys = [0, 300].map(|s| ReadingKey::new(id, scratch.at(s)).unwrap());
+        for key in keys {
+            scratch.store.quarantine(connection, ReadingCode::Mass, key, 0, "not today").unwrap();
+        }
+        let unsent = |scratch: &Scratch| -> Vec<(ReadingKey, u32)> {
+            let all = Window::from_unix(0, i64::MAX).unwrap();
+            let unsent = scratch.store.unsent(connection, ReadingCode::Mass, all, None, 10).unwrap();
+            unsent.into_iter().map(|u| (u.key, u.version)).collect()
+        };
+        assert_eq!(unsent(&scratch), []);
+        scratch.store.retry_quarantined(connection, ReadingCode::Mass, keys[0], 0).unwrap();
+        assert_eq!(unsent(&scratch), [(keys[0], 0)]);
+        scratch.take(&[reading("s", 300, value(101))]);
+        assert_eq!(unsent(&scratch), [(keys[0], 0), (keys[1], 1)]);
+        let shown = scratch.store.quarantined(connection).unwrap();
+        assert_eq!(shown.iter().map(|q| (q.key, q.outcome.as_str())).collect::<Vec<_>>(), [(keys[1], "not today")]);
+        scratch.store.dismiss_quarantined(connection, ReadingCode::Mass, keys[1], 0).unwrap();
+        assert_eq!(scratch.store.quarantined(connection).unwrap(), []);
+        let again = scratch.store.retry_quarantined(connection, ReadingCode::Mass, keys[0], 0);
+        assert!(matches!(again, Err(StoreError::Missing(_))));
+    }
+}

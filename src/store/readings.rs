@@ -6,17 +6,15 @@
 
 use super::form::{self, HISTORY};
 use super::{ReadingKey, StoreError, claims, ledger};
-use crate::glucose::{Measurement, RecordKey, SensorId};
+use crate::glucose::{Measurement, RecordKey, SensorId, UtcOffset};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-/// The readings' tables. `offset` is minutes east of UTC. `superseded.moved_to` is the key at which the record stands now, where that
+/// The readings' tables. `measurement` is packed as [`form`] says, with the UTC offset but in `superseded`. `superseded.moved_to` is the key at which the record stands now, where that
 /// is another; while a batch of moves is under way it is written negative, so that one move does not drag along another's.
 pub(super) const TABLES: &str = "
     CREATE TABLE readings (
         key INTEGER PRIMARY KEY,
-        digits INTEGER NOT NULL,
-        form INTEGER NOT NULL,
-        offset INTEGER NOT NULL,
+        measurement INTEGER NOT NULL,
         record TEXT
     ) STRICT;
     CREATE UNIQUE INDEX readings_by_record ON readings (key >> 34, record) WHERE record IS NOT NULL;
@@ -24,8 +22,7 @@ pub(super) const TABLES: &str = "
         id INTEGER PRIMARY KEY,
         key INTEGER NOT NULL,
         version INTEGER NOT NULL,
-        digits INTEGER NOT NULL,
-        form INTEGER NOT NULL,
+        measurement INTEGER NOT NULL,
         moved_to INTEGER,
         UNIQUE (key, version)
     ) STRICT;
@@ -35,14 +32,13 @@ pub(super) const TABLES: &str = "
 /// A row of `readings`.
 pub(super) struct StoredReading {
     pub(super) key: ReadingKey,
-    digits: i64,
-    form: i64,
+    packed: i64,
     record: Option<String>,
 }
 
 impl StoredReading {
     pub(super) fn measurement(&self) -> Result<Measurement, StoreError> {
-        form::decode(self.digits, self.form)
+        form::decode(self.packed)
     }
 
     pub(super) fn record(&self) -> Option<&str> {
@@ -51,14 +47,14 @@ impl StoredReading {
 
     /// Its current version.
     pub(super) fn version(&self, db: &Connection) -> Result<u32, StoreError> {
-        version(db, self.key, self.form)
+        version(db, self.key, self.packed)
     }
 }
 
-const SELECT: &str = "SELECT key, digits, form, record FROM readings";
+const SELECT: &str = "SELECT key, measurement, record FROM readings";
 
 fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredReading> {
-    Ok(StoredReading { key: row.get(0)?, digits: row.get(1)?, form: row.get(2)?, record: row.get(3)? })
+    Ok(StoredReading { key: row.get(0)?, packed: row.get(1)?, record: row.get(2)? })
 }
 
 /// The reading at a key.
@@ -78,9 +74,9 @@ pub(super) fn by_record(
         .optional()?)
 }
 
-/// The current version of a row with this form.
-pub(super) fn version(db: &Connection, key: ReadingKey, form: i64) -> Result<u32, StoreError> {
-    if form & HISTORY == 0 {
+/// The current version of a row with this packed measurement.
+pub(super) fn version(db: &Connection, key: ReadingKey, packed: i64) -> Result<u32, StoreError> {
+    if packed & HISTORY == 0 {
         return Ok(0);
     }
     let last: Option<u32> =
@@ -110,13 +106,15 @@ pub(super) fn insert(
     tx: &Transaction<'_>,
     key: ReadingKey,
     measurement: Measurement,
-    offset: i16,
+    offset: UtcOffset,
     record: Option<&RecordKey>,
 ) -> Result<(), StoreError> {
-    let (digits, form) = form::encode(measurement);
-    let form = form | history(tx, key)?;
-    tx.prepare_cached("INSERT INTO readings (key, digits, form, offset, record) VALUES (?, ?, ?, ?, ?)")?
-        .execute(params![key, digits, form, offset, record.map(RecordKey::as_str)])?;
+    let packed = form::encode(measurement) | form::offset(offset) | history(tx, key)?;
+    tx.prepare_cached("INSERT INTO readings (key, measurement, record) VALUES (?, ?, ?)")?.execute(params![
+        key,
+        packed,
+        record.map(RecordKey::as_str)
+    ])?;
     Ok(())
 }
 
@@ -126,11 +124,10 @@ pub(super) fn supersede(tx: &Transaction<'_>, reading: &StoredReading) -> Result
     if !claims::is_claimed(tx, reading.key, version)? {
         return Ok(false);
     }
-    tx.prepare_cached("INSERT INTO superseded (key, version, digits, form) VALUES (?, ?, ?, ?)")?.execute(params![
+    tx.prepare_cached("INSERT INTO superseded (key, version, measurement) VALUES (?, ?, ?)")?.execute(params![
         reading.key,
         version,
-        reading.digits,
-        reading.form & !HISTORY
+        reading.packed & !HISTORY & !form::OFFSET_MASK
     ])?;
     ledger::forget(tx, reading.key, version)?;
     Ok(true)
@@ -141,22 +138,29 @@ pub(super) fn overwrite(
     tx: &Transaction<'_>,
     key: ReadingKey,
     measurement: Measurement,
-    offset: Option<i16>,
+    offset: Option<UtcOffset>,
     record: Option<&RecordKey>,
 ) -> Result<(), StoreError> {
-    let (digits, form) = form::encode(measurement);
-    let form = form | history(tx, key)?;
+    let packed = form::encode(measurement) | history(tx, key)?;
     tx.prepare_cached(
-        "UPDATE readings SET digits = ?2, form = ?3, offset = coalesce(?4, offset), record = coalesce(?5, record)
+        "UPDATE readings SET measurement = ?2 | coalesce(?3, measurement & ?5), record = coalesce(?4, record)
          WHERE key = ?1",
     )?
-    .execute(params![key, digits, form, offset, record.map(RecordKey::as_str)])?;
+    .execute(params![key, packed, offset.map(form::offset), record.map(RecordKey::as_str), form::OFFSET_MASK])?;
     Ok(())
 }
 
 /// Gives a reading without record key the one its maker now names.
 pub(super) fn adopt_record(tx: &Transaction<'_>, key: ReadingKey, record: &RecordKey) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE readings SET record = ? WHERE key = ?")?.execute(params![record.as_str(), key])?;
+    Ok(())
+}
+
+/// Marks a reading that stays as it is but was joined by another's history.
+pub(super) fn mark_history(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), StoreError> {
+    let mark = history(tx, key)?;
+    tx.prepare_cached("UPDATE readings SET measurement = measurement | ? WHERE key = ?")?
+        .execute(params![mark, key])?;
     Ok(())
 }
 

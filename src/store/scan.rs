@@ -6,28 +6,24 @@
 use super::sensors::{self, Span};
 use super::{ReadingKey, Store, StoreError, form, key};
 use crate::glucose::{Sample, Window};
-use rusqlite::{CachedStatement, Connection};
+use rusqlite::{CachedStatement, Connection, Rows, params};
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 
 /// Samples buffered of each sensor where several are merged.
-const BUFFERED: usize = 256;
+const BUFFERED: u32 = 256;
 
-/// Visits the samples of one range of keys in order, at most `limit`; true where there may be more.
-fn visit_range(
-    statement: &mut CachedStatement<'_>,
-    (first, last): (i64, i64),
-    limit: i64,
-    visit: &mut impl FnMut(Sample),
-) -> Result<bool, StoreError> {
-    let mut rows = statement.query([first, last, limit])?;
+/// A range of keys, in order.
+const RANGE: &str = "SELECT key, measurement FROM readings WHERE key BETWEEN ?1 AND ?2 ORDER BY key";
+
+/// Visits the samples of rows of [`RANGE`]; how many.
+fn visit_rows(mut rows: Rows<'_>, visit: &mut impl FnMut(Sample)) -> Result<u32, StoreError> {
     let mut visited = 0;
     while let Some(row) = rows.next()? {
-        let key: ReadingKey = row.get(0)?;
-        visit(form::sample(key, row.get(1)?, row.get(2)?, row.get(3)?)?);
+        visit(form::sample(row.get(0)?, row.get(1)?)?);
         visited += 1;
     }
-    Ok(visited == limit)
+    Ok(visited)
 }
 
 /// One sensor's part of a merge: the samples read ahead and the range still to read.
@@ -39,8 +35,8 @@ struct Lane {
 impl Lane {
     fn next(&mut self, statement: &mut CachedStatement<'_>) -> Result<Option<Sample>, StoreError> {
         if let (true, Some((first, last))) = (self.ahead.is_empty(), self.rest) {
-            let limit = i64::try_from(BUFFERED).unwrap_or(i64::MAX);
-            let more = visit_range(statement, (first, last), limit, &mut |sample| self.ahead.push_back(sample))?;
+            let rows = statement.query(params![first, last, BUFFERED])?;
+            let more = visit_rows(rows, &mut |sample| self.ahead.push_back(sample))? == BUFFERED;
             let next = self.ahead.back().and_then(|s| ReadingKey::new(s.sensor, s.seconds)).map(|k| k.packed() + 1);
             self.rest = next.filter(|next| more && *next <= last).map(|next| (next, last));
         }
@@ -81,9 +77,7 @@ fn cuts(spans: &[Span]) -> Vec<i64> {
 }
 
 fn scan(db: &Connection, window: Window, visit: &mut impl FnMut(Sample)) -> Result<(), StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT key, digits, form, offset FROM readings WHERE key BETWEEN ?1 AND ?2 ORDER BY key LIMIT ?3",
-    )?;
+    let mut whole = db.prepare_cached(RANGE)?;
     let mut spans = sensors::spans(db, window)?;
     spans.sort_by_key(|span| Reverse(span.first));
     let cuts = cuts(&spans);
@@ -97,8 +91,8 @@ fn scan(db: &Connection, window: Window, visit: &mut impl FnMut(Sample)) -> Resu
         let ranges: Vec<(i64, i64)> = at_work.iter().filter_map(|span| key::range(span.sensor, slice)).collect();
         match ranges.as_slice() {
             [] => {}
-            [one] => _ = visit_range(&mut statement, *one, -1, visit)?,
-            several => merge(&mut statement, several, visit)?,
+            [(first, last)] => _ = visit_rows(whole.query([first, last])?, visit)?,
+            several => merge(&mut db.prepare_cached(&format!("{RANGE} LIMIT ?3"))?, several, visit)?,
         }
     }
     Ok(())

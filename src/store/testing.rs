@@ -42,6 +42,13 @@ impl Scratch {
         self.folder.path().join("cgm.db")
     }
 
+    /// Closes the store; the folder lives as long as what is returned.
+    pub(super) fn close(self) -> (tempfile::TempDir, PathBuf) {
+        let path = self.path();
+        drop(self.store);
+        (self.folder, path)
+    }
+
     pub(super) fn reopen(&mut self) {
         self.store = Store::open(&self.path()).unwrap();
     }

@@ -34,20 +34,20 @@ fn replaced(
     (connection, code): (ConnectionId, ReadingCode),
     key: ReadingKey,
 ) -> Result<Option<Measurement>, StoreError> {
-    let found: Option<(i64, i64)> = db
+    let found: Option<i64> = db
         .prepare_cached(
-            "SELECT s.digits, s.form FROM superseded s
+            "SELECT s.measurement FROM superseded s
              JOIN accepted_versions a ON a.connection = ?1 AND a.code = ?2 AND a.key = s.key AND a.version = s.version
              WHERE (s.key = ?3 AND s.moved_to IS NULL) OR s.moved_to = ?3 ORDER BY s.id DESC LIMIT 1",
         )?
-        .query_row(params![connection.0, code, key], |row| Ok((row.get(0)?, row.get(1)?)))
+        .query_row(params![connection.0, code, key], |row| row.get(0))
         .optional()?;
-    found.map(|(digits, form)| form::decode(digits, form)).transpose()
+    found.map(form::decode).transpose()
 }
 
 /// The quarantined ones among current versions: the condition for a row of `readings`.
 const QUARANTINED: &str = "EXISTS (SELECT 1 FROM quarantine q WHERE q.connection = ?1 AND q.code = ?2
-    AND q.key = readings.key AND q.version = CASE WHEN readings.form & 64 THEN
+    AND q.key = readings.key AND q.version = CASE WHEN readings.measurement & 64 THEN
     coalesce((SELECT max(s.version) + 1 FROM superseded s WHERE s.key = readings.key), 0) ELSE 0 END)";
 
 fn unsent(
@@ -58,7 +58,7 @@ fn unsent(
     limit: usize,
 ) -> Result<Vec<UnsentReading>, StoreError> {
     let mut statement = db.prepare_cached(&format!(
-        "SELECT key, digits, form, offset, record FROM readings
+        "SELECT key, measurement, record FROM readings
          WHERE key BETWEEN ?3 AND ?4 AND NOT {QUARANTINED} ORDER BY key LIMIT ?5"
     ))?;
     let mut found = Vec::new();
@@ -75,15 +75,15 @@ fn unsent(
             let room = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
             let mut rows = statement.query(params![to.0.0, to.1, first, last, room])?;
             while let Some(row) = rows.next()? {
-                let (key, form): (ReadingKey, i64) = (row.get(0)?, row.get(2)?);
-                let record: Option<String> = row.get(4)?;
+                let (key, measurement): (ReadingKey, i64) = (row.get(0)?, row.get(1)?);
+                let record: Option<String> = row.get(2)?;
                 let record = record.map(|r| RecordKey::new(&r)).transpose();
                 found.push(UnsentReading {
                     key,
-                    sample: form::sample(key, row.get(1)?, form, row.get(3)?)?,
-                    version: readings::version(db, key, form)?,
+                    sample: form::sample(key, measurement)?,
+                    version: readings::version(db, key, measurement)?,
                     record_key: record.map_err(|_| StoreError::Row("record key"))?,
-                    replaces: if form & form::HISTORY == 0 { None } else { replaced(db, to, key)? },
+                    replaces: if measurement & form::HISTORY == 0 { None } else { replaced(db, to, key)? },
                 });
             }
             Ok(found.len() < limit)

@@ -56,9 +56,7 @@ impl Backoff {
         let ceiling = doubled.min(self.longest);
         let own = ceiling / 2 + (ceiling / 2) * i32::from(jitter) / 255;
         match asked {
-            Some(asked) => {
-                asked.delay(now).clamp(TimeDelta::zero(), self.longest_asked).max(TimeDelta::milliseconds(200))
-            }
+            Some(asked) => asked.delay(now).min(self.longest_asked).max(own),
             None => own,
         }
     }

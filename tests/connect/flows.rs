@@ -199,6 +199,7 @@ async fn disconnecting_removes_everything_here_and_gives_the_token_back() {
     assert_eq!(world.vault.names("token"), Vec::<String>::new());
     assert!(matches!(connector.access_token(id).await, Err(TokenError::NoConnection)));
     assert!(connector.disconnect(id).await.is_err());
+    assert_eq!(world.record(id).await.state, ConnectionState::Disconnected);
 }
 
 #[tokio::test]

@@ -1,28 +1,30 @@
 package org.cgmsubmitter
 
-import uniffi.cgm_submitter.DeliveryEvent
-import uniffi.cgm_submitter.GlucoseUnit
-import uniffi.cgm_submitter.HostException
-import uniffi.cgm_submitter.HostLocalTime
-import uniffi.cgm_submitter.HostObserver
-import uniffi.cgm_submitter.HostVault
-import uniffi.cgm_submitter.Measurement
-import uniffi.cgm_submitter.OffsetChange
-import uniffi.cgm_submitter.Reading
-import uniffi.cgm_submitter.Sensor
+import org.cgmsubmitter.ffi.CgmSubmitter
+import org.cgmsubmitter.ffi.DeliveryEvent
+import org.cgmsubmitter.ffi.GlucoseUnit
+import org.cgmsubmitter.ffi.HostObserver
+import org.cgmsubmitter.ffi.HostVault
+import org.cgmsubmitter.ffi.Measurement
+import org.cgmsubmitter.ffi.Reading
+import org.cgmsubmitter.ffi.Sensor
+import org.cgmsubmitter.ffi.SubmissionRequest
 import java.nio.file.Files
 import java.nio.file.Path
 import java.nio.file.StandardCopyOption.ATOMIC_MOVE
 import java.time.Instant
+import java.time.LocalDate
 import java.time.ZoneId
 import java.util.Base64
+import java.util.Collections
 
-/** What an app brings along, as a test needs it: it must outlive a killed process, so the vault is a folder. */
+val ZONE: ZoneId = ZoneId.of("Europe/Berlin")
+
+/** The app's submitter in `folder`, as it is opened again after a kill. */
+fun open(folder: Path): CgmSubmitter = cgmSubmitter(folder.resolve("me.db").toFile(), FolderVault(folder.resolve("vault"))) { ZONE }
+
+/** A vault that outlives a killed process: a folder. */
 class FolderVault(private val folder: Path) : HostVault {
-    init {
-        Files.createDirectories(folder)
-    }
-
     private fun file(name: String) = folder.resolve(Base64.getUrlEncoder().withoutPadding().encodeToString(name.toByteArray()))
 
     override fun load(name: String): String? = file(name).takeIf(Files::exists)?.let(Files::readString)
@@ -31,6 +33,7 @@ class FolderVault(private val folder: Path) : HostVault {
         name: String,
         value: String,
     ) {
+        Files.createDirectories(folder)
         val fresh = Files.createTempFile(folder, "fresh", ".tmp")
         Files.writeString(fresh, value)
         Files.move(fresh, file(name), ATOMIC_MOVE)
@@ -41,49 +44,24 @@ class FolderVault(private val folder: Path) : HostVault {
     }
 }
 
-/** A vault that is locked, as before a phone's first unlock. */
-class LockedVault : HostVault {
-    override fun load(name: String): String? = throw HostException.Unavailable()
+/** A vault that does `failure` in place of saving and deleting. */
+class FailingVault(private val failure: () -> Nothing) : HostVault {
+    override fun load(name: String): String? = null
 
     override fun save(
         name: String,
         value: String,
-    ): Unit = throw HostException.Unavailable()
+    ) = failure()
 
-    override fun delete(name: String): Unit = throw HostException.Unavailable()
+    override fun delete(name: String) = failure()
 }
 
-/** A vault whose implementation is broken: it throws what no interface announces. */
-class BrokenVault : HostVault {
-    override fun load(name: String): String? = throw IllegalStateException("a secret that must not come back")
-
-    override fun save(
-        name: String,
-        value: String,
-    ): Unit = throw IllegalStateException("a secret that must not come back")
-
-    override fun delete(name: String): Unit = throw IllegalStateException("a secret that must not come back")
-}
-
-class JvmLocalTime(private val zone: ZoneId) : HostLocalTime {
-    override fun zoneName(): String = zone.id
-
-    override fun transitions(
-        from: Instant,
-        to: Instant,
-    ): List<OffsetChange> {
-        val rules = zone.rules
-        val first = OffsetChange(from, rules.getOffset(from).totalSeconds / 60)
-        val later =
-            generateSequence(rules.nextTransition(from)) { rules.nextTransition(it.instant) }
-                .takeWhile { it.instant < to }
-                .map { OffsetChange(it.instant, it.offsetAfter.totalSeconds / 60) }
-        return listOf(first) + later
-    }
-}
-
+/** Remembers what it is told, and passes it on. */
 class Events(private val onEvent: (DeliveryEvent) -> Unit = {}) : HostObserver {
-    val seen: MutableList<DeliveryEvent> = java.util.Collections.synchronizedList(mutableListOf())
+    private val seen: MutableList<DeliveryEvent> = Collections.synchronizedList(mutableListOf())
+
+    val all: List<DeliveryEvent> get() = synchronized(seen) { seen.toList() }
+    val sendings get() = all.count { it is DeliveryEvent.Sending }
 
     override fun deliveryEvent(event: DeliveryEvent) {
         seen += event
@@ -93,13 +71,21 @@ class Events(private val onEvent: (DeliveryEvent) -> Unit = {}) : HostObserver {
 
 val SENSOR = Sensor(key = "test:K1", deviceName = "Test CGM", serial = "K1")
 
-/** `count` readings, one every five minutes, the last at `end`. */
-fun readings(
-    count: Int,
-    end: Instant,
-): List<Reading> =
+/** Yesterday at noon. */
+val END: Instant = LocalDate.now(ZONE).minusDays(1).atTime(12, 0).atZone(ZONE).toInstant()
+
+/** `count` readings, one every five minutes, the last at [END]. */
+fun readings(count: Int): List<Reading> =
     List(count) { n ->
-        val time = end.minusSeconds(300L * (count - 1 - n))
+        val time = END.minusSeconds(300L * (count - 1 - n))
         val value = Measurement.Value(value = (90 + n % 120).toString(), unit = GlucoseUnit.MG_PER_DL)
         Reading(sensor = SENSOR.key, time = time, utcOffsetMinutes = 60, measurement = value, recordKey = null)
     }
+
+/** Everything [readings] gives, as the person's own choice. */
+val EVERYTHING: SubmissionRequest =
+    SubmissionRequest.Own(
+        firstDate = LocalDate.now(ZONE).minusDays(9).toString(),
+        lastDate = LocalDate.now(ZONE).minusDays(1).toString(),
+        unit = GlucoseUnit.MG_PER_DL,
+    )

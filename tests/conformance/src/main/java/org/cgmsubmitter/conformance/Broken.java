@@ -30,7 +30,6 @@ final class Broken {
     BUNDLE,
     READING,
     SUMMARY,
-    REPORT,
     DEVICE
   }
 
@@ -87,10 +86,6 @@ final class Broken {
           new Mistake("the fifth range is missing", Part.SUMMARY, good -> components(good).remove(components(good).size() - 1)),
           new Mistake("a range is there twice", Part.SUMMARY, good -> components(good).set(1, components(good).get(0).deepCopy())),
           new Mistake("the ranges do not add up", Part.SUMMARY, good -> more(value(components(good).get(2)))),
-          new Mistake("a report has no PDF", Part.REPORT, good -> good.coded("DiagnosticReport", SUMMARY).remove("presentedForm")),
-          new Mistake("a report's PDF is text", Part.REPORT, good -> form(good).put("contentType", "text/plain")),
-          new Mistake("a report's data is no PDF", Part.REPORT, good -> form(good).put("data", "aGVsbG8=")),
-          new Mistake("a report has no category", Part.REPORT, good -> good.coded("DiagnosticReport", SUMMARY).remove("category")),
           new Mistake("a device has no name", Part.DEVICE, good -> good.device().remove("deviceName")),
           new Mistake("a device is nobody's", Part.DEVICE, good -> good.device().remove("patient")));
 
@@ -113,7 +108,6 @@ final class Broken {
         case BUNDLE -> !entries().isEmpty();
         case READING -> resources().stream().anyMatch(Broken::isReading);
         case SUMMARY -> resources().stream().anyMatch(r -> is(r, "Observation", SUMMARY));
-        case REPORT -> resources().stream().anyMatch(r -> is(r, "DiagnosticReport", SUMMARY));
         case DEVICE -> resources().stream().anyMatch(r -> Rules.type(r).equals("Device"));
       };
     }
@@ -179,10 +173,6 @@ final class Broken {
 
   private static ArrayNode components(Good good) {
     return good.coded("Observation", RANGES).withArrayProperty("component");
-  }
-
-  private static ObjectNode form(Good good) {
-    return (ObjectNode) good.coded("DiagnosticReport", SUMMARY).at("/presentedForm/0");
   }
 
   private static void otherUnit(ObjectNode quantity) {

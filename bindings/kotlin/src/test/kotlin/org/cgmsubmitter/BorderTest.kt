@@ -1,0 +1,138 @@
+package org.cgmsubmitter
+
+import kotlinx.coroutines.runBlocking
+import org.cgmsubmitter.ffi.CgmException
+import org.cgmsubmitter.ffi.ConnectionState
+import org.cgmsubmitter.ffi.GlucoseUnit
+import org.cgmsubmitter.ffi.HostException
+import org.cgmsubmitter.ffi.HostVault
+import org.cgmsubmitter.ffi.Measurement
+import org.cgmsubmitter.ffi.Reading
+import org.cgmsubmitter.ffi.Receiver
+import org.cgmsubmitter.ffi.RefusedItem
+import org.cgmsubmitter.ffi.SubmissionRequest
+import org.junit.jupiter.api.Timeout
+import org.junit.jupiter.api.io.TempDir
+import java.nio.file.Path
+import java.time.Instant
+import kotlin.test.Test
+import kotlin.test.assertEquals
+import kotlin.test.assertFailsWith
+import kotlin.test.assertFalse
+import kotlin.test.assertTrue
+
+/** What the border does with what a host gives it, throws at it, and prints. */
+@Timeout(60)
+class BorderTest {
+    @TempDir
+    lateinit var folder: Path
+
+    private fun openWith(vault: HostVault) = cgmSubmitter(folder.resolve("me.db").toFile(), vault) { ZONE }
+
+    @Test
+    fun `bad readings are reported by their place and the others go in`() =
+        runBlocking<Unit> {
+            open(folder).use { cgm ->
+                cgm.registerSensor(SENSOR)
+                val good = readings(2)
+                val bad =
+                    listOf(
+                        good[0].copy(measurement = Measurement.Value("NaN", GlucoseUnit.MG_PER_DL)),
+                        good[0].copy(measurement = Measurement.Value("6.7", GlucoseUnit.MG_PER_DL)),
+                        good[0].copy(time = Instant.parse("1961-04-12T06:07:00Z")),
+                        good[0].copy(time = Instant.MAX),
+                        good[0].copy(time = Instant.MIN),
+                        good[0].copy(utcOffsetMinutes = Int.MIN_VALUE),
+                        Reading("nobody:1", END, null, Measurement.Absent, null),
+                    )
+                val report = cgm.ingest(listOf(good[0]) + bad + listOf(good[1]))
+                assertEquals(2uL, report.stored)
+                assertEquals((1uL..7uL).toList(), report.rejected.map { it.row })
+            }
+        }
+
+    @Test
+    fun `a locked vault says try again`() =
+        runBlocking<Unit> {
+            SandboxEhr().use { clinic ->
+                openWith(FailingVault { throw HostException.Unavailable() }).use { cgm ->
+                    val failure = assertFailsWith<CgmException.TryAgain> { clinic.connect(cgm) }
+                    assertEquals("vault-unavailable", failure.code)
+                }
+            }
+        }
+
+    @Test
+    fun `whatever a vault throws it is a failure and its text goes nowhere`() =
+        runBlocking<Unit> {
+            val thrown = listOf(IllegalStateException("s3cret"), NoClassDefFoundError("s3cret"), StackOverflowError("s3cret"))
+            SandboxEhr().use { clinic ->
+                for (failure in thrown) {
+                    openWith(FailingVault { throw failure }).use { cgm ->
+                        val said = assertFailsWith<CgmException.Invalid> { clinic.connect(cgm) }
+                        assertEquals("vault-failed", said.code)
+                        assertFalse(said.stackTraceToString().contains("s3cret"))
+                    }
+                }
+            }
+        }
+
+    @Test
+    fun `a time zone or an observer that throws does no harm`() =
+        runBlocking<Unit> {
+            val zoneless = cgmSubmitter(folder.resolve("zoneless.db").toFile(), FolderVault(folder)) { error("no zone") }
+            zoneless.use { cgm ->
+                val failure = assertFailsWith<CgmException.Invalid> { cgm.ingest(readings(1)) }
+                assertEquals("environment", failure.code)
+            }
+            SandboxEhr().use { clinic ->
+                open(folder).use { cgm ->
+                    cgm.registerSensor(SENSOR)
+                    cgm.ingest(readings(300))
+                    val connection = clinic.connect(cgm)
+                    val outcome = cgm.submitNow(connection.id, EVERYTHING, 30u, observer { throw LinkageError() })
+                    assertTrue(outcome.complete)
+                }
+            }
+        }
+
+    @Test
+    fun `nonsense is refused with a code`() =
+        runBlocking<Unit> {
+            open(folder).use { cgm ->
+                val codes =
+                    listOf<Pair<String, suspend () -> Unit>>(
+                        "sensor" to { cgm.registerSensor(SENSOR.copy(key = "")) },
+                        "not-found" to { cgm.readingsToSend(Long.MIN_VALUE, EVERYTHING) },
+                        "dates" to { cgm.readingsToSend(1, SubmissionRequest.Own("tomorrow", "", GlucoseUnit.MG_PER_DL)) },
+                        "file-refused" to { cgm.importFile(byteArrayOf(0, -1, 0)) },
+                    )
+                for ((code, call) in codes) {
+                    assertEquals(code, assertFailsWith<CgmException.Invalid> { call() }.code)
+                }
+                assertFailsWith<CgmException.Invalid> { cgm.beginConnection(Receiver("not a URL", "", "")) }
+            }
+            cgmSubmitter(folder.resolve("no/such/folder/me.db").toFile(), FolderVault(folder)).use { cgm ->
+                assertFailsWith<CgmException> { cgm.connections() }
+            }
+        }
+
+    @Test
+    fun `a record printed shows nothing of the person`() =
+        runBlocking<Unit> {
+            SandboxEhr().use { clinic ->
+                open(folder).use { cgm ->
+                    val request = cgm.beginConnection(clinic.receiver)
+                    assertEquals("AuthorizationRequest(…)", "$request")
+                    val connection = cgm.completeConnection(clinic.browse(request.url))
+                    assertEquals(ConnectionState.UNCONFIRMED, connection.state)
+                    assertEquals("Connection(id=${connection.id}, state=Unconfirmed, …)", "$connection")
+                }
+            }
+            val reading = readings(1).single()
+            assertEquals("Reading(…)", "$reading")
+            assertEquals("Measurement(…)", "${reading.measurement}")
+            assertEquals("Sensor(…)", "$SENSOR")
+            assertEquals("[RefusedItem(…)]", "${listOf(RefusedItem("reading", null, "107 mg/dL?"))}")
+        }
+}

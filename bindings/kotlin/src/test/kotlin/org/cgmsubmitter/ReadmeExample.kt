@@ -1,0 +1,22 @@
+package org.cgmsubmitter
+
+import org.cgmsubmitter.ffi.*
+
+// The README holds the lines between these two, and ReadmeTest holds it to that.
+// README
+suspend fun send(cgm: CgmSubmitter, clinic: Receiver, readings: List<Reading>, browse: suspend (String) -> String) {
+    cgm.registerSensor(Sensor(key = "test:K1", deviceName = "Test CGM", serial = "K1"))
+    val report = cgm.ingest(readings) // what is there already is not stored twice
+    println("${report.stored} stored, ${report.rejected.size} refused")
+
+    val request = cgm.beginConnection(clinic)
+    val redirect = browse(request.url) // the app may be killed meanwhile
+    val connection = cgm.completeConnection(redirect)
+    println("Is this you? ${connection.patientName}") // nothing is sent before this is answered
+    cgm.confirmPatient(connection.id)
+
+    val dates = SubmissionRequest.Own("2024-05-01", "2024-05-14", GlucoseUnit.MG_PER_DL)
+    val outcome = cgm.submitNow(connection.id, dates, 60u, observer { println(it) })
+    println("${outcome.accepted} accepted, ${outcome.refused} refused")
+}
+// README
