@@ -5,6 +5,7 @@
 
 use crate::environment::{BoxFuture, Transport, TransportError};
 use crate::smart::{PkceVerifier, RedirectUri, Secret, TokenResponse, TokenResponseError};
+use crate::submission::RetryAfter;
 use chrono::{DateTime, TimeDelta, Utc};
 use oauth2::basic::{
     BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
@@ -277,13 +278,10 @@ fn granted(
     }
 }
 
-/// Seconds or an HTTP date, never more than a day ahead: a wrong date must not end a connection.
+/// When to come back, never more than a day ahead: a wrong date must not end a connection.
 fn retry_after(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let asked = match text.trim().parse::<u32>() {
-        Ok(seconds) => now.checked_add_signed(TimeDelta::seconds(i64::from(seconds)))?,
-        Err(_) => DateTime::parse_from_rfc2822(text.trim()).ok()?.to_utc(),
-    };
-    Some(asked.clamp(now, now.checked_add_signed(TimeDelta::days(1))?))
+    let asked = RetryAfter::parse(text)?.delay(now);
+    now.checked_add_signed(asked.clamp(TimeDelta::zero(), TimeDelta::days(1)))
 }
 
 #[cfg(test)]

@@ -21,7 +21,8 @@ impl RetryAfter {
         DateTime::parse_from_rfc2822(text).ok().map(|at| Self::At(at.to_utc()))
     }
 
-    fn delay(self, now: DateTime<Utc>) -> TimeDelta {
+    /// How long that is from `now`; a time gone by is negative.
+    pub fn delay(self, now: DateTime<Utc>) -> TimeDelta {
         match self {
             Self::Seconds(seconds) => TimeDelta::seconds(seconds),
             Self::At(at) => at - now,

@@ -21,7 +21,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("environment", &["glucose"]),
     ("transport", &["environment", "smart"]),
     ("store", &["glucose", "submission"]),
-    ("connect", &["environment", "fhir", "smart", "store"]),
+    ("connect", &["environment", "fhir", "smart", "store", "submission"]),
     ("error", &["connect", "environment", "fhir", "glucose", "import", "orders", "statistics", "store", "transport"]),
     ("delivery", &["connect", "environment", "error", "fhir", "glucose", "statistics", "store", "submission"]),
     (
