@@ -71,6 +71,9 @@ pub(crate) fn outcome(outcome: &SubmissionOutcome) {
     for left_out in &outcome.left_out {
         println!("Not sent: {left_out}");
     }
+    for stopped in &outcome.stopped {
+        println!("The clinic takes no {}: {}", stopped.part.word().trim_start_matches("the "), stopped.reason);
+    }
     match outcome.status {
         OutcomeStatus::Done => {}
         OutcomeStatus::Waiting(until) => println!("The rest waits until {until}: run again"),
@@ -103,6 +106,7 @@ pub(crate) fn outcome_json(outcome: &SubmissionOutcome) -> Value {
         "refused": tally.entries.refused,
         "refusals": refused,
         "readings": counts(&tally.readings),
+        "stopped": outcome.stopped.iter().map(|s| json!({"part": s.part.word(), "reason": s.reason})).collect::<Vec<_>>(),
         "left_out": outcome.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "complete": outcome.is_complete(),
     })

@@ -2,7 +2,6 @@
 //!
 //! Readings are read in chunks, written as JSON and compressed at once, so memory does not grow with the window.
 
-use super::machine::Outgoing;
 use crate::error::Error;
 use crate::fhir::{
     self, AssembledBundle, BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference, Dialect, EntryKind,
@@ -11,8 +10,8 @@ use crate::fhir::{
 use crate::glucose::{DateRange, SensorId, Window};
 use crate::statistics::{Sufficiency, Summary, SummaryBuilder, SummaryError};
 use crate::store::{
-    BatchRecord, ConnectionRecord, Item, Listed, NewBatch, ReadingCode, ReadingKey, Store, StoredSensor,
-    SubmissionRecord, UnsentReading,
+    BatchId, BatchRecord, ConnectionRecord, Item, Listed, NewBatch, ReadingCode, ReadingKey, Store, StoredSensor,
+    SubmissionId, SubmissionRecord, UnsentReading,
 };
 use crate::submission::{Plan, Position};
 use chrono::{DateTime, Utc};
@@ -30,6 +29,23 @@ pub struct Body {
     pub manifest: Vec<Listed>,
     /// Where the submission stands once it is settled.
     pub position_after: Position,
+}
+
+/// A request to send.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The batch it carries.
+    pub batch: BatchId,
+    /// The submission it is part of.
+    pub submission: SubmissionId,
+    /// Where it goes.
+    pub url: String,
+    /// The body, with gzip where `gzip` says so.
+    pub body: Vec<u8>,
+    /// Whether the body is compressed.
+    pub gzip: bool,
+    /// Entries in it.
+    pub entries: usize,
 }
 
 /// What a plan would send.
@@ -90,10 +106,16 @@ pub fn next_body(
     now: DateTime<Utc>,
 ) -> Result<Option<Body>, Error> {
     let plan = &submission.plan;
-    let assembly =
-        Assembly { unit_limit: submission.progress.unit_limit, now, ..Assembly::new(store, connection, plan)? };
-    let mut position = submission.progress.position;
+    let progress = &submission.progress;
+    let unit_limit = if progress.probe { Some(1) } else { progress.unit_limit };
+    let conditional = conditional(connection, submission);
+    let assembly = Assembly { unit_limit, conditional, now, ..Assembly::new(store, connection, plan)? };
+    let mut position = progress.position;
     loop {
+        if progress.stopped.iter().any(|stopped| Some(stopped.part) == position.part()) {
+            position = position.next_part(plan.wanted);
+            continue;
+        }
         let body = match position {
             Position::Devices => assembly.devices()?,
             Position::Summary => assembly.summary()?,
@@ -122,7 +144,7 @@ pub(super) fn next_batch(
         body: compressed.map_err(|_| Error::Assembly("compression failed"))?,
         bytes: body.json.len(),
         manifest: body.manifest,
-        conditional: conditional(connection),
+        conditional: conditional(connection, submission),
         position_after: body.position_after,
     }))
 }
@@ -143,8 +165,9 @@ pub(super) fn outgoing(connection: &ConnectionRecord, batch: BatchRecord) -> Res
     Ok(Outgoing { batch: batch.id, submission: batch.submission, url, body, gzip, entries: batch.manifest.len() })
 }
 
-fn conditional(connection: &ConnectionRecord) -> bool {
-    connection.details.conditional_create != Some(false)
+/// Whether entries are conditional creates: unless the receiver is known not to have them, or is being asked.
+fn conditional(connection: &ConnectionRecord, submission: &SubmissionRecord) -> bool {
+    connection.details.conditional_create != Some(false) && !submission.progress.probe
 }
 
 /// Whether there is a way to write what this receiver reads.
@@ -167,6 +190,7 @@ struct Assembly<'a> {
     subject: SubjectReference,
     dialect: Dialect,
     unit_limit: Option<usize>,
+    conditional: bool,
     now: DateTime<Utc>,
 }
 
@@ -176,7 +200,16 @@ impl<'a> Assembly<'a> {
             PatientId::new(connection.patient.as_str()).map_err(|_| Error::Assembly("the patient id is no FHIR id"))?;
         let dialect = dialect(connection)?;
         let subject = SubjectReference::new(patient);
-        Ok(Self { store, connection, plan, subject, dialect, unit_limit: None, now: DateTime::UNIX_EPOCH })
+        Ok(Self {
+            store,
+            connection,
+            plan,
+            subject,
+            dialect,
+            unit_limit: None,
+            conditional: true,
+            now: DateTime::UNIX_EPOCH,
+        })
     }
 
     /// Units a batch may have.
@@ -194,7 +227,7 @@ impl<'a> Assembly<'a> {
         let max_entries = self.max_units().max(SUMMARY_ENTRIES);
         BundleWriter::new(self.now, BundleLimits { max_entries, max_bytes })
             .for_dialect(self.dialect)
-            .with_conditional_create(conditional(self.connection))
+            .with_conditional_create(self.conditional)
     }
 
     /// The devices whose readings are sent and which the receiver was not told of.
@@ -336,6 +369,8 @@ impl<'a> Assembly<'a> {
     }
 }
 
+/// What a device is called in the store.
+pub(super) const DEVICE: &str = "device";
 /// Entries of a summary: itself and six members.
 const SUMMARY_ENTRIES: usize = 7;
 
@@ -343,7 +378,7 @@ const SUMMARY_ENTRIES: usize = 7;
 fn resources(bundle: AssembledBundle, position_after: Position, suffix: &str) -> Body {
     let listed = |info: &fhir::EntryInfo| {
         let kind = match info.kind {
-            EntryKind::Device => "device".to_owned(),
+            EntryKind::Device => DEVICE.to_owned(),
             EntryKind::Summary => format!("summary{suffix}"),
             EntryKind::SummaryMember(_) => format!("summary-member{suffix}"),
             EntryKind::Reading => "reading".to_owned(),

@@ -1,6 +1,7 @@
 //! Steps the machine: gives it tokens, the network and time, and tells what happens.
 
-use super::machine::{Answer, Machine, Outgoing, Step};
+use super::assemble::Outgoing;
+use super::machine::{Answer, Machine, Step};
 use crate::connect::{AccessToken, Connector, TokenError};
 use crate::environment::{Environment, EnvironmentError, Lock, Locks, TransportError};
 use crate::error::Error;

@@ -3,15 +3,16 @@
 //! The outcome of a request is decided by the response table in `submission`; this writes the decision down. It sends nothing,
 //! reads no clock and draws no random number.
 
-use super::assemble;
+use super::assemble::{self, Outgoing};
 use crate::error::Error;
 use crate::fhir::{EntryOutcome, parse_outcome, parse_response};
 use crate::store::{
     BatchId, BatchRecord, ConnectionId, ConnectionRecord, ConnectionState, EntryRecord, Item, Progress, Store,
-    SubmissionId, SubmissionRecord, SubmissionState,
+    SubmissionRecord, SubmissionState,
 };
 use crate::submission::{
-    Backoff, EntryVerdict, Position, RequestVerdict, RetryAfter, Said, Why, entry_verdict, request_verdict,
+    Backoff, EntryVerdict, Part, Position, RequestVerdict, RetryAfter, Said, Stopped, Why, entry_verdict,
+    request_verdict,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -55,23 +56,6 @@ pub enum Step {
     Idle,
     /// The connection cannot go on by itself.
     Blocked(ConnectionState),
-}
-
-/// A request to send.
-#[derive(Debug)]
-pub struct Outgoing {
-    /// The batch it carries.
-    pub batch: BatchId,
-    /// The submission it is part of.
-    pub submission: SubmissionId,
-    /// Where it goes.
-    pub url: String,
-    /// The body, with gzip where `gzip` says so.
-    pub body: Vec<u8>,
-    /// Whether the body is compressed.
-    pub gzip: bool,
-    /// Entries in it.
-    pub entries: usize,
 }
 
 /// What came of a request.
@@ -206,6 +190,12 @@ impl Machine {
                 Ok(store.postpone(batch.id, now, TimeDelta::zero(), "token refused")?)
             }
             RequestVerdict::RefreshToken => self.block(store, now, &batch, Why::Reauthorise),
+            RequestVerdict::Block(Why::Consent) => {
+                // The content of this batch is not covered; other content goes on.
+                let mut progress = store.submission(batch.submission)?.progress;
+                stop_for_consent(&mut progress, part_of(&batch), refusal(status, body));
+                Ok(store.take_apart(batch.id, &progress)?)
+            }
             RequestVerdict::Block(why) => self.block(store, now, &batch, why),
             RequestVerdict::Uncompressed => {
                 store.change_connection(self.connection, |details| details.gzip = Some(false))?;
@@ -254,43 +244,66 @@ impl Machine {
         batch: &BatchRecord,
         entries: &[EntryOutcome],
     ) -> Result<(), Error> {
-        if refused_alike(entries) {
-            return self.block(store, now, batch, Why::Configuration);
-        }
         let mut progress = store.submission(batch.submission)?.progress;
+        let knows_conditions = store.connection(self.connection)?.details.conditional_create;
+        if let Some(answered) = conditional_create(batch, entries).filter(|_| knows_conditions.is_none()) {
+            store.change_connection(self.connection, |details| details.conditional_create = Some(answered))?;
+        } else if knows_conditions.is_none() && batch.conditional && entries.iter().all(|entry| entry.status == 400) {
+            // Either the content is wrong or the receiver has no conditional create. One unit without it will tell.
+            progress.probe = true;
+            return Ok(store.take_apart(batch.id, &progress)?);
+        }
+        progress.probe = false;
+        let part = part_of(batch);
+        if part == Part::Readings
+            && let Some(reason) = refused_alike(entries)
+        {
+            // Says something about the receiver and nothing about these readings: none is set aside, the rest is not tried.
+            for _ in entries {
+                progress.tally.count(true, EntryVerdict::Refused);
+            }
+            progress.stopped.push(Stopped { part, for_consent: false, reason });
+            return Ok(store.take_apart(batch.id, &progress)?);
+        }
         let mut records = Vec::with_capacity(entries.len());
-        let (mut put_off, mut blocked) = (false, None);
+        let (mut put_off, mut reauthorise) = (false, false);
         for (listed, entry) in batch.manifest.iter().zip(entries) {
             let verdict = entry_verdict(entry.status, entry.location.is_some(), batch.conditional);
             progress.tally.count(matches!(listed.item, Item::Reading(..)), verdict);
-            let (record, state) = match verdict {
+            records.push(match verdict {
                 EntryVerdict::Accepted | EntryVerdict::AlreadyThere | EntryVerdict::Received => {
-                    (EntryRecord::Delivered { location: entry.reference().map(str::to_owned) }, None)
+                    EntryRecord::Delivered { location: entry.reference().map(str::to_owned) }
                 }
-                EntryVerdict::Refused => (EntryRecord::Refused { reason: reason(entry) }, None),
+                EntryVerdict::Refused => EntryRecord::Refused { reason: reason(entry) },
                 EntryVerdict::Ambiguous => {
-                    (EntryRecord::Refused { reason: format!("duplicate at the receiver: {}", reason(entry)) }, None)
+                    EntryRecord::Refused { reason: format!("duplicate at the receiver: {}", reason(entry)) }
                 }
-                EntryVerdict::Later => (EntryRecord::PutOff, None),
-                EntryVerdict::Reauthorise => (EntryRecord::PutOff, Some(ConnectionState::NeedsReauthorisation)),
-                EntryVerdict::Consent => (EntryRecord::PutOff, Some(ConnectionState::NeedsConsent)),
-            };
-            put_off |= record == EntryRecord::PutOff;
-            blocked = blocked.or(state);
-            records.push(record);
+                EntryVerdict::Later => {
+                    put_off = true;
+                    EntryRecord::PutOff
+                }
+                EntryVerdict::Reauthorise => {
+                    reauthorise = true;
+                    EntryRecord::PutOff
+                }
+                EntryVerdict::Consent => {
+                    stop_for_consent(&mut progress, part, reason(entry));
+                    EntryRecord::PutOff
+                }
+            });
         }
         progress.position = batch.position_after;
         progress.lone_refusals = (0, 0);
         progress.unit_limit = progress.unit_limit.map(|limit| limit * 2);
+        progress.put_off |= put_off || reauthorise;
         if put_off {
             // A receiver that puts entries off is busy: nothing more of this submission goes at once.
             let wait = self.backoff.delay(progress.pass, jitter, None, now).num_seconds() + 1;
-            progress.put_off = true;
             progress.not_before = (now.timestamp() + wait, wait);
         }
         store.settle(self.connection, batch, &records, &progress)?;
-        if let Some(state) = blocked {
-            store.block_connection(self.connection, state)?;
+        if reauthorise {
+            store.block_connection(self.connection, ConnectionState::NeedsReauthorisation)?;
         }
         Ok(())
     }
@@ -310,6 +323,12 @@ impl Machine {
             progress.unit_limit = Some(units / 2);
             return Ok(store.take_apart(batch.id, &progress)?);
         }
+        if status == 400 && batch.conditional && store.connection(self.connection)?.details.conditional_create.is_none()
+        {
+            progress.probe = true;
+            return Ok(store.take_apart(batch.id, &progress)?);
+        }
+        progress.probe = false;
         let in_a_row = if progress.lone_refusals.1 == status { progress.lone_refusals.0 + 1 } else { 1 };
         // A duplicate at the receiver is settled, and says nothing about the connection.
         if status != 412 && in_a_row >= LONE_REFUSALS {
@@ -322,26 +341,57 @@ impl Machine {
             progress.tally.count(matches!(listed.item, Item::Reading(..)), EntryVerdict::Refused);
         }
         progress.position = batch.position_after;
-        let reason = parse_outcome(body)
-            .map_or_else(|| format!("refused with status {status}, without a reason"), |said| said.text().to_owned());
+        let reason = refusal(status, body);
         let records = vec![EntryRecord::Refused { reason }; batch.manifest.len()];
         Ok(store.settle(self.connection, batch, &records, &progress)?)
     }
 }
 
-/// Whether a whole batch was refused for one reason: then its entries are not set aside, the connection is looked at.
-fn refused_alike(entries: &[EntryOutcome]) -> bool {
-    let Some(first) = entries.first() else { return false };
+/// What the answers tell about conditional create, if anything: a conditional entry that was taken proves it, a 201 to the unit that was
+/// sent without proves that the receiver lacks it, and another answer to that unit that the content was to blame.
+fn conditional_create(batch: &BatchRecord, entries: &[EntryOutcome]) -> Option<bool> {
+    let taken = entries.iter().any(|entry| matches!(entry.status, 200 | 201));
+    match (batch.conditional, taken) {
+        (true, true) => Some(true),
+        (true, false) => None,
+        (false, taken) => Some(!taken),
+    }
+}
+
+/// The one reason for which a whole batch was refused, if it was.
+fn refused_alike(entries: &[EntryOutcome]) -> Option<String> {
+    let first = entries.first()?;
     let alike = |entry: &EntryOutcome| {
         entry.status == first.status && entry_verdict(entry.status, false, true) == EntryVerdict::Refused
     };
-    entries.len() > ALIKE && entries.iter().all(alike)
+    (entries.len() > ALIKE && entries.iter().all(alike)).then(|| reason(first))
+}
+
+/// The part of a submission a batch is of.
+fn part_of(batch: &BatchRecord) -> Part {
+    match batch.manifest.first().map(|listed| &listed.item) {
+        Some(Item::Resource(_, kind)) if kind == assemble::DEVICE => Part::Devices,
+        Some(Item::Resource(..)) => Part::Summary,
+        Some(Item::Reading(..)) | None => Part::Readings,
+    }
+}
+
+fn stop_for_consent(progress: &mut Progress, part: Part, reason: String) {
+    if !progress.stopped.iter().any(|stopped| stopped.part == part) {
+        progress.stopped.push(Stopped { part, for_consent: true, reason });
+    }
 }
 
 /// A refusal in the receiver's own words.
 fn reason(entry: &EntryOutcome) -> String {
     let said = entry.outcome.as_ref().map(|said| said.text().to_owned());
     said.unwrap_or_else(|| format!("refused with status {}, without a reason", entry.status))
+}
+
+/// The refusal of a whole request in the receiver's own words.
+fn refusal(status: u16, body: &[u8]) -> String {
+    parse_outcome(body)
+        .map_or_else(|| format!("refused with status {status}, without a reason"), |said| said.text().to_owned())
 }
 
 /// Until when to wait, if at all. A wait further ahead than its own length was set by a clock that has since been put back: it is over.

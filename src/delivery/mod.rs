@@ -8,6 +8,6 @@ mod driver;
 mod machine;
 
 pub(crate) use assemble::speaks_known_guide;
-pub use assemble::{Body, Preview, next_body, preview, summarise};
+pub use assemble::{Body, Outgoing, Preview, next_body, preview, summarise};
 pub use driver::{Delivery, Event, Stopped};
-pub use machine::{Answer, Machine, Outgoing, Step};
+pub use machine::{Answer, Machine, Step};

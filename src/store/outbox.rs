@@ -7,7 +7,7 @@
 use super::ledger::{self, ReadingCode};
 use super::resources::{self, SentResource, SentStatus};
 use super::{ConnectionId, ReadingKey, Store, StoreError, quarantine};
-use crate::submission::{Plan, Position, Tally};
+use crate::submission::{Plan, Position, Stopped, Tally};
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -97,6 +97,10 @@ pub struct Progress {
     pub not_before: (i64, i64),
     /// Units a batch may have while offending ones are being isolated.
     pub unit_limit: Option<usize>,
+    /// Whether the next batch asks, with one unit sent without condition, if the receiver knows conditional create at all.
+    pub probe: bool,
+    /// Parts the receiver will have nothing of.
+    pub stopped: Vec<Stopped>,
     /// How many single units in a row were refused as whole requests with this status.
     pub lone_refusals: (u32, u16),
 }
@@ -111,6 +115,8 @@ impl Progress {
             put_off: false,
             not_before: (0, 0),
             unit_limit: None,
+            probe: false,
+            stopped: Vec::new(),
             lone_refusals: (0, 0),
         }
     }

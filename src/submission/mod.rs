@@ -9,6 +9,6 @@ mod tally;
 mod verdict;
 
 pub use backoff::{Backoff, RetryAfter};
-pub use plan::{Plan, Position, Wanted};
+pub use plan::{Part, Plan, Position, Stopped, Wanted};
 pub use tally::{Counts, Tally};
 pub use verdict::{EntryVerdict, RequestVerdict, Said, Why, entry_verdict, request_verdict};

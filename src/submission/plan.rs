@@ -27,6 +27,49 @@ pub struct Plan {
     pub window: Window,
 }
 
+/// A part of what a submission sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Part {
+    /// The devices.
+    Devices,
+    /// The summary with its members.
+    Summary,
+    /// The readings.
+    Readings,
+}
+
+impl Part {
+    /// In a word for a person.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Devices => "devices",
+            Self::Summary => "the summary",
+            Self::Readings => "readings",
+        }
+    }
+}
+
+/// A part a receiver will have nothing of, for now: the submission goes on without it, and the next one tries again.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Which part.
+    pub part: Part,
+    /// Whether for lack of permission; otherwise every entry was refused alike.
+    pub for_consent: bool,
+    /// The receiver's own words.
+    pub reason: String,
+}
+
+/// Hides the receiver's words, which may quote the person's data.
+impl std::fmt::Debug for Stopped {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Stopped")
+            .field("part", &self.part)
+            .field("for_consent", &self.for_consent)
+            .finish_non_exhaustive()
+    }
+}
+
 /// How far a submission has come. The ledger tells what is still lacking; this only saves looking again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Position {
@@ -51,6 +94,16 @@ impl Position {
             Self::Readings(None)
         } else {
             Self::End
+        }
+    }
+
+    /// The part that comes next; none at the end.
+    pub const fn part(self) -> Option<Part> {
+        match self {
+            Self::Devices => Some(Part::Devices),
+            Self::Summary => Some(Part::Summary),
+            Self::Readings(_) => Some(Part::Readings),
+            Self::End => None,
         }
     }
 

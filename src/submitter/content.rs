@@ -253,8 +253,11 @@ pub(super) fn outcome(
 ) -> Result<SubmissionOutcome, Error> {
     let mut tally = Tally::default();
     let refused = refused(store, connection)?;
+    let mut stopped = Vec::new();
     for id in &submissions {
-        tally.add(&store.submission(*id)?.progress.tally);
+        let progress = store.submission(*id)?.progress;
+        tally.add(&progress.tally);
+        stopped.extend(progress.stopped);
     }
-    Ok(SubmissionOutcome { submissions, tally, refused, left_out, status })
+    Ok(SubmissionOutcome { submissions, tally, refused, left_out, stopped, status })
 }

@@ -5,7 +5,7 @@ use crate::glucose::{DateRange, GlucoseUnit, ReadingError};
 use crate::import::Format;
 use crate::orders::{RefusedOrder, StandingOrder};
 use crate::store::{ConnectionId, ConnectionRecord, ConnectionState, SubmissionId};
-use crate::submission::Tally;
+use crate::submission::{Stopped, Tally};
 use chrono::{DateTime, Utc};
 use std::path::PathBuf;
 
@@ -144,6 +144,8 @@ pub struct SubmissionOutcome {
     pub refused: Vec<RefusedItem>,
     /// What was not sent, and why.
     pub left_out: Vec<LeftOut>,
+    /// Parts the receiver will have nothing of for now. The next submission tries again.
+    pub stopped: Vec<Stopped>,
     /// Whether everything has an outcome, or why not.
     pub status: OutcomeStatus,
 }
@@ -151,7 +153,7 @@ pub struct SubmissionOutcome {
 impl SubmissionOutcome {
     /// Whether everything was delivered and nothing refused.
     pub fn is_complete(&self) -> bool {
-        self.status == OutcomeStatus::Done && self.tally.entries.refused == 0
+        self.status == OutcomeStatus::Done && self.tally.entries.refused == 0 && self.stopped.is_empty()
     }
 }
 

@@ -7,7 +7,6 @@ mod bundles;
 mod identity;
 mod receivers;
 mod resources;
-mod speed;
 mod the_guide;
 
 use cgm_submitter::fhir::{

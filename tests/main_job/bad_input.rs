@@ -21,11 +21,11 @@ fn sample(name: &str) -> Vec<u8> {
 /// The real file's first lines, which hold readings of one transmitter.
 fn beginning(lines: usize) -> String {
     let file = String::from_utf8(sample("dexcom_clarity_90d_real.csv")).unwrap();
-    file.lines().take(lines).map(|line| format!("{line}\n")).collect()
+    file.split_inclusive('\n').take(lines).collect()
 }
 
-fn zone(world: &World, tz: chrono_tz::Tz) -> Option<ZoneOffsets> {
-    Some(Zone(tz).whole(world.clock.now()).unwrap())
+fn zone(world: &World, tz: chrono_tz::Tz) -> ZoneOffsets {
+    Zone(tz).whole(world.clock.now()).unwrap()
 }
 
 async fn import(app: &Submitter, text: &str) -> ImportReport {
@@ -163,9 +163,9 @@ async fn a_file_cut_in_the_middle_of_a_line_gives_all_but_that_line() {
     let clarity = beginning(60);
     let readings = clarity.matches("\"EGV\"").count();
     let cut = &clarity[..clarity.len() - 25];
-    let report = app.import(cut.as_bytes().to_vec(), zone(&world, chrono_tz::Europe::Bucharest)).await.unwrap();
+    let report = app.import(cut.as_bytes().to_vec(), Some(zone(&world, chrono_tz::Europe::Bucharest))).await.unwrap();
     assert_eq!((report.stored, report.rejected), (readings - 1, vec![(60, ReadingError::CutOff)]));
-    let report = app.import(clarity.into_bytes(), zone(&world, chrono_tz::Europe::Bucharest)).await.unwrap();
+    let report = app.import(clarity.into_bytes(), Some(zone(&world, chrono_tz::Europe::Bucharest))).await.unwrap();
     assert_eq!((report.stored, report.already_there), (1, readings - 1), "the whole file adds what was cut");
 }
 
@@ -179,15 +179,15 @@ async fn a_file_with_local_times_needs_a_zone_and_keeps_to_the_first_one() {
     let error = app.import(file.clone(), None).await.unwrap_err();
     assert!(matches!(error, Error::Import(ImportError::TimeZoneRequired)), "{error}");
 
-    let report = app.import(file.clone(), zone(&world, chrono_tz::Europe::Bucharest)).await.unwrap();
+    let report = app.import(file.clone(), Some(zone(&world, chrono_tz::Europe::Bucharest))).await.unwrap();
     assert_eq!((report.stored, report.rejected.len()), (readings, 0));
-    let report = app.import(file.clone(), zone(&world, chrono_tz::America::New_York)).await.unwrap();
+    let report = app.import(file.clone(), Some(zone(&world, chrono_tz::America::New_York))).await.unwrap();
     assert_eq!((report.stored, report.already_there, report.rejected.len()), (0, 0, readings));
     let (row, reason) = &report.rejected[0];
     assert_eq!(*row, 12, "the first reading's line");
     assert!(reason.to_string().contains("Europe/Bucharest"), "{reason}");
     assert!(matches!(reason, ReadingError::AlreadyImportedElsewhere { .. }));
-    let report = app.import(file, zone(&world, chrono_tz::Europe::Bucharest)).await.unwrap();
+    let report = app.import(file, Some(zone(&world, chrono_tz::Europe::Bucharest))).await.unwrap();
     assert_eq!((report.stored, report.already_there), (0, readings));
 }
 

@@ -60,10 +60,8 @@ async fn a_correction_of_a_sent_reading_goes_as_corrected_and_names_the_earlier_
     let world = World::new().await;
     let (app, connection) = world.ready(30).await;
     submit_all(&app, connection).await;
-    let earlier = world.holds(MASS).into_iter().find(|r| r["effectiveDateTime"] == "2024-05-01T01:00:00+00:00");
-    let earlier =
-        earlier.or_else(|| world.holds(MASS).into_iter().find(|r| text_of(r).starts_with("2024-05-01T01:00:00")));
-    let earlier = earlier.unwrap();
+    let at_one = |held: &Value| text_of(held).starts_with("2024-05-01T01:00:00");
+    let earlier = world.holds(MASS).into_iter().find(at_one).unwrap();
 
     let report = app.ingest(vec![reading_of(12, mg(240))]).await.unwrap();
     assert_eq!((report.corrected, report.stored), (1, 0));

@@ -65,10 +65,7 @@ async fn a_receiver_with_a_malformed_discovery_document_is_refused_and_named() {
         (with("code_challenge_methods_supported", json!(["plain"])), DiscoveryError::NoS256),
     ];
     for (document, expected) in cases {
-        world.tape.rule(move |sent| match sent.path.ends_with("smart-configuration") {
-            true => Fate::Answer(200, document.clone()),
-            false => Fate::Pass,
-        });
+        world.tape.answer_at("/smart-configuration", 200, document);
         let error = app.begin_connection(world.receiver()).await.unwrap_err();
         assert!(matches!(&error, Error::Connect(ConnectError::Discovery(found)) if *found == expected), "{error}");
         assert_eq!((error.code(), error.retryable()), ("receiver-configuration", false));
@@ -123,10 +120,7 @@ async fn a_person_who_says_no_in_the_browser_is_told_so() {
 /// Makes the clinic say nothing of CGM data.
 fn speak_of_nothing(world: &World) {
     let statement = json!({"resourceType": "CapabilityStatement"}).to_string();
-    world.tape.rule(move |sent| match sent.path.ends_with("/metadata") {
-        true => Fate::Answer(200, statement.clone()),
-        false => Fate::Pass,
-    });
+    world.tape.answer_at("/metadata", 200, statement);
 }
 
 #[tokio::test]

@@ -1,6 +1,5 @@
 //! What a clinic's standing orders ask for: that, over those days, in that unit, once; and nothing without an order that runs.
 
-use crate::tape::Fate;
 use crate::world::{AMY, BEN, MASS, MOLAR, NO_WAIT, SENSOR, SUMMARY, World, mg, molar, reading_of, sensor};
 use crate::zone::Zone;
 use cgm_submitter::glucose::{Measurement, Reading, SensorKey};
@@ -89,10 +88,7 @@ async fn an_order_about_another_patient_is_refused_and_shown_and_sends_nothing()
     let mut foreign = order("not-amys", (2, "wk"), None, &[MASS_READINGS]);
     foreign["subject"]["reference"] = json!(format!("Patient/{BEN}"));
     let page = json!({"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": foreign}]}).to_string();
-    world.tape.rule(move |sent| match sent.path.ends_with("/ServiceRequest") {
-        true => Fate::Answer(200, page.clone()),
-        false => Fate::Pass,
-    });
+    world.tape.answer_at("/ServiceRequest", 200, page);
     let app = world.app();
     crate::world::stock(&app, 30).await;
     let connection = world.connect(&app).await;

@@ -1,7 +1,7 @@
 //! Nothing of a person reaches a log: no token, name, birth date, patient id or glucose value in what can be printed.
 
 use crate::tape::Fate;
-use crate::world::{AMY, BEN, MASS, NO_WAIT, SENSOR, World, own, reading_of, sensor, submit};
+use crate::world::{AMY, BEN, NO_WAIT, SENSOR, World, own, reading_of, sensor, submit};
 use cgm_submitter::glucose::{GlucoseUnit, GlucoseValue, Measurement};
 use cgm_submitter::store::ConnectionId;
 use cgm_submitter::{Receiver, SubmissionRequest};
@@ -38,7 +38,7 @@ impl Log {
 fn secrets_in(value: &Value, found: &mut Vec<String>) {
     match value {
         Value::String(text) if text.len() >= 20 && !text.contains("://") && !text.contains(' ') => {
-            found.push(text.clone())
+            found.push(text.clone());
         }
         Value::Array(items) => items.iter().for_each(|item| secrets_in(item, found)),
         Value::Object(fields) => fields.values().for_each(|field| secrets_in(field, found)),
@@ -132,5 +132,4 @@ async fn nothing_of_a_person_is_in_what_can_be_printed() {
     log.debug(&app.disconnect(id).await.unwrap());
     log.error(&app.submit_now(id, own(), NO_WAIT, |_| ()).await.unwrap_err());
     log.assert_without(&secrets);
-    assert!(!world.holds(MASS).iter().any(Value::is_null));
 }

@@ -1,10 +1,10 @@
 //! What a clinic will not have: set aside with its own words, the rest goes, nothing goes twice. A refusal of everything is a message about us.
 
-use crate::tape::Fate;
-use crate::world::{AMY, MASS, NO_WAIT, SUMMARY, World, own, reading, reading_of, submit, submit_all};
-use cgm_submitter::store::ConnectionState;
+use crate::tape::{Fate, SUBMIT};
+use crate::world::{AMY, MASS, SUMMARY, World, own, reading, reading_of, submit, submit_all};
+use cgm_submitter::submission::Part;
 use cgm_submitter::{LeftOut, OutcomeStatus, RefusedItem};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use sandbox_ehr::Sandbox;
 use serde_json::{Value, json};
 
@@ -80,19 +80,19 @@ async fn one_refused_reading_is_set_aside_with_its_time_and_goes_again_only_when
 }
 
 #[tokio::test]
-async fn where_everything_is_refused_alike_the_connection_stops_and_nothing_is_set_aside() {
+async fn where_all_readings_are_refused_alike_none_is_set_aside_and_the_next_submission_tries_again() {
     let world = World::new().await;
     let (app, connection) = world.ready(READINGS).await;
     world.clinic.set_refusal(MASS, Some(422)).unwrap();
     let outcome = submit(&app, connection).await;
-    assert_eq!(outcome.status, OutcomeStatus::Blocked(ConnectionState::Misconfigured));
+    assert_eq!(outcome.status, OutcomeStatus::Done);
+    assert!(!outcome.is_complete());
+    assert_eq!(outcome.stopped.iter().map(|s| (s.part, s.for_consent)).collect::<Vec<_>>(), [(Part::Readings, false)]);
     assert!(outcome.refused.is_empty() && app.quarantine(connection).await.unwrap().is_empty());
-    assert_eq!(outcome.tally.readings.refused, 0);
     assert_eq!(app.preview(connection, own()).await.unwrap().readings_to_send(), READINGS as u64, "nothing is lost");
 
     world.clinic.set_refusal(MASS, None).unwrap();
-    world.authorise(&app, AMY).await.unwrap();
-    world.later(&app).await;
+    assert!(submit(&app, connection).await.is_complete());
     world.assert_complete(READINGS);
 }
 
@@ -141,9 +141,9 @@ async fn one_unit_that_makes_the_clinic_refuse_whole_requests_is_isolated_and_th
     let said = json!({"resourceType": "OperationOutcome", "issue": [
         {"severity": "error", "code": "invalid", "diagnostics": "entry is no good"}]})
     .to_string();
-    world.tape.rule(move |sent| match sent.path.ends_with(crate::tape::SUBMIT) && sent.text().contains(poison) {
-        true => Fate::Answer(422, said.clone()),
-        false => Fate::Pass,
+    world.tape.rule(move |sent| {
+        let poisoned = sent.path.ends_with(SUBMIT) && sent.text().contains(poison);
+        if poisoned { Fate::Answer(422, said.clone()) } else { Fate::Pass }
     });
     let outcome = submit_all(&app, connection).await;
     assert_eq!((outcome.tally.readings.accepted, outcome.tally.readings.refused), (READINGS as u64 - 1, 1));
@@ -173,26 +173,19 @@ async fn what_the_person_granted_no_permission_for_is_left_out_and_said() {
     world.assert_complete(READINGS);
 }
 
-/// Such a receiver refuses each conditional entry, so the connection stops: nothing is sent without the condition by guessing.
+/// Such a receiver refuses each conditional entry with 400. One unit sent without the condition proves it; from then on none is sent
+/// with it, and the ledger alone keeps things from going twice.
 #[tokio::test]
-async fn a_receiver_without_conditional_create_stops_the_connection_with_nothing_doubled_and_nothing_lost() {
+async fn a_receiver_without_conditional_create_is_found_out_and_gets_everything_once() {
     let world = World::with(Sandbox::builder().supports_conditional_create(false)).await;
     let (app, connection) = world.ready(READINGS).await;
-    let outcome = submit(&app, connection).await;
-    assert_eq!(outcome.status, OutcomeStatus::Blocked(ConnectionState::Misconfigured));
-    assert_eq!(outcome.tally.entries.accepted, 0);
-    let set_aside = app.quarantine(connection).await.unwrap();
-    assert!(set_aside.iter().all(|item| item.kind == "device"), "no reading and no summary is given up");
-    assert_eq!(app.preview(connection, own()).await.unwrap().readings_to_send(), READINGS as u64);
+    assert!(submit_all(&app, connection).await.is_complete());
+    world.assert_complete(READINGS);
 
-    world.authorise(&app, AMY).await.unwrap();
     app.ingest(vec![reading(READINGS)]).await.unwrap();
-    world.clock.pass(TimeDelta::seconds(30));
-    let again = app.submit_now(connection, own(), NO_WAIT, |_| ()).await.unwrap();
-    assert_eq!(again.status, OutcomeStatus::Blocked(ConnectionState::Misconfigured), "it stays so, and is said again");
-    assert!(
-        world.holds("Observation").is_empty() && world.holds("Device").is_empty(),
-        "nothing is there, so nothing twice"
-    );
-    assert_eq!(app.preview(connection, own()).await.unwrap().readings_to_send(), READINGS as u64 + 1);
+    let again = submit_all(&app, connection).await;
+    assert!(again.is_complete());
+    assert_eq!(again.tally.readings.accepted, 1, "only what the ledger lacks");
+    assert_eq!(world.holds(MASS).len(), READINGS + 1);
+    assert_eq!(world.holds("Device").len(), 1);
 }

@@ -130,6 +130,11 @@ impl Tape {
         });
     }
 
+    /// The network answers everything sent to a path that ends like this, and the rest passes.
+    pub(crate) fn answer_at(&self, end: &'static str, status: u16, body: String) {
+        self.rule(move |sent| if sent.path.ends_with(end) { Fate::Answer(status, body.clone()) } else { Fate::Pass });
+    }
+
     /// Gets a permit for each request that hangs from now on.
     pub(crate) fn hung(&self) -> Arc<Semaphore> {
         let hung = Arc::new(Semaphore::new(0));
