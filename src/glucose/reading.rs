@@ -145,10 +145,10 @@ impl Reading {
     }
 }
 
-/// Says only the sensor: a reading never reaches a log through `{:?}`.
+/// Says nothing: a reading never reaches a log through `{:?}`.
 impl fmt::Debug for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reading").field("sensor", &self.sensor).finish_non_exhaustive()
+        f.write_str("Reading(…)")
     }
 }
 

@@ -1,6 +1,7 @@
 //! The sensor a reading came from, and the device it belongs to.
 
 use super::{GlucoseUnit, GlucoseValue};
+use std::fmt;
 
 /// Longest text accepted for a key or a name.
 const MAX_LENGTH: usize = 256;
@@ -32,8 +33,15 @@ fn checked(text: impl Into<String>, what: &'static str) -> Result<String, Sensor
 
 /// What tells one sensor from every other, the same on every phone: the maker and the transmitter's or sensor's serial,
 /// for example `dexcom:82AJ0D`. Part of a reading's identity at a receiver.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SensorKey(String);
+
+/// Hides the serial number it holds.
+impl fmt::Debug for SensorKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SensorKey(…)")
+    }
+}
 
 impl SensorKey {
     /// A key of 1 to 256 bytes without control characters.
@@ -51,10 +59,17 @@ impl SensorKey {
 }
 
 /// What a device is called and how its maker tells it apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Device {
     name: String,
     serial: Option<String>,
+}
+
+/// Hides the serial number.
+impl fmt::Debug for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Device").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 impl Device {

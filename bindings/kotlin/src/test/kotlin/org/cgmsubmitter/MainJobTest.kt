@@ -15,6 +15,7 @@ import org.junit.jupiter.api.Timeout
 import org.junit.jupiter.api.io.TempDir
 import java.nio.file.Path
 import java.util.concurrent.CountDownLatch
+import kotlin.concurrent.thread
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -141,7 +142,7 @@ class MainJobTest {
                 open(folder).use { cgm ->
                     val connection = connected(cgm, clinic, 600)
                     val cancellation = Cancellation()
-                    val events = Events { if (it is DeliveryEvent.Sending) cancellation.cancel() }
+                    val events = Events { if (it is DeliveryEvent.Sending) thread { cancellation.cancel() }.join() }
                     val stopped =
                         assertFailsWith<CgmException.TryAgain> { cgm.submitNow(connection, EVERYTHING, 30u, events, cancellation) }
                     assertEquals("cancelled", stopped.code)
