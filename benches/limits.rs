@@ -1,6 +1,7 @@
 //! `cargo bench`: what this crate does, each figure beside the limit it is held against: bare SQLite, bare `serde_json`.
 //!
-//! Both sides of a pair run in turn, five times; the ratio is that of the medians. Ratios carry over between machines, times do not.
+//! Both sides of a pair run in turn, nine times, and the fastest of each is shown: what else runs on the machine only ever adds. Ratios
+//! carry over between machines, times do not.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark stops at the first surprise")]
 
@@ -30,7 +31,7 @@ use tempfile::TempDir;
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 9;
 /// Ten years of five-minute readings, less the gaps of a real wearer.
 const TEN_YEARS: usize = 930_990;
 
@@ -121,13 +122,12 @@ fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     (taken, value)
 }
 
-fn median(mut times: Vec<Duration>) -> f64 {
-    times.sort();
-    times[times.len() / 2].as_secs_f64()
+fn fastest(times: &[Duration]) -> f64 {
+    times.iter().min().map_or(f64::NAN, Duration::as_secs_f64)
 }
 
-fn row(what: &str, ours: Vec<Duration>, limit: Vec<Duration>, goal: f64) {
-    let (ours, limit) = (median(ours), median(limit));
+fn row(what: &str, ours: &[Duration], limit: &[Duration], goal: f64) {
+    let (ours, limit) = (fastest(ours), fastest(limit));
     let ratio = ours / limit;
     let word = if ratio <= goal { "reached" } else { "MISSED" };
     println!("{what:<58} {:>7.1} ms {:>7.1} ms {ratio:>6.2}×  ≤ {goal}× {word}", ours * 1e3, limit * 1e3);
@@ -144,7 +144,7 @@ fn ingest(what: &str, data: &Data) {
         let mut table = bare::Minimal::open(&folder.path().join("bare.db"));
         limit.push(timed(|| table.insert(&rows)).0);
     }
-    row(what, ours, limit, 1.5);
+    row(what, &ours, &limit, 1.5);
 }
 
 /// All the local dates of some readings.
@@ -174,7 +174,7 @@ fn summary_of(what: &str, data: &Data) {
         assert_eq!(count, data.readings.len() as u64);
         limit.push(taken);
     }
-    row(what, ours, limit, 1.3);
+    row(what, &ours, &limit, 1.3);
 }
 
 fn summaries(ten_years: &Data) {
@@ -190,11 +190,11 @@ fn summaries(ten_years: &Data) {
     let (long_folder, short_folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let (long, short) = (filled(&long_folder, ten_years), filled(&short_folder, &short));
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
-    for _ in 0..ROUNDS * 20 {
+    for _ in 0..ROUNDS * 10 {
         ours.push(timed(|| summarise(&long, dates, window).unwrap()).0);
         limit.push(timed(|| summarise(&short, dates, window).unwrap()).0);
     }
-    row("14-day summary in a 10-year store | in a 14-day store", ours, limit, 1.5);
+    row("14-day summary in a 10-year store | in a 14-day store", &ours, &limit, 1.5);
 }
 
 fn connection(store: &mut Store) -> ConnectionRecord {
@@ -247,7 +247,7 @@ fn assembly(real: &Data) {
             || structs.iter().for_each(|bundle| drop(std::hint::black_box(serde_json::to_vec(bundle).unwrap())));
         limit.push(timed(write).0);
     }
-    row("assemble the real file's batches | bare serde_json", ours, limit, 1.5);
+    row("assemble the real file's batches | bare serde_json", &ours, &limit, 1.5);
 
     let peak = |dates: DateRange| {
         Counting::restart();
