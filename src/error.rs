@@ -95,6 +95,7 @@ impl Error {
             Self::Store(StoreError::Busy) => "database-busy",
             Self::Store(StoreError::Disk(_)) => "database-disk",
             Self::Store(StoreError::Row(_)) => "database-row",
+            Self::Store(StoreError::Internal) => "internal",
             Self::Store(StoreError::Missing(_)) => "not-found",
             Self::Connect(error) => error.code(),
             Self::Token(error) => error.code(),

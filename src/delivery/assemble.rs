@@ -21,7 +21,6 @@ use std::io::{Read, Write};
 use url::Url;
 
 /// A batch before it is compressed and frozen.
-#[derive(Debug)]
 pub struct Body {
     /// The bundle as JSON.
     pub json: Vec<u8>,
@@ -31,8 +30,14 @@ pub struct Body {
     pub position_after: Position,
 }
 
+/// Hides the readings.
+impl std::fmt::Debug for Body {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Body").field("position_after", &self.position_after).finish_non_exhaustive()
+    }
+}
+
 /// A request to send.
-#[derive(Debug)]
 pub struct Outgoing {
     /// The batch it carries.
     pub batch: BatchId,
@@ -46,6 +51,18 @@ pub struct Outgoing {
     pub gzip: bool,
     /// Entries in it.
     pub entries: usize,
+}
+
+/// Hides the body.
+impl std::fmt::Debug for Outgoing {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outgoing")
+            .field("batch", &self.batch)
+            .field("submission", &self.submission)
+            .field("gzip", &self.gzip)
+            .field("entries", &self.entries)
+            .finish_non_exhaustive()
+    }
 }
 
 /// What a plan would send.

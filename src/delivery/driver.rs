@@ -125,7 +125,7 @@ impl Delivery {
                     on_event(Event::Sending { submission, entries: outgoing.entries });
                     let (answer, no_token) = match self.connector.access_token(connection).await {
                         Ok(token) => (self.send(used.insert(token), *outgoing).await, None),
-                        Err(error) => (Answer::NotSent("no access token"), Some(error)),
+                        Err(error) => (Answer::NotSent(until(&error)), Some(error)),
                     };
                     let (now, jitter) = (self.environment.clock.now(), self.jitter()?);
                     let held = Arc::clone(&lock);
@@ -154,10 +154,10 @@ impl Delivery {
             request = request.header(header::CONTENT_ENCODING, "gzip");
         }
         let Ok(request) = request.body(outgoing.body) else {
-            return Answer::NotSent("the receiver's address is malformed");
+            return Answer::Nothing { why: "the receiver's address is malformed", under_way: false };
         };
         let Ok(request) = token.authorised_request(request) else {
-            return Answer::NotSent("the token is for another origin");
+            return Answer::Nothing { why: "the token is for another origin", under_way: false };
         };
         match self.environment.transport.send(request).await {
             Ok(response) => {
@@ -165,7 +165,10 @@ impl Delivery {
                 let retry_after = asked.and_then(RetryAfter::parse);
                 Answer::Response { status: response.status().as_u16(), retry_after, body: response.into_body() }
             }
-            Err(error) => Answer::Nothing(word(error)),
+            Err(error) => {
+                let under_way = matches!(error, TransportError::Broken | TransportError::TooLarge { .. });
+                Answer::Nothing { why: word(error), under_way }
+            }
         }
     }
 
@@ -196,6 +199,14 @@ impl Delivery {
             tokio::time::sleep(LOCK_POLL).await;
         }
         Err(EnvironmentError::Lock.into())
+    }
+}
+
+/// Until when a token endpoint asks to be left alone.
+const fn until(error: &TokenError) -> Option<DateTime<Utc>> {
+    match error {
+        TokenError::Unavailable { not_before, .. } => *not_before,
+        _ => None,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use super::assemble::{self, Outgoing};
 use crate::error::Error;
-use crate::fhir::{EntryOutcome, parse_outcome, parse_response};
+use crate::fhir::{BundleLimits, EntryOutcome, parse_outcome, parse_response};
 use crate::store::{
     BatchId, BatchRecord, ConnectionId, ConnectionRecord, ConnectionState, EntryRecord, Item, Progress, Store,
     SubmissionRecord, SubmissionState,
@@ -22,6 +22,12 @@ const LONE_REFUSALS: u32 = 3;
 const LEASE: TimeDelta = TimeDelta::seconds(10);
 /// Fewer entries than this are never remembered as a receiver's limit: its complaint was about something else.
 const SMALLEST_LIMIT: usize = 25;
+/// So many batches of readings refused alike in a row, with none taken, and the rest is not tried.
+const ALIKE_BATCHES: u32 = 3;
+/// So many units refused without condition as well, and the condition was not to blame.
+const PROBES: u32 = 3;
+/// How often devices that were put off are waited for before their readings go without them.
+const DEVICE_WAITS: u32 = 4;
 /// A batch of more entries than this, all refused alike, says something about the connection and nothing about its entries.
 const ALIKE: usize = 3;
 
@@ -59,12 +65,16 @@ pub enum Step {
 }
 
 /// What came of a request.
-#[derive(Debug)]
 pub enum Answer {
-    /// It was not sent; a word why.
-    NotSent(&'static str),
-    /// It was sent, and no usable answer came; a word why.
-    Nothing(&'static str),
+    /// It was not sent, and need not be tried before this instant, if one is known.
+    NotSent(Option<DateTime<Utc>>),
+    /// No answer came.
+    Nothing {
+        /// A word why.
+        why: &'static str,
+        /// Whether the receiver may still be working on it.
+        under_way: bool,
+    },
     /// An answer came.
     Response {
         /// The HTTP status.
@@ -74,6 +84,17 @@ pub enum Answer {
         /// Its body.
         body: Vec<u8>,
     },
+}
+
+/// Hides what the receiver said.
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::NotSent(_) => f.write_str("NotSent"),
+            Self::Nothing { why, .. } => write!(f, "Nothing({why})"),
+            Self::Response { status, .. } => write!(f, "Response({status}, …)"),
+        }
+    }
 }
 
 impl Machine {
@@ -166,25 +187,32 @@ impl Machine {
         let details = store.connection(self.connection)?.details;
         let gzip = details.gzip != Some(false);
         let (status, retry_after, body) = match answer {
-            Answer::NotSent(why) | Answer::Nothing(why) => return self.again(store, now, jitter, &batch, None, why),
+            Answer::NotSent(until) => {
+                let wait = until.map_or(self.backoff.first, |until| until - now).max(TimeDelta::zero());
+                return Ok(store.unclaim(&batch, now, wait)?);
+            }
+            Answer::Nothing { why, under_way } => {
+                return self.again(store, now, jitter, &batch, None, (why, *under_way));
+            }
             Answer::Response { status, retry_after, body } => (*status, *retry_after, body),
         };
-        let said = Said::Status { status, gzip, gzip_proved: details.gzip == Some(true), about_size: about_size(body) };
+        let said = Said { status, gzip, gzip_proved: details.gzip == Some(true), about_size: about_size(body) };
+        if status != 401 {
+            self.token = TokenUse::AsIs;
+        }
         match request_verdict(said) {
-            RequestVerdict::ReadEntries => {
-                self.token = TokenUse::AsIs;
-                match parse_response(body, batch.manifest.len()) {
-                    Ok(entries) => {
-                        if gzip && details.gzip.is_none() {
-                            store.change_connection(self.connection, |details| details.gzip = Some(true))?;
-                        }
-                        self.read_entries(store, now, jitter, &batch, &entries)
+            RequestVerdict::ReadEntries => match parse_response(body, batch.manifest.len()) {
+                Ok(entries) => {
+                    if gzip && details.gzip.is_none() {
+                        store.change_connection(self.connection, |details| details.gzip = Some(true))?;
                     }
-                    Err(_) => self.again(store, now, jitter, &batch, None, "unreadable answer"),
+                    self.read_entries(store, now, (jitter, retry_after), &batch, &entries)
                 }
-            }
+                Err(_) => self.again(store, now, jitter, &batch, None, ("unreadable answer", true)),
+            },
             RequestVerdict::SameBytesLater => {
-                self.again(store, now, jitter, &batch, retry_after, "put off by the receiver")
+                let under_way = matches!(status, 408 | 409 | 502 | 504);
+                self.again(store, now, jitter, &batch, retry_after, ("put off by the receiver", under_way))
             }
             RequestVerdict::RefreshToken if self.token == TokenUse::AsIs => {
                 self.token = TokenUse::RefreshDue;
@@ -195,7 +223,8 @@ impl Machine {
                 // The content of this batch is not covered; other content goes on.
                 let mut progress = store.submission(batch.submission)?.progress;
                 stop_for_consent(&mut progress, part_of(&batch), refusal(status, body));
-                Ok(store.take_apart(batch.id, &progress)?)
+                store.take_apart(self.connection, &batch, &progress)?;
+                self.ask_for_consent(store, &batch)
             }
             RequestVerdict::Block(why) => self.block(store, now, &batch, why),
             RequestVerdict::Uncompressed => {
@@ -204,6 +233,10 @@ impl Machine {
             }
             RequestVerdict::Smaller => {
                 let half = batch.manifest.len() / 2;
+                if status >= 500 && half < SMALLEST_LIMIT {
+                    // So small a request is not too large: the word about size meant something else.
+                    return self.again(store, now, jitter, &batch, retry_after, ("put off by the receiver", false));
+                }
                 if half >= SMALLEST_LIMIT {
                     store.change_connection(self.connection, |details| details.max_entries = Some(half))?;
                 }
@@ -220,9 +253,10 @@ impl Machine {
         jitter: u8,
         batch: &BatchRecord,
         asked: Option<RetryAfter>,
-        why: &str,
+        (why, under_way): (&str, bool),
     ) -> Result<(), Error> {
         let wait = self.backoff.delay(batch.attempt.max(1), jitter, asked, now);
+        let wait = if under_way { wait.max(LEASE) } else { wait };
         Ok(store.postpone(batch.id, now, wait, why)?)
     }
 
@@ -241,36 +275,27 @@ impl Machine {
         self,
         store: &mut Store,
         now: DateTime<Utc>,
-        jitter: u8,
+        (jitter, asked): (u8, Option<RetryAfter>),
         batch: &BatchRecord,
         entries: &[EntryOutcome],
     ) -> Result<(), Error> {
         let mut progress = store.submission(batch.submission)?.progress;
-        let knows_conditions = store.connection(self.connection)?.details.conditional_create;
-        if let Some(answered) = conditional_create(batch, entries).filter(|_| knows_conditions.is_none()) {
-            store.change_connection(self.connection, |details| details.conditional_create = Some(answered))?;
-        } else if knows_conditions.is_none() && batch.conditional && entries.iter().all(|entry| entry.status == 400) {
-            // Either the content is wrong or the receiver has no conditional create. One unit without it will tell.
-            progress.probe = true;
-            return Ok(store.take_apart(batch.id, &progress)?);
-        }
-        progress.probe = false;
-        let part = part_of(batch);
-        if part == Part::Readings
-            && let Some(reason) = refused_alike(entries)
-        {
-            // Says something about the receiver and nothing about these readings: none is set aside, the rest is not tried.
-            for _ in entries {
-                progress.tally.count(true, EntryVerdict::Refused);
+        let known = store.connection(self.connection)?.details.conditional_create;
+        if let Some(learnt) = conditional_create(batch, entries).filter(|_| known.is_none()) {
+            store.change_connection(self.connection, |details| details.conditional_create = Some(learnt))?;
+        } else if known.is_none() && batch.conditional && entries.iter().all(|entry| entry.status == 400) {
+            if progress.probes_refused < PROBES {
+                // Either the content is wrong or the receiver has no conditional create. One unit without it will tell.
+                progress.probe = true;
+                return Ok(store.take_apart(self.connection, batch, &progress)?);
             }
-            progress.stopped.push(Stopped { part, for_consent: false, reason });
-            return Ok(store.take_apart(batch.id, &progress)?);
+            store.change_connection(self.connection, |details| details.conditional_create = Some(true))?;
         }
+        let part = part_of(batch);
+        let verdicts = verdicts(batch, entries);
         let mut records = Vec::with_capacity(entries.len());
-        let (mut put_off, mut reauthorise) = (false, false);
-        for (listed, entry) in batch.manifest.iter().zip(entries) {
-            let verdict = entry_verdict(entry.status, entry.location.is_some(), batch.conditional);
-            progress.tally.count(matches!(listed.item, Item::Reading(..)), verdict);
+        for ((listed, entry), verdict) in batch.manifest.iter().zip(entries).zip(&verdicts) {
+            progress.tally.count(matches!(listed.item, Item::Reading(..)), *verdict);
             records.push(match verdict {
                 EntryVerdict::Accepted | EntryVerdict::AlreadyThere | EntryVerdict::Received => {
                     EntryRecord::Delivered { location: entry.reference().map(str::to_owned) }
@@ -279,32 +304,58 @@ impl Machine {
                 EntryVerdict::Ambiguous => {
                     EntryRecord::Refused { reason: format!("duplicate at the receiver: {}", reason(entry)) }
                 }
-                EntryVerdict::Later => {
-                    put_off = true;
-                    EntryRecord::PutOff
-                }
-                EntryVerdict::Reauthorise => {
-                    reauthorise = true;
-                    EntryRecord::PutOff
-                }
                 EntryVerdict::Consent => {
                     stop_for_consent(&mut progress, part, reason(entry));
                     EntryRecord::PutOff
                 }
+                EntryVerdict::Later | EntryVerdict::Reauthorise => EntryRecord::PutOff,
             });
         }
-        progress.position = batch.position_after;
+        let later = verdicts.contains(&EntryVerdict::Later);
+        let reauthorise = verdicts.contains(&EntryVerdict::Reauthorise);
         progress.lone_refusals = (0, 0);
-        progress.unit_limit = progress.unit_limit.map(|limit| limit * 2);
-        progress.put_off |= put_off || reauthorise;
-        if put_off {
+        progress.unit_limit = wider(progress.unit_limit);
+        progress.put_off |= later || reauthorise;
+        progress.put_offs = if later { progress.put_offs.saturating_add(1) } else { 0 };
+        // Readings refer to their devices: these are waited for, though not for ever.
+        let wait_here = part == Part::Devices && later && progress.put_offs < DEVICE_WAITS;
+        if !wait_here {
+            progress.position = batch.position_after;
+        }
+        if later {
             // A receiver that puts entries off is busy: nothing more of this submission goes at once.
-            let wait = self.backoff.delay(progress.pass, jitter, None, now).num_seconds() + 1;
+            let wait = self.backoff.delay(progress.put_offs, jitter, asked, now).num_seconds() + 1;
             progress.not_before = (now.timestamp() + wait, wait);
+        }
+        if progress.probe {
+            let refused = verdicts.contains(&EntryVerdict::Refused);
+            progress.probes_refused += u32::from(refused);
+            progress.probe = records.contains(&EntryRecord::PutOff);
+        }
+        if part == Part::Readings {
+            let alike = refused_alike(entries);
+            progress.alike = if alike.is_some() { progress.alike + 1 } else { 0 };
+            let none_taken = progress.tally.readings.total() == progress.tally.readings.refused;
+            if let Some(reason) = alike.filter(|_| progress.alike >= ALIKE_BATCHES && none_taken) {
+                progress.stopped.push(Stopped { part, for_consent: false, reason });
+            }
         }
         store.settle(self.connection, batch, &records, &progress)?;
         if reauthorise {
             store.block_connection(self.connection, ConnectionState::NeedsReauthorisation)?;
+        }
+        self.ask_for_consent(store, batch)
+    }
+
+    /// Where everything a submission has is stopped for lack of consent, the person has to give it.
+    fn ask_for_consent(self, store: &mut Store, batch: &BatchRecord) -> Result<(), Error> {
+        let submission = store.submission(batch.submission)?;
+        let stopped = |part| submission.progress.stopped.iter().any(|s| s.part == part && s.for_consent);
+        let wanted = submission.plan.wanted;
+        let parts =
+            [(wanted.devices, Part::Devices), (wanted.summary, Part::Summary), (wanted.readings, Part::Readings)];
+        if parts.into_iter().all(|(wanted, part)| !wanted || stopped(part)) {
+            store.block_connection(self.connection, ConnectionState::NeedsConsent)?;
         }
         Ok(())
     }
@@ -322,12 +373,12 @@ impl Machine {
         let units = units(batch);
         if units > 1 {
             progress.unit_limit = Some(units / 2);
-            return Ok(store.take_apart(batch.id, &progress)?);
+            return Ok(store.take_apart(self.connection, batch, &progress)?);
         }
         if status == 400 && batch.conditional && store.connection(self.connection)?.details.conditional_create.is_none()
         {
             progress.probe = true;
-            return Ok(store.take_apart(batch.id, &progress)?);
+            return Ok(store.take_apart(self.connection, batch, &progress)?);
         }
         progress.probe = false;
         let in_a_row = if progress.lone_refusals.1 == status { progress.lone_refusals.0 + 1 } else { 1 };
@@ -348,15 +399,39 @@ impl Machine {
     }
 }
 
-/// What the answers tell about conditional create, if anything: a conditional entry that was taken proves it, a 201 to the unit that was
-/// sent without proves that the receiver lacks it, and another answer to that unit that the content was to blame.
+/// What the answers tell about conditional create, if anything: a conditional entry that was taken proves it; a 201 to the unit that was
+/// sent without proves that the receiver lacks it.
 fn conditional_create(batch: &BatchRecord, entries: &[EntryOutcome]) -> Option<bool> {
-    let taken = entries.iter().any(|entry| matches!(entry.status, 200 | 201));
-    match (batch.conditional, taken) {
-        (true, true) => Some(true),
-        (true, false) => None,
-        (false, taken) => Some(!taken),
+    if batch.conditional {
+        entries.iter().any(|entry| matches!(entry.status, 200 | 201)).then_some(true)
+    } else {
+        entries.iter().any(|entry| entry.status == 201).then_some(false)
     }
+}
+
+/// What each entry's status means. A unit stays together: where one of its entries goes later, all do.
+fn verdicts(batch: &BatchRecord, entries: &[EntryOutcome]) -> Vec<EntryVerdict> {
+    let mut verdicts: Vec<EntryVerdict> =
+        entries.iter().map(|entry| entry_verdict(entry.status, entry.location.is_some(), batch.conditional)).collect();
+    let puts_off =
+        |v: &EntryVerdict| matches!(v, EntryVerdict::Later | EntryVerdict::Reauthorise | EntryVerdict::Consent);
+    let mut begin = 0;
+    for unit in batch.manifest.chunk_by(|a, b| a.unit == b.unit) {
+        let end = begin + unit.len();
+        if let Some(unit) = verdicts.get_mut(begin..end)
+            && let Some(worst) = unit.iter().copied().find(|verdict| puts_off(verdict))
+        {
+            unit.fill(worst);
+        }
+        begin = end;
+    }
+    verdicts
+}
+
+/// Twice the units, or the normal limit again.
+fn wider(unit_limit: Option<usize>) -> Option<usize> {
+    let normal = BundleLimits::default().max_entries;
+    unit_limit.map(|limit| limit.saturating_mul(2)).filter(|limit| *limit < normal)
 }
 
 /// The one reason for which a whole batch was refused, if it was.

@@ -67,9 +67,12 @@ impl CgmSubmitter {
         Ok(self.submitter.latest_reading(key).await?.map(SystemTime::from))
     }
 
-    /// Stores the readings of a file whose times carry their UTC offset.
-    pub async fn import_file(&self, bytes: Vec<u8>) -> Result<ImportReport, CgmError> {
-        Ok(self.submitter.import(bytes, None).await?.into())
+    /// Stores the readings of a file. Where its times have no UTC offset, as in a Dexcom Clarity export, say that its clock is the one of
+    /// this device's time zone; a file of another zone must carry offsets.
+    #[uniffi::method(default(in_device_time_zone = false))]
+    pub async fn import_file(&self, bytes: Vec<u8>, in_device_time_zone: bool) -> Result<ImportReport, CgmError> {
+        let zone = if in_device_time_zone { Some(self.submitter.local_zone()?) } else { None };
+        Ok(self.submitter.import(bytes, zone).await?.into())
     }
 
     /// Starts connecting: open the URL in the system's browser.

@@ -210,6 +210,10 @@ pub struct ImportReport {
     pub stored: u64,
     /// There already.
     pub already_there: u64,
+    /// Corrections of readings that were not sent yet.
+    pub replaced: u64,
+    /// Corrections of readings that were sent: they are sent again as corrected.
+    pub corrected: u64,
     /// Rows that were refused.
     pub rejected: Vec<Rejected>,
 }
@@ -218,7 +222,13 @@ impl From<crate::ImportReport> for ImportReport {
     fn from(report: crate::ImportReport) -> Self {
         let rejected =
             report.rejected.iter().map(|(row, reason)| Rejected { row: *row as u64, reason: reason.to_string() });
-        Self { stored: report.stored as u64, already_there: report.already_there as u64, rejected: rejected.collect() }
+        Self {
+            stored: report.stored as u64,
+            already_there: report.already_there as u64,
+            replaced: report.replaced as u64,
+            corrected: report.corrected as u64,
+            rejected: rejected.collect(),
+        }
     }
 }
 
@@ -404,6 +414,8 @@ pub struct SubmissionOutcome {
     pub refused_items: Vec<RefusedItem>,
     /// What was not sent, and why.
     pub left_out: Vec<String>,
+    /// Parts the receiver will have nothing of for now: `devices`, `the summary`, `readings`. The next submission tries again.
+    pub stopped: Vec<String>,
 }
 
 impl From<crate::SubmissionOutcome> for SubmissionOutcome {
@@ -427,6 +439,7 @@ impl From<crate::SubmissionOutcome> for SubmissionOutcome {
             },
             refused_items: outcome.refused.into_iter().map(RefusedItem::from).collect(),
             left_out: outcome.left_out.iter().map(ToString::to_string).collect(),
+            stopped: outcome.stopped.iter().map(|stopped| stopped.part.word().to_owned()).collect(),
         }
     }
 }

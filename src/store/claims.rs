@@ -8,5 +8,8 @@ use rusqlite::Transaction;
 /// Whether anything pins this version of the reading at `key`: the ledger (accepted), the quarantine (refused), the outbox (frozen in a
 /// batch that is not done). Everything that shows readings to receivers answers here.
 pub(super) fn is_claimed(tx: &Transaction<'_>, key: ReadingKey, version: u32) -> Result<bool, StoreError> {
-    Ok(!ledger::covering(tx, key)?.is_empty() || quarantine::holds(tx, key, version)? || outbox::is_frozen(tx, key)?)
+    Ok(!ledger::covering(tx, key)?.is_empty()
+        || quarantine::holds(tx, key, version)?
+        || ledger::remembers(tx, key, version)?
+        || outbox::is_frozen(tx, key)?)
 }

@@ -23,6 +23,9 @@ pub enum StoreError {
     /// A row holds what this version never wrote.
     #[error("the database holds an unreadable {0}")]
     Row(&'static str),
+    /// A fault of this SDK.
+    #[error("the SDK failed inside: nothing was changed; please report it")]
+    Internal,
     /// There is no such thing.
     #[error("there is no such {0}")]
     Missing(&'static str),

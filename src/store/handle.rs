@@ -16,7 +16,7 @@ impl StoreHandle {
     /// Runs `work` with the store. A panic in earlier work does not poison it: every method is a transaction of its own.
     ///
     /// # Errors
-    /// What `work` returns, and [`StoreError::Busy`] where the runtime is shutting down.
+    /// What `work` returns, [`StoreError::Internal`] where it panicked, [`StoreError::Busy`] where the runtime is shutting down.
     pub async fn call<T, E>(&self, work: impl FnOnce(&mut Store) -> Result<T, E> + Send + 'static) -> Result<T, E>
     where
         T: Send + 'static,
@@ -25,6 +25,8 @@ impl StoreHandle {
         let store = Arc::clone(&self.0);
         tokio::task::spawn_blocking(move || work(&mut store.lock().unwrap_or_else(PoisonError::into_inner)))
             .await
-            .unwrap_or_else(|_| Err(StoreError::Busy.into()))
+            .unwrap_or_else(|stopped| {
+                Err(if stopped.is_panic() { StoreError::Internal } else { StoreError::Busy }.into())
+            })
     }
 }

@@ -4,7 +4,7 @@
 //! of one batch for the same instant or record the last counts, so that the same batch again changes nothing.
 
 use super::{ReadingKey, Store, StoreError, form, key, ledger, readings, sensors};
-use crate::glucose::{Reading, ReadingError, RecordKey, SensorId, SensorKey, ZoneOffsets};
+use crate::glucose::{Reading, ReadingError, RecordKey, Sensor, SensorId, SensorKey, ZoneOffsets};
 use chrono::{DateTime, Utc};
 use rusqlite::{Transaction, params};
 use std::cmp::Reverse;
@@ -234,7 +234,24 @@ impl Store {
         zone: &ZoneOffsets,
         now: DateTime<Utc>,
     ) -> Result<IngestReport, StoreError> {
+        self.ingest_from(&[], readings, zone, now)
+    }
+
+    /// The same for sensors that are made known in the same transaction: what places their readings binds only with them.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is stored then, and no sensor known.
+    pub fn ingest_from(
+        &mut self,
+        sensors: &[Sensor],
+        readings: &[Reading],
+        zone: &ZoneOffsets,
+        now: DateTime<Utc>,
+    ) -> Result<IngestReport, StoreError> {
         let tx = self.write()?;
+        for sensor in sensors {
+            sensors::register(&tx, sensor)?;
+        }
         let report = ingest(&tx, readings, zone, now)?;
         tx.commit()?;
         Ok(report)

@@ -95,6 +95,12 @@ pub(super) fn range(db: &Connection, (first, last): (i64, i64)) -> Result<Option
     Ok(edges.0.zip(edges.1))
 }
 
+/// Whether a connection has, or may have, this version of a reading outside of any interval.
+pub(super) fn remembers(db: &Connection, key: ReadingKey, version: u32) -> Result<bool, StoreError> {
+    let sql = "SELECT 1 FROM accepted_versions WHERE key = ? AND version = ?";
+    Ok(db.prepare_cached(sql)?.exists(params![key, version])?)
+}
+
 /// Who has the current version of the reading at a key.
 pub(super) fn covering(db: &Connection, key: ReadingKey) -> Result<Vec<(ConnectionId, ReadingCode)>, StoreError> {
     let mut statement = db.prepare_cached(
@@ -119,7 +125,8 @@ pub(super) fn forget(tx: &Transaction<'_>, key: ReadingKey, version: u32) -> Res
     cut(tx, &[key])
 }
 
-fn remember(
+/// Remembers that a connection has, or may have, a version of a reading.
+pub(super) fn remember(
     tx: &Transaction<'_>,
     connection: ConnectionId,
     code: ReadingCode,

@@ -9,7 +9,7 @@ use super::resources::{self, SentResource, SentStatus};
 use super::{ConnectionId, ReadingKey, Store, StoreError, quarantine};
 use crate::submission::{Plan, Position, Stopped, Tally};
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, TransactionBehavior, params};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// The outbox's tables.
@@ -97,9 +97,20 @@ pub struct Progress {
     pub not_before: (i64, i64),
     /// Units a batch may have while offending ones are being isolated.
     pub unit_limit: Option<usize>,
+    /// How many batches in a row had entries put off: the wait grows with them.
+    #[serde(default)]
+    pub put_offs: u32,
+    /// How many batches of readings in a row were refused alike, entry for entry.
+    #[serde(default)]
+    pub alike: u32,
+    /// How many units sent without condition were refused all the same.
+    #[serde(default)]
+    pub probes_refused: u32,
     /// Whether the next batch asks, with one unit sent without condition, if the receiver knows conditional create at all.
+    #[serde(default)]
     pub probe: bool,
     /// Parts the receiver will have nothing of.
+    #[serde(default)]
     pub stopped: Vec<Stopped>,
     /// How many single units in a row were refused as whole requests with this status.
     pub lone_refusals: (u32, u16),
@@ -115,6 +126,9 @@ impl Progress {
             put_off: false,
             not_before: (0, 0),
             unit_limit: None,
+            put_offs: 0,
+            alike: 0,
+            probes_refused: 0,
             probe: false,
             stopped: Vec::new(),
             lone_refusals: (0, 0),
@@ -140,7 +154,7 @@ pub struct SubmissionRecord {
 }
 
 /// What one entry of a batch is, so that its outcome can be written down.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Item {
     /// A reading: its packed key, its version, and the unit it was sent in.
     Reading(i64, u32, ReadingCode),
@@ -148,8 +162,18 @@ pub enum Item {
     Resource(String, String),
 }
 
+/// Hides identifiers.
+impl std::fmt::Debug for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Reading(..) => "Reading(…)",
+            Self::Resource(..) => "Resource(…)",
+        })
+    }
+}
+
 /// One entry of a batch: the unit it belongs to, and what it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Listed {
     /// Entries with the same number stay together.
     pub unit: u32,
@@ -157,12 +181,19 @@ pub struct Listed {
     pub item: Item,
 }
 
+/// Hides identifiers.
+impl std::fmt::Debug for Listed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Listed").field("unit", &self.unit).finish_non_exhaustive()
+    }
+}
+
 /// The state of the database as this process saw it: another one may change it at any time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Seen(i64);
 
 /// A batch about to be frozen.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct NewBatch {
     /// What it was assembled from.
     pub seen: Seen,
@@ -180,8 +211,18 @@ pub struct NewBatch {
     pub position_after: Position,
 }
 
+/// Hides body and identifiers.
+impl std::fmt::Debug for NewBatch {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("NewBatch")
+            .field("submission", &self.submission)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
 /// A batch as it waits.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct BatchRecord {
     /// Its number.
     pub id: BatchId,
@@ -203,8 +244,19 @@ pub struct BatchRecord {
     pub not_before: (i64, i64),
 }
 
+/// Hides body and identifiers.
+impl std::fmt::Debug for BatchRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("BatchRecord")
+            .field("id", &self.id)
+            .field("submission", &self.submission)
+            .field("attempt", &self.attempt)
+            .finish_non_exhaustive()
+    }
+}
+
 /// What became of an entry, to be written down.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum EntryRecord {
     /// The receiver has it; where, if it said so.
     Delivered {
@@ -218,6 +270,17 @@ pub enum EntryRecord {
     },
     /// It is sent again in a later pass.
     PutOff,
+}
+
+/// Hides the receiver's words.
+impl std::fmt::Debug for EntryRecord {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Delivered { .. } => "Delivered",
+            Self::Refused { .. } => "Refused",
+            Self::PutOff => "PutOff",
+        })
+    }
 }
 
 fn encode(value: &impl Serialize, what: &'static str) -> Result<String, StoreError> {
@@ -453,16 +516,49 @@ impl Store {
         Ok(())
     }
 
-    /// Takes a batch apart: its content goes into a later, smaller one.
+    /// Puts a claimed batch back that was not sent after all: the attempt does not count.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn take_apart(&mut self, id: BatchId, progress: &Progress) -> Result<(), StoreError> {
+    pub fn unclaim(&mut self, batch: &BatchRecord, now: DateTime<Utc>, wait: TimeDelta) -> Result<(), StoreError> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let submission: Option<i64> = transaction
-            .query_row("DELETE FROM batches WHERE id = ? RETURNING submission", [id.0], |row| row.get(0))
-            .optional()?;
-        save_progress(&transaction, SubmissionId(submission.ok_or(StoreError::Missing("batch"))?), progress)?;
+        transaction.execute(
+            "UPDATE batches SET state = 'ready', attempt = attempt - 1, not_before = ?, delay = ? WHERE id = ?",
+            params![(now + wait).timestamp(), wait.num_seconds(), batch.id.0],
+        )?;
+        let mut progress = progress_of(&transaction, batch.submission)?;
+        progress.tally.requests = progress.tally.requests.saturating_sub(1);
+        progress.tally.bytes = progress.tally.bytes.saturating_sub(batch.bytes as u64);
+        save_progress(&transaction, batch.submission, &progress)?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// Takes a batch apart: its content goes into a later, smaller one.
+    ///
+    /// Where it was sent more than once, an earlier attempt may have been taken although its answer was lost: its readings then count as
+    /// seen, and a correction says what it corrects.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] where it is gone already.
+    pub fn take_apart(
+        &mut self,
+        connection: ConnectionId,
+        batch: &BatchRecord,
+        progress: &Progress,
+    ) -> Result<(), StoreError> {
+        let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        if transaction.execute("DELETE FROM batches WHERE id = ?", [batch.id.0])? == 0 {
+            return Err(StoreError::Missing("batch"));
+        }
+        if batch.attempt > 1 {
+            for listed in &batch.manifest {
+                if let Item::Reading(key, version, code) = listed.item {
+                    ledger::remember(&transaction, connection, code, reading_key(key)?, version)?;
+                }
+            }
+        }
+        save_progress(&transaction, batch.submission, progress)?;
         transaction.commit()?;
         Ok(())
     }

@@ -108,6 +108,19 @@ impl Store {
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
+    /// Lets everything a connection refused be sent again: readings, devices, summaries. How many there are.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn retry_refused(&mut self, connection: ConnectionId) -> Result<usize, StoreError> {
+        let tx = self.write()?;
+        let readings = tx.execute("DELETE FROM quarantine WHERE connection = ?", [connection.0])?;
+        let refused = "DELETE FROM sent_resources WHERE connection = ? AND refusal IS NOT NULL";
+        let resources = tx.execute(refused, [connection.0])?;
+        tx.commit()?;
+        Ok(readings + resources)
+    }
+
     /// Lets a refused version be sent again.
     ///
     /// # Errors

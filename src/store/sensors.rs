@@ -119,6 +119,36 @@ pub(super) fn refresh_extent(tx: &Transaction<'_>, sensor: SensorId) -> Result<(
     Ok(())
 }
 
+/// Makes a sensor known within a transaction.
+pub(super) fn register(tx: &Transaction<'_>, sensor: &Sensor) -> Result<SensorId, StoreError> {
+    let known = by_key(tx, sensor.key())?;
+    let epoch = known.as_ref().and_then(|k| k.sensor.tick_epoch()).or(sensor.tick_epoch());
+    let mut wanted = epoch.map_or_else(|| sensor.clone(), |epoch| sensor.clone().with_tick_epoch(epoch));
+    if let Some(zone) = known.as_ref().and_then(|k| k.sensor.zone()) {
+        wanted = wanted.with_zone(zone);
+    }
+    if let Some(known) = known.as_ref().filter(|k| k.sensor == wanted) {
+        return Ok(known.id);
+    }
+    let id = tx.query_row(
+        "INSERT INTO sensors (key, name, serial, lowest, highest, tick_epoch, zone) VALUES (?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (key) DO UPDATE SET name = excluded.name, serial = excluded.serial, lowest = excluded.lowest,
+         highest = excluded.highest, tick_epoch = excluded.tick_epoch, zone = excluded.zone
+         RETURNING id",
+        params![
+            sensor.key().as_str(),
+            sensor.device().name(),
+            sensor.device().serial(),
+            sensor.scale().map(|(lowest, _)| value_text(lowest)),
+            sensor.scale().map(|(_, highest)| value_text(highest)),
+            epoch,
+            wanted.zone(),
+        ],
+        |row| row.get(0).map(SensorId),
+    )?;
+    Ok(id)
+}
+
 impl Store {
     /// Makes a sensor known, or brings its description up to date. A tick epoch is taken once: one that is set never changes, so
     /// compare the stored one where it matters.
@@ -127,31 +157,7 @@ impl Store {
     /// [`StoreError`].
     pub fn register_sensor(&mut self, sensor: &Sensor) -> Result<SensorId, StoreError> {
         let tx = self.write()?;
-        let known = by_key(&tx, sensor.key())?;
-        let epoch = known.as_ref().and_then(|k| k.sensor.tick_epoch()).or(sensor.tick_epoch());
-        let mut wanted = epoch.map_or_else(|| sensor.clone(), |epoch| sensor.clone().with_tick_epoch(epoch));
-        if let Some(zone) = known.as_ref().and_then(|k| k.sensor.zone()) {
-            wanted = wanted.with_zone(zone);
-        }
-        if let Some(known) = known.as_ref().filter(|k| k.sensor == wanted) {
-            return Ok(known.id);
-        }
-        let id = tx.query_row(
-            "INSERT INTO sensors (key, name, serial, lowest, highest, tick_epoch, zone) VALUES (?, ?, ?, ?, ?, ?, ?)
-             ON CONFLICT (key) DO UPDATE SET name = excluded.name, serial = excluded.serial, lowest = excluded.lowest,
-             highest = excluded.highest, tick_epoch = excluded.tick_epoch, zone = excluded.zone
-             RETURNING id",
-            params![
-                sensor.key().as_str(),
-                sensor.device().name(),
-                sensor.device().serial(),
-                sensor.scale().map(|(lowest, _)| value_text(lowest)),
-                sensor.scale().map(|(_, highest)| value_text(highest)),
-                epoch,
-                wanted.zone(),
-            ],
-            |row| row.get(0).map(SensorId),
-        )?;
+        let id = register(&tx, sensor)?;
         tx.commit()?;
         Ok(id)
     }

@@ -41,24 +41,17 @@ pub const fn entry_verdict(status: u16, has_location: bool, conditional: bool) -
     }
 }
 
-/// What came back for a whole request.
+/// What came back for a whole request. No answer, or an unreadable one, is not here: then it is the same bytes again, later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Said {
-    /// A status, whether the body was sent compressed, and whether the text speaks of size.
-    Status {
-        /// The HTTP status.
-        status: u16,
-        /// The body was sent with gzip.
-        gzip: bool,
-        /// The receiver's text speaks of size or of a number of entries.
-        about_size: bool,
-        /// The receiver has taken a gzip body before.
-        gzip_proved: bool,
-    },
-    /// No response, a broken one, a timeout, a certificate that is not trusted.
-    Nothing,
-    /// A success whose body is unreadable or has another number of entries than the request.
-    Unreadable,
+pub struct Said {
+    /// The HTTP status.
+    pub status: u16,
+    /// The body was sent with gzip.
+    pub gzip: bool,
+    /// The receiver's text speaks of size or of a number of entries.
+    pub about_size: bool,
+    /// The receiver has taken a gzip body before.
+    pub gzip_proved: bool,
 }
 
 /// Why a connection cannot go on by itself.
@@ -94,10 +87,7 @@ pub enum RequestVerdict {
 /// What a whole request's answer means.
 pub const fn request_verdict(said: Said) -> RequestVerdict {
     use RequestVerdict::{Bisect, Block, ReadEntries, RefreshToken, SameBytesLater, Smaller, Uncompressed};
-    let (status, gzip, about_size, gzip_proved) = match said {
-        Said::Nothing | Said::Unreadable => return SameBytesLater,
-        Said::Status { status, gzip, about_size, gzip_proved } => (status, gzip, about_size, gzip_proved),
-    };
+    let Said { status, gzip, about_size, gzip_proved } = said;
     match status {
         200..=299 => ReadEntries,
         401 => RefreshToken,
@@ -148,7 +138,7 @@ mod tests {
     #[test]
     fn requests_by_the_table() {
         use RequestVerdict::*;
-        let plain = |status| Said::Status { status, gzip: false, about_size: false, gzip_proved: false };
+        let plain = |status| Said { status, gzip: false, about_size: false, gzip_proved: false };
         for (status, expected) in [
             (200, ReadEntries),
             (302, Block(Why::Configuration)),
@@ -172,15 +162,12 @@ mod tests {
         ] {
             assert_eq!(request_verdict(plain(status)), expected, "{status}");
         }
-        let said = |status, gzip, about_size, gzip_proved| {
-            request_verdict(Said::Status { status, gzip, about_size, gzip_proved })
-        };
+        let said =
+            |status, gzip, about_size, gzip_proved| request_verdict(Said { status, gzip, about_size, gzip_proved });
         assert_eq!(said(415, true, false, true), Uncompressed);
         assert_eq!(said(400, true, false, false), Uncompressed);
         assert_eq!(said(400, true, false, true), Bisect);
         assert_eq!(said(500, false, true, false), Smaller);
         assert_eq!(said(400, false, true, false), Smaller);
-        assert_eq!(request_verdict(Said::Nothing), SameBytesLater);
-        assert_eq!(request_verdict(Said::Unreadable), SameBytesLater);
     }
 }

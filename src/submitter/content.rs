@@ -1,6 +1,7 @@
 //! What the [`Submitter`](super::Submitter) puts together from store, orders and files.
 
 use super::types::{ImportReport, LeftOut, Orders, OutcomeStatus, RefusedItem, SubmissionOutcome, SubmissionRequest};
+use crate::delivery::summarise;
 use crate::environment::{Entropy, EnvironmentError, Locks};
 use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Window, ZoneOffsets};
@@ -10,6 +11,7 @@ use crate::smart::{GrantedScopes, ResourceType, SearchToken};
 use crate::store::{ConnectionId, ConnectionRecord, Store, StoreError, StoredOrder, SubmissionId};
 use crate::submission::{Plan, Tally, Wanted};
 use chrono::{DateTime, Utc};
+use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
@@ -56,21 +58,27 @@ pub(super) fn import_into(
 ) -> Result<ImportReport, Error> {
     let known = store.sensors()?.into_iter().map(|stored| stored.sensor);
     let fill = zone.clone();
+    let failed = Cell::new(None);
     let imported = {
-        let recorded = |sensor: &_, key: &_| store.recorded_at(sensor, key).ok().flatten();
+        let recorded = |sensor: &_, key: &_| {
+            store.recorded_at(sensor, key).unwrap_or_else(|error| {
+                failed.set(Some(error));
+                None
+            })
+        };
         let mut options = ImportOptions::new(now).with_known(known).with_stored(&recorded);
         if let Some(zone) = zone {
             options = options.with_zone(zone);
         }
         import(bytes, &options)?
     };
-    for sensor in &imported.sensors {
-        store.register_sensor(sensor)?;
+    if let Some(error) = failed.take() {
+        return Err(error.into());
     }
     let (rows, readings): (Vec<usize>, Vec<Reading>) =
         imported.readings.into_iter().map(|found| (found.row, found.reading)).unzip();
     let zone = fill.as_ref().unwrap_or(local);
-    let report = store.ingest(&readings, zone, now)?;
+    let report = store.ingest_from(&imported.sensors, &readings, zone, now)?;
     let mut rejected: Vec<_> = imported.rejected.into_iter().map(|row| (row.row, row.reason)).collect();
     let place = |index: usize| rows.get(index).copied().unwrap_or_default();
     rejected.extend(report.rejected.iter().map(|refused| (place(refused.row), refused.reason.clone())));
@@ -155,6 +163,9 @@ pub(super) fn plans(
     for (wanted, dates) in wishes {
         let wanted = granted(wanted, &scopes, &mut left_out);
         let plan = Plan { wanted, dates, window: dates.window(zone)? };
+        if wanted.summary && matches!(summarise(store, dates, plan.window), Err(Error::Summary(_))) {
+            left_out.push(LeftOut::TooFewReadings);
+        }
         if (wanted.devices || wanted.summary || wanted.readings) && !plans.contains(&plan) {
             plans.push(plan);
         }

@@ -165,6 +165,14 @@ impl Submitter {
         .await
     }
 
+    /// The person's own time zone, over all time a reading can have: for a file whose clock it is.
+    ///
+    /// # Errors
+    /// [`Error`] where the host cannot tell.
+    pub fn local_zone(&self) -> Result<ZoneOffsets, Error> {
+        self.inner.zone()
+    }
+
     /// The consensus statistics over local dates.
     ///
     /// # Errors
@@ -272,15 +280,9 @@ impl Submitter {
                 .store
                 .call(move |store| {
                     let connection = store.connection(connection)?;
-                    let (plans, mut left_out) = content::plans(store, &connection, request, &zone, now)?;
-                    let mut previews = Vec::new();
-                    for plan in plans {
-                        let part = preview(store, &connection, &plan)?;
-                        if plan.wanted.summary && part.summary.is_none() {
-                            left_out.push(LeftOut::TooFewReadings);
-                        }
-                        previews.push(part);
-                    }
+                    let (plans, left_out) = content::plans(store, &connection, request, &zone, now)?;
+                    let previews: Vec<_> =
+                        plans.iter().map(|plan| preview(store, &connection, plan)).collect::<Result<_, Error>>()?;
                     Ok::<_, Error>(SubmissionPreview { parts: previews, left_out })
                 })
                 .await
@@ -371,6 +373,19 @@ impl Submitter {
         self.run(|inner| async move {
             let parts = inner.parts().await?;
             parts.store.call(move |store| content::refused(store, connection)).await
+        })
+        .await
+    }
+
+    /// Lets everything a receiver refused be sent again with the next submission; how many there are. For when the receiver, or what
+    /// it was that it refused, was mended.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails.
+    pub async fn retry_refused(&self, connection: ConnectionId) -> Result<usize, Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            Ok(parts.store.call(move |store| store.retry_refused(connection)).await?)
         })
         .await
     }

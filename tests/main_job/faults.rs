@@ -60,7 +60,11 @@ async fn a_clock_set_back_does_not_prolong_a_wait() {
 
 #[tokio::test]
 async fn a_busy_or_broken_clinic_gets_the_same_bytes_again_after_waits_that_grow() {
-    for status in [429, 500, 502, 408, 409, 425] {
+    // Where the clinic may still be at work on the request, never sooner than that can take.
+    let working = 10;
+    for (status, least) in
+        [(429, 0), (500, 0), (425, 0), (408, working), (409, working), (502, working), (504, working)]
+    {
         let world = World::new().await;
         let (app, connection) = world.ready(READINGS).await;
         world.clinic.fail_next(3, status, None).unwrap();
@@ -69,7 +73,9 @@ async fn a_busy_or_broken_clinic_gets_the_same_bytes_again_after_waits_that_grow
             world.clock.pass(TimeDelta::seconds(*waits.last().unwrap()));
             waits.push(wait_in_seconds(&world, &submit(&app, connection).await));
         }
-        assert!((1..=2).contains(&waits[0]) && (2..=4).contains(&waits[1]) && (4..=8).contains(&waits[2]), "{waits:?}");
+        for (wait, (shortest, longest)) in waits.iter().zip([(1, 2), (2, 4), (4, 8)]) {
+            assert!((shortest.max(least)..=longest.max(least)).contains(wait), "{status}: {waits:?}");
+        }
         world.clock.pass(TimeDelta::seconds(waits[2]));
         app.run_due(NO_WAIT, |_| ()).await.unwrap();
         world.assert_complete(READINGS);
@@ -248,7 +254,7 @@ async fn a_request_that_never_arrived_goes_again() {
     let (app, connection) = world.ready(READINGS).await;
     world.clinic.drop_request_next();
     let outcome = submit(&app, connection).await;
-    assert!((1..=2).contains(&wait_in_seconds(&world, &outcome)));
+    assert_eq!(wait_in_seconds(&world, &outcome), 10, "for all we know it did arrive");
     assert!(world.holds("Device").is_empty());
     world.later(&app).await;
     world.assert_complete(READINGS);

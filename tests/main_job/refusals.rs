@@ -5,7 +5,7 @@ use crate::world::{AMY, MASS, SUMMARY, World, own, reading, reading_of, submit, 
 use cgm_submitter::submission::Part;
 use cgm_submitter::{LeftOut, OutcomeStatus, RefusedItem};
 use chrono::{DateTime, Utc};
-use sandbox_ehr::Sandbox;
+use sandbox_ehr::{Limits, Sandbox};
 use serde_json::{Value, json};
 
 const READINGS: usize = 30;
@@ -80,20 +80,63 @@ async fn one_refused_reading_is_set_aside_with_its_time_and_goes_again_only_when
 }
 
 #[tokio::test]
-async fn where_all_readings_are_refused_alike_none_is_set_aside_and_the_next_submission_tries_again() {
+async fn readings_refused_alike_are_set_aside_and_go_again_when_the_person_says_so() {
     let world = World::new().await;
     let (app, connection) = world.ready(READINGS).await;
     world.clinic.set_refusal(MASS, Some(422)).unwrap();
     let outcome = submit(&app, connection).await;
     assert_eq!(outcome.status, OutcomeStatus::Done);
     assert!(!outcome.is_complete());
-    assert_eq!(outcome.stopped.iter().map(|s| (s.part, s.for_consent)).collect::<Vec<_>>(), [(Part::Readings, false)]);
-    assert!(outcome.refused.is_empty() && app.quarantine(connection).await.unwrap().is_empty());
-    assert_eq!(app.preview(connection, own()).await.unwrap().readings_to_send(), READINGS as u64, "nothing is lost");
+    assert_eq!(outcome.refused.len(), READINGS);
+    assert_eq!(app.preview(connection, own()).await.unwrap().readings_to_send(), 0);
 
     world.clinic.set_refusal(MASS, None).unwrap();
+    assert_eq!(app.retry_refused(connection).await.unwrap(), READINGS);
     assert!(submit(&app, connection).await.is_complete());
     world.assert_complete(READINGS);
+}
+
+/// A receiver that takes no readings at all is not asked about every one of them, and a submission after it goes on behind them.
+#[tokio::test]
+async fn after_three_batches_refused_alike_the_rest_of_the_readings_is_not_tried() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(2_400).await;
+    world.clinic.set_refusal(MASS, Some(422)).unwrap();
+    let outcome = submit(&app, connection).await;
+    assert_eq!(outcome.stopped.iter().map(|s| (s.part, s.for_consent)).collect::<Vec<_>>(), [(Part::Readings, false)]);
+    assert_eq!((outcome.refused.len(), outcome.tally.readings.refused), (1_500, 1_500));
+    assert!(!world.holds(SUMMARY).is_empty(), "other parts go on");
+    assert_eq!(app.preview(connection, own()).await.unwrap().readings_to_send(), 900);
+
+    world.clinic.set_refusal(MASS, None).unwrap();
+    assert_eq!(submit(&app, connection).await.tally.readings.accepted, 900);
+    app.retry_refused(connection).await.unwrap();
+    assert!(submit(&app, connection).await.is_complete());
+    world.assert_complete(2_400);
+}
+
+/// After a batch was halved the limit grows back, however many batches follow.
+#[tokio::test]
+async fn a_small_receiver_gets_everything_over_many_batches() {
+    let limits = Limits { max_entries: 32, ..Limits::default() };
+    let world = World::with(Sandbox::builder().limits(limits)).await;
+    let (app, connection) = world.ready(2_400).await;
+    assert!(submit_all(&app, connection).await.is_complete());
+    world.assert_complete(2_400);
+}
+
+/// A unit stays together: a summary whose member goes later is not yet sent.
+#[tokio::test]
+async fn a_summary_with_a_member_put_off_goes_again_as_a_whole() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(READINGS).await;
+    world.clinic.set_refusal("97506-0", Some(503)).unwrap();
+    assert!(matches!(submit(&app, connection).await.status, OutcomeStatus::Waiting(_)));
+    world.clinic.set_refusal("97506-0", None).unwrap();
+    world.later(&app).await;
+    world.assert_complete(READINGS);
+    assert_eq!(world.holds("97506-0").len(), 1);
+    assert_eq!(app.preview(connection, own()).await.unwrap().parts[0].entries_to_send, 0);
 }
 
 #[tokio::test]
