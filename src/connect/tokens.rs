@@ -7,7 +7,7 @@
 //! again, for the same refresh: where the first request never arrived, or the receiver allows for lost answers, the
 //! connection lives on; where the token was replaced, the receiver answers `invalid_grant` (and may end the whole
 //! family, whose newest token nobody has any more), and the person authorises again, told so. Not asking would log a
-//! person out on every lost answer and save nothing. After an answer was received, its predecessor is never sent again.
+//! person out on every lost answer and save nothing. After an answer was recorded, its predecessor is never sent again.
 
 use super::endpoint::EndpointError;
 use super::{Inner, ReauthorisationCause, TokenError};
