@@ -46,7 +46,7 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Failure> {
     let now = SystemClock.now();
     let zone = args.time_zone.map(|tz| Zone(tz).whole(now)).transpose()?;
-    let bytes = std::fs::read(&args.import)?;
+    let bytes = std::fs::read(&args.import).map_err(|error| format!("{}: {error}", args.import.display()))?;
     let mut options = ImportOptions::new(now);
     if let Some(zone) = &zone {
         options = options.with_zone(zone.clone());
@@ -64,7 +64,9 @@ fn run(args: &Args) -> Result<(), Failure> {
         let next = SensorId(u32::try_from(ids.len())?);
         let sensor = *ids.entry(reading.sensor().clone()).or_insert(next);
         let seconds = reading.seconds();
-        let offset = reading.offset().ok_or("a reading without UTC offset")?;
+        let offset = reading
+            .offset()
+            .ok_or_else(|| format!("row {}: the time has no local offset: give --time-zone", row.row))?;
         samples.insert((seconds, sensor), Sample { sensor, seconds, offset, measurement: reading.measurement() });
     }
     let (Some(first), Some(last)) = (samples.values().next(), samples.values().next_back()) else {

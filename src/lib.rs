@@ -25,6 +25,11 @@ mod submitter;
 #[cfg(feature = "shell")]
 pub mod transport;
 
+// What the public traits and types are written in.
+pub use chrono;
+#[cfg(feature = "shell")]
+pub use secrecy;
+
 #[cfg(feature = "shell")]
 pub use connect::Receiver;
 #[cfg(feature = "shell")]

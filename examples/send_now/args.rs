@@ -6,7 +6,8 @@ use chrono_tz::Tz;
 use clap::Parser;
 use std::path::PathBuf;
 
-/// Sends glucose readings to a clinic's record. Without arguments: 90 generated days, to a sandbox clinic in this process.
+/// Sends glucose readings to a clinic's record: those of a file, or those the database holds. Without arguments: 90 generated days, to a
+/// sandbox clinic in this process.
 ///
 /// Exit status 0: everything was delivered; 2: something was refused or is still waiting; 1: it could not be done.
 #[derive(Parser)]
@@ -18,15 +19,16 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ZONE")]
     pub(crate) time_zone: Option<Tz>,
     /// The FHIR base URL of a real receiver.
-    #[arg(long, value_name = "URL", requires = "client_id")]
+    #[arg(long, value_name = "URL")]
     pub(crate) receiver: Option<String>,
     /// The client id registered at the receiver.
     #[arg(long, value_name = "ID", default_value = "cgm-demo")]
     pub(crate) client_id: String,
-    /// The person's database. The vault, and the sandbox's state and port, are kept beside it. Default: a new one for each run.
+    /// The person's database. The vault (FILE-vault) and the sandbox's state and port (FILE-clinic, FILE-clinic-port) are kept beside
+    /// it. Default: a new one for each run.
     #[arg(long, value_name = "FILE")]
     pub(crate) database: Option<PathBuf>,
-    /// The unit to send in: mg/dL or mmol/L.
+    /// The unit to send in: mg/dL or mmol/L. Default: the unit of the readings.
     #[arg(long)]
     pub(crate) unit: Option<GlucoseUnit>,
     /// Local dates to send, both included: 2024-05-01..2024-05-14.

@@ -23,7 +23,9 @@ impl Clinic {
             .auto_approve(PATIENT)
             .start()
             .await
-            .map_err(|error| format!("the sandbox clinic does not start: {error}"))?;
+            .map_err(|error| {
+                format!("the sandbox clinic of this database does not start; does it run already? ({error})")
+            })?;
         std::fs::write(&port_file, sandbox.port().to_string())?;
         Ok(Self(sandbox))
     }

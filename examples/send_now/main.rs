@@ -66,22 +66,23 @@ async fn run(args: Args) -> Result<bool, Failure> {
     let cgm = Submitter::new(Config::new(&database), environment);
 
     // Readings in.
-    let dates = if let Some(file) = &args.import {
+    let mut whole = true;
+    let mut dates = cgm.dates().await?;
+    if let Some(file) = &args.import {
         let given = args.time_zone.map(|tz| Zone(tz).whole(now)).transpose()?;
-        let report = cgm.import(std::fs::read(file)?, given).await?;
-        println!("Read {}: {} readings new, {} there already", file.display(), report.stored, report.already_there);
-        for (row, reason) in report.rejected.iter().take(20) {
-            println!("  row {row}: {reason}");
-        }
-        report.dates
-    } else {
+        let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
+        let report = cgm.import(bytes, given).await?;
+        report::import(file, &report);
+        whole = report.rejected.is_empty();
+        dates = report.dates.or(dates);
+    } else if dates.is_none() && args.receiver.is_none() {
         let (sensor, readings) = demo::readings(now, zone)?;
         cgm.register_sensor(sensor).await?;
-        let report = cgm.ingest(readings).await?;
-        println!("90 generated days: {} readings new, {} there already", report.stored, report.already_there);
-        cgm.dates().await?
-    };
-    let dates = args.window.or(dates).ok_or("there is no reading to send")?;
+        println!("90 generated days: {} readings", cgm.ingest(readings).await?.stored);
+        dates = cgm.dates().await?;
+    }
+    let stored = dates.ok_or("there is no reading to send: give a file with --import")?;
+    let dates = args.window.unwrap_or(stored);
 
     // The clinic.
     let (clinic, place) = if let Some(base) = &args.receiver {
@@ -101,10 +102,14 @@ async fn run(args: Args) -> Result<bool, Failure> {
     let request = if ordered {
         SubmissionRequest::Ordered
     } else {
-        SubmissionRequest::Own { dates, unit: unit.unwrap_or(cgm_submitter::glucose::GlucoseUnit::MgPerDl) }
+        let own = cgm.own_unit().await?;
+        SubmissionRequest::Own { dates, unit: unit.unwrap_or(own) }
     };
     let preview = cgm.preview(connection.id, request).await?;
     report::preview(&preview);
+    if preview.parts.iter().all(|part| part.readings == 0) {
+        return Err(format!("there are no readings in {dates}: the database has {stored}").into());
+    }
 
     // Send.
     let bar = ProgressBar::new(preview.parts.iter().map(|part| part.entries_to_send).sum());
@@ -127,7 +132,7 @@ async fn run(args: Args) -> Result<bool, Failure> {
         clinic.say_where_to_look(&database, args.database.is_none())?;
         clinic.close().await;
     }
-    Ok(outcome.is_complete())
+    Ok(outcome.is_complete() && whole)
 }
 
 /// Where to, and as which client.
@@ -152,6 +157,7 @@ async fn connect(cgm: &Submitter, place: &Place, clinic: Option<&Clinic>) -> Res
         clinic.approve(&request.url).await?
     } else {
         println!("Open this in your browser:\n\n  {}\n", request.url);
+        println!("Waiting for it to come back; Ctrl-C gives up");
         outside::open_browser(&request.url);
         listener.redirect().await?
     };

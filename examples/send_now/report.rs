@@ -3,8 +3,27 @@
 use cgm_submitter::glucose::GlucoseUnit;
 use cgm_submitter::statistics::Summary;
 use cgm_submitter::submission::Counts;
-use cgm_submitter::{Orders, OutcomeStatus, SubmissionOutcome, SubmissionPreview};
+use cgm_submitter::{ImportReport, Orders, OutcomeStatus, SubmissionOutcome, SubmissionPreview};
 use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// What a file gave: refused rows by their reasons.
+pub(crate) fn import(file: &Path, report: &ImportReport) {
+    println!("Read {}: {} readings new, {} there already", file.display(), report.stored, report.already_there);
+    if report.replaced + report.corrected > 0 {
+        println!("  {} corrected values", report.replaced + report.corrected);
+    }
+    let mut reasons: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (row, reason) in &report.rejected {
+        reasons.entry(reason.to_string()).or_default().push(*row);
+    }
+    for (reason, rows) in reasons {
+        let first: Vec<String> = rows.iter().take(5).map(ToString::to_string).collect();
+        let more = if rows.len() > 5 { format!(" and {} more", rows.len() - 5) } else { String::new() };
+        println!("  refused, row {}{more}: {reason}", first.join(", "));
+    }
+}
 
 /// The standing orders.
 pub(crate) fn orders(orders: &Orders) {

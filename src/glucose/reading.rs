@@ -41,7 +41,7 @@ pub enum ReadingError {
     #[error("the row is cut off: export the file again")]
     CutOff,
     /// The same row is already stored at another time: it was imported under another time zone.
-    #[error("already imported as {earlier}: import it with that time zone, or erase it first")]
+    #[error("already imported as {earlier}: import it with that time zone")]
     AlreadyImportedElsewhere {
         /// The time zone, or UTC offset, of the earlier import.
         earlier: String,

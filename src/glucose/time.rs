@@ -13,6 +13,9 @@ pub enum TimeError {
     /// Not a time, or not in the form asked for.
     #[error("the time is unreadable: write it like 2024-05-01T08:15:00+02:00")]
     Unreadable,
+    /// Not a range of dates.
+    #[error("the dates are unreadable: write them like 2024-05-01..2024-05-14")]
+    Dates,
     /// A time without offset where one is required.
     #[error("the time has no UTC offset: write it like 2024-05-01T08:15:00+02:00")]
     NoOffset,
@@ -209,8 +212,8 @@ impl FromStr for DateRange {
     type Err = TimeError;
 
     fn from_str(text: &str) -> Result<Self, TimeError> {
-        let (first, last) = text.split_once("..").ok_or(TimeError::Unreadable)?;
-        let date = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| TimeError::Unreadable);
+        let (first, last) = text.split_once("..").ok_or(TimeError::Dates)?;
+        let date = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| TimeError::Dates);
         Self::new(date(first)?, date(last)?)
     }
 }
@@ -385,6 +388,6 @@ mod tests {
     fn ends_before_starts_are_refused() {
         assert_eq!("2024-05-14..2024-05-01".parse::<DateRange>(), Err(TimeError::EndBeforeStart));
         assert_eq!(Window::from_unix(10, 9), Err(TimeError::EndBeforeStart));
-        assert_eq!("2024-05-14".parse::<DateRange>(), Err(TimeError::Unreadable));
+        assert_eq!("2024-05-14".parse::<DateRange>(), Err(TimeError::Dates));
     }
 }

@@ -94,6 +94,16 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
+/// Makes a new file readable by its owner alone; SQLite gives its log the same permissions. Best effort: where it fails, opening
+/// says why.
+fn keep_private(path: &Path) {
+    let mut options = std::fs::File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    drop(options.open(path));
+}
+
 impl Store {
     /// Opens the database at `path`, making or migrating it.
     ///
@@ -102,6 +112,7 @@ impl Store {
     /// [`StoreError::Disk`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         check(path)?;
+        keep_private(path);
         Ok(Self { db: connect(path)? })
     }
 

@@ -92,19 +92,15 @@ pub(super) fn import_into(
         corrected: report.corrected,
         skipped: skipped.alerts + skipped.calibrations + skipped.insulin + skipped.other,
         rejected,
-        dates: local_dates(&readings, zone)?,
+        dates: local_dates(&readings, local)?,
     })
 }
 
-/// The local dates of readings, by the offset of each.
+/// The local dates of readings in the zone that opens a submission's window: a submission of these dates has every one of them.
 fn local_dates(readings: &[Reading], zone: &ZoneOffsets) -> Result<Option<DateRange>, Error> {
-    let date = |reading: &Reading| {
-        let offset = reading.offset().unwrap_or_else(|| zone.offset_at(reading.seconds()));
-        DateTime::from_timestamp(reading.seconds() + offset.seconds(), 0).map(|local| local.date_naive())
-    };
-    let dates = readings.iter().filter_map(date);
-    let edges = dates.clone().min().zip(dates.max());
-    Ok(edges.map(|(first, last)| DateRange::new(first, last)).transpose()?)
+    let seconds = readings.iter().map(Reading::seconds);
+    let edges = seconds.clone().min().zip(seconds.max());
+    Ok(edges.map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last))).transpose()?)
 }
 
 /// The orders as last read.
@@ -213,7 +209,7 @@ fn ordered(
 }
 
 /// The unit the person's device shows: the one of the latest reading.
-fn own_unit(store: &Store) -> Result<GlucoseUnit, Error> {
+pub(super) fn own_unit(store: &Store) -> Result<GlucoseUnit, Error> {
     let mut unit = GlucoseUnit::MgPerDl;
     if let Some((_, last)) = store.extent()? {
         let day = Window::from_unix(last - 86_400, last + 1)?;

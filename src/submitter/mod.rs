@@ -13,7 +13,7 @@ use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
 use crate::delivery::{Delivery, Event, Stopped, preview, speaks_known_guide};
 use crate::environment::{Environment, Locks};
 use crate::error::Error;
-use crate::glucose::{DateRange, Reading, Sensor, SensorKey, ZoneOffsets};
+use crate::glucose::{DateRange, GlucoseUnit, Reading, Sensor, SensorKey, ZoneOffsets};
 use crate::statistics::Summary;
 use crate::store::{ConnectionId, ConnectionState, IngestReport, StoreHandle, SubmissionId, SubmissionState};
 use crate::submission::{Plan, Tally};
@@ -161,6 +161,18 @@ impl Submitter {
             let (local, now) = (inner.zone()?, inner.now());
             let parts = inner.parts().await?;
             parts.store.call(move |store| content::import_into(store, &bytes, zone, &local, now)).await
+        })
+        .await
+    }
+
+    /// The unit the person's device shows: the one of the latest reading, mg/dL where there is none.
+    ///
+    /// # Errors
+    /// [`Error`] where the database fails.
+    pub async fn own_unit(&self) -> Result<GlucoseUnit, Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            parts.store.call(|store| content::own_unit(store)).await
         })
         .await
     }

@@ -185,7 +185,7 @@ pub struct ImportReport {
     pub skipped: usize,
     /// Rows that were refused: the line in the file, and why.
     pub rejected: Vec<(usize, ReadingError)>,
-    /// The local dates of its readings.
+    /// The local dates of its readings, by the device's own time zone: a submission of these has all of them.
     pub dates: Option<DateRange>,
 }
 

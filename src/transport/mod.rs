@@ -7,3 +7,20 @@ mod reqwest;
 
 #[cfg(feature = "reqwest")]
 pub use self::reqwest::{ReqwestTransport, ReqwestTransportBuilder, TransportSetupError};
+
+#[cfg(feature = "reqwest")]
+use crate::environment::{Environment, LocalTime, SystemClock, SystemEntropy, Vault};
+#[cfg(feature = "reqwest")]
+use std::sync::Arc;
+
+#[cfg(feature = "reqwest")]
+impl Environment {
+    /// The operating system's clock and randomness and the built-in transport, with the app's secure storage and time zone.
+    ///
+    /// # Errors
+    /// [`TransportSetupError`] where TLS cannot be set up.
+    pub fn system(vault: Arc<dyn Vault>, local_time: Arc<dyn LocalTime>) -> Result<Self, TransportSetupError> {
+        let transport = Arc::new(ReqwestTransport::new()?);
+        Ok(Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), local_time, transport, vault })
+    }
+}

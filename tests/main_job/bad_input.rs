@@ -8,8 +8,9 @@ use cgm_submitter::glucose::{
     Window, ZoneOffsets,
 };
 use cgm_submitter::import::ImportError;
-use cgm_submitter::{Error, ImportReport, Submitter};
+use cgm_submitter::{Error, ImportReport, SubmissionRequest, Submitter};
 use chrono::TimeDelta;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 fn sample(name: &str) -> Vec<u8> {
@@ -114,7 +115,7 @@ fn a_window_that_ends_before_it_starts_cannot_be_made() {
     assert_eq!(Window::new(late, early), Err(TimeError::EndBeforeStart));
     assert!(Window::new(early, late).is_ok());
     for text in ["", "2024-05-01", "2024-05-01..", "2024-05-32..2024-06-01"] {
-        assert_eq!(text.parse::<DateRange>(), Err(TimeError::Unreadable), "{text}");
+        assert_eq!(text.parse::<DateRange>(), Err(TimeError::Dates), "{text}");
     }
 }
 
@@ -204,4 +205,22 @@ async fn the_same_readings_again_are_nothing_new() {
     let low = Measurement::Below(GlucoseValue::new(40, 0, GlucoseUnit::MgPerDl).unwrap());
     let report = app.ingest(vec![reading_of(0, low)]).await.unwrap();
     assert_eq!(report.replaced, 1, "a Low at 40 is not a value of 40");
+}
+
+#[tokio::test]
+async fn a_submission_of_an_imports_dates_has_all_of_its_readings_whatever_their_offset() {
+    let world = World::new().await;
+    let app = world.app();
+    let connection = world.connect(&app).await;
+    let mut file = String::from("time,value,unit\n");
+    for hour in 0..24 {
+        for offset in ["+14:00", "-11:00"] {
+            writeln!(file, "2024-05-01T{hour:02}:00:00{offset},{},mg/dL", 100 + hour).unwrap();
+        }
+    }
+    let report = app.import(file.into_bytes(), None).await.unwrap();
+    let dates = report.dates.unwrap();
+    let request = SubmissionRequest::Own { dates, unit: GlucoseUnit::MgPerDl };
+    let preview = app.preview(connection, request).await.unwrap();
+    assert_eq!((report.stored as u64, preview.readings_to_send()), (48, 48), "{dates}");
 }
