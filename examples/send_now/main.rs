@@ -74,7 +74,7 @@ async fn run(args: Args) -> Result<bool, Failure> {
         let report = cgm.import(bytes, given).await?;
         report::import(file, &report);
         whole = report.rejected.is_empty();
-        dates = report.dates.or(dates);
+        dates = Some(report.dates.ok_or("no row of the file was taken: nothing was sent")?);
     } else if dates.is_none() && args.receiver.is_none() {
         let (sensor, readings) = demo::readings(now, zone)?;
         cgm.register_sensor(sensor).await?;
