@@ -97,6 +97,7 @@ impl ConnectError {
             Self::Token(error) => error.code(),
             Self::Vault(VaultError::Unavailable) => "vault-unavailable",
             Self::Vault(VaultError::Failed) => "vault-failed",
+            Self::Store(StoreError::Missing(_)) => "not-found",
             Self::Store(_) => "store",
             Self::Environment(_) => "environment",
             Self::Busy | Self::Stopped => "busy",
