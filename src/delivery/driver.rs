@@ -122,12 +122,14 @@ impl Delivery {
                 }
                 Step::Send(outgoing) => {
                     let (batch, submission) = (outgoing.batch, outgoing.submission);
+                    // Drawn before the send: an answer is never lost for lack of randomness.
+                    let jitter = self.jitter()?;
                     on_event(Event::Sending { submission, entries: outgoing.entries });
                     let (answer, no_token) = match self.connector.access_token(connection).await {
                         Ok(token) => (self.send(used.insert(token), *outgoing).await, None),
                         Err(error) => (Answer::NotSent(until(&error)), Some(error)),
                     };
-                    let (now, jitter) = (self.environment.clock.now(), self.jitter()?);
+                    let now = self.environment.clock.now();
                     let held = Arc::clone(&lock);
                     let applied = self.store.call(move |store| {
                         let applied = machine.apply(store, now, jitter, batch, &answer).map(|()| machine);

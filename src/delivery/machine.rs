@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::fhir::{BundleLimits, EntryOutcome, parse_outcome, parse_response};
 use crate::store::{
     BatchId, BatchRecord, ConnectionId, ConnectionRecord, ConnectionState, EntryRecord, Item, Progress, Store,
-    SubmissionRecord, SubmissionState,
+    StoreError, SubmissionRecord, SubmissionState,
 };
 use crate::submission::{
     Backoff, EntryVerdict, Part, Position, RequestVerdict, RetryAfter, Said, Stopped, Why, entry_verdict,
@@ -125,7 +125,11 @@ impl Machine {
                 if let Some(wait) = waits(batch.not_before, now) {
                     return Ok(Step::WaitUntil(wait));
                 }
-                let claimed = store.claim(batch.id, now, LEASE)?;
+                let claimed = match store.claim(batch.id, now, LEASE) {
+                    // Disconnected or blocked by another process since the look at its state.
+                    Err(StoreError::Missing(_)) => return Ok(Step::Blocked(store.connection(self.connection)?.state)),
+                    claimed => claimed?,
+                };
                 return Ok(Step::Send(Box::new(assemble::outgoing(&connection, claimed)?)));
             }
             // A submission that waits holds up no other.

@@ -129,16 +129,6 @@ impl Identifier {
         name.identifier()
     }
 
-    /// As 16 bytes, for storage.
-    pub const fn to_bytes(self) -> [u8; 16] {
-        self.0.into_bytes()
-    }
-
-    /// From what [`Identifier::to_bytes`] gave.
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(Uuid::from_bytes(bytes))
-    }
-
     /// The UUID.
     pub const fn uuid(self) -> Uuid {
         self.0

@@ -82,7 +82,6 @@ fn zeros_offset_and_what_it_replaces_make_no_other_fact() {
         ..one
     };
     assert_eq!(one.identifier(), same.identifier());
-    assert_eq!(one.identifier(), Identifier::from_bytes(one.identifier().to_bytes()));
 }
 
 #[test]
