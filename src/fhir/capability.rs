@@ -2,7 +2,7 @@
 
 use super::codes::{RECEIVER_CANONICAL, SUBMIT_DEFINITION, SUBMIT_OPERATION};
 use super::dialect::Dialect;
-use super::lenient::{Json, MAX_BYTES, lenient, lenient_list};
+use super::lenient::{Elements, Json, MAX_BYTES, MAX_ELEMENTS, lenient};
 use serde::Deserialize;
 
 /// Why a `CapabilityStatement` cannot be used.
@@ -11,6 +11,9 @@ pub enum CapabilityError {
     /// Another resource.
     #[error("the receiver's metadata is not a CapabilityStatement: check the base URL")]
     NotACapabilityStatement,
+    /// More servers, resources or operations than anybody has.
+    #[error("the receiver's metadata has a list of more than {MAX_ELEMENTS} elements")]
+    TooMany,
     /// Larger than is read.
     #[error("the receiver's metadata is larger than {MAX_BYTES} bytes")]
     TooLarge,
@@ -39,25 +42,25 @@ pub struct Capability {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Statement {
+struct Statement<'a> {
     #[serde(default, deserialize_with = "lenient")]
     resource_type: String,
     #[serde(default, deserialize_with = "lenient")]
     fhir_version: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    instantiates: Vec<String>,
-    #[serde(default, deserialize_with = "lenient_list")]
-    rest: Vec<Rest>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    instantiates: Elements<'a>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    rest: Elements<'a>,
 }
 
 #[derive(Deserialize)]
-struct Rest {
+struct Rest<'a> {
     #[serde(default, deserialize_with = "lenient")]
     mode: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    operation: Vec<Operation>,
-    #[serde(default, deserialize_with = "lenient_list")]
-    resource: Vec<Resource>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    operation: Elements<'a>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    resource: Elements<'a>,
 }
 
 #[derive(Deserialize)]
@@ -70,13 +73,13 @@ struct Operation {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Resource {
+struct Resource<'a> {
     #[serde(default, deserialize_with = "lenient")]
     r#type: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    interaction: Vec<Interaction>,
-    #[serde(default, deserialize_with = "lenient_list")]
-    search_param: Vec<SearchParameter>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    interaction: Elements<'a>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    search_param: Elements<'a>,
     #[serde(default, deserialize_with = "lenient")]
     conditional_create: bool,
 }
@@ -93,9 +96,19 @@ struct SearchParameter {
     name: String,
 }
 
-impl Resource {
+impl Operation {
+    fn submits(&self) -> bool {
+        self.name.trim_start_matches('$') == SUBMIT_OPERATION || unversioned(&self.definition) == SUBMIT_DEFINITION
+    }
+}
+
+impl Resource<'_> {
     fn searches(&self) -> bool {
-        self.interaction.iter().any(|interaction| interaction.code == "search-type")
+        self.interaction.each().any(|interaction: Interaction| interaction.code == "search-type")
+    }
+
+    fn has_parameter(&self, name: &str) -> bool {
+        self.search_param.each().any(|parameter: SearchParameter| parameter.name == name)
     }
 }
 
@@ -113,25 +126,38 @@ pub fn parse_capability(body: &[u8]) -> Result<Capability, CapabilityError> {
         return Err(CapabilityError::TooLarge);
     }
     let raw: Json<'_> = serde_json::from_slice(body).map_err(|_| CapabilityError::Unparsable)?;
-    let statement: Statement = serde_json::from_str(raw.get()).map_err(|_| CapabilityError::NotACapabilityStatement)?;
+    let statement: Statement<'_> =
+        serde_json::from_str(raw.get()).map_err(|_| CapabilityError::NotACapabilityStatement)?;
     if statement.resource_type != "CapabilityStatement" {
         return Err(CapabilityError::NotACapabilityStatement);
     }
-    let servers = || statement.rest.iter().filter(|rest| rest.mode != "client");
-    let resources =
-        |kind: &'static str| servers().flat_map(|rest| &rest.resource).filter(move |resource| resource.r#type == kind);
-    let submit_operation = servers().flat_map(|rest| &rest.operation).any(|operation| {
-        operation.name.trim_start_matches('$') == SUBMIT_OPERATION
-            || unversioned(&operation.definition) == SUBMIT_DEFINITION
-    });
-    let instantiates = statement.instantiates.iter().any(|canonical| unversioned(canonical) == RECEIVER_CANONICAL);
-    Ok(Capability {
-        dialect: (instantiates || submit_operation).then_some(Dialect::Hl7Cgm),
-        submit_operation,
-        fhir_r4: statement.fhir_version.starts_with("4.0"),
-        order_search: resources("ServiceRequest").any(Resource::searches),
-        observation_search_by_identifier: resources("Observation")
-            .any(|one| one.searches() && one.search_param.iter().any(|parameter| parameter.name == "identifier")),
-        conditional_create: resources("Observation").any(|one| one.conditional_create),
-    })
+    let mut found = Capability { fhir_r4: statement.fhir_version.starts_with("4.0"), ..Capability::default() };
+    for rest in bounded(&statement.rest)?.each().filter(|rest: &Rest<'_>| rest.mode != "client") {
+        found.submit_operation |= bounded(&rest.operation)?.each().any(|operation: Operation| operation.submits());
+        for resource in bounded(&rest.resource)?.each::<Resource<'_>>() {
+            found.add(&resource);
+        }
+    }
+    let ours = |canonical: String| unversioned(&canonical) == RECEIVER_CANONICAL;
+    let instantiates = bounded(&statement.instantiates)?.each().any(ours);
+    found.dialect = (instantiates || found.submit_operation).then_some(Dialect::Hl7Cgm);
+    Ok(found)
+}
+
+/// A list that is looked at as a whole.
+fn bounded<'l, 'a>(list: &'l Elements<'a>) -> Result<&'l Elements<'a>, CapabilityError> {
+    if list.count > MAX_ELEMENTS { Err(CapabilityError::TooMany) } else { Ok(list) }
+}
+
+impl Capability {
+    fn add(&mut self, resource: &Resource<'_>) {
+        match resource.r#type.as_str() {
+            "ServiceRequest" => self.order_search |= resource.searches(),
+            "Observation" => {
+                self.observation_search_by_identifier |= resource.searches() && resource.has_parameter("identifier");
+                self.conditional_create |= resource.conditional_create;
+            }
+            _ => {}
+        }
+    }
 }
