@@ -1,8 +1,9 @@
 //! Verifies a finished submission: asks the receiver for what it accepted, by identifier, and compares.
 //!
 //! A search that does not find a thing proves little: an index may lag, a list may be cut, what is there may be hidden. So what seems
-//! lacking is looked for twice, the second time a moment later and in small groups; it is sent again only to a receiver that was seen to
-//! find other things and that creates conditionally; and only once (`store::read_back`).
+//! lacking is looked for twice, the second time a moment later and in small groups. It is sent again only where the search was seen to find
+//! other things, or what is lacking is not at its address either; only to a receiver that creates conditionally; and only once
+//! (`store::read_back`).
 
 use super::assemble::accepted_body;
 use super::{Delivery, Event};
@@ -353,7 +354,7 @@ impl Search<'_> {
         if lacking.is_empty() {
             return Ok(());
         }
-        if self.found == 0 {
+        if self.found == 0 && !self.are_gone(&lacking).await? {
             self.verification.missing += lacking.len() as u64;
             return Err(Stop::Cannot(CannotVerify::NothingFound));
         }
@@ -361,6 +362,23 @@ impl Search<'_> {
         self.verification.to_send_again += marked;
         self.verification.missing += lacking.len() as u64 - marked;
         Ok(())
+    }
+
+    /// Whether these are not where the receiver had put them: then it is not the search that fails. No when that is not known of one.
+    async fn are_gone(&self, lacking: &[Expected]) -> Result<bool, Stop> {
+        for one in lacking {
+            let Item::Resource(identifier, _) = &one.item else { return Ok(false) };
+            let (id, identifier) = (self.connection.id, identifier.clone());
+            let sent = self.delivery.store.call(move |store| store.resource(id, &identifier)).await?;
+            let Some(location) = sent.and_then(|sent| sent.location) else { return Ok(false) };
+            let request = http::Request::get(format!("{}/{location}", self.connection.base)).body(Vec::new());
+            let request = request.map_err(|_| Error::Assembly("a location is malformed"))?;
+            let response = self.delivery.connector.ask(id, &request).await?;
+            if !matches!(response.status().as_u16(), 404 | 410) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Marks these for sending again where that is safe; how many were.
