@@ -42,7 +42,7 @@ const CLIENTS = [
   // As OpenID Connect has it: offline_access counts only with prompt=consent, which SMART does not know.
   app('cgm-app-openid'),
 ];
-const LIFETIMES = { 'cgm-app-brief': 3 };
+const LIFETIMES = { 'cgm-app-brief': 5 };
 
 // How the FHIR base introspects.
 const fhirClient = {

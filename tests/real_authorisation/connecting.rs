@@ -1,7 +1,7 @@
 //! From "connect" to a submission and back.
 
 use crate::browser::Person;
-use crate::network::token_requests;
+use crate::network::{Passed, token_requests};
 use crate::world::{APP, World, parameter, submit, submit_all, submit_blocked};
 use cgm_submitter::connect::Revocation;
 use cgm_submitter::store::ConnectionState;
@@ -130,7 +130,7 @@ async fn a_sign_in_as_somebody_else_is_refused_and_their_tokens_are_given_back()
     assert!(submit(&app, connection).await.is_err());
 
     let theirs = world.journal.take().into_iter().find_map(|passed| match passed {
-        crate::network::Passed::Given(access, refresh) => Some((access, refresh)),
+        Passed::Given(access, refresh) => Some((access, refresh)),
         _ => None,
     });
     let (access, refresh) = theirs.unwrap();
