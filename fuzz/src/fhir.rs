@@ -1,10 +1,22 @@
-//! FHIR: what a receiver says about itself, the patient, and what was sent.
+//! FHIR: what a receiver says about itself, the patient, and what was sent, and what it has of that.
 
 use super::{is_showable, quotes_nothing, shows_nothing};
 use cgm_submitter::fhir::{
-    Dialect, OutcomeText, PatientId, ResponseError, parse_capability, parse_outcome, parse_patient, parse_response,
+    Addresses, Dialect, Kept, OutcomeText, PatientId, ResponseError, compare, parse_capability, parse_found,
+    parse_outcome, parse_patient, parse_response,
 };
+use serde_json::Value;
+use serde_json::value::RawValue;
 use std::sync::LazyLock;
+use url::Url;
+
+/// What was sent, and is looked for in a page of what was found.
+const SENT: &str = r#"{"resourceType":"Observation","status":"final",
+    "identifier":[{"system":"urn:ietf:rfc:3986","value":"urn:uuid:16d937dd-3dd2-4935-85b5-98d2b1f0d4f6"}],
+    "code":{"coding":[{"system":"http://loinc.org","code":"99504-3"}]},"subject":{"reference":"Patient/p-1"},
+    "effectiveDateTime":"2024-05-01T08:00:00+02:00","valueQuantity":{"value":100.10,"code":"mg/dL"}}"#;
+
+static BASE: LazyLock<Url> = LazyLock::new(|| Url::parse("https://ehr.example/fhir").unwrap());
 
 static PATIENT: LazyLock<PatientId> = LazyLock::new(|| PatientId::new("p-1").unwrap());
 
@@ -78,5 +90,33 @@ pub(super) fn response(data: &[u8]) {
         if let Some(outcome) = &entry.outcome {
             check_outcome(outcome);
         }
+    }
+}
+
+/// The next page is on the receiver's own server, and what counts as kept has the facts that were sent.
+pub(super) fn search_page(data: &[u8]) {
+    let found = match parse_found(data, &BASE) {
+        Ok(found) => found,
+        Err(error) => return quotes_nothing(&error),
+    };
+    if let Some(next) = &found.next {
+        assert_eq!(next.origin(), BASE.origin());
+        assert!(next.username().is_empty() && next.password().is_none());
+    }
+    assert!(found.resources.len() <= 2_000);
+    let mut addresses = Addresses::default();
+    for (identifiers, resource) in &found.resources {
+        identifiers.iter().for_each(|identifier| addresses.note(*identifier, resource));
+    }
+    shows_nothing(&addresses);
+    let sent: &RawValue = serde_json::from_str(SENT).unwrap();
+    for (_, resource) in found.resources {
+        if compare(sent, resource, &addresses) != Kept::AsSent {
+            continue;
+        }
+        let read: Value = serde_json::from_str(resource.get()).expect("what was compared");
+        assert_eq!(read["valueQuantity"]["value"].as_f64(), Some(100.1));
+        assert!(read["subject"]["reference"].as_str().is_some_and(|subject| subject.contains("Patient/p-1")));
+        assert_ne!(read["status"], "entered-in-error");
     }
 }

@@ -29,6 +29,7 @@ pub const TARGETS: &[Target] = &[
     ("patient", fhir::patient),
     ("response", fhir::response),
     ("scopes", smart::scopes),
+    ("search_page", fhir::search_page),
     ("token", smart::token),
 ];
 

@@ -1,7 +1,7 @@
 //! What a receiver's `CapabilityStatement` promises.
 
-use super::codes::{RECEIVER_CANONICAL, SUBMIT_DEFINITION, SUBMIT_OPERATION};
-use super::dialect::Dialect;
+use super::codes::{RECEIVER_CANONICAL, SUBMIT_DEFINITION, SUBMIT_OPERATION, T1D_OPERATION};
+use super::dialect::{Dialect, Signs};
 use super::lenient::{Elements, Json, MAX_BYTES, MAX_ELEMENTS, lenient};
 use serde::Deserialize;
 
@@ -26,7 +26,7 @@ pub enum CapabilityError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent promises, each read on its own")]
 pub struct Capability {
-    /// The guide it speaks; none where it speaks none that we know.
+    /// What to speak to it; none where it would understand nothing of what we write.
     pub dialect: Option<Dialect>,
     /// Whether it lists the operation `submit-cgm-bundle`.
     pub submit_operation: bool,
@@ -34,8 +34,10 @@ pub struct Capability {
     pub fhir_r4: bool,
     /// Whether orders can be searched for.
     pub order_search: bool,
-    /// Whether what was sent can be found again by its identifier, the granted scopes allowing.
+    /// Whether readings and summaries can be found again by their identifiers, the granted scopes allowing.
     pub observation_search_by_identifier: bool,
+    /// The same of devices.
+    pub device_search_by_identifier: bool,
     /// Whether it lists conditional create for Observations. Many honour it and do not say so.
     pub conditional_create: bool,
 }
@@ -58,6 +60,8 @@ struct Rest<'a> {
     #[serde(default, deserialize_with = "lenient")]
     mode: String,
     #[serde(default, borrow, deserialize_with = "lenient")]
+    interaction: Elements<'a>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
     operation: Elements<'a>,
     #[serde(default, borrow, deserialize_with = "lenient")]
     resource: Elements<'a>,
@@ -79,6 +83,8 @@ struct Resource<'a> {
     #[serde(default, borrow, deserialize_with = "lenient")]
     interaction: Elements<'a>,
     #[serde(default, borrow, deserialize_with = "lenient")]
+    operation: Elements<'a>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
     search_param: Elements<'a>,
     #[serde(default, deserialize_with = "lenient")]
     conditional_create: bool,
@@ -97,8 +103,12 @@ struct SearchParameter {
 }
 
 impl Operation {
+    fn is(&self, name: &str) -> bool {
+        self.name.trim_start_matches('$') == name
+    }
+
     fn submits(&self) -> bool {
-        self.name.trim_start_matches('$') == SUBMIT_OPERATION || unversioned(&self.definition) == SUBMIT_DEFINITION
+        self.is(SUBMIT_OPERATION) || unversioned(&self.definition) == SUBMIT_DEFINITION
     }
 }
 
@@ -107,8 +117,8 @@ impl Resource<'_> {
         self.interaction.each().any(|interaction: Interaction| interaction.code == "search-type")
     }
 
-    fn has_parameter(&self, name: &str) -> bool {
-        self.search_param.each().any(|parameter: SearchParameter| parameter.name == name)
+    fn searches_by_identifier(&self) -> bool {
+        self.searches() && self.search_param.each().any(|parameter: SearchParameter| parameter.name == "identifier")
     }
 }
 
@@ -132,15 +142,22 @@ pub fn parse_capability(body: &[u8]) -> Result<Capability, CapabilityError> {
         return Err(CapabilityError::NotACapabilityStatement);
     }
     let mut found = Capability { fhir_r4: statement.fhir_version.starts_with("4.0"), ..Capability::default() };
+    let mut signs = Signs { fhir_r4: found.fhir_r4, ..Signs::default() };
+    let ours = |canonical: String| unversioned(&canonical) == RECEIVER_CANONICAL;
+    signs.cgm_receiver = bounded(&statement.instantiates)?.each().any(ours);
     for rest in bounded(&statement.rest)?.each().filter(|rest: &Rest<'_>| rest.mode != "client") {
-        found.submit_operation |= bounded(&rest.operation)?.each().any(|operation: Operation| operation.submits());
+        signs.transaction |= rest.interaction.each().any(|interaction: Interaction| interaction.code == "transaction");
+        for operation in bounded(&rest.operation)?.each::<Operation>() {
+            signs.cgm_operation |= operation.submits();
+            signs.other_guide |= operation.is(T1D_OPERATION);
+        }
         for resource in bounded(&rest.resource)?.each::<Resource<'_>>() {
+            signs.other_guide |= resource.operation.each().any(|operation: Operation| operation.is(T1D_OPERATION));
             found.add(&resource);
         }
     }
-    let ours = |canonical: String| unversioned(&canonical) == RECEIVER_CANONICAL;
-    let instantiates = bounded(&statement.instantiates)?.each().any(ours);
-    found.dialect = (instantiates || found.submit_operation).then_some(Dialect::Hl7Cgm);
+    found.submit_operation = signs.cgm_operation;
+    found.dialect = Dialect::recognise(signs);
     Ok(found)
 }
 
@@ -154,9 +171,10 @@ impl Capability {
         match resource.r#type.as_str() {
             "ServiceRequest" => self.order_search |= resource.searches(),
             "Observation" => {
-                self.observation_search_by_identifier |= resource.searches() && resource.has_parameter("identifier");
+                self.observation_search_by_identifier |= resource.searches_by_identifier();
                 self.conditional_create |= resource.conditional_create;
             }
+            "Device" => self.device_search_by_identifier |= resource.searches_by_identifier(),
             _ => {}
         }
     }

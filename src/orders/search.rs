@@ -6,7 +6,7 @@
 use super::order::{MAX_SCHEDULES, OrderError, OrderStatus, RefusedOrder, Schedule, StandingOrder};
 use super::period::{PeriodError, TimeUnit, UcumPeriod};
 use super::request::{Extension, ServiceRequest, read_profiles};
-use crate::fhir::{Elements, Json, MAX_BYTES, PatientId, STANDING_ORDER, lenient};
+use crate::fhir::{Elements, Json, MAX_BYTES, PatientId, STANDING_ORDER, lenient, next_page};
 use serde::Deserialize;
 use std::fmt;
 use url::Url;
@@ -75,14 +75,6 @@ struct Page<'a> {
 }
 
 #[derive(Deserialize)]
-struct Link {
-    #[serde(default, deserialize_with = "lenient")]
-    relation: String,
-    #[serde(default, deserialize_with = "lenient")]
-    url: String,
-}
-
-#[derive(Deserialize)]
 struct Entry<'a> {
     #[serde(default, borrow)]
     resource: Option<Json<'a>>,
@@ -119,7 +111,8 @@ pub fn parse_order_search(body: &[u8], base: &Url, patient: &PatientId) -> Resul
     if page.entry.count.max(page.link.count) > MAX_ENTRIES {
         return Err(OrderSearchError::TooMany);
     }
-    let mut found = OrderSearch { orders: Vec::new(), refused: Vec::new(), next: next_page(&page.link, base)? };
+    let next = next_page(&page.link, base).map_err(|_| OrderSearchError::NextElsewhere)?;
+    let mut found = OrderSearch { orders: Vec::new(), refused: Vec::new(), next };
     for entry in page.entry.kept {
         let resource = serde_json::from_str::<Entry<'_>>(entry.get()).ok().and_then(|entry| entry.resource);
         if let Some(resource) = resource {
@@ -127,20 +120,6 @@ pub fn parse_order_search(body: &[u8], base: &Url, patient: &PatientId) -> Resul
         }
     }
     Ok(found)
-}
-
-fn next_page(links: &Elements<'_>, base: &Url) -> Result<Option<Url>, OrderSearchError> {
-    let Some(link) = links.each().find(|link: &Link| link.relation == "next") else { return Ok(None) };
-    let mut folder = base.clone();
-    if !folder.path().ends_with('/') {
-        folder.set_path(&format!("{}/", base.path()));
-    }
-    let next = folder.join(&link.url).map_err(|_| OrderSearchError::NextElsewhere)?;
-    if next.origin() == base.origin() && next.username().is_empty() && next.password().is_none() {
-        Ok(Some(next))
-    } else {
-        Err(OrderSearchError::NextElsewhere)
-    }
 }
 
 fn read_order(resource: Json<'_>, base: &Url, patient: &PatientId, found: &mut OrderSearch) {

@@ -111,7 +111,7 @@ impl Counted {
 
 impl SummaryBuilder {
     /// A summary of `dates`, whose instants are `window`. `sensor_starts` are the unix seconds of the sensors' first readings
-    /// ever: where sensors overlap, the one started last counts. A sensor not named starts at its first reading pushed.
+    /// ever: where sensors overlap, the one started last counts. A sensor not named starts at its first value in the window.
     pub fn new(dates: DateRange, window: Window, sensor_starts: impl IntoIterator<Item = (SensorId, i64)>) -> Self {
         Self {
             dates,

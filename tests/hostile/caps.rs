@@ -1,12 +1,13 @@
 //! At its cap an input is read; one more and it is refused, by an error that names the cap.
 
 use cgm_submitter::fhir::{
-    CGM_CODE_SYSTEM, CapabilityError, PROFILE_BASE, PatientError, PatientId, ResponseError, STANDING_ORDER,
-    parse_capability, parse_outcome, parse_patient, parse_response,
+    Addresses, CGM_CODE_SYSTEM, CapabilityError, Kept, PROFILE_BASE, PatientError, PatientId, ResponseError,
+    STANDING_ORDER, SearchError, compare, parse_capability, parse_found, parse_outcome, parse_patient, parse_response,
 };
 use cgm_submitter::import::{self, ImportError, ImportOptions};
 use cgm_submitter::orders::{OrderError, OrderSearchError, parse_order_search};
 use cgm_submitter::smart::{DiscoveryError, GrantedScopes, SmartConfiguration, TokenResponse, TokenResponseError};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::fmt::Display;
 use url::Url;
@@ -81,6 +82,11 @@ fn no_document_is_larger_than_its_cap() {
     assert_eq!(error, OrderSearchError::TooLarge);
     names(&error, LARGEST);
 
+    assert!(parse_found(&padded(&orders, LARGEST), &base()).is_ok());
+    let error = parse_found(&padded(&orders, LARGEST + 1), &base()).err().unwrap();
+    assert_eq!(error, SearchError::TooLarge);
+    names(&error, LARGEST);
+
     let document = discovery("i", "t");
     assert!(smart(&padded(&document, SmartConfiguration::MAX_BYTES)).is_ok());
     let error = smart(&padded(&document, SmartConfiguration::MAX_BYTES + 1)).unwrap_err();
@@ -125,6 +131,27 @@ fn a_page_of_orders_has_no_list_longer_than_its_cap() {
         assert_eq!(read(&over), Err(OrderSearchError::TooMany));
     }
     names(&OrderSearchError::TooMany, 1_000);
+}
+
+#[test]
+fn a_page_of_what_was_found_has_no_list_longer_than_its_cap() {
+    let read = |page: &Value| parse_found(page.to_string().as_bytes(), &base()).err();
+    let many = |count: usize| json!(vec![json!({}); count]);
+    assert_eq!(read(&page(&many(2_000), &many(2_000))), None);
+    for over in [page(&many(2_001), &json!([])), page(&json!([]), &many(2_001))] {
+        assert_eq!(read(&over), Some(SearchError::TooMany));
+    }
+    names(&SearchError::TooMany, 2_000);
+}
+
+#[test]
+fn what_a_receiver_adds_to_a_resource_has_a_cap() {
+    let raw = |text: String| RawValue::from_string(text).unwrap();
+    let sent = raw("{}".to_owned());
+    let found = |added: usize| raw(format!("{{\"\":\"{}\"}}", "x".repeat(added - 5)));
+    assert_eq!(compare(&sent, &found(256 << 10), &Addresses::default()), Kept::AsSent);
+    let larger = compare(&sent, &found((256 << 10) + 1), &Addresses::default());
+    assert_eq!(larger, Kept::Differently(String::new()));
 }
 
 #[test]

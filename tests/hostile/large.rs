@@ -14,7 +14,7 @@ pub(crate) struct Large {
 }
 
 /// Where in a document the many small things go, for each target that reads JSON: what stands before and after.
-const PLACES: [(&str, &str, &str); 26] = [
+const PLACES: [(&str, &str, &str); 29] = [
     ("capability", r#"{"resourceType":"CapabilityStatement","instantiates":"#, "}"),
     ("capability", r#"{"resourceType":"CapabilityStatement","rest":"#, "}"),
     ("capability", r#"{"resourceType":"CapabilityStatement","rest":[{"operation":"#, "}]}"),
@@ -59,6 +59,9 @@ const PLACES: [(&str, &str, &str); 26] = [
         r#"{"resourceType":"Bundle","type":"transaction-response","entry":[{"response":{"status":"200","outcome":"#,
         "}}]}",
     ),
+    ("search_page", r#"{"resourceType":"Bundle","type":"searchset","entry":"#, "}"),
+    ("search_page", r#"{"resourceType":"Bundle","type":"searchset","entry":[{"resource":"#, "}]}"),
+    ("search_page", r#"{"resourceType":"Bundle","type":"searchset","entry":[{"resource":{"identifier":"#, "}}]}"),
     ("token", "", ""),
     ("token", r#"{"access_token":"a","token_type":"bearer","patient":"p","scope":"#, "}"),
 ];

@@ -4,6 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::float_cmp, reason = "what is exact is compared as such")]
 
+#[cfg(feature = "shell")]
+mod against_definitions;
+mod cases;
+mod compare;
+#[cfg(feature = "shell")]
+mod oracle;
+
+use cases::Series;
 use cgm_submitter::glucose::{
     AbsentReason, DateRange, GlucoseUnit, GlucoseValue, Measurement, Sample, SensorId, UtcOffset, Window,
 };
@@ -44,11 +52,6 @@ fn in_may(days: i64, samples: impl IntoIterator<Item = Sample>) -> Result<Summar
     summarise(dates, Window::from_unix(MAY, MAY + days * DAY).unwrap(), &[], samples)
 }
 
-fn assert_close(actual: f64, expected: f64, what: &str) {
-    let within = 1e-9 * expected.abs().max(1.0);
-    assert!((actual - expected).abs() <= within, "{what}: {actual} instead of {expected}");
-}
-
 /// Readings of a fixture: see `compact` in `statistics_oracle.py`.
 fn fixture_samples(lines: &Value, start: i64) -> Vec<Sample> {
     let mut samples = Vec::new();
@@ -74,68 +77,47 @@ fn fixture_samples(lines: &Value, start: i64) -> Vec<Sample> {
     samples
 }
 
-fn check_fixture(path: &Path) {
-    let name = path.file_stem().unwrap().to_string_lossy().into_owned();
-    let fixture: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    let text = |value: &Value| value.as_str().unwrap().to_owned();
-    let dates: DateRange = format!("{}..{}", text(&fixture["dates"][0]), text(&fixture["dates"][1])).parse().unwrap();
-    let instant = |n: usize| fixture["window"][n].as_i64().unwrap();
-    let starts = fixture["sensor_starts"].as_object().unwrap().iter();
-    let starts: Vec<_> = starts.map(|(id, start)| (SensorId(id.parse().unwrap()), start.as_i64().unwrap())).collect();
-    let samples = fixture_samples(&fixture["readings"], instant(0));
-    let summary = summarise(dates, Window::from_unix(instant(0), instant(1)).unwrap(), &starts, samples);
-    let expected = &fixture["expected"];
-    let whole = |key: &str| expected[key].as_u64().unwrap_or_else(|| panic!("{name} has no {key}"));
-    if whole("readings") < 2 {
-        assert_eq!(summary, Err(SummaryError::TooFewReadings { readings: whole("readings"), dates }), "{name}");
-        return;
-    }
-    let summary = summary.unwrap();
-    for (key, actual) in [
-        ("readings", summary.readings()),
-        ("clipped", summary.clipped()),
-        ("days_of_wear", summary.days_of_wear().into()),
-        ("days_well_covered", summary.days_well_covered().into()),
-    ] {
-        assert_eq!(actual, whole(key), "{name}: {key}");
-    }
-    for (key, actual) in [
-        ("mean_mg_dl", summary.mean_mg_dl()),
-        ("mean_mmol_l", summary.mean_mmol_l()),
-        ("sd_mg_dl", summary.sd_mg_dl()),
-        ("cv_percent", summary.cv_percent()),
-        ("gmi_percent", summary.gmi_percent()),
-        ("gmi_mmol_mol", summary.gmi_mmol_mol()),
-        ("covered_minutes", summary.covered_minutes()),
-        ("elapsed_minutes", summary.elapsed_minutes()),
-        ("sensor_active_percent", summary.sensor_active_percent()),
-    ] {
-        assert_close(actual, expected[key].as_f64().unwrap(), &format!("{name}: {key}"));
-    }
-    for (range, actual) in summary.ranges().percentages().into_iter().enumerate() {
-        assert_close(actual, expected["percentages"][range].as_f64().unwrap(), &format!("{name}: range {range}"));
-    }
-    for (key, decimals) in [("reconciled_whole", 0), ("reconciled_hundredths", 2)] {
-        assert_eq!(Value::from(summary.ranges().reconciled(decimals).to_vec()), expected[key], "{name}: {key}");
-    }
-    let (days, wear) = match summary.sufficiency() {
-        Sufficiency::Sufficient => (false, false),
-        Sufficiency::Short { days, sensor_active_percent } => (days.is_some(), sensor_active_percent.is_some()),
+/// A series of `tests/fixtures/statistics` and what it gives.
+struct Fixture {
+    name: String,
+    series: Series,
+    sensor_starts: Value,
+    expected: Value,
+}
+
+fn fixtures() -> Vec<Fixture> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/statistics");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    assert_eq!(paths.len(), 41, "fixtures");
+    let read = |path: PathBuf| {
+        let fixture: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+        let instant = |n: usize| fixture["window"][n].as_i64().unwrap();
+        let date = |n: usize| fixture["dates"][n].as_str().unwrap().parse().unwrap();
+        let series = Series {
+            dates: DateRange::new(date(0), date(1)).unwrap(),
+            window: Window::from_unix(instant(0), instant(1)).unwrap(),
+            samples: fixture_samples(&fixture["readings"], instant(0)),
+        };
+        Fixture {
+            name: path.file_stem().unwrap().to_string_lossy().into_owned(),
+            series,
+            sensor_starts: fixture["sensor_starts"].clone(),
+            expected: fixture["expected"].clone(),
+        }
     };
-    assert_eq!(
-        [Value::from(days), wear.into()],
-        [&expected["short_of_days"], &expected["short_of_wear"]].map(Clone::clone)
-    );
+    paths.into_iter().map(read).collect()
 }
 
 #[test]
 fn every_series_agrees_with_the_published_definitions() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/statistics");
-    let mut series: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
-    series.sort();
-    assert!(series.len() >= 41, "{} series", series.len());
-    for path in &series {
-        check_fixture(path);
+    for Fixture { name, series, sensor_starts, expected } in fixtures() {
+        let mut starts = series.starts();
+        for (id, start) in sensor_starts.as_object().unwrap() {
+            starts.insert(SensorId(id.parse().unwrap()), start.as_i64().unwrap());
+        }
+        let summary = series.summarise(starts);
+        compare::figures(&summary, &expected).unwrap_or_else(|difference| panic!("{name}: {difference}"));
     }
 }
 
