@@ -106,7 +106,9 @@ pub(super) fn search_page(data: &[u8]) {
     assert!(found.resources.len() <= 2_000);
     let mut addresses = Addresses::default();
     for (identifiers, resource) in &found.resources {
-        identifiers.iter().for_each(|identifier| addresses.note(*identifier, resource));
+        for identifier in identifiers {
+            addresses.note(*identifier, resource);
+        }
     }
     shows_nothing(&addresses);
     let sent: &RawValue = serde_json::from_str(SENT).unwrap();

@@ -99,7 +99,7 @@ pub(crate) fn documents(size: usize) -> impl Iterator<Item = Large> {
         ];
         values.extend(ELEMENTS.map(|one| ("list", format!("[{}]", many(one, ",", size)))));
         values.extend(WITHIN.map(|(open, close)| {
-            let inner = format!("{open}{}{close}", many("{}", ",", 60_000.min(size)));
+            let inner = format!("{open}{}{close}", many("{}", ",", size / 8));
             ("lists of lists", format!("[{}]", many(&inner, ",", size)))
         }));
         values.into_iter().map(move |(name, value)| Large {
