@@ -14,7 +14,7 @@ use std::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// `POST /fhir/$submit-cgm-bundle`.
+    /// `POST /fhir/$submit-cgm-bundle`; in front of a server every POST but a search.
     Submit,
     /// `POST /oauth/token`.
     Token,
