@@ -69,8 +69,10 @@ pub enum Error {
     /// A bundle's entry could not be written.
     #[error(transparent)]
     Bundle(#[from] BundleError),
-    /// The receiver speaks no guide this version knows.
-    #[error("the receiver does not say that it receives CGM data (HL7 CGM): ask it which guide it speaks")]
+    /// The receiver would understand nothing this version writes.
+    #[error(
+        "the receiver says neither that it receives CGM data (HL7 CGM) nor that it is a FHIR R4 server that takes transactions: ask it which guide it speaks"
+    )]
     Dialect,
 }
 

@@ -1,7 +1,7 @@
 //! What a receiver's `CapabilityStatement` promises.
 
-use super::codes::{RECEIVER_CANONICAL, SUBMIT_DEFINITION, SUBMIT_OPERATION};
-use super::dialect::Dialect;
+use super::codes::{RECEIVER_CANONICAL, SUBMIT_DEFINITION, SUBMIT_OPERATION, T1D_OPERATION};
+use super::dialect::{Dialect, Signs};
 use super::lenient::{Json, MAX_BYTES, lenient, lenient_list};
 use serde::Deserialize;
 
@@ -23,7 +23,7 @@ pub enum CapabilityError {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "independent promises, each read on its own")]
 pub struct Capability {
-    /// The guide it speaks; none where it speaks none that we know.
+    /// What to speak to it; none where it would understand nothing of what we write.
     pub dialect: Option<Dialect>,
     /// Whether it lists the operation `submit-cgm-bundle`.
     pub submit_operation: bool,
@@ -31,8 +31,10 @@ pub struct Capability {
     pub fhir_r4: bool,
     /// Whether orders can be searched for.
     pub order_search: bool,
-    /// Whether what was sent can be found again by its identifier, the granted scopes allowing.
+    /// Whether readings and summaries can be found again by their identifiers, the granted scopes allowing.
     pub observation_search_by_identifier: bool,
+    /// The same of devices.
+    pub device_search_by_identifier: bool,
     /// Whether it lists conditional create for Observations. Many honour it and do not say so.
     pub conditional_create: bool,
 }
@@ -55,6 +57,8 @@ struct Rest {
     #[serde(default, deserialize_with = "lenient")]
     mode: String,
     #[serde(default, deserialize_with = "lenient_list")]
+    interaction: Vec<Interaction>,
+    #[serde(default, deserialize_with = "lenient_list")]
     operation: Vec<Operation>,
     #[serde(default, deserialize_with = "lenient_list")]
     resource: Vec<Resource>,
@@ -76,6 +80,8 @@ struct Resource {
     #[serde(default, deserialize_with = "lenient_list")]
     interaction: Vec<Interaction>,
     #[serde(default, deserialize_with = "lenient_list")]
+    operation: Vec<Operation>,
+    #[serde(default, deserialize_with = "lenient_list")]
     search_param: Vec<SearchParameter>,
     #[serde(default, deserialize_with = "lenient")]
     conditional_create: bool,
@@ -93,9 +99,19 @@ struct SearchParameter {
     name: String,
 }
 
+impl Operation {
+    fn is(&self, name: &str) -> bool {
+        self.name.trim_start_matches('$') == name
+    }
+}
+
 impl Resource {
     fn searches(&self) -> bool {
         self.interaction.iter().any(|interaction| interaction.code == "search-type")
+    }
+
+    fn searches_by_identifier(&self) -> bool {
+        self.searches() && self.search_param.iter().any(|parameter| parameter.name == "identifier")
     }
 }
 
@@ -120,18 +136,30 @@ pub fn parse_capability(body: &[u8]) -> Result<Capability, CapabilityError> {
     let servers = || statement.rest.iter().filter(|rest| rest.mode != "client");
     let resources =
         |kind: &'static str| servers().flat_map(|rest| &rest.resource).filter(move |resource| resource.r#type == kind);
-    let submit_operation = servers().flat_map(|rest| &rest.operation).any(|operation| {
-        operation.name.trim_start_matches('$') == SUBMIT_OPERATION
-            || unversioned(&operation.definition) == SUBMIT_DEFINITION
-    });
+    let submit_operation = servers()
+        .flat_map(|rest| &rest.operation)
+        .any(|operation| operation.is(SUBMIT_OPERATION) || unversioned(&operation.definition) == SUBMIT_DEFINITION);
     let instantiates = statement.instantiates.iter().any(|canonical| unversioned(canonical) == RECEIVER_CANONICAL);
-    Ok(Capability {
-        dialect: (instantiates || submit_operation).then_some(Dialect::Hl7Cgm),
-        submit_operation,
+    let anywhere = |rest: &Rest| {
+        rest.operation
+            .iter()
+            .chain(rest.resource.iter().flat_map(|one| &one.operation))
+            .any(|one| one.is(T1D_OPERATION))
+    };
+    let signs = Signs {
+        cgm_receiver: instantiates,
+        cgm_operation: submit_operation,
+        other_guide: servers().any(anywhere),
         fhir_r4: statement.fhir_version.starts_with("4.0"),
+        transaction: servers().flat_map(|rest| &rest.interaction).any(|interaction| interaction.code == "transaction"),
+    };
+    Ok(Capability {
+        dialect: Dialect::recognise(signs),
+        submit_operation,
+        fhir_r4: signs.fhir_r4,
         order_search: resources("ServiceRequest").any(Resource::searches),
-        observation_search_by_identifier: resources("Observation")
-            .any(|one| one.searches() && one.search_param.iter().any(|parameter| parameter.name == "identifier")),
+        observation_search_by_identifier: resources("Observation").any(Resource::searches_by_identifier),
+        device_search_by_identifier: resources("Device").any(Resource::searches_by_identifier),
         conditional_create: resources("Observation").any(|one| one.conditional_create),
     })
 }

@@ -15,6 +15,9 @@ pub(super) const RECEIVER_CANONICAL: &str = "http://hl7.org/fhir/uv/cgm/Capabili
 pub(super) const SUBMIT_OPERATION: &str = "submit-cgm-bundle";
 pub(super) const SUBMIT_DEFINITION: &str = "http://hl7.org/fhir/uv/cgm/OperationDefinition/submit-cgm-bundle";
 
+/// The operation of T1D Exchange's guide.
+pub(super) const T1D_OPERATION: &str = "submit-t1d-data";
+
 pub(super) const LOINC: &str = "http://loinc.org";
 pub(super) const UCUM: &str = "http://unitsofmeasure.org";
 pub(super) const DATA_ABSENT_REASON: &str = "http://terminology.hl7.org/CodeSystem/data-absent-reason";

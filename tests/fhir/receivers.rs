@@ -17,7 +17,8 @@ fn the_guides_statement_is_recognised() {
     let capability = parse_capability(statement.to_string().as_bytes()).unwrap();
     assert_eq!(capability.dialect, Some(Dialect::Hl7Cgm));
     assert!(capability.fhir_r4 && capability.order_search && capability.conditional_create);
-    assert!(capability.observation_search_by_identifier && !capability.submit_operation);
+    assert!(capability.observation_search_by_identifier && !capability.device_search_by_identifier);
+    assert!(!capability.submit_operation);
 }
 
 #[test]
@@ -31,6 +32,21 @@ fn the_operation_alone_is_enough_and_a_clients_half_is_not_looked_at() {
     assert_eq!((with("client").dialect, with("server").fhir_r4), (None, false));
     assert_eq!(parse_capability(b"{}"), Err(CapabilityError::NotACapabilityStatement));
     assert_eq!(parse_capability(b"<"), Err(CapabilityError::Unparsable));
+}
+
+#[test]
+fn a_server_of_no_guide_is_spoken_to_plainly_where_it_takes_transactions() {
+    let with = |fhir: &str, rest: Value| {
+        let statement = json!({"resourceType": "CapabilityStatement", "fhirVersion": fhir, "rest": [rest]});
+        parse_capability(statement.to_string().as_bytes()).unwrap().dialect
+    };
+    let takes = json!({"mode": "server", "interaction": [{"code": "batch"}, {"code": "transaction"}]});
+    assert_eq!(with("4.0.1", takes.clone()), Some(Dialect::Plain));
+    assert_eq!(with("3.0.2", takes.clone()), None);
+    assert_eq!(with("4.0.1", json!({"mode": "server", "interaction": [{"code": "batch"}]})), None);
+    let mut registry = takes;
+    registry["resource"] = json!([{"type": "Bundle", "operation": [{"name": "submit-t1d-data"}]}]);
+    assert_eq!(with("4.0.1", registry), None, "another guide's receiver wants that guide's bundle");
 }
 
 #[test]
