@@ -1,6 +1,6 @@
 //! What a clinic will not have: set aside with its own words, the rest goes, nothing goes twice. A refusal of everything is a message about us.
 
-use crate::tape::{Fate, SUBMIT};
+use crate::tape::Fate;
 use crate::world::{AMY, MASS, SUMMARY, World, own, reading, reading_of, submit, submit_all};
 use cgm_submitter::submission::Part;
 use cgm_submitter::{LeftOut, OutcomeStatus, RefusedItem};
@@ -185,7 +185,7 @@ async fn one_unit_that_makes_the_clinic_refuse_whole_requests_is_isolated_and_th
         {"severity": "error", "code": "invalid", "diagnostics": "entry is no good"}]})
     .to_string();
     world.tape.rule(move |sent| {
-        let poisoned = sent.path.ends_with(SUBMIT) && sent.text().contains(poison);
+        let poisoned = sent.is_bundle && sent.text().contains(poison);
         if poisoned { Fate::Answer(422, said.clone()) } else { Fate::Pass }
     });
     let outcome = submit_all(&app, connection).await;

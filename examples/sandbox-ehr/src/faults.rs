@@ -27,6 +27,8 @@ pub enum Endpoint {
 /// How a connection is cut in the middle of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
+    /// Not at all.
+    Never,
     /// Nothing is processed.
     BeforeProcessing,
     /// Everything is stored; the answer is lost.

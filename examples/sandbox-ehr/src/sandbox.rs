@@ -204,6 +204,13 @@ impl Sandbox {
         self.app.faults.cut(Cut::AfterCommit);
     }
 
+    /// Lets so many submissions through before the next thing that is asked of a submission by `drop_…_next`.
+    pub fn pass_next(&self, submissions: usize) {
+        for _ in 0..submissions {
+            self.app.faults.cut(Cut::Never);
+        }
+    }
+
     /// Cuts the connection of the next submission without processing it.
     pub fn drop_request_next(&self) {
         self.app.faults.cut(Cut::BeforeProcessing);
