@@ -33,6 +33,8 @@ pub use secrecy;
 #[cfg(feature = "shell")]
 pub use connect::Receiver;
 #[cfg(feature = "shell")]
+pub use delivery::{CannotVerify, Verification};
+#[cfg(feature = "shell")]
 pub use environment::Environment;
 #[cfg(feature = "shell")]
 pub use error::Error;

@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Local dates to send, both included: 2024-05-01..2024-05-14.
     #[arg(long, value_name = "DATES")]
     pub(crate) window: Option<DateRange>,
+    /// Afterwards, asks the receiver for what it accepted, compares, and marks what it lacks for the next run.
+    #[arg(long)]
+    pub(crate) verify: bool,
     /// Saves each request body, as sent and before compression, into this folder.
     #[arg(long, value_name = "DIR")]
     pub(crate) save_bundles: Option<PathBuf>,

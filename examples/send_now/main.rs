@@ -92,7 +92,7 @@ async fn run(args: Args) -> Result<bool, Failure> {
         let place = clinic.place();
         (Some(clinic), place)
     };
-    let connection = connect(&cgm, &place, clinic.as_ref()).await?;
+    let connection = connect(&cgm, &place, clinic.as_ref(), args.verify).await?;
 
     // What it asks for, and what would go.
     let orders = cgm.refresh_orders(connection.id).await?;
@@ -119,14 +119,25 @@ async fn run(args: Args) -> Result<bool, Failure> {
         .submit_now(connection.id, request, Duration::from_mins(2), move |event| match event {
             Event::Progress { tally, .. } => shown.set_position(tally.entries.total()),
             Event::Waiting { until } => shown.println(format!("the receiver asked to wait until {until}")),
-            Event::Sending { .. } => {}
+            Event::Sending { .. } | Event::Verified { .. } => {}
         })
         .await?;
     bar.finish_and_clear();
 
     report::outcome(&outcome);
+    let mut told = report::outcome_json(&outcome);
+    if args.verify {
+        let mut verified = Vec::new();
+        for submission in &outcome.submissions {
+            let verification = cgm.verify(*submission, |_| ()).await?;
+            report::verification(&verification);
+            whole &= verification.is_complete();
+            verified.push(report::verification_json(&verification));
+        }
+        told["verified"] = verified.into();
+    }
     if let Some(file) = &args.outcome {
-        std::fs::write(file, serde_json::to_string_pretty(&report::outcome_json(&outcome))?)?;
+        std::fs::write(file, serde_json::to_string_pretty(&told)?)?;
     }
     if let Some(clinic) = clinic {
         clinic.say_where_to_look(&database, args.database.is_none())?;
@@ -142,7 +153,12 @@ struct Place {
 }
 
 /// The connection to this receiver: the one there is, or a new one, confirmed by the person.
-async fn connect(cgm: &Submitter, place: &Place, clinic: Option<&Clinic>) -> Result<Connection, Failure> {
+async fn connect(
+    cgm: &Submitter,
+    place: &Place,
+    clinic: Option<&Clinic>,
+    read_back: bool,
+) -> Result<Connection, Failure> {
     let known = cgm.connections().await?.into_iter().find(|c| c.base == place.base.trim_end_matches('/'));
     if let Some(connection) = known
         && connection.state == ConnectionState::Active
@@ -151,7 +167,10 @@ async fn connect(cgm: &Submitter, place: &Place, clinic: Option<&Clinic>) -> Res
         return Ok(connection);
     }
     let listener = outside::listen().await?;
-    let receiver = Receiver::new(&place.base, &place.client_id, listener.redirect_uri())?;
+    let mut receiver = Receiver::new(&place.base, &place.client_id, listener.redirect_uri())?;
+    if read_back {
+        receiver = receiver.with_read_back();
+    }
     let request = cgm.begin_connection(receiver).await?;
     let redirect = if let Some(clinic) = clinic {
         clinic.approve(&request.url).await?

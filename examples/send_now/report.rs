@@ -3,7 +3,7 @@
 use cgm_submitter::glucose::GlucoseUnit;
 use cgm_submitter::statistics::Summary;
 use cgm_submitter::submission::Counts;
-use cgm_submitter::{ImportReport, Orders, OutcomeStatus, SubmissionOutcome, SubmissionPreview};
+use cgm_submitter::{ImportReport, Orders, OutcomeStatus, SubmissionOutcome, SubmissionPreview, Verification};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -98,6 +98,36 @@ pub(crate) fn outcome(outcome: &SubmissionOutcome) {
         OutcomeStatus::Waiting(until) => println!("The rest waits until {until}: run again"),
         OutcomeStatus::Blocked(state) => println!("Stopped: the connection needs you ({})", state.code()),
     }
+}
+
+/// What the clinic has, when asked.
+pub(crate) fn verification(verification: &Verification) {
+    println!("Verified: the clinic has {} entries as they were sent", verification.confirmed);
+    if verification.to_send_again > 0 {
+        println!("  {} it accepted and does not have: run again to send them", verification.to_send_again);
+    }
+    if verification.missing > 0 {
+        println!("  {} it accepted were not found, and are not sent again", verification.missing);
+    }
+    if verification.different > 0 {
+        println!("  {} it has otherwise than they were sent", verification.different);
+    }
+    for part in &verification.not_verified {
+        println!("Cannot verify {}: {}", part.part.word(), part.why);
+    }
+}
+
+/// The same as JSON.
+pub(crate) fn verification_json(verification: &Verification) -> Value {
+    let cannot =
+        |part: &cgm_submitter::delivery::NotVerified| json!({"part": part.part.word(), "why": part.why.to_string()});
+    json!({
+        "confirmed": verification.confirmed,
+        "to_send_again": verification.to_send_again,
+        "missing": verification.missing,
+        "different": verification.different,
+        "not_verified": verification.not_verified.iter().map(cannot).collect::<Vec<_>>(),
+    })
 }
 
 /// The same as JSON.

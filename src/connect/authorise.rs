@@ -135,14 +135,14 @@ impl Inner {
         let now = self.environment.clock.now();
         let _lock = self.book_lock().await?;
         let mut book = self.entries.book().await?;
-        let scopes = ScopeRequest::for_server(&server);
-        let simpler = book.scopes.get(receiver.base.as_str()).copied().filter(|simpler| simpler.form() > scopes.form());
+        let most = book.scopes.get(receiver.base.as_str()).copied().unwrap_or(ScopeRequest::WIDEST);
+        let scopes = ScopeRequest::for_server(&server).with_read_back(receiver.read_back).at_most(most);
         let mut pending = PendingAuthorization::new(
             receiver.base.clone(),
             &server,
             receiver.client_id.clone(),
             receiver.redirect_uri.clone(),
-            simpler.unwrap_or(scopes),
+            scopes,
             AuthorizationState::from_bytes(self.random()?),
             PkceVerifier::from_bytes(self.random()?),
             now,
@@ -359,9 +359,8 @@ impl Inner {
 }
 
 fn ask_simpler(scopes: &mut std::collections::BTreeMap<String, ScopeRequest>, pending: &PendingAuthorization) {
-    if let Some(simpler) = pending.scopes.simpler() {
-        scopes.insert(pending.base.as_str().to_owned(), simpler);
-    }
+    let most = scopes.entry(pending.base.as_str().to_owned()).or_insert(ScopeRequest::WIDEST);
+    *most = most.after_refusal_of(pending.scopes);
 }
 
 /// Writes what an authorisation tells into a connection's details. What was learnt of the receiver otherwise stays.

@@ -3,6 +3,7 @@
 //! The core in [`smart`](crate::smart) decides; here it is asked, sent, and kept: secrets in the vault, connections in
 //! the store. Nothing is kept in memory that a new process would need.
 
+mod ask;
 mod authorise;
 mod endpoint;
 mod entries;
@@ -29,6 +30,7 @@ pub struct Receiver {
     base: ReceiverBase,
     client_id: String,
     redirect_uri: RedirectUri,
+    read_back: bool,
 }
 
 impl Receiver {
@@ -49,7 +51,18 @@ impl Receiver {
         if client_id.trim().is_empty() || client_id.len() > 512 {
             return Err(ConnectError::ClientId);
         }
-        Ok(Self { base: base.parse()?, client_id: client_id.to_owned(), redirect_uri: redirect_uri.parse()? })
+        Ok(Self {
+            base: base.parse()?,
+            client_id: client_id.to_owned(),
+            redirect_uri: redirect_uri.parse()?,
+            read_back: false,
+        })
+    }
+
+    /// The same, and the person is asked for leave to look at what was sent, so that submissions can be verified.
+    #[must_use]
+    pub fn with_read_back(self) -> Self {
+        Self { read_back: true, ..self }
     }
 
     /// Its base URL.

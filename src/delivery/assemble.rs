@@ -10,8 +10,8 @@ use crate::fhir::{
 use crate::glucose::{DateRange, SensorId, Window};
 use crate::statistics::{Sufficiency, Summary, SummaryBuilder, SummaryError};
 use crate::store::{
-    BatchId, BatchRecord, ConnectionRecord, Item, Listed, NewBatch, ReadingCode, ReadingKey, Store, StoredSensor,
-    SubmissionId, SubmissionRecord, UnsentReading,
+    BatchId, BatchRecord, ConnectionRecord, Item, Listed, NewBatch, ReadingCode, ReadingKey, SentResource, SentStatus,
+    Store, StoredSensor, SubmissionId, SubmissionRecord, VersionedReading,
 };
 use crate::submission::{Plan, Position};
 use chrono::{DateTime, Utc};
@@ -134,9 +134,9 @@ pub fn next_body(
             continue;
         }
         let body = match position {
-            Position::Devices => assembly.devices()?,
+            Position::Devices => assembly.devices(&assembly.unknown_devices()?)?,
             Position::Summary => assembly.summary()?,
-            Position::Readings(after) => assembly.readings(after)?,
+            Position::Readings(after) => assembly.unsent_readings(after)?,
             Position::End => return Ok(None),
         };
         match body {
@@ -146,7 +146,30 @@ pub fn next_body(
     }
 }
 
-/// The same, ready to be frozen.
+/// What the receiver accepted of a submission's part at `position`, written as it would be sent now, at most `limit` readings; none where
+/// there is nothing.
+pub(super) fn accepted_body(
+    store: &Store,
+    connection: &ConnectionRecord,
+    plan: &Plan,
+    position: Position,
+    limit: usize,
+) -> Result<Option<Body>, Error> {
+    let assembly = Assembly::new(store, connection, plan)?;
+    let delivered = |sent: Option<&SentResource>| sent.is_some_and(|sent| sent.status == SentStatus::Delivered);
+    match position {
+        Position::Devices => assembly.devices(&assembly.devices_where(delivered)?),
+        Position::Summary => assembly.summary_where(delivered),
+        Position::Readings(after) => {
+            let (code, key) = (ReadingCode::from(plan.wanted.unit), after.and_then(ReadingKey::from_packed));
+            let accepted = store.accepted(connection.id, code, plan.window, key, limit)?;
+            assembly.readings(&accepted, after)
+        }
+        Position::End => Ok(None),
+    }
+}
+
+/// What a submission sends next, ready to be frozen.
 pub(super) fn next_batch(
     store: &Store,
     connection: &ConnectionRecord,
@@ -249,24 +272,29 @@ impl<'a> Assembly<'a> {
             .with_conditional_create(self.conditional)
     }
 
-    /// The devices whose readings are sent and which the receiver was not told of.
+    /// The devices whose readings are sent and which the receiver was not told of. Refused once is told too: such a device is not sent
+    /// again, and its readings go without it.
     fn unknown_devices(&self) -> Result<Vec<StoredSensor>, Error> {
+        self.devices_where(|sent| !sent.is_some_and(SentResource::is_settled))
+    }
+
+    /// The devices whose readings are sent, one sensor for each, of those where `is_meant` says so of what is known of it.
+    fn devices_where(&self, is_meant: impl Fn(Option<&SentResource>) -> bool) -> Result<Vec<StoredSensor>, Error> {
         let window = self.plan.window;
         let in_window = |sensor: &StoredSensor| {
             sensor.first.zip(sensor.last).is_some_and(|(first, last)| first < window.end() && last >= window.start())
         };
-        let mut unknown: Vec<StoredSensor> = Vec::new();
+        let mut found: Vec<StoredSensor> = Vec::new();
         let mut seen = Vec::new();
         for sensor in self.store.sensors()?.into_iter().filter(in_window) {
             let identifier = self.device(&sensor).identifier().urn();
-            // Refused once is known too: it is not sent again, and its readings go without it.
-            let known = self.store.resource(self.connection.id, &identifier)?.is_some();
-            if !known && !seen.contains(&identifier) {
+            let sent = self.store.resource(self.connection.id, &identifier)?;
+            if is_meant(sent.as_ref()) && !seen.contains(&identifier) {
                 seen.push(identifier);
-                unknown.push(sensor);
+                found.push(sensor);
             }
         }
-        Ok(unknown)
+        Ok(found)
     }
 
     fn device<'s>(&'s self, sensor: &'s StoredSensor) -> DeviceEntry<'s> {
@@ -274,9 +302,9 @@ impl<'a> Assembly<'a> {
     }
 
     /// The devices, in a request of their own: readings then refer to the location they got, and do not fail with them.
-    fn devices(&self) -> Result<Option<Body>, Error> {
+    fn devices(&self, sensors: &[StoredSensor]) -> Result<Option<Body>, Error> {
         let mut bundle = self.writer();
-        for sensor in self.unknown_devices()?.iter().take(self.max_units()) {
+        for sensor in sensors.iter().take(self.max_units()) {
             if bundle.try_unit(|unit| unit.device(&self.device(sensor)).map(drop))? == Fit::Full {
                 break;
             }
@@ -284,8 +312,8 @@ impl<'a> Assembly<'a> {
         Ok(bundle.finish().map(|done| resources(done, Position::Devices.next_part(self.plan.wanted), "")))
     }
 
-    /// The summary and its members, one unit.
-    fn summary(&self) -> Result<Option<Body>, Error> {
+    /// The summary and its members, one unit, where `is_meant` says so of what is known of it.
+    fn summary_where(&self, is_meant: impl Fn(Option<&SentResource>) -> bool) -> Result<Option<Body>, Error> {
         let summary = match summarise(self.store, self.plan.dates, self.plan.window) {
             Ok(summary) => summary,
             Err(Error::Summary(SummaryError::TooFewReadings { .. })) => return Ok(None),
@@ -296,13 +324,13 @@ impl<'a> Assembly<'a> {
         let entry =
             SummaryEntry::new(&self.subject, &facts, unit).map_err(|_| Error::Assembly("a figure cannot be sent"))?;
         let identifier = entry.identifier().urn();
-        if self.store.resource(self.connection.id, &identifier)?.is_some() {
+        if !is_meant(self.store.resource(self.connection.id, &identifier)?.as_ref()) {
             return Ok(None);
         }
         // A summary of the same dates that said something else is the one this takes the place of.
         let of_dates = format!(" {} {unit}", self.plan.dates);
         let earlier = self.store.resources_of_kind(self.connection.id, &format!("summary{of_dates}"))?;
-        let location = earlier.into_iter().rev().find_map(|earlier| earlier.location);
+        let location = earlier.into_iter().rev().filter(SentResource::is_settled).find_map(|earlier| earlier.location);
         let entry = match &location {
             Some(location) => entry.replacing(Replaced::Location(location)),
             None => entry,
@@ -312,29 +340,34 @@ impl<'a> Assembly<'a> {
         Ok(bundle.finish().map(|done| resources(done, Position::Summary.next_part(self.plan.wanted), &of_dates)))
     }
 
-    /// As many readings after `after` as a batch takes.
-    fn readings(&self, after: Option<i64>) -> Result<Option<Body>, Error> {
+    /// What the receiver lacks: the summary and its members, unless it was told.
+    fn summary(&self) -> Result<Option<Body>, Error> {
+        self.summary_where(|sent| !sent.is_some_and(SentResource::is_settled))
+    }
+
+    /// As many readings after `after` as a batch takes, of those the receiver lacks.
+    fn unsent_readings(&self, after: Option<i64>) -> Result<Option<Body>, Error> {
         let code = ReadingCode::from(self.plan.wanted.unit);
-        let limit = self.max_units();
-        let unsent = self.store.unsent(
-            self.connection.id,
-            code,
-            self.plan.window,
-            after.and_then(ReadingKey::from_packed),
-            limit,
-        )?;
-        if unsent.is_empty() {
+        let key = after.and_then(ReadingKey::from_packed);
+        let unsent = self.store.unsent(self.connection.id, code, self.plan.window, key, self.max_units())?;
+        self.readings(&unsent, after)
+    }
+
+    /// These readings, as many as a batch takes.
+    fn readings(&self, readings: &[VersionedReading], after: Option<i64>) -> Result<Option<Body>, Error> {
+        if readings.is_empty() {
             return Ok(None);
         }
+        let code = ReadingCode::from(self.plan.wanted.unit);
         let sensors = self.store.sensors()?;
         let known: HashMap<SensorId, (&StoredSensor, Option<String>)> = sensors
             .iter()
             .map(|sensor| Ok((sensor.id, (sensor, self.location_of(sensor)?))))
             .collect::<Result<_, Error>>()?;
         let mut bundle = self.writer();
-        let mut manifest = Vec::with_capacity(unsent.len());
+        let mut manifest = Vec::with_capacity(readings.len());
         let mut last = after;
-        for reading in &unsent {
+        for reading in readings {
             let Some((sensor, location)) = known.get(&reading.sample.sensor) else {
                 return Err(Error::Assembly("a reading's sensor is gone"));
             };
@@ -361,14 +394,15 @@ impl<'a> Assembly<'a> {
             return Ok(None);
         }
         let identifier = self.device(sensor).identifier().urn();
-        Ok(self.store.resource(self.connection.id, &identifier)?.and_then(|sent| sent.location))
+        let sent = self.store.resource(self.connection.id, &identifier)?.filter(SentResource::is_settled);
+        Ok(sent.and_then(|sent| sent.location))
     }
 
     fn reading<'s>(
         &'s self,
         sensor: &'s StoredSensor,
         device: Option<&'s str>,
-        reading: &'s UnsentReading,
+        reading: &'s VersionedReading,
     ) -> ReadingEntry<'s> {
         let key = fhir::ReadingKey::of(&sensor.sensor, reading.sample.seconds, reading.record_key.as_ref());
         let entry = ReadingEntry {

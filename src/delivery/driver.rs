@@ -39,6 +39,13 @@ pub enum Event {
         /// When it goes on.
         until: DateTime<Utc>,
     },
+    /// The receiver was asked for what it accepted, and has it.
+    Verified {
+        /// The submission.
+        submission: SubmissionId,
+        /// Entries found, since the last such event.
+        entries: usize,
+    },
 }
 
 /// Why a delivery stopped.
@@ -55,9 +62,9 @@ pub enum Stopped {
 /// What a delivery works with.
 #[derive(Clone)]
 pub struct Delivery {
-    store: StoreHandle,
-    environment: Environment,
-    connector: Connector,
+    pub(super) store: StoreHandle,
+    pub(super) environment: Environment,
+    pub(super) connector: Connector,
     locks: Locks,
 }
 

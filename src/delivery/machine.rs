@@ -297,6 +297,9 @@ impl Machine {
         }
         let part = part_of(batch);
         let verdicts = verdicts(batch, entries);
+        if verdicts.contains(&EntryVerdict::Received) {
+            store.change_connection(self.connection, |details| details.keeps_no_copies = true)?;
+        }
         let mut records = Vec::with_capacity(entries.len());
         for ((listed, entry), verdict) in batch.manifest.iter().zip(entries).zip(&verdicts) {
             progress.tally.count(matches!(listed.item, Item::Reading(..)), *verdict);

@@ -6,8 +6,10 @@
 mod assemble;
 mod driver;
 mod machine;
+mod verify;
 
 pub(crate) use assemble::speaks_known_guide;
 pub use assemble::{Body, Outgoing, Preview, next_body, preview, summarise};
 pub use driver::{Delivery, Event, Stopped};
 pub use machine::{Answer, Machine, Step};
+pub use verify::{CannotVerify, Difference, NotVerified, Verification};

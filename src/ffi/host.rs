@@ -85,6 +85,11 @@ pub enum DeliveryEvent {
         /// When it goes on.
         until: SystemTime,
     },
+    /// The receiver was asked for what it accepted, and has it.
+    Verified {
+        /// Entries found, since the last such event.
+        entries: u32,
+    },
 }
 
 /// Hears what happens. Called off the main thread.
@@ -136,6 +141,9 @@ pub(super) fn events_to(observer: Arc<dyn HostObserver>) -> impl Fn(Event) + Sen
                 refused: tally.entries.refused,
             },
             Event::Waiting { until } => DeliveryEvent::Waiting { until: until.into() },
+            Event::Verified { entries, .. } => {
+                DeliveryEvent::Verified { entries: u32::try_from(entries).unwrap_or(u32::MAX) }
+            }
         };
         // What an observer does with it is its own affair: a delivery never fails for it.
         let _ = observer.delivery_event(event);

@@ -134,6 +134,11 @@ impl Identifier {
         self.0
     }
 
+    /// The identifier of this `urn:uuid:…`; none where it is no such text.
+    pub fn from_urn(urn: &str) -> Option<Self> {
+        Uuid::parse_str(urn.strip_prefix("urn:uuid:")?).ok().map(Self)
+    }
+
     /// `urn:uuid:…`, the identifier's value and the entry's `fullUrl`.
     pub fn urn(self) -> String {
         self.0.urn().to_string()

@@ -7,7 +7,8 @@ use super::content::Content;
 use super::order::{OrderError, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder};
 use super::period::{PeriodError, TimeUnit, UcumPeriod};
 use crate::fhir::{
-    CGM_CODE_SYSTEM, Elements, Json, MAX_BYTES, PROFILE_BASE, PatientId, STANDING_ORDER, lenient, lenient_list,
+    CGM_CODE_SYSTEM, Elements, Json, Link, MAX_BYTES, PROFILE_BASE, PatientId, STANDING_ORDER, lenient, lenient_list,
+    next_page,
 };
 use serde::Deserialize;
 use url::Url;
@@ -68,14 +69,6 @@ struct Page<'a> {
     link: Vec<Link>,
     #[serde(default, borrow, deserialize_with = "lenient")]
     entry: Elements<'a>,
-}
-
-#[derive(Deserialize)]
-struct Link {
-    #[serde(default, deserialize_with = "lenient")]
-    relation: String,
-    #[serde(default, deserialize_with = "lenient")]
-    url: String,
 }
 
 #[derive(Deserialize)]
@@ -181,7 +174,8 @@ pub fn parse_order_search(body: &[u8], base: &Url, patient: &PatientId) -> Resul
     if page.entry.count > MAX_ENTRIES {
         return Err(OrderSearchError::TooMany);
     }
-    let mut found = OrderSearch { orders: Vec::new(), refused: Vec::new(), next: next_page(&page.link, base)? };
+    let next = next_page(&page.link, base).map_err(|_| OrderSearchError::NextElsewhere)?;
+    let mut found = OrderSearch { orders: Vec::new(), refused: Vec::new(), next };
     for entry in page.entry.kept {
         let resource = serde_json::from_str::<Entry<'_>>(entry.get()).ok().and_then(|entry| entry.resource);
         if let Some(resource) = resource {
@@ -189,20 +183,6 @@ pub fn parse_order_search(body: &[u8], base: &Url, patient: &PatientId) -> Resul
         }
     }
     Ok(found)
-}
-
-fn next_page(links: &[Link], base: &Url) -> Result<Option<Url>, OrderSearchError> {
-    let Some(link) = links.iter().find(|link| link.relation == "next") else { return Ok(None) };
-    let mut folder = base.clone();
-    if !folder.path().ends_with('/') {
-        folder.set_path(&format!("{}/", base.path()));
-    }
-    let next = folder.join(&link.url).map_err(|_| OrderSearchError::NextElsewhere)?;
-    if next.origin() == base.origin() && next.username().is_empty() && next.password().is_none() {
-        Ok(Some(next))
-    } else {
-        Err(OrderSearchError::NextElsewhere)
-    }
 }
 
 fn read_order(resource: Json<'_>, base: &Url, patient: &PatientId, found: &mut OrderSearch) {

@@ -86,15 +86,24 @@ pub enum ScopeForm {
 /// assert!(request.text().ends_with("patient/Device.cu"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
 pub struct ScopeRequest {
     form: ScopeForm,
+    read_back: bool,
 }
 
 impl ScopeRequest {
+    /// The widest there is to ask for: the guide's scopes with their restrictions, and reading back what was sent.
+    pub const WIDEST: Self = Self { form: ScopeForm::Granular, read_back: true };
+
     /// The guide's scopes, written in `form`.
     pub fn new(form: ScopeForm) -> Self {
-        Self { form }
+        Self { form, read_back: false }
+    }
+
+    /// The same, and searching for what was sent: the guide has no scope for it, and not every receiver grants it.
+    #[must_use]
+    pub fn with_read_back(self, read_back: bool) -> Self {
+        Self { read_back, ..self }
     }
 
     /// The narrowest form the server understands. Restrictions are left out where the server lists resource scopes and
@@ -109,13 +118,24 @@ impl ScopeRequest {
         Self::new(if lists_resources && !lists_restrictions { ScopeForm::V2 } else { ScopeForm::Granular })
     }
 
-    /// What to ask for after the server answered `invalid_scope`; none where nothing simpler is left.
-    pub fn simpler(self) -> Option<Self> {
-        match self.form {
-            ScopeForm::Granular => Some(Self::new(ScopeForm::V2)),
-            ScopeForm::V2 => Some(Self::new(ScopeForm::V1)),
-            ScopeForm::V1 => None,
+    /// What may be asked of a server that may be asked for `self` at most and answered `invalid_scope` to `refused`: first without
+    /// reading back, then in a simpler form.
+    #[must_use]
+    pub fn after_refusal_of(self, refused: Self) -> Self {
+        if refused.read_back {
+            return self.with_read_back(false);
         }
+        let simpler = match refused.form {
+            ScopeForm::Granular => ScopeForm::V2,
+            ScopeForm::V2 | ScopeForm::V1 => ScopeForm::V1,
+        };
+        Self { form: self.form.max(simpler), ..self }
+    }
+
+    /// The same, no wider than `most`.
+    #[must_use]
+    pub fn at_most(self, most: Self) -> Self {
+        Self { form: self.form.max(most.form), read_back: self.read_back && most.read_back }
     }
 
     /// How they are written.
@@ -125,19 +145,34 @@ impl ScopeRequest {
 
     /// The `scope` parameter.
     pub fn text(self) -> &'static str {
-        match self.form {
-            ScopeForm::Granular => {
+        match (self.form, self.read_back) {
+            (ScopeForm::Granular, false) => {
                 "launch/patient offline_access patient/Patient.r \
                  patient/ServiceRequest.rs?code=cgm-data-submission-standing-order \
                  patient/DiagnosticReport.cu?category=LAB patient/Observation.cu?category=laboratory patient/Device.cu"
             }
-            ScopeForm::V2 => {
+            (ScopeForm::Granular, true) => {
+                "launch/patient offline_access patient/Patient.r \
+                 patient/ServiceRequest.rs?code=cgm-data-submission-standing-order \
+                 patient/DiagnosticReport.crus?category=LAB patient/Observation.crus?category=laboratory \
+                 patient/Device.crus"
+            }
+            (ScopeForm::V2, false) => {
                 "launch/patient offline_access patient/Patient.r patient/ServiceRequest.rs \
                  patient/DiagnosticReport.cu patient/Observation.cu patient/Device.cu"
             }
-            ScopeForm::V1 => {
+            (ScopeForm::V2, true) => {
+                "launch/patient offline_access patient/Patient.r patient/ServiceRequest.rs \
+                 patient/DiagnosticReport.crus patient/Observation.crus patient/Device.crus"
+            }
+            (ScopeForm::V1, false) => {
                 "launch/patient offline_access patient/Patient.read patient/ServiceRequest.read \
                  patient/DiagnosticReport.write patient/Observation.write patient/Device.write"
+            }
+            (ScopeForm::V1, true) => {
+                "launch/patient offline_access patient/Patient.read patient/ServiceRequest.read \
+                 patient/DiagnosticReport.read patient/DiagnosticReport.write patient/Observation.read \
+                 patient/Observation.write patient/Device.read patient/Device.write"
             }
         }
     }
@@ -279,12 +314,28 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_scope_drops_restrictions_first_and_v2_next() {
-        let request = ScopeRequest::new(ScopeForm::Granular).simpler().unwrap();
-        assert!(!request.text().contains('?') && request.text().contains("Observation.cu"));
-        let request = request.simpler().unwrap();
-        assert!(request.text().contains("Observation.write"));
-        assert_eq!(request.simpler(), None);
+    fn an_invalid_scope_drops_reading_back_first_restrictions_next_and_v2_last() {
+        let wanted = ScopeRequest::new(ScopeForm::Granular).with_read_back(true);
+        let mut most = ScopeRequest::WIDEST;
+        let mut asked = Vec::new();
+        for _ in 0..5 {
+            let request = wanted.at_most(most);
+            asked.push((request.form(), request.read_back));
+            most = most.after_refusal_of(request);
+        }
+        assert_eq!(
+            asked,
+            [
+                (ScopeForm::Granular, true),
+                (ScopeForm::Granular, false),
+                (ScopeForm::V2, false),
+                (ScopeForm::V1, false),
+                (ScopeForm::V1, false),
+            ]
+        );
+        let refused = ScopeRequest::new(ScopeForm::Granular);
+        let most = ScopeRequest::WIDEST.after_refusal_of(refused);
+        assert!(wanted.at_most(most).read_back, "reading back was not what was refused");
     }
 
     #[test]
@@ -299,6 +350,13 @@ mod tests {
             assert!(!granted.may_read(ResourceType::Observation, Some(SearchToken::LABORATORY)), "{form:?}");
             assert!(!granted.may_create(ResourceType::Patient, None), "{form:?}");
             assert!(granted.offline());
+
+            let granted = GrantedScopes::parse(ScopeRequest::new(form).with_read_back(true).text());
+            assert!(granted.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY)), "{form:?}");
+            assert!(granted.may_search(ResourceType::Observation, Some(SearchToken::LABORATORY)), "{form:?}");
+            assert!(granted.may_create(ResourceType::Device, None), "{form:?}");
+            assert!(granted.may_search(ResourceType::Device, None), "{form:?}");
+            assert!(!granted.may_create(ResourceType::Patient, None), "{form:?}");
         }
     }
 

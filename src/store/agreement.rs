@@ -2,7 +2,7 @@
 //! answers.
 
 use super::testing::{BASE, Scratch, reading, value, with_record};
-use super::{ConnectionId, ReadingCode, ReadingKey, UnsentReading};
+use super::{ConnectionId, ReadingCode, ReadingKey, VersionedReading};
 use crate::glucose::{Measurement, SensorId, Window};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
@@ -142,8 +142,8 @@ impl Model {
     }
 }
 
-fn paged(scratch: &Scratch, connection: ConnectionId, code: ReadingCode, window: Window) -> Vec<UnsentReading> {
-    let mut all: Vec<UnsentReading> = Vec::new();
+fn paged(scratch: &Scratch, connection: ConnectionId, code: ReadingCode, window: Window) -> Vec<VersionedReading> {
+    let mut all: Vec<VersionedReading> = Vec::new();
     loop {
         let page = scratch.store.unsent(connection, code, window, all.last().map(|u| u.key), 3).unwrap();
         let done = page.len() < 3;

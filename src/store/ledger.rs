@@ -140,6 +140,15 @@ pub(super) fn remember(
 
 /// Takes keys of stored readings out of every interval.
 pub(super) fn cut(tx: &Transaction<'_>, keys: &[ReadingKey]) -> Result<(), StoreError> {
+    cut_of(tx, keys, |_| true)
+}
+
+/// Takes keys of stored readings out of the intervals of those connections and codes that `whose` says yes to.
+pub(super) fn cut_of(
+    tx: &Transaction<'_>,
+    keys: &[ReadingKey],
+    whose: impl Fn((ConnectionId, ReadingCode)) -> bool,
+) -> Result<(), StoreError> {
     let mut keys: Vec<i64> = keys.iter().map(|key| key.packed()).collect();
     keys.sort_unstable();
     keys.dedup();
@@ -157,12 +166,13 @@ pub(super) fn cut(tx: &Transaction<'_>, keys: &[ReadingKey]) -> Result<(), Store
             let interval: Interval = (row.get(2)?, row.get(3)?);
             let (from, to) =
                 (keys.partition_point(|key| *key < interval.0), keys.partition_point(|key| *key <= interval.1));
-            if from < to {
-                cuts.push((ConnectionId(row.get(0)?), row.get::<_, ReadingCode>(1)?, interval, from..to));
+            let of = (ConnectionId(row.get(0)?), row.get(1)?);
+            if from < to && whose(of) {
+                cuts.push((of, interval, from..to));
             }
         }
     }
-    for (connection, code, interval, hit) in cuts {
+    for ((connection, code), interval, hit) in cuts {
         tx.prepare_cached("DELETE FROM ledger WHERE connection = ? AND code = ? AND first = ?")?.execute(params![
             connection.0,
             code,
@@ -291,6 +301,29 @@ pub(super) fn record_accepted(
     run.map_or(Ok(()), |run| join(tx, connection, code, run))
 }
 
+/// A connection's intervals that touch a range of one sensor's keys, in key order.
+const TOUCHING: &str = "SELECT first, last FROM ledger WHERE connection = ?1 AND code = ?2 AND first <= ?4 AND first >=
+    coalesce((SELECT max(first) FROM ledger WHERE connection = ?1 AND code = ?2 AND first <= ?3), ?3) ORDER BY first";
+
+/// Calls `each` with every stretch of a range of one sensor's keys that lies in an interval, in key order, while it returns true.
+/// True where it always did.
+pub(super) fn covered(
+    db: &Connection,
+    (connection, code): (ConnectionId, ReadingCode),
+    (first, last): Interval,
+    mut each: impl FnMut(Interval) -> Result<bool, StoreError>,
+) -> Result<bool, StoreError> {
+    let mut statement = db.prepare_cached(TOUCHING)?;
+    let mut rows = statement.query(params![connection.0, code, first, last])?;
+    while let Some(row) = rows.next()? {
+        let stretch = (first.max(row.get(0)?), last.min(row.get(1)?));
+        if stretch.0 <= stretch.1 && !each(stretch)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Calls `each` with every stretch of a range of one sensor's keys that lies in no interval, in key order, while it returns true.
 /// True where it always did.
 pub(super) fn gaps(
@@ -299,10 +332,7 @@ pub(super) fn gaps(
     (first, last): Interval,
     mut each: impl FnMut(Interval) -> Result<bool, StoreError>,
 ) -> Result<bool, StoreError> {
-    let mut statement = db.prepare_cached(
-        "SELECT first, last FROM ledger WHERE connection = ?1 AND code = ?2 AND first <= ?4 AND first >= coalesce(
-         (SELECT max(first) FROM ledger WHERE connection = ?1 AND code = ?2 AND first <= ?3), ?3) ORDER BY first",
-    )?;
+    let mut statement = db.prepare_cached(TOUCHING)?;
     let mut rows = statement.query(params![connection.0, code, first, last])?;
     let mut start = first;
     while let Some(row) = rows.next()? {

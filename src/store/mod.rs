@@ -17,6 +17,7 @@ mod meta;
 mod orders;
 mod outbox;
 mod quarantine;
+mod read_back;
 mod readings;
 mod records;
 mod resources;
@@ -41,7 +42,7 @@ pub use outbox::{
 pub use quarantine::QuarantinedReading;
 pub use resources::{SentResource, SentStatus};
 pub use sensors::StoredSensor;
-pub use unsent::UnsentReading;
+pub use unsent::VersionedReading;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 

@@ -3,7 +3,7 @@
 use super::{ConnectionId, Store, StoreError};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-/// The table of sent resources.
+/// The table of sent resources. `lacking` is 1 for one the receiver accepted and turned out to lack, 2 once it was sent again.
 pub(super) const TABLES: &str = "
     CREATE TABLE sent_resources (
         id INTEGER PRIMARY KEY,
@@ -12,6 +12,7 @@ pub(super) const TABLES: &str = "
         kind TEXT NOT NULL,
         location TEXT,
         refusal TEXT,
+        lacking INTEGER NOT NULL DEFAULT 0,
         UNIQUE (connection, identifier)
     ) STRICT;
     CREATE INDEX sent_resources_by_kind ON sent_resources (connection, kind);
@@ -37,11 +38,20 @@ pub enum SentStatus {
     Delivered,
     /// The receiver will not have it, and its reason.
     Refused(String),
+    /// The receiver accepted it and, asked later, does not have it: it is to be sent again.
+    Lacking,
 }
 
 impl SentResource {
     pub(super) fn new(identifier: &str, kind: &str, location: Option<String>, status: SentStatus) -> Self {
         Self { identifier: identifier.to_owned(), kind: kind.to_owned(), location, status }
+    }
+}
+
+impl SentResource {
+    /// Whether it needs no sending: the receiver has it, or will not.
+    pub fn is_settled(&self) -> bool {
+        self.status != SentStatus::Lacking
     }
 }
 
@@ -52,8 +62,12 @@ impl std::fmt::Debug for SentResource {
 }
 
 fn resource(row: &Row<'_>) -> rusqlite::Result<SentResource> {
-    let refusal: Option<String> = row.get(3)?;
-    let status = refusal.map_or(SentStatus::Delivered, SentStatus::Refused);
+    let (refusal, lacking): (Option<String>, i64) = (row.get(3)?, row.get(4)?);
+    let status = match refusal {
+        Some(reason) => SentStatus::Refused(reason),
+        None if lacking == 1 => SentStatus::Lacking,
+        None => SentStatus::Delivered,
+    };
     Ok(SentResource { identifier: row.get(0)?, kind: row.get(1)?, location: row.get(2)?, status })
 }
 
@@ -64,13 +78,13 @@ pub(super) fn record_resource(
     sent: &SentResource,
 ) -> Result<(), StoreError> {
     let refusal = match &sent.status {
-        SentStatus::Delivered => None,
+        SentStatus::Delivered | SentStatus::Lacking => None,
         SentStatus::Refused(reason) => Some(reason),
     };
     tx.prepare_cached(
         "INSERT INTO sent_resources (connection, identifier, kind, location, refusal) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT (connection, identifier) DO UPDATE SET kind = excluded.kind, refusal = excluded.refusal,
-         location = coalesce(excluded.location, location)",
+         lacking = min(lacking * 2, 2), location = coalesce(excluded.location, location)",
     )?
     .execute(params![connection.0, sent.identifier, sent.kind, sent.location, refusal])?;
     Ok(())
@@ -96,7 +110,7 @@ impl Store {
         Ok(self
             .db
             .prepare_cached(
-                "SELECT identifier, kind, location, refusal FROM sent_resources WHERE connection = ? AND identifier = ?",
+                "SELECT identifier, kind, location, refusal, lacking FROM sent_resources WHERE connection = ? AND identifier = ?",
             )?
             .query_row(params![connection.0, identifier], resource)
             .optional()?)
@@ -120,7 +134,7 @@ impl Store {
     /// [`StoreError`].
     pub fn resources_of_kind(&self, connection: ConnectionId, kind: &str) -> Result<Vec<SentResource>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            "SELECT identifier, kind, location, refusal FROM sent_resources WHERE connection = ? AND kind = ? ORDER BY id",
+            "SELECT identifier, kind, location, refusal, lacking FROM sent_resources WHERE connection = ? AND kind = ? ORDER BY id",
         )?;
         let rows = statement.query_map(params![connection.0, kind], resource)?;
         Ok(rows.collect::<Result<_, _>>()?)

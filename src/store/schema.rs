@@ -1,7 +1,9 @@
 //! The tables, and how an older file becomes a newer one.
 
 use super::file::APPLICATION_ID;
-use super::{StoreError, connections, ledger, meta, orders, outbox, quarantine, readings, resources, sensors};
+use super::{
+    StoreError, connections, ledger, meta, orders, outbox, quarantine, read_back, readings, resources, sensors,
+};
 use rusqlite::{Connection, TransactionBehavior};
 
 /// Every step, in order: step n brings a file from schema n to n + 1. Released steps never change.
@@ -12,6 +14,7 @@ const STEPS: &[&[&str]] = &[&[
     connections::TABLES,
     ledger::TABLES,
     quarantine::TABLES,
+    read_back::TABLES,
     resources::TABLES,
     orders::TABLES,
     outbox::TABLES,

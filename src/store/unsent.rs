@@ -5,16 +5,16 @@
 use super::ledger::{self, ReadingCode};
 use super::{ConnectionId, ReadingKey, Store, StoreError, form, key, readings, sensors};
 use crate::glucose::{Measurement, RecordKey, Sample, Window};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Row, params};
 
-/// A reading a connection does not have.
+/// A reading as it is sent to a connection.
 #[derive(Clone, PartialEq, Eq)]
-pub struct UnsentReading {
+pub struct VersionedReading {
     /// Where it stands in the database.
     pub key: ReadingKey,
     /// What to send.
     pub sample: Sample,
-    /// The version of it, to be recorded as accepted.
+    /// Which version of it this is.
     pub version: u32,
     /// The maker's own key of the record.
     pub record_key: Option<RecordKey>,
@@ -22,9 +22,12 @@ pub struct UnsentReading {
     pub replaces: Option<Measurement>,
 }
 
-impl std::fmt::Debug for UnsentReading {
+impl std::fmt::Debug for VersionedReading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UnsentReading").field("key", &self.key).field("version", &self.version).finish_non_exhaustive()
+        f.debug_struct("VersionedReading")
+            .field("key", &self.key)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
     }
 }
 
@@ -50,13 +53,31 @@ const QUARANTINED: &str = "EXISTS (SELECT 1 FROM quarantine q WHERE q.connection
     AND q.key = readings.key AND q.version = CASE WHEN readings.measurement & 64 THEN
     coalesce((SELECT max(s.version) + 1 FROM superseded s WHERE s.key = readings.key), 0) ELSE 0 END)";
 
+/// A row of key, packed measurement and record.
+pub(super) fn versioned(
+    db: &Connection,
+    to: (ConnectionId, ReadingCode),
+    row: &Row<'_>,
+) -> Result<VersionedReading, StoreError> {
+    let (key, measurement): (ReadingKey, i64) = (row.get(0)?, row.get(1)?);
+    let record: Option<String> = row.get(2)?;
+    let record = record.map(|r| RecordKey::new(&r)).transpose();
+    Ok(VersionedReading {
+        key,
+        sample: form::sample(key, measurement)?,
+        version: readings::version(db, key, measurement)?,
+        record_key: record.map_err(|_| StoreError::Row("record key"))?,
+        replaces: if measurement & form::HISTORY == 0 { None } else { replaced(db, to, key)? },
+    })
+}
+
 fn unsent(
     db: &Connection,
     to: (ConnectionId, ReadingCode),
     window: Window,
     after: Option<ReadingKey>,
     limit: usize,
-) -> Result<Vec<UnsentReading>, StoreError> {
+) -> Result<Vec<VersionedReading>, StoreError> {
     let mut statement = db.prepare_cached(&format!(
         "SELECT key, measurement, record FROM readings
          WHERE key BETWEEN ?3 AND ?4 AND NOT {QUARANTINED} ORDER BY key LIMIT ?5"
@@ -75,16 +96,7 @@ fn unsent(
             let room = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
             let mut rows = statement.query(params![to.0.0, to.1, first, last, room])?;
             while let Some(row) = rows.next()? {
-                let (key, measurement): (ReadingKey, i64) = (row.get(0)?, row.get(1)?);
-                let record: Option<String> = row.get(2)?;
-                let record = record.map(|r| RecordKey::new(&r)).transpose();
-                found.push(UnsentReading {
-                    key,
-                    sample: form::sample(key, measurement)?,
-                    version: readings::version(db, key, measurement)?,
-                    record_key: record.map_err(|_| StoreError::Row("record key"))?,
-                    replaces: if measurement & form::HISTORY == 0 { None } else { replaced(db, to, key)? },
-                });
+                found.push(versioned(db, to, row)?);
             }
             Ok(found.len() < limit)
         })?;
@@ -127,7 +139,7 @@ impl Store {
         window: Window,
         after: Option<ReadingKey>,
         limit: usize,
-    ) -> Result<Vec<UnsentReading>, StoreError> {
+    ) -> Result<Vec<VersionedReading>, StoreError> {
         unsent(&*self.read()?, (connection, code), window, after, limit)
     }
 

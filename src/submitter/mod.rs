@@ -10,7 +10,7 @@ pub use types::{
 };
 
 use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
-use crate::delivery::{Delivery, Event, Stopped, preview, speaks_known_guide};
+use crate::delivery::{Delivery, Event, Stopped, Verification, preview, speaks_known_guide};
 use crate::environment::{Environment, Locks};
 use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Sensor, SensorKey, ZoneOffsets};
@@ -346,6 +346,22 @@ impl Submitter {
             parts.store.call(move |store| content::outcome(store, connection, submissions, left_out, status)).await
         })
         .await
+    }
+
+    /// Verifies a finished submission: asks the receiver for what it accepted, by identifier, and compares. What the receiver turns out to
+    /// lack is sent again by the next submission, once, where that cannot put it there twice.
+    ///
+    /// A receiver that cannot be asked, for lack of permission ([`Receiver::with_read_back`]) or of a search, is not an error: the
+    /// parts that could not be verified are in the result. An account of 25,000 readings takes a few hundred requests.
+    ///
+    /// # Errors
+    /// [`Error`] where the receiver does not answer, the connection needs the person, or the database or the vault fails.
+    pub async fn verify(
+        &self,
+        submission: SubmissionId,
+        on_event: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<Verification, Error> {
+        self.run(|inner| async move { inner.parts().await?.delivery.verify(submission, &on_event).await }).await
     }
 
     /// Goes on with whatever is queued for any connection, for at most `budget` of waiting. For background wake-ups and after a restart.

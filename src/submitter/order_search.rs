@@ -2,7 +2,7 @@
 
 use super::content;
 use super::types::Orders;
-use crate::connect::{AccessToken, Connector};
+use crate::connect::Connector;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::fhir::{CGM_CODE_SYSTEM, PatientId, STANDING_ORDER};
@@ -34,14 +34,13 @@ pub(super) async fn refresh_orders(
         .append_pair("patient", patient.as_str())
         .append_pair("code", &format!("{CGM_CODE_SYSTEM}|{STANDING_ORDER}"));
 
-    let mut token = connector.access_token(connection).await?;
     let (mut found, mut refused) = (Vec::new(), Vec::new());
     for _ in 0..MAX_PAGES {
-        let mut response = get(environment, &token, &page).await?;
-        if response.status() == http::StatusCode::UNAUTHORIZED {
-            token = connector.refresh_after_401(connection, &token).await?;
-            response = get(environment, &token, &page).await?;
-        }
+        let request = http::Request::get(page.as_str())
+            .header(http::header::ACCEPT, "application/fhir+json")
+            .body(Vec::new())
+            .map_err(|_| unreadable("its next page is elsewhere"))?;
+        let response = connector.ask(connection, &request).await?;
         let status = response.status().as_u16();
         if status != 200 {
             return Err(Error::Answer { what: "orders", status });
@@ -59,14 +58,4 @@ pub(super) async fn refresh_orders(
     let active = found.iter().filter(|order: &&StandingOrder| order.runs()).cloned().collect();
     store.call(move |store| content::save_orders(store, connection, &found, now)).await?;
     Ok(Orders { active, refused })
-}
-
-async fn get(environment: &Environment, token: &AccessToken, url: &Url) -> Result<http::Response<Vec<u8>>, Error> {
-    let unreadable = || Error::Unreadable { what: "orders", why: "its next page is elsewhere".to_owned() };
-    let request = http::Request::get(url.as_str())
-        .header(http::header::ACCEPT, "application/fhir+json")
-        .body(Vec::new())
-        .map_err(|_| unreadable())?;
-    let request = token.authorised_request(request).map_err(|_| unreadable())?;
-    Ok(environment.transport.send(request).await?)
 }

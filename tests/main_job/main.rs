@@ -15,6 +15,7 @@ mod refusals;
 mod right_record;
 mod tape;
 mod two_at_once;
+mod verifying;
 mod world;
 #[path = "../../examples/shared/zone.rs"]
 mod zone;

@@ -200,6 +200,14 @@ impl World {
         app.complete_connection(self.browse(&request.url).await).await
     }
 
+    /// Authorises as Amy, with leave to look at what was sent, and confirms.
+    pub(crate) async fn connect_with_read_back(&self, app: &Submitter) -> ConnectionId {
+        let request = app.begin_connection(self.receiver().with_read_back()).await.unwrap();
+        let connection = app.complete_connection(self.browse(&request.url).await).await.unwrap();
+        app.confirm_patient(connection.id).await.unwrap();
+        connection.id
+    }
+
     /// Authorises as Amy and confirms.
     pub(crate) async fn connect(&self, app: &Submitter) -> ConnectionId {
         let connection = self.authorise(app, AMY).await.unwrap();

@@ -125,6 +125,20 @@ impl Sandbox {
         Ok(self.app.store.of_type_or_code(patient, type_or_code)?.into_iter().map(|resource| resource.body).collect())
     }
 
+    /// Rewrites what the clinic holds of a patient, as a restored backup or a clerk would: `change` gets each resource of this type or
+    /// code, and gives what is to stand in its place, or nothing to remove it. How it is found stays as it was.
+    ///
+    /// # Errors
+    /// When the database cannot be read or written.
+    pub fn rewrite(
+        &self,
+        patient: &str,
+        type_or_code: &str,
+        change: impl FnMut(Value) -> Option<Value>,
+    ) -> Result<(), SandboxError> {
+        self.app.store.rewrite(patient, type_or_code, change)
+    }
+
     /// All submissions that carried a valid token, oldest first.
     ///
     /// # Errors

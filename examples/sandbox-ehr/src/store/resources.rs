@@ -175,6 +175,28 @@ impl Store {
         })
     }
 
+    /// Puts what `change` makes of each resource of a type or code in its place, and removes those it makes nothing of.
+    pub(crate) fn rewrite(
+        &self,
+        patient: &str,
+        wanted: &str,
+        mut change: impl FnMut(Value) -> Option<Value>,
+    ) -> Result<(), SandboxError> {
+        let found = self.of_type_or_code(patient, wanted)?;
+        self.write(|transaction| {
+            for resource in found {
+                match change(resource.json()?) {
+                    Some(changed) => transaction.execute(
+                        "UPDATE resource SET body = ?1 WHERE seq = ?2",
+                        params![changed.to_string(), resource.seq],
+                    )?,
+                    None => transaction.execute("DELETE FROM resource WHERE seq = ?1", [resource.seq])?,
+                };
+            }
+            Ok(())
+        })
+    }
+
     /// Observations with this code: how many, and the first and last start.
     pub(crate) fn count_by_code(
         &self,

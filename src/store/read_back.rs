@@ -1,0 +1,216 @@
+//! What a receiver accepted and, asked later, does not have: sent again once, and never in a circle.
+//!
+//! A receiver may hide what it has, or may have removed it for good reasons. So a thing is sent again for this reason only
+//! once; found lacking a second time, it is reported and left alone.
+
+use super::ledger::{self, ReadingCode};
+use super::{ConnectionId, ReadingKey, Store, StoreError, VersionedReading, key, readings, sensors, unsent};
+use crate::glucose::Window;
+use rusqlite::{Connection, params};
+
+/// The versions of readings that were sent again because the receiver lacked them.
+pub(super) const TABLES: &str = "
+    CREATE TABLE sent_again (
+        connection INTEGER NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
+        code INTEGER NOT NULL,
+        key INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        PRIMARY KEY (connection, code, key, version)
+    ) STRICT, WITHOUT ROWID;
+";
+
+fn accepted(
+    db: &Connection,
+    by: (ConnectionId, ReadingCode),
+    window: Window,
+    after: Option<ReadingKey>,
+    limit: usize,
+) -> Result<Vec<VersionedReading>, StoreError> {
+    let mut statement = db.prepare_cached(
+        "SELECT key, measurement, record FROM readings WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+    )?;
+    let mut found = Vec::new();
+    for span in sensors::spans(db, window)? {
+        let Some((first, last)) = key::range(span.sensor, window) else { continue };
+        let first = after.map_or(first, |after| first.max(after.packed().saturating_add(1)));
+        let complete = ledger::covered(db, by, (first, last), |(first, last)| {
+            let room = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
+            let mut rows = statement.query(params![first, last, room])?;
+            while let Some(row) = rows.next()? {
+                found.push(unsent::versioned(db, by, row)?);
+            }
+            Ok(found.len() < limit)
+        })?;
+        if !complete {
+            break;
+        }
+    }
+    Ok(found)
+}
+
+impl Store {
+    /// The readings of a window whose current version a connection accepted under a code, in key order after `after`, at most
+    /// `limit`. Ask again with the last one's key for more; fewer than `limit` is the end.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn accepted(
+        &self,
+        connection: ConnectionId,
+        code: ReadingCode,
+        window: Window,
+        after: Option<ReadingKey>,
+        limit: usize,
+    ) -> Result<Vec<VersionedReading>, StoreError> {
+        if limit == 0 {
+            return Ok(Vec::new());
+        }
+        accepted(&*self.read()?, (connection, code), window, after, limit)
+    }
+
+    /// Makes readings unsent that a connection accepted in this version and turned out to lack; how many. Those that were sent
+    /// again before, or were corrected meanwhile, stay as they are. That the receiver has seen the version is
+    /// remembered: a correction still says what it corrects.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn send_again(
+        &mut self,
+        connection: ConnectionId,
+        code: ReadingCode,
+        lacking: &[(ReadingKey, u32)],
+    ) -> Result<usize, StoreError> {
+        let tx = self.write()?;
+        let mut keys = Vec::new();
+        for (key, version) in lacking {
+            let current = readings::at(&tx, *key)?.map(|stored| stored.version(&tx)).transpose()?;
+            if current != Some(*version) || !ledger::covering(&tx, *key)?.contains(&(connection, code)) {
+                continue;
+            }
+            let first_time = tx
+                .prepare_cached(
+                    "INSERT OR IGNORE INTO sent_again (connection, code, key, version) VALUES (?, ?, ?, ?)",
+                )?
+                .execute(params![connection.0, code, key, version])?;
+            if first_time > 0 {
+                ledger::remember(&tx, connection, code, *key, *version)?;
+                keys.push(*key);
+            }
+        }
+        ledger::cut_of(&tx, &keys, |of| of == (connection, code))?;
+        tx.commit()?;
+        Ok(keys.len())
+    }
+
+    /// The same for a resource that is no reading; whether it is sent again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn send_resource_again(&mut self, connection: ConnectionId, identifier: &str) -> Result<bool, StoreError> {
+        let sql = "UPDATE sent_resources SET lacking = 1
+                   WHERE connection = ? AND identifier = ? AND lacking = 0 AND refusal IS NULL";
+        Ok(self.db.execute(sql, params![connection.0, identifier])? > 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::{Scratch, reading, value};
+    use crate::store::{SentResource, SentStatus};
+
+    const MASS: ReadingCode = ReadingCode::Mass;
+
+    fn all() -> Window {
+        Window::from_unix(0, i64::MAX).unwrap()
+    }
+
+    fn seconds(found: &[VersionedReading]) -> Vec<i64> {
+        found.iter().map(|one| one.sample.seconds).collect()
+    }
+
+    /// Ten readings five minutes apart, all accepted.
+    fn sent(scratch: &mut Scratch, connection: ConnectionId) -> Vec<(ReadingKey, u32)> {
+        scratch.ingest("s", (0..10).map(|i| (i * 300, value(100))));
+        send(scratch, connection)
+    }
+
+    fn send(scratch: &mut Scratch, connection: ConnectionId) -> Vec<(ReadingKey, u32)> {
+        let unsent = scratch.store.unsent(connection, MASS, all(), None, 100).unwrap();
+        let keys: Vec<_> = unsent.iter().map(|one| (one.key, one.version)).collect();
+        scratch.store.record_accepted(connection, MASS, &keys).unwrap();
+        keys
+    }
+
+    #[test]
+    fn what_was_accepted_is_found_page_by_page_and_nothing_else_is() {
+        let mut scratch = Scratch::new();
+        let connection = scratch.connect("https://a.example");
+        let keys = sent(&mut scratch, connection);
+        scratch.ingest("s", (20..23).map(|i| (i * 300, value(100))));
+        let base = scratch.at(0);
+        let mut found = Vec::new();
+        let mut after = None;
+        loop {
+            let page = scratch.store.accepted(connection, MASS, all(), after, 4).unwrap();
+            assert!(page.len() <= 4);
+            found.extend(seconds(&page));
+            match page.last() {
+                Some(last) if page.len() == 4 => after = Some(last.key),
+                _ => break,
+            }
+        }
+        assert_eq!(found, (0..10).map(|i| base + i * 300).collect::<Vec<_>>());
+        assert_eq!(scratch.store.accepted(connection, ReadingCode::Molar, all(), None, 100).unwrap(), []);
+        let part = Window::from_unix(base + 300, base + 900).unwrap();
+        let found = scratch.store.accepted(connection, MASS, part, None, 100).unwrap();
+        assert_eq!(seconds(&found), [base + 300, base + 600]);
+        assert_eq!(found[0].key, keys[1].0);
+    }
+
+    #[test]
+    fn what_is_lacking_is_sent_again_once_and_to_that_receiver_only() {
+        let mut scratch = Scratch::new();
+        let (a, b) = (scratch.connect("https://a.example"), scratch.connect("https://b.example"));
+        let keys = sent(&mut scratch, a);
+        send(&mut scratch, b);
+        let lacking = [keys[2], keys[3], keys[9]];
+        assert_eq!(scratch.store.send_again(a, MASS, &lacking).unwrap(), 3);
+        assert_eq!(scratch.store.unsent_count(a, MASS, all()).unwrap(), 3);
+        assert_eq!(scratch.store.unsent_count(b, MASS, all()).unwrap(), 0);
+        assert_eq!(scratch.store.send_again(a, MASS, &lacking).unwrap(), 0, "they are unsent already");
+        assert_eq!(send(&mut scratch, a), lacking);
+        assert_eq!(scratch.store.send_again(a, MASS, &lacking).unwrap(), 0, "once is enough");
+        assert_eq!(scratch.store.unsent_count(a, MASS, all()).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_correction_meanwhile_wins_and_still_says_what_it_corrects() {
+        let mut scratch = Scratch::new();
+        let connection = scratch.connect("https://a.example");
+        let keys = sent(&mut scratch, connection);
+        assert_eq!(scratch.store.send_again(connection, MASS, &keys[..1]).unwrap(), 1);
+        scratch.take(&[reading("s", 0, value(101)), reading("s", 300, value(102))]);
+        assert_eq!(scratch.store.send_again(connection, MASS, &keys[1..2]).unwrap(), 0);
+        let unsent = scratch.store.unsent(connection, MASS, all(), None, 10).unwrap();
+        let said: Vec<_> = unsent.iter().map(|one| (one.version, one.replaces)).collect();
+        assert_eq!(said, [(1, Some(value(100))), (1, Some(value(100)))]);
+    }
+
+    #[test]
+    fn a_resource_is_sent_again_once() {
+        let mut scratch = Scratch::new();
+        let connection = scratch.connect("https://a.example");
+        let device = SentResource::new("urn:uuid:1", "device", Some("Device/1".to_owned()), SentStatus::Delivered);
+        let settled = |store: &Store| store.resource(connection, "urn:uuid:1").unwrap().unwrap().is_settled();
+        let store = &mut scratch.store;
+        store.record_resource(connection, &device).unwrap();
+        assert!(settled(store));
+        assert!(store.send_resource_again(connection, "urn:uuid:1").unwrap());
+        assert!(!settled(store));
+        store.record_resource(connection, &device).unwrap();
+        assert!(settled(store));
+        assert!(!store.send_resource_again(connection, "urn:uuid:1").unwrap());
+        assert!(!store.send_resource_again(connection, "urn:uuid:2").unwrap());
+    }
+}

@@ -1,0 +1,227 @@
+//! After a submission: does the clinic have what it accepted?
+
+use crate::tape::Fate;
+use crate::world::*;
+use cgm_submitter::delivery::{CannotVerify, Event, Verification};
+use cgm_submitter::store::{ConnectionId, SubmissionId};
+use cgm_submitter::submission::Part;
+use cgm_submitter::{Error, Submitter};
+use sandbox_ehr::Sandbox;
+use serde_json::{Value, json};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// Entries of so many readings: themselves, the device, the summary with its members.
+const fn entries(readings: u64) -> u64 {
+    readings + 1 + SUMMARY_ENTRIES
+}
+
+/// An app whose readings the clinic accepted, with leave to look.
+async fn sent(world: &World, readings: usize) -> (Submitter, ConnectionId, SubmissionId) {
+    let app = world.app();
+    stock(&app, readings).await;
+    let connection = world.connect_with_read_back(&app).await;
+    let submission = submit_all(&app, connection).await.submissions[0];
+    world.tape.clear();
+    (app, connection, submission)
+}
+
+async fn verify(app: &Submitter, submission: SubmissionId) -> Verification {
+    app.verify(submission, |_| ()).await.unwrap()
+}
+
+fn whys(verification: &Verification) -> Vec<(Part, CannotVerify)> {
+    verification.not_verified.iter().map(|one| (one.part, one.why)).collect()
+}
+
+/// Every `n`th is lost.
+fn every(n: usize) -> impl FnMut(Value) -> Option<Value> {
+    let mut seen = 0;
+    move |resource| {
+        seen += 1;
+        (seen % n != 0).then_some(resource)
+    }
+}
+
+#[tokio::test]
+async fn everything_that_was_accepted_is_found_again_as_it_was_sent() {
+    let world = World::new().await;
+    let (app, _, submission) = sent(&world, 150).await;
+    let told = Arc::new(AtomicUsize::new(0));
+    let hears = Arc::clone(&told);
+    let verification = app
+        .verify(submission, move |event| {
+            if let Event::Verified { entries, .. } = event {
+                hears.fetch_add(entries, Ordering::Relaxed);
+            }
+        })
+        .await
+        .unwrap();
+    assert_eq!(verification, Verification { confirmed: entries(150), ..Verification::default() });
+    assert!(verification.is_complete());
+    assert_eq!(told.load(Ordering::Relaxed) as u64, entries(150), "progress is told");
+    assert!(world.tape.bundles().is_empty(), "nothing is sent");
+}
+
+#[tokio::test]
+async fn what_a_clinic_lost_is_sent_again_with_the_next_submission_and_nothing_else_is() {
+    let world = World::new().await;
+    let (app, connection, submission) = sent(&world, 60).await;
+    world.clinic.rewrite(AMY, MASS, every(6)).unwrap();
+    world.clinic.rewrite(AMY, "Device", |_| None).unwrap();
+    world.assert_readings(50);
+
+    let verification = verify(&app, submission).await;
+    // The only device is gone: it is not at its address either.
+    assert_eq!((verification.confirmed, verification.to_send_again, verification.missing), (50 + 7, 11, 0));
+    assert!(verification.not_verified.is_empty() && !verification.is_complete());
+
+    let outcome = submit_all(&app, connection).await;
+    assert_eq!((outcome.tally.entries.accepted, outcome.tally.entries.already_there), (11, 0));
+    world.assert_complete(60);
+    let verification = verify(&app, outcome.submissions[0]).await;
+    assert_eq!(verification, Verification { confirmed: entries(60), ..Verification::default() });
+}
+
+#[tokio::test]
+async fn what_is_lost_again_is_said_and_left_alone() {
+    let world = World::new().await;
+    let (app, connection, submission) = sent(&world, 20).await;
+    for (again, missing) in [(2, 0), (0, 2)] {
+        let lost = |reading: &Value| [json!(95), json!(100)].contains(&reading["valueQuantity"]["value"]);
+        world.clinic.rewrite(AMY, MASS, |reading| (!lost(&reading)).then_some(reading)).unwrap();
+        let verification = verify(&app, submission).await;
+        assert_eq!((verification.to_send_again, verification.missing), (again, missing));
+        submit_all(&app, connection).await;
+    }
+    // A clinic that removes a reading, and again, means it.
+    assert_eq!(world.holds(MASS).len(), 18);
+}
+
+#[tokio::test]
+async fn a_lost_figure_brings_back_its_summary_as_a_whole() {
+    let world = World::new().await;
+    let (app, connection, submission) = sent(&world, 20).await;
+    world.clinic.rewrite(AMY, "97506-0", |_| None).unwrap();
+    let verification = verify(&app, submission).await;
+    assert_eq!((verification.confirmed, verification.to_send_again), (entries(20) - 1, 1));
+    let outcome = submit_all(&app, connection).await;
+    assert_eq!((outcome.tally.entries.accepted, outcome.tally.entries.already_there), (1, SUMMARY_ENTRIES - 1));
+    assert_eq!((world.holds("97506-0").len(), world.holds(SUMMARY).len()), (1, 1));
+}
+
+#[tokio::test]
+async fn what_stands_otherwise_at_the_clinic_is_named_and_never_sent_over_it() {
+    let world = World::new().await;
+    let (app, connection, submission) = sent(&world, 20).await;
+    let mut number = 0;
+    world
+        .clinic
+        .rewrite(AMY, MASS, |mut reading| {
+            number += 1;
+            match number {
+                1 => reading["valueQuantity"]["value"] = json!(400),
+                2 => reading["subject"]["reference"] = json!("Patient/ben-okafor"),
+                3 => reading["status"] = json!("entered-in-error"),
+                _ => {}
+            }
+            Some(reading)
+        })
+        .unwrap();
+    let verification = verify(&app, submission).await;
+    assert_eq!((verification.different, verification.to_send_again), (3, 0));
+    let named: Vec<_> = verification.differences.iter().map(|one| (one.what, one.element.as_deref())).collect();
+    let expected =
+        [("reading", Some("valueQuantity.value")), ("reading", Some("subject.reference")), ("reading", None)];
+    assert_eq!(named, expected);
+    assert!(verification.differences.iter().all(|one| one.time.is_some()));
+    assert!(!format!("{verification:?}").contains("2024"), "a time is the person's");
+    assert_eq!(submit_all(&app, connection).await.tally.requests, 0);
+}
+
+#[tokio::test]
+async fn without_leave_or_a_search_it_says_that_it_cannot_verify() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(20).await;
+    let submission = submit_all(&app, connection).await.submissions[0];
+    let all = |why| [(Part::Devices, why), (Part::Summary, why), (Part::Readings, why)];
+    assert_eq!(whys(&verify(&app, submission).await), all(CannotVerify::NotGranted));
+
+    let world = World::new().await;
+    let (app, _, submission) = sent(&world, 20).await;
+    let offers = json!({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"mode": "server",
+        "resource": [{"type": "Observation", "interaction": [{"code": "search-type"}]}]}]});
+    world.tape.answer_at("/metadata", 200, offers.to_string());
+    assert_eq!(whys(&verify(&app, submission).await), all(CannotVerify::NotOffered));
+}
+
+#[tokio::test]
+async fn a_search_that_answers_something_else_or_nothing_proves_nothing() {
+    let world = World::new().await;
+    let (app, connection, submission) = sent(&world, 20).await;
+    let page = |entries: Value| json!({"resourceType": "Bundle", "type": "searchset", "entry": entries}).to_string();
+    let other = json!([{"resource": {"resourceType": "Observation", "id": "1"}}]);
+    for (entries, why) in [(other, CannotVerify::NotHonoured), (json!([]), CannotVerify::NothingFound)] {
+        world.tape.answer_at("/Observation", 200, page(entries));
+        let verification = verify(&app, submission).await;
+        assert_eq!(whys(&verification), [(Part::Summary, why), (Part::Readings, why)]);
+        assert_eq!((verification.confirmed, verification.to_send_again), (1, 0), "the device is found");
+    }
+    world.tape.no_rule();
+    assert_eq!(submit_all(&app, connection).await.tally.requests, 0, "nothing was marked");
+}
+
+#[tokio::test]
+async fn an_index_that_lags_is_looked_at_twice() {
+    let world = World::new().await;
+    let (app, _, submission) = sent(&world, 20).await;
+    let empty = json!({"resourceType": "Bundle", "type": "searchset"}).to_string();
+    let asked = Arc::new(Mutex::new(0));
+    world.tape.rule(move |request| {
+        let mut asked = asked.lock().unwrap();
+        *asked += usize::from(request.path.ends_with("/Observation"));
+        // The summary is found; the readings are there a moment later.
+        if request.path.ends_with("/Observation") && *asked == 2 {
+            Fate::Answer(200, empty.clone())
+        } else {
+            Fate::Pass
+        }
+    });
+    let verification = verify(&app, submission).await;
+    assert_eq!(verification, Verification { confirmed: entries(20), ..Verification::default() });
+}
+
+#[tokio::test]
+async fn a_receiver_without_conditional_create_is_never_sent_anything_twice() {
+    let world = World::with(Sandbox::builder().supports_conditional_create(false)).await;
+    let (app, connection, submission) = sent(&world, 20).await;
+    world.clinic.rewrite(AMY, MASS, every(10)).unwrap();
+    let verification = verify(&app, submission).await;
+    assert_eq!((verification.to_send_again, verification.missing), (0, 2));
+    submit_all(&app, connection).await;
+    assert_eq!(world.holds(MASS).len(), 18);
+}
+
+#[tokio::test]
+async fn an_unfinished_submission_is_not_verified_and_a_failing_search_is_an_error() {
+    let world = World::new().await;
+    let (app, connection, submission) = sent(&world, 20).await;
+    world.tape.answer_at("/Observation", 503, String::new());
+    let error = app.verify(submission, |_| ()).await.unwrap_err();
+    assert!(matches!(error, Error::Answer { status: 503, .. }) && error.retryable(), "{error}");
+    world.tape.no_rule();
+    assert_eq!(verify(&app, submission).await.confirmed, entries(20));
+
+    app.ingest(vec![reading(20)]).await.unwrap();
+    world.clinic.fail_next(1, 503, Some("60")).unwrap();
+    let waiting = submit(&app, connection).await.submissions[0];
+    assert!(whys(&verify(&app, waiting).await).contains(&(Part::Readings, CannotVerify::Unfinished)));
+}
+
+#[tokio::test]
+async fn an_access_token_that_ends_meanwhile_is_renewed_once() {
+    let world = World::new().await;
+    let (app, _, submission) = sent(&world, 20).await;
+    world.clinic.expire_access_tokens().unwrap();
+    assert_eq!(verify(&app, submission).await.confirmed, entries(20));
+}
