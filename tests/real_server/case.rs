@@ -46,11 +46,13 @@ impl Case {
         self
     }
 
-    /// A phone with these readings, its device showing `unit`, connected and confirmed.
+    /// A phone with these readings, its device showing `unit`, connected with leave to look at what was sent, and confirmed.
     pub(crate) async fn phone(&self, database: &str, facts: &[Fact], unit: GlucoseUnit) -> (Submitter, ConnectionId) {
         let app = self.world.app_on(database);
         store(&app, facts, unit).await;
-        let connection = self.world.authorise(&app, &self.patient).await.unwrap();
+        self.world.clinic.set_auto_approve(Some(&self.patient)).unwrap();
+        let login = app.begin_connection(self.world.receiver().with_read_back()).await.unwrap();
+        let connection = app.complete_connection(self.world.browse(&login.url).await).await.unwrap();
         assert_eq!(connection.patient.name.as_deref(), Some("Nora Nilsen"));
         app.confirm_patient(connection.id).await.unwrap();
         self.world.tape.clear();

@@ -14,7 +14,7 @@ pub(crate) struct Fact {
     pub(crate) at: String,
     /// `100.10`, `<40`, `>400`, or why there is nothing: `error`.
     pub(crate) said: String,
-    /// The sensor's key, which is the serial number of its device too.
+    /// The sensor's key, which is the serial number of its device too; or the name of a device without.
     pub(crate) sensor: String,
 }
 

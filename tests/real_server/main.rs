@@ -12,12 +12,14 @@ mod case;
 mod changes;
 mod content;
 mod facts;
+mod orders;
 mod read_back;
 mod refusals;
 mod server;
 #[path = "../main_job/tape.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod tape;
+mod verifying;
 #[path = "../main_job/world.rs"]
 #[allow(dead_code, reason = "other tests need more of it")]
 mod world;

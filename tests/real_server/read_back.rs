@@ -16,7 +16,7 @@ const URI: &str = "urn:ietf:rfc:3986";
 pub(crate) struct Record {
     /// By time.
     pub(crate) readings: Vec<Held>,
-    /// Serial numbers.
+    /// Serial numbers; names of those without.
     pub(crate) devices: Vec<String>,
     pub(crate) summaries: Vec<HeldSummary>,
 }
@@ -121,7 +121,7 @@ struct Device {
     #[serde(rename = "meta")]
     _meta: IgnoredAny,
     identifier: [Identifier; 1],
-    serial_number: String,
+    serial_number: Option<String>,
     #[serde(rename = "deviceName")]
     names: Value,
     patient: Value,
@@ -143,9 +143,10 @@ impl Record {
         for text in server.all("Device", patient).await {
             let device: Device = serde_json::from_str(&text).unwrap();
             assert_eq!((device.resource_type.as_str(), &device.patient), ("Device", &whose));
-            assert_eq!(device.names, json!([{"name": "Demo CGM", "type": "user-friendly-name"}]));
+            let name = device.names[0]["name"].as_str().unwrap().to_owned();
+            assert_eq!(device.names, json!([{"name": name, "type": "user-friendly-name"}]));
             assert!(identifiers.insert(value(&device.identifier).to_owned()), "an identifier twice");
-            serials.insert(format!("Device/{}", device.id), device.serial_number);
+            serials.insert(format!("Device/{}", device.id), device.serial_number.unwrap_or(name));
         }
         let mut observations = BTreeMap::new();
         for text in server.all("Observation", patient).await {
