@@ -11,7 +11,7 @@ mod host;
 mod records;
 
 use crate::environment::{Environment, SystemClock, SystemEntropy};
-use crate::store::ConnectionId;
+use crate::store::{ConnectionId, SubmissionId};
 use crate::transport::ReqwestTransport;
 use crate::{Config, Submitter};
 use cancellation::{Cancellation, unless_cancelled};
@@ -19,7 +19,7 @@ use error::CgmError;
 use host::{HostLocalTime, HostObserver, HostVault};
 use records::{
     AuthorizationRequest, Connection, ImportReport, IngestReport, Reading, Receiver, Sensor, SubmissionOutcome,
-    SubmissionRequest,
+    SubmissionRequest, Verification,
 };
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -126,6 +126,19 @@ impl CgmSubmitter {
         let on_event = host::events_to(observer);
         let id = ConnectionId(connection);
         let work = self.submitter.submit_now(id, request.try_into()?, patience, on_event);
+        Ok(unless_cancelled(cancellation, work).await?.into())
+    }
+
+    /// Verifies a finished submission: asks the receiver for what it accepted, and compares. What the receiver turns out to lack is sent
+    /// again by the next submission, once.
+    #[uniffi::method(default(cancellation = None))]
+    pub async fn verify(
+        &self,
+        submission: i64,
+        observer: Arc<dyn HostObserver>,
+        cancellation: Option<Arc<Cancellation>>,
+    ) -> Result<Verification, CgmError> {
+        let work = self.submitter.verify(SubmissionId(submission), host::events_to(observer));
         Ok(unless_cancelled(cancellation, work).await?.into())
     }
 

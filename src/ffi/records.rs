@@ -3,7 +3,7 @@
 use super::error::CgmError;
 use crate::glucose::{self, AbsentReason, Device, GlucoseValue, ReadingError, RecordKey, SensorKey, UtcOffset};
 use crate::store::ConnectionState as State;
-use crate::{OutcomeStatus, connect};
+use crate::{OutcomeStatus, connect, delivery};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -20,7 +20,7 @@ macro_rules! prints_its_name_only {
     )+};
 }
 
-prints_its_name_only!(Sensor, Measurement, Reading, AuthorizationRequest, RefusedItem);
+prints_its_name_only!(Sensor, Measurement, Reading, AuthorizationRequest, RefusedItem, DifferentItem);
 
 /// A host's instant; a host can name one that no calendar has.
 pub(super) fn instant(time: SystemTime) -> Result<DateTime<Utc>, glucose::TimeError> {
@@ -241,6 +241,9 @@ pub struct Receiver {
     pub client_id: String,
     /// The app's redirect URI.
     pub redirect_uri: String,
+    /// Whether the person is also asked for leave to look at what was sent, so that submissions can be verified.
+    #[uniffi(default = false)]
+    pub read_back: bool,
 }
 
 impl TryFrom<Receiver> for connect::Receiver {
@@ -248,7 +251,8 @@ impl TryFrom<Receiver> for connect::Receiver {
 
     fn try_from(receiver: Receiver) -> Result<Self, CgmError> {
         let made = Self::new(&receiver.base, &receiver.client_id, &receiver.redirect_uri);
-        Ok(made.map_err(crate::Error::from)?)
+        let made = made.map_err(crate::Error::from)?;
+        Ok(if receiver.read_back { made.with_read_back() } else { made })
     }
 }
 
@@ -392,6 +396,8 @@ impl From<crate::RefusedItem> for RefusedItem {
 /// How a submission stands.
 #[derive(Clone, Debug, uniffi::Record)]
 pub struct SubmissionOutcome {
+    /// The submissions it was made of, to be verified.
+    pub submissions: Vec<i64>,
     /// Requests sent.
     pub requests: u64,
     /// Entries newly created at the receiver.
@@ -422,6 +428,7 @@ impl From<crate::SubmissionOutcome> for SubmissionOutcome {
     fn from(outcome: crate::SubmissionOutcome) -> Self {
         let entries = outcome.tally.entries;
         Self {
+            submissions: outcome.submissions.iter().map(|submission| submission.0).collect(),
             requests: outcome.tally.requests,
             accepted: entries.accepted,
             already_there: entries.already_there,
@@ -440,6 +447,96 @@ impl From<crate::SubmissionOutcome> for SubmissionOutcome {
             refused_items: outcome.refused.into_iter().map(RefusedItem::from).collect(),
             left_out: outcome.left_out.iter().map(ToString::to_string).collect(),
             stopped: outcome.stopped.iter().map(|stopped| stopped.part.word().to_owned()).collect(),
+        }
+    }
+}
+
+/// What a receiver has of a submission, as far as it lets itself be asked. The counts are of entries.
+#[derive(Clone, Debug, uniffi::Record)]
+pub struct Verification {
+    /// Whether the receiver has everything it accepted, as it was sent.
+    pub complete: bool,
+    /// It has these as they were sent.
+    pub confirmed: u64,
+    /// It does not have these: the next submission sends them again.
+    pub to_send_again: u64,
+    /// It was not found to have these, and they are not sent again.
+    pub missing: u64,
+    /// It has these, and they say something else.
+    pub different: u64,
+    /// The first of those.
+    pub different_items: Vec<DifferentItem>,
+    /// What cannot be verified, and why.
+    pub not_verified: Vec<NotVerified>,
+}
+
+/// Something that stands otherwise at the receiver than it was sent.
+#[derive(Clone, uniffi::Record)]
+#[uniffi::export(Debug)]
+pub struct DifferentItem {
+    /// What it is: a reading, a device, a summary or one of its figures.
+    pub what: String,
+    /// When it was measured, for a reading.
+    pub time: Option<SystemTime>,
+    /// The element that differs; null where the clinic marked the whole as entered in error.
+    pub element: Option<String>,
+}
+
+/// A part of a submission that cannot be verified.
+#[derive(Clone, Debug, uniffi::Record)]
+pub struct NotVerified {
+    /// Which part: `devices`, `the summary`, `readings`.
+    pub part: String,
+    /// Why.
+    pub why: CannotVerify,
+}
+
+/// Why a receiver cannot be asked for what it accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum CannotVerify {
+    /// The submission is not done: verify it when it is.
+    Unfinished,
+    /// The authorisation does not cover searching: connect with read-back.
+    NotGranted,
+    /// The receiver does not search by identifier.
+    NotOffered,
+    /// The receiver answers its searches with something else than was asked for.
+    NotHonoured,
+    /// The search finds nothing at all of what was accepted: more likely it does not work than everything is lost.
+    NothingFound,
+}
+
+impl From<delivery::CannotVerify> for CannotVerify {
+    fn from(why: delivery::CannotVerify) -> Self {
+        match why {
+            delivery::CannotVerify::Unfinished => Self::Unfinished,
+            delivery::CannotVerify::NotGranted => Self::NotGranted,
+            delivery::CannotVerify::NotOffered => Self::NotOffered,
+            delivery::CannotVerify::NotHonoured => Self::NotHonoured,
+            delivery::CannotVerify::NothingFound => Self::NothingFound,
+        }
+    }
+}
+
+impl From<crate::Verification> for Verification {
+    fn from(verification: crate::Verification) -> Self {
+        let differences = verification.differences.iter().map(|item| DifferentItem {
+            what: item.what.to_owned(),
+            time: item.time.map(SystemTime::from),
+            element: item.element.clone(),
+        });
+        let not_verified = verification
+            .not_verified
+            .iter()
+            .map(|one| NotVerified { part: one.part.word().to_owned(), why: one.why.into() });
+        Self {
+            complete: verification.is_complete(),
+            confirmed: verification.confirmed,
+            to_send_again: verification.to_send_again,
+            missing: verification.missing,
+            different: verification.different,
+            different_items: differences.collect(),
+            not_verified: not_verified.collect(),
         }
     }
 }

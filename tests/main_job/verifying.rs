@@ -225,3 +225,19 @@ async fn an_access_token_that_ends_meanwhile_is_renewed_once() {
     world.clinic.expire_access_tokens().unwrap();
     assert_eq!(verify(&app, submission).await.confirmed, entries(20));
 }
+
+#[tokio::test]
+async fn a_receiver_that_keeps_no_copies_is_not_sent_them_again() {
+    let world = World::new().await;
+    let (app, connection, _) = sent(&world, 20).await;
+    app.ingest(vec![reading(20)]).await.unwrap();
+    let readings = json!({"resourceType": "Bundle", "type": "transaction-response",
+        "entry": [{"response": {"status": "200"}}]});
+    // The summary goes first, for it has changed.
+    world.tape.at_bundle(2, Fate::Answer(200, readings.to_string()));
+    let outcome = submit_all(&app, connection).await;
+    assert_eq!(outcome.tally.readings.received, 1);
+    let verification = verify(&app, outcome.submissions[0]).await;
+    assert_eq!((verification.missing, verification.to_send_again), (1, 0));
+    assert_eq!(submit_all(&app, connection).await.tally.requests, 0);
+}

@@ -7,6 +7,7 @@ import kotlinx.coroutines.delay
 import kotlinx.coroutines.launch
 import kotlinx.coroutines.runBlocking
 import org.cgmsubmitter.ffi.Cancellation
+import org.cgmsubmitter.ffi.CannotVerify
 import org.cgmsubmitter.ffi.CgmException
 import org.cgmsubmitter.ffi.CgmSubmitter
 import org.cgmsubmitter.ffi.ConnectionState
@@ -19,6 +20,7 @@ import kotlin.concurrent.thread
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
+import kotlin.test.assertFalse
 import kotlin.test.assertNull
 import kotlin.test.assertTrue
 
@@ -50,6 +52,30 @@ class MainJobTest {
         cgm.ingest(readings(count))
         return clinic.connect(cgm).id
     }
+
+    @Test
+    fun `a submission is verified where the person gave leave to look`() =
+        runBlocking<Unit> {
+            SandboxEhr().use { clinic ->
+                open(folder).use { cgm ->
+                    val blind = connected(cgm, clinic, 20)
+                    val unseen = cgm.verify(cgm.submitNow(blind, EVERYTHING, 30u, Events()).submissions.single(), Events())
+                    assertFalse(unseen.complete)
+                    assertEquals(setOf(CannotVerify.NOT_GRANTED), unseen.notVerified.map { it.why }.toSet())
+                    cgm.disconnect(blind)
+
+                    val connection = cgm.completeConnection(clinic.browse(cgm.beginConnection(clinic.receiver.copy(readBack = true)).url))
+                    cgm.confirmPatient(connection.id)
+                    val outcome = cgm.submitNow(connection.id, EVERYTHING, 30u, Events())
+                    val events = Events()
+                    val verification = cgm.verify(outcome.submissions.single(), events)
+                    assertTrue(verification.complete, "$verification")
+                    // The readings, their device, and the summary with its six figures.
+                    assertEquals(28uL, verification.confirmed)
+                    assertEquals(28L, events.all.filterIsInstance<DeliveryEvent.Verified>().sumOf { it.entries.toLong() })
+                }
+            }
+        }
 
     @Test
     fun `readings go from the app to the clinic once`() =
