@@ -132,10 +132,12 @@ pub fn validate(
     if pending.is_expired(now) {
         return Err(CallbackError::Expired);
     }
-    if let (Some(iss), Some(issuer)) = (&found.iss, &pending.issuer)
-        && iss.trim_end_matches('/') != issuer.trim_end_matches('/')
-    {
-        return Err(CallbackError::OtherIssuer);
+    match (&found.iss, &pending.issuer) {
+        (Some(iss), Some(issuer)) if iss.trim_end_matches('/') != issuer.trim_end_matches('/') => {
+            return Err(CallbackError::OtherIssuer);
+        }
+        (None, Some(_)) if pending.names_issuer => return Err(CallbackError::Missing("iss")),
+        _ => {}
     }
     match found.error.as_deref() {
         Some("access_denied") => return Err(CallbackError::AccessDenied),
@@ -187,6 +189,19 @@ mod tests {
         for (query, expected) in cases {
             assert_eq!(back(query), Err(expected), "{query}");
         }
+    }
+
+    #[test]
+    fn a_server_that_promises_its_name_must_give_it() {
+        let mut pending = pending();
+        pending.names_issuer = true;
+        let judge = |query: &str| {
+            let url = format!("com.example.app:/callback?{query}&state={}", pending.state.expose());
+            validate(&url, &pending, now()).map(drop)
+        };
+        assert_eq!(judge("code=c"), Err(CallbackError::Missing("iss")));
+        assert_eq!(judge("error=access_denied"), Err(CallbackError::Missing("iss")));
+        assert_eq!(judge("code=c&iss=https%3A%2F%2Fauth.example"), Ok(()));
     }
 
     #[test]

@@ -36,6 +36,7 @@ pub struct SmartConfiguration {
     token_endpoint: Url,
     revocation_endpoint: Option<Url>,
     issuer: Option<String>,
+    names_issuer: bool,
     capabilities: Vec<String>,
     scopes_supported: Vec<String>,
 }
@@ -79,6 +80,7 @@ impl SmartConfiguration {
             token_endpoint,
             revocation_endpoint: endpoint("revocation_endpoint").ok(),
             issuer: document.get("issuer").and_then(Value::as_str).map(str::to_owned),
+            names_issuer: document.get("authorization_response_iss_parameter_supported") == Some(&Value::Bool(true)),
             capabilities: strings("capabilities")?,
             scopes_supported: strings("scopes_supported")?,
         })
@@ -102,6 +104,11 @@ impl SmartConfiguration {
     /// The authorisation server's own name, compared with `iss` in the callback (RFC 9207).
     pub fn issuer(&self) -> Option<&str> {
         self.issuer.as_deref()
+    }
+
+    /// Whether the server says that every callback carries `iss` (RFC 9207): one without is not its own then.
+    pub fn names_issuer(&self) -> bool {
+        self.names_issuer
     }
 
     /// Whether the server states a SMART capability, for example `permission-v2`.
@@ -180,6 +187,18 @@ mod tests {
         assert_eq!(SmartConfiguration::parse(&base(), b"<html>"), Err(DiscoveryError::Unreadable));
         let large = vec![b' '; SmartConfiguration::MAX_BYTES + 1];
         assert_eq!(SmartConfiguration::parse(&base(), &large), Err(DiscoveryError::TooLarge));
+    }
+
+    #[test]
+    fn only_true_promises_the_issuer_in_callbacks() {
+        for (value, promised) in
+            [(Value::Null, false), (json!(false), false), (json!("true"), false), (json!(true), true)]
+        {
+            let body = document(|d| {
+                d.insert("authorization_response_iss_parameter_supported".to_owned(), value);
+            });
+            assert_eq!(SmartConfiguration::parse(&base(), &body).unwrap().names_issuer(), promised);
+        }
     }
 
     #[test]

@@ -29,6 +29,9 @@ pub struct PendingAuthorization {
     pub scopes: ScopeRequest,
     /// The authorisation server's name, where it states one.
     pub issuer: Option<String>,
+    /// Whether the callback must name it (RFC 9207).
+    #[serde(default)]
+    pub names_issuer: bool,
     /// The guide the receiver speaks, as its `/metadata` says.
     pub dialect: Option<String>,
     created_at: i64,
@@ -62,6 +65,7 @@ impl PendingAuthorization {
             verifier,
             scopes,
             issuer: server.issuer().map(str::to_owned),
+            names_issuer: server.names_issuer(),
             dialect: None,
             created_at: now.timestamp(),
             expires_at: now.timestamp() + Self::LIFETIME.num_seconds(),

@@ -23,7 +23,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("store", &["glucose", "submission"]),
     ("connect", &["environment", "fhir", "smart", "store", "submission"]),
     ("error", &["connect", "environment", "fhir", "glucose", "import", "orders", "statistics", "store", "transport"]),
-    ("delivery", &["connect", "environment", "error", "fhir", "glucose", "statistics", "store", "submission"]),
+    ("delivery", &["connect", "environment", "error", "fhir", "glucose", "smart", "statistics", "store", "submission"]),
     (
         "submitter",
         &[
