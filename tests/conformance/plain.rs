@@ -1,6 +1,5 @@
 //! A receiver of no guide: the sandbox behind a front that declares transactions at the base and nothing of a guide.
 
-use crate::tape::SUBMIT;
 use cgm_submitter::environment::{BoxFuture, Transport, TransportError};
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -28,7 +27,7 @@ impl Transport for Front {
         &self,
         mut request: http::Request<Vec<u8>>,
     ) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
-        let operation = format!("{}/{SUBMIT}", self.base);
+        let operation = format!("{}/$submit-cgm-bundle", self.base);
         assert_ne!(request.uri().to_string(), operation, "no guide, no operation");
         let describes = request.uri().path().ends_with("/metadata");
         if request.method() == http::Method::POST && request.uri().to_string() == self.base {
