@@ -2,7 +2,7 @@
 
 use super::codes::{RECEIVER_CANONICAL, SUBMIT_DEFINITION, SUBMIT_OPERATION, T1D_OPERATION};
 use super::dialect::{Dialect, Signs};
-use super::lenient::{Json, MAX_BYTES, lenient, lenient_list};
+use super::lenient::{Elements, Json, MAX_BYTES, MAX_ELEMENTS, lenient};
 use serde::Deserialize;
 
 /// Why a `CapabilityStatement` cannot be used.
@@ -11,6 +11,9 @@ pub enum CapabilityError {
     /// Another resource.
     #[error("the receiver's metadata is not a CapabilityStatement: check the base URL")]
     NotACapabilityStatement,
+    /// More servers, resources or operations than anybody has.
+    #[error("the receiver's metadata has a list of more than {MAX_ELEMENTS} elements")]
+    TooMany,
     /// Larger than is read.
     #[error("the receiver's metadata is larger than {MAX_BYTES} bytes")]
     TooLarge,
@@ -41,27 +44,27 @@ pub struct Capability {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Statement {
+struct Statement<'a> {
     #[serde(default, deserialize_with = "lenient")]
     resource_type: String,
     #[serde(default, deserialize_with = "lenient")]
     fhir_version: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    instantiates: Vec<String>,
-    #[serde(default, deserialize_with = "lenient_list")]
-    rest: Vec<Rest>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    instantiates: Elements<'a>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    rest: Elements<'a>,
 }
 
 #[derive(Deserialize)]
-struct Rest {
+struct Rest<'a> {
     #[serde(default, deserialize_with = "lenient")]
     mode: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    interaction: Vec<Interaction>,
-    #[serde(default, deserialize_with = "lenient_list")]
-    operation: Vec<Operation>,
-    #[serde(default, deserialize_with = "lenient_list")]
-    resource: Vec<Resource>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    interaction: Elements<'a>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    operation: Elements<'a>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    resource: Elements<'a>,
 }
 
 #[derive(Deserialize)]
@@ -74,15 +77,15 @@ struct Operation {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Resource {
+struct Resource<'a> {
     #[serde(default, deserialize_with = "lenient")]
     r#type: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    interaction: Vec<Interaction>,
-    #[serde(default, deserialize_with = "lenient_list")]
-    operation: Vec<Operation>,
-    #[serde(default, deserialize_with = "lenient_list")]
-    search_param: Vec<SearchParameter>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    interaction: Elements<'a>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    operation: Elements<'a>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    search_param: Elements<'a>,
     #[serde(default, deserialize_with = "lenient")]
     conditional_create: bool,
 }
@@ -103,15 +106,19 @@ impl Operation {
     fn is(&self, name: &str) -> bool {
         self.name.trim_start_matches('$') == name
     }
+
+    fn submits(&self) -> bool {
+        self.is(SUBMIT_OPERATION) || unversioned(&self.definition) == SUBMIT_DEFINITION
+    }
 }
 
-impl Resource {
+impl Resource<'_> {
     fn searches(&self) -> bool {
-        self.interaction.iter().any(|interaction| interaction.code == "search-type")
+        self.interaction.each().any(|interaction: Interaction| interaction.code == "search-type")
     }
 
     fn searches_by_identifier(&self) -> bool {
-        self.searches() && self.search_param.iter().any(|parameter| parameter.name == "identifier")
+        self.searches() && self.search_param.each().any(|parameter: SearchParameter| parameter.name == "identifier")
     }
 }
 
@@ -129,37 +136,46 @@ pub fn parse_capability(body: &[u8]) -> Result<Capability, CapabilityError> {
         return Err(CapabilityError::TooLarge);
     }
     let raw: Json<'_> = serde_json::from_slice(body).map_err(|_| CapabilityError::Unparsable)?;
-    let statement: Statement = serde_json::from_str(raw.get()).map_err(|_| CapabilityError::NotACapabilityStatement)?;
+    let statement: Statement<'_> =
+        serde_json::from_str(raw.get()).map_err(|_| CapabilityError::NotACapabilityStatement)?;
     if statement.resource_type != "CapabilityStatement" {
         return Err(CapabilityError::NotACapabilityStatement);
     }
-    let servers = || statement.rest.iter().filter(|rest| rest.mode != "client");
-    let resources =
-        |kind: &'static str| servers().flat_map(|rest| &rest.resource).filter(move |resource| resource.r#type == kind);
-    let submit_operation = servers()
-        .flat_map(|rest| &rest.operation)
-        .any(|operation| operation.is(SUBMIT_OPERATION) || unversioned(&operation.definition) == SUBMIT_DEFINITION);
-    let instantiates = statement.instantiates.iter().any(|canonical| unversioned(canonical) == RECEIVER_CANONICAL);
-    let anywhere = |rest: &Rest| {
-        rest.operation
-            .iter()
-            .chain(rest.resource.iter().flat_map(|one| &one.operation))
-            .any(|one| one.is(T1D_OPERATION))
-    };
-    let signs = Signs {
-        cgm_receiver: instantiates,
-        cgm_operation: submit_operation,
-        other_guide: servers().any(anywhere),
-        fhir_r4: statement.fhir_version.starts_with("4.0"),
-        transaction: servers().flat_map(|rest| &rest.interaction).any(|interaction| interaction.code == "transaction"),
-    };
-    Ok(Capability {
-        dialect: Dialect::recognise(signs),
-        submit_operation,
-        fhir_r4: signs.fhir_r4,
-        order_search: resources("ServiceRequest").any(Resource::searches),
-        observation_search_by_identifier: resources("Observation").any(Resource::searches_by_identifier),
-        device_search_by_identifier: resources("Device").any(Resource::searches_by_identifier),
-        conditional_create: resources("Observation").any(|one| one.conditional_create),
-    })
+    let mut found = Capability { fhir_r4: statement.fhir_version.starts_with("4.0"), ..Capability::default() };
+    let mut signs = Signs { fhir_r4: found.fhir_r4, ..Signs::default() };
+    let ours = |canonical: String| unversioned(&canonical) == RECEIVER_CANONICAL;
+    signs.cgm_receiver = bounded(&statement.instantiates)?.each().any(ours);
+    for rest in bounded(&statement.rest)?.each().filter(|rest: &Rest<'_>| rest.mode != "client") {
+        signs.transaction |= rest.interaction.each().any(|interaction: Interaction| interaction.code == "transaction");
+        for operation in bounded(&rest.operation)?.each::<Operation>() {
+            signs.cgm_operation |= operation.submits();
+            signs.other_guide |= operation.is(T1D_OPERATION);
+        }
+        for resource in bounded(&rest.resource)?.each::<Resource<'_>>() {
+            signs.other_guide |= resource.operation.each().any(|operation: Operation| operation.is(T1D_OPERATION));
+            found.add(&resource);
+        }
+    }
+    found.submit_operation = signs.cgm_operation;
+    found.dialect = Dialect::recognise(signs);
+    Ok(found)
+}
+
+/// A list that is looked at as a whole.
+fn bounded<'l, 'a>(list: &'l Elements<'a>) -> Result<&'l Elements<'a>, CapabilityError> {
+    if list.count > MAX_ELEMENTS { Err(CapabilityError::TooMany) } else { Ok(list) }
+}
+
+impl Capability {
+    fn add(&mut self, resource: &Resource<'_>) {
+        match resource.r#type.as_str() {
+            "ServiceRequest" => self.order_search |= resource.searches(),
+            "Observation" => {
+                self.observation_search_by_identifier |= resource.searches_by_identifier();
+                self.conditional_create |= resource.conditional_create;
+            }
+            "Device" => self.device_search_by_identifier |= resource.searches_by_identifier(),
+            _ => {}
+        }
+    }
 }

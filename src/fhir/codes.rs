@@ -10,6 +10,8 @@ pub const CGM_CODE_SYSTEM: &str = "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm";
 pub const PROFILE_BASE: &str = "http://hl7.org/fhir/uv/cgm/StructureDefinition/";
 /// The code of a standing order in [`CGM_CODE_SYSTEM`].
 pub const STANDING_ORDER: &str = "cgm-data-submission-standing-order";
+/// The code of a one-time order in [`CGM_CODE_SYSTEM`].
+pub const ONE_TIME_ORDER: &str = "cgm-data-submission-one-time-order";
 
 pub(super) const RECEIVER_CANONICAL: &str = "http://hl7.org/fhir/uv/cgm/CapabilityStatement/cgm-data-receiver";
 pub(super) const SUBMIT_OPERATION: &str = "submit-cgm-bundle";

@@ -10,8 +10,8 @@ use std::fmt;
 /// The largest document that is read.
 pub(crate) const MAX_BYTES: usize = 16 << 20;
 
-/// The most elements of a list that are kept: a small document can hold millions.
-const MAX_ELEMENTS: usize = 20_000;
+/// The most elements of a list that are looked at: a small document can hold millions.
+pub(crate) const MAX_ELEMENTS: usize = 20_000;
 
 /// A part of a document, not yet looked at.
 pub(crate) type Json<'a> = &'a RawValue;
@@ -29,20 +29,6 @@ where
     Ok(serde_json::from_str(raw.get()).unwrap_or_default())
 }
 
-/// A list of which only the elements of the expected shape are taken.
-///
-/// # Errors
-/// Only where the JSON itself is broken.
-pub(crate) fn lenient_list<'de, D, T>(deserializer: D) -> Result<Vec<T>, D::Error>
-where
-    D: Deserializer<'de>,
-    T: Deserialize<'de>,
-{
-    let raw: Json<'de> = Deserialize::deserialize(deserializer)?;
-    let elements: Elements<'de> = serde_json::from_str(raw.get()).unwrap_or_default();
-    Ok(elements.kept.into_iter().filter_map(|element| serde_json::from_str(element.get()).ok()).collect())
-}
-
 /// A list's elements, not yet looked at.
 #[derive(Default)]
 pub(crate) struct Elements<'a> {
@@ -50,6 +36,13 @@ pub(crate) struct Elements<'a> {
     pub(crate) kept: Vec<Json<'a>>,
     /// How many there are.
     pub(crate) count: usize,
+}
+
+impl<'a> Elements<'a> {
+    /// Those of the expected shape, each read when it is its turn: one read is many times larger than its text.
+    pub(crate) fn each<T: Deserialize<'a>>(&self) -> impl Iterator<Item = T> {
+        self.kept.iter().filter_map(|element| serde_json::from_str(element.get()).ok())
+    }
 }
 
 impl<'de> Deserialize<'de> for Elements<'de> {

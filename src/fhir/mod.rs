@@ -6,6 +6,7 @@
 mod bundle;
 mod capability;
 mod codes;
+mod dates;
 mod decimal;
 mod device;
 mod dialect;
@@ -19,12 +20,13 @@ mod read_back;
 mod reading;
 mod resource;
 mod response;
+mod shown;
 mod subject;
 mod summary;
 
 pub use bundle::{AssembledBundle, BundleError, BundleLimits, BundleWriter, EntryInfo, EntryKind, Fit, UnitWriter};
 pub use capability::{Capability, CapabilityError, parse_capability};
-pub use codes::{CGM_CODE_SYSTEM, PROFILE_BASE, STANDING_ORDER, SummaryMember};
+pub use codes::{CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER, SummaryMember};
 pub use device::DeviceEntry;
 pub use dialect::Dialect;
 pub use identity::{Identifier, ReadingKey};
@@ -36,6 +38,8 @@ pub use response::{EntryOutcome, ResponseError, parse_response};
 pub use subject::{PatientId, SubjectError, SubjectReference};
 pub use summary::{SummaryEntry, SummaryError, SummaryFacts};
 
-pub(crate) use lenient::{Elements, Json, MAX_BYTES, lenient, lenient_list};
-pub(crate) use paging::{Link, next_page};
+pub(crate) use dates::days_of;
+pub(crate) use lenient::{Elements, Json, MAX_BYTES, lenient};
+pub(crate) use paging::next_page;
+pub(crate) use shown::shown;
 pub(crate) use subject::is_fhir_id;

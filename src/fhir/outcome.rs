@@ -2,7 +2,8 @@
 //!
 //! The text is the receiver's and may quote the patient's data: it goes to the person, never into an error, a log or `{:?}`.
 
-use super::lenient::{Json, MAX_BYTES, lenient, lenient_list};
+use super::lenient::{Elements, Json, MAX_BYTES, lenient};
+use super::shown::shown;
 use serde::Deserialize;
 use std::fmt;
 
@@ -39,40 +40,40 @@ impl fmt::Debug for OutcomeText {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct OperationOutcome {
+struct OperationOutcome<'a> {
     resource_type: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    issue: Vec<Issue>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    issue: Elements<'a>,
 }
 
 #[derive(Deserialize)]
-struct Issue {
+struct Issue<'a> {
     #[serde(default, deserialize_with = "lenient")]
     severity: String,
     #[serde(default, deserialize_with = "lenient")]
     code: String,
-    #[serde(default, deserialize_with = "lenient")]
-    details: Details,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    details: Details<'a>,
     #[serde(default, deserialize_with = "lenient")]
     diagnostics: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    expression: Vec<String>,
-    #[serde(default, deserialize_with = "lenient_list")]
-    location: Vec<String>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    expression: Elements<'a>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    location: Elements<'a>,
 }
 
-impl Issue {
+impl Issue<'_> {
     fn is_error(&self) -> bool {
         matches!(self.severity.as_str(), "error" | "fatal")
     }
 }
 
 #[derive(Default, Deserialize)]
-struct Details {
+struct Details<'a> {
     #[serde(default, deserialize_with = "lenient")]
     text: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    coding: Vec<DetailsCoding>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    coding: Elements<'a>,
 }
 
 #[derive(Deserialize)]
@@ -93,15 +94,15 @@ pub fn parse_outcome(body: &[u8]) -> Option<OutcomeText> {
 
 /// Reads the `OperationOutcome` in part of a document.
 pub(super) fn read(raw: Json<'_>) -> Option<OutcomeText> {
-    let outcome: OperationOutcome = serde_json::from_str(raw.get()).ok()?;
+    let outcome: OperationOutcome<'_> = serde_json::from_str(raw.get()).ok()?;
     if outcome.resource_type != "OperationOutcome" {
         return None;
     }
-    let issues = || outcome.issue.iter().take(MAX_ISSUES);
+    let issues: Vec<Issue<'_>> = outcome.issue.each().take(MAX_ISSUES).collect();
     // Warnings and hints are worth showing only where nothing worse is said.
-    let any_error = issues().any(Issue::is_error);
+    let any_error = issues.iter().any(Issue::is_error);
     let mut text = String::new();
-    for issue in issues().filter(|issue| !any_error || issue.is_error()) {
+    for issue in issues.iter().filter(|issue| !any_error || issue.is_error()) {
         if !text.is_empty() {
             text.push_str("; ");
         }
@@ -110,15 +111,15 @@ pub(super) fn read(raw: Json<'_>) -> Option<OutcomeText> {
             break;
         }
     }
-    let code = issues().find(|issue| issue.is_error() || !any_error).map(|issue| clean(&issue.code, 64));
-    Some(OutcomeText { text: clean(&text, MAX_CHARS), code: code.filter(|code| !code.is_empty()) })
+    let code = issues.iter().find(|issue| issue.is_error() || !any_error).map(|issue| shown(&issue.code, 64));
+    Some(OutcomeText { text: shown(&text, MAX_CHARS), code: code.filter(|code| !code.is_empty()) })
 }
 
-fn describe(issue: &Issue, text: &mut String) {
-    let coded = issue.details.coding.first();
-    let coded = coded.map(|c| if c.display.is_empty() { c.code.as_str() } else { c.display.as_str() });
+fn describe(issue: &Issue<'_>, text: &mut String) {
+    let coded = issue.details.coding.each().next();
+    let coded = coded.map(|c: DetailsCoding| if c.display.is_empty() { c.code } else { c.display }).unwrap_or_default();
     let mut said: Vec<&str> = Vec::new();
-    for words in [issue.details.text.as_str(), coded.unwrap_or_default(), issue.diagnostics.as_str()] {
+    for words in [issue.details.text.as_str(), coded.as_str(), issue.diagnostics.as_str()] {
         if !words.is_empty() && !said.contains(&words) {
             said.push(words);
         }
@@ -130,24 +131,9 @@ fn describe(issue: &Issue, text: &mut String) {
     text.push_str(severity);
     text.push_str(": ");
     text.push_str(&said.join(" - "));
-    if let Some(place) = issue.expression.first().or(issue.location.first()) {
+    if let Some(place) = issue.expression.each::<String>().next().or_else(|| issue.location.each().next()) {
         text.push_str(" (");
-        text.push_str(place);
+        text.push_str(&place);
         text.push(')');
     }
-}
-
-/// Without what could disturb a screen: control characters, and those that turn the direction of writing.
-fn clean(text: &str, most: usize) -> String {
-    let harmless = |c: &char| !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let spaced = text.chars().filter(harmless).map(|c| if c.is_control() { ' ' } else { c });
-    let mut clean = String::new();
-    for (count, letter) in spaced.enumerate() {
-        if count + 1 == most {
-            clean.push('…');
-            break;
-        }
-        clean.push(letter);
-    }
-    clean
 }

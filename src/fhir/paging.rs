@@ -1,12 +1,12 @@
 //! The next page of a search. It is followed only where it is on the receiver's own server: another would be shown the token.
 
-use super::lenient::lenient;
+use super::lenient::{Elements, lenient};
 use serde::Deserialize;
 use url::Url;
 
 /// A link of a searchset Bundle.
 #[derive(Deserialize)]
-pub(crate) struct Link {
+struct Link {
     #[serde(default, deserialize_with = "lenient")]
     relation: String,
     #[serde(default, deserialize_with = "lenient")]
@@ -17,8 +17,8 @@ pub(crate) struct Link {
 pub(crate) struct Elsewhere;
 
 /// Where the next page is, at the receiver whose FHIR base is `base`; none where this is the last.
-pub(crate) fn next_page(links: &[Link], base: &Url) -> Result<Option<Url>, Elsewhere> {
-    let Some(link) = links.iter().find(|link| link.relation == "next") else { return Ok(None) };
+pub(crate) fn next_page(links: &Elements<'_>, base: &Url) -> Result<Option<Url>, Elsewhere> {
+    let Some(link) = links.each().find(|link: &Link| link.relation == "next") else { return Ok(None) };
     let mut folder = base.clone();
     if !folder.path().ends_with('/') {
         folder.set_path(&format!("{}/", base.path()));

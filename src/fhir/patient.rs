@@ -1,11 +1,16 @@
 //! Who a receiver says the patient is: what a person confirms before anything is sent.
 
-use super::lenient::{Json, MAX_BYTES, lenient, lenient_list};
+use super::dates::days_of;
+use super::lenient::{Elements, Json, MAX_BYTES, lenient};
+use super::shown::shown;
 use super::subject::PatientId;
-use chrono::NaiveDate;
 use serde::Deserialize;
 use std::fmt;
 
+/// Names that are looked at.
+const MAX_NAMES: usize = 100;
+/// Parts of a name that are looked at.
+const MAX_PARTS: usize = 100;
 /// Characters of a name.
 const MAX_NAME: usize = 256;
 
@@ -46,30 +51,30 @@ impl fmt::Debug for PatientIdentity {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-struct Patient {
+struct Patient<'a> {
     #[serde(default, deserialize_with = "lenient")]
     resource_type: String,
     #[serde(default, deserialize_with = "lenient")]
     id: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    name: Vec<HumanName>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    name: Elements<'a>,
     #[serde(default, deserialize_with = "lenient")]
     birth_date: String,
 }
 
 #[derive(Deserialize)]
-struct HumanName {
+struct HumanName<'a> {
     #[serde(default, deserialize_with = "lenient")]
     r#use: String,
     #[serde(default, deserialize_with = "lenient")]
     text: String,
     #[serde(default, deserialize_with = "lenient")]
     family: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    given: Vec<String>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    given: Elements<'a>,
 }
 
-impl HumanName {
+impl HumanName<'_> {
     /// Official first, then the usual one; names no longer borne last.
     fn rank(&self) -> u8 {
         match self.r#use.as_str() {
@@ -81,11 +86,14 @@ impl HumanName {
         }
     }
 
-    fn shown(&self) -> Option<String> {
-        let parts = self.given.iter().chain(std::iter::once(&self.family)).map(|part| part.trim());
-        let joined = || parts.filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+    fn written(&self) -> Option<String> {
+        let joined = || {
+            let parts = self.given.each().take(MAX_PARTS).chain(std::iter::once(self.family.clone()));
+            let parts = parts.map(|part: String| part.trim().to_owned()).filter(|part| !part.is_empty());
+            parts.collect::<Vec<_>>().join(" ")
+        };
         let name = if self.text.trim().is_empty() { joined() } else { self.text.trim().to_owned() };
-        let name: String = name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect();
+        let name = shown(&name, MAX_NAME).trim().to_owned();
         (!name.is_empty()).then_some(name)
     }
 }
@@ -99,27 +107,21 @@ pub fn parse_patient(body: &[u8], expected: &PatientId) -> Result<PatientIdentit
         return Err(PatientError::TooLarge);
     }
     let raw: Json<'_> = serde_json::from_slice(body).map_err(|_| PatientError::Unparsable)?;
-    let mut patient: Patient = serde_json::from_str(raw.get()).map_err(|_| PatientError::NotAPatient)?;
+    let patient: Patient<'_> = serde_json::from_str(raw.get()).map_err(|_| PatientError::NotAPatient)?;
     if patient.resource_type != "Patient" {
         return Err(PatientError::NotAPatient);
     }
     if patient.id != expected.as_str() {
         return Err(PatientError::OtherPatient);
     }
-    patient.name.sort_by_key(HumanName::rank);
-    let name = patient.name.iter().find_map(HumanName::shown);
+    let mut names: Vec<HumanName<'_>> = patient.name.each().take(MAX_NAMES).collect();
+    names.sort_by_key(HumanName::rank);
+    let name = names.iter().find_map(HumanName::written);
     let birth_date = is_partial_date(&patient.birth_date).then_some(patient.birth_date);
     Ok(PatientIdentity { id: expected.clone(), name, birth_date })
 }
 
 /// `YYYY`, `YYYY-MM` or `YYYY-MM-DD`.
 fn is_partial_date(text: &str) -> bool {
-    let complete = match text.len() {
-        4 => format!("{text}-01-01"),
-        7 => format!("{text}-01"),
-        10 => text.to_owned(),
-        _ => return false,
-    };
-    complete.bytes().all(|b| b.is_ascii_digit() || b == b'-')
-        && NaiveDate::parse_from_str(&complete, "%Y-%m-%d").is_ok()
+    text.len() <= 10 && days_of(text).is_some()
 }

@@ -5,15 +5,18 @@
 
 use super::codes::URI_SYSTEM;
 use super::identity::Identifier;
-use super::lenient::{Elements, Json, MAX_BYTES, lenient, lenient_list};
-use super::paging::{Link, next_page};
+use super::lenient::{Elements, Json, MAX_BYTES, lenient};
+use super::paging::next_page;
 use super::subject::is_fhir_id;
 use chrono::DateTime;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
+use std::fmt;
 use url::{Url, form_urlencoded};
 
+/// Bytes a receiver may add to a resource: it is held as values to be compared, which takes up to a hundred times as much.
+const MAX_ADDED: usize = 256 << 10;
 /// Entries of one page: more than anybody asks for.
 const MAX_ENTRIES: usize = 2_000;
 
@@ -26,8 +29,8 @@ pub enum SearchError {
     /// A Bundle that is no search result.
     #[error("the receiver's answer to a search is not of type searchset")]
     WrongType,
-    /// More entries than were asked for.
-    #[error("the receiver's page has more than {MAX_ENTRIES} entries")]
+    /// More entries than were asked for, or more links than anybody means.
+    #[error("the receiver's page has more than {MAX_ENTRIES} entries or links")]
     TooMany,
     /// The next page is at another place. Following it would show the token to a stranger.
     #[error("the receiver's next page is not on the receiver's own server")]
@@ -55,8 +58,8 @@ struct Page<'a> {
     resource_type: String,
     #[serde(default, deserialize_with = "lenient")]
     r#type: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    link: Vec<Link>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    link: Elements<'a>,
     #[serde(default, borrow, deserialize_with = "lenient")]
     entry: Elements<'a>,
 }
@@ -76,9 +79,9 @@ struct Search {
 }
 
 #[derive(Default, Deserialize)]
-struct Identified {
-    #[serde(default, deserialize_with = "lenient_list")]
-    identifier: Vec<IdentifierField>,
+struct Identified<'a> {
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    identifier: Elements<'a>,
 }
 
 #[derive(Deserialize)]
@@ -114,15 +117,15 @@ pub fn parse_found<'a>(body: &'a [u8], base: &Url) -> Result<Found<'a>, SearchEr
     if page.r#type != "searchset" {
         return Err(SearchError::WrongType);
     }
-    if page.entry.count > MAX_ENTRIES {
+    if page.entry.count.max(page.link.count) > MAX_ENTRIES {
         return Err(SearchError::TooMany);
     }
     let next = next_page(&page.link, base).map_err(|_| SearchError::NextElsewhere)?;
     let matched = |entry: Json<'a>| {
         let entry: Entry<'a> = serde_json::from_str(entry.get()).ok()?;
         let resource = entry.resource.filter(|_| !matches!(entry.search.mode.as_str(), "include" | "outcome"))?;
-        let identified: Identified = serde_json::from_str(resource.get()).ok()?;
-        let ours = identified.identifier.iter().filter(|one| one.system == URI_SYSTEM);
+        let identified: Identified<'_> = serde_json::from_str(resource.get()).ok()?;
+        let ours = identified.identifier.each().filter(|one: &IdentifierField| one.system == URI_SYSTEM);
         Some((ours.filter_map(|one| Identifier::from_urn(&one.value)).collect(), resource))
     };
     Ok(Found { resources: page.entry.kept.into_iter().filter_map(matched).collect(), next })
@@ -148,8 +151,15 @@ pub fn sent_resources(bundle: &[u8]) -> Vec<(Identifier, Json<'_>)> {
 }
 
 /// Where a receiver keeps what was found, `Observation/12`: references between our resources must lead there.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Addresses(HashMap<Identifier, String>);
+
+/// Says how many: ids reach no log.
+impl fmt::Debug for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Addresses({})", self.0.len())
+    }
+}
 
 impl Addresses {
     /// Notes where a resource was found; nothing where it has no id.
@@ -182,6 +192,9 @@ pub enum Kept {
 /// Holds a resource a receiver returned against the one it was sent. `addresses` are those of resources found before: what
 /// was sent with a reference to one of these must point there.
 pub fn compare(sent: Json<'_>, found: Json<'_>, addresses: &Addresses) -> Kept {
+    if found.get().len() > sent.get().len() + MAX_ADDED {
+        return Kept::Differently(String::new());
+    }
     let parsed = |json: Json<'_>| serde_json::from_str::<Map<String, Value>>(json.get()).ok();
     let Some((mut sent, found)) = parsed(sent).zip(parsed(found)) else {
         return Kept::Differently(String::new());

@@ -1,14 +1,18 @@
 //! Which data a receiver asks for, how often and how far back.
 //!
-//! Reads the standing orders a receiver holds for a patient (`ServiceRequest`s of HL7 CGM). Nothing here knows when an order was last
-//! served, and nothing here sends. What cannot be followed is refused with a reason for the person to see, never passed over.
+//! Reads the standing orders a receiver holds for a patient, and one-time orders that reach the app by another way
+//! (`ServiceRequest`s of HL7 CGM). Nothing here knows when an order was last served, and nothing here sends. What cannot be followed
+//! is refused with a reason for the person to see, never passed over.
 
 mod content;
+mod one_time;
 mod order;
 mod period;
+mod request;
 mod search;
 
 pub use content::Content;
+pub use one_time::{OneTimeOrder, OneTimeOrderError, parse_one_time_order};
 pub use order::{OrderError, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder};
 pub use period::{PeriodError, TimeUnit, UcumPeriod};
 pub use search::{OrderSearch, OrderSearchError, parse_order_search};

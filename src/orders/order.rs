@@ -8,6 +8,15 @@ use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
+/// Extensions of an order.
+pub(super) const MAX_EXTENSIONS: usize = 1_000;
+/// Schedules of an order.
+pub(super) const MAX_SCHEDULES: usize = 20;
+/// Kinds of data of a schedule, or of a one-time order.
+pub(super) const MAX_PROFILES: usize = 50;
+/// Characters of a canonical that is shown to the person.
+pub(super) const MAX_CANONICAL: usize = 256;
+
 /// Fewer days than this say little about a person's glucose (Battelino 2019).
 const MEANINGFUL: UcumPeriod = UcumPeriod::days(14);
 
@@ -109,7 +118,9 @@ pub enum OrderError {
     #[error("the order does not say which data it wants")]
     NoContent,
     /// More schedules or kinds of data than anybody means.
-    #[error("the order has too many schedules or kinds of data")]
+    #[error(
+        "the order has more than {MAX_SCHEDULES} schedules, {MAX_PROFILES} kinds of data in one or {MAX_EXTENSIONS} extensions"
+    )]
     TooMany,
 }
 

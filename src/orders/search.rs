@@ -3,24 +3,16 @@
 //! Receivers promise to search by patient and code only, so everything else is looked at here. Requests that are no standing
 //! orders of ours (laboratory orders, referrals) are none of our business and pass without a word.
 
-use super::content::Content;
-use super::order::{OrderError, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder};
+use super::order::{MAX_SCHEDULES, OrderError, OrderStatus, RefusedOrder, Schedule, StandingOrder};
 use super::period::{PeriodError, TimeUnit, UcumPeriod};
-use crate::fhir::{
-    CGM_CODE_SYSTEM, Elements, Json, Link, MAX_BYTES, PROFILE_BASE, PatientId, STANDING_ORDER, lenient, lenient_list,
-    next_page,
-};
+use super::request::{Extension, ServiceRequest, read_profiles};
+use crate::fhir::{Elements, Json, MAX_BYTES, PatientId, STANDING_ORDER, lenient, next_page};
 use serde::Deserialize;
+use std::fmt;
 use url::Url;
 
-/// Entries of one page.
+/// Entries, and links, of one page.
 const MAX_ENTRIES: usize = 1_000;
-/// Schedules of an order.
-const MAX_SCHEDULES: usize = 20;
-/// Profiles of a schedule.
-const MAX_PROFILES: usize = 50;
-/// Bytes of a canonical that is shown to the person.
-const MAX_CANONICAL: usize = 256;
 
 const UCUM: &str = "http://unitsofmeasure.org";
 
@@ -33,8 +25,8 @@ pub enum OrderSearchError {
     /// A Bundle that is no search result.
     #[error("the receiver's answer to the search for orders is not of type searchset")]
     WrongType,
-    /// More entries than anybody means.
-    #[error("the receiver's page of orders has more than {MAX_ENTRIES} entries")]
+    /// More entries or links than anybody means.
+    #[error("the receiver's page of orders has more than {MAX_ENTRIES} entries or links")]
     TooMany,
     /// The next page is at another place. Following it would show the token to a stranger; leaving it would lose orders.
     #[error("the receiver's next page of orders is not on the receiver's own server")]
@@ -48,7 +40,7 @@ pub enum OrderSearchError {
 }
 
 /// One page of orders.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct OrderSearch {
     /// The orders, whatever their status.
     pub orders: Vec<StandingOrder>,
@@ -58,6 +50,17 @@ pub struct OrderSearch {
     pub next: Option<Url>,
 }
 
+/// Says how many, and not where the next page is: its URL may name the patient.
+impl fmt::Debug for OrderSearch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OrderSearch")
+            .field("orders", &self.orders.len())
+            .field("refused", &self.refused)
+            .field("next", &self.next.is_some())
+            .finish()
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Page<'a> {
@@ -65,8 +68,8 @@ struct Page<'a> {
     resource_type: String,
     #[serde(default, deserialize_with = "lenient")]
     r#type: String,
-    #[serde(default, deserialize_with = "lenient_list")]
-    link: Vec<Link>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    link: Elements<'a>,
     #[serde(default, borrow, deserialize_with = "lenient")]
     entry: Elements<'a>,
 }
@@ -75,72 +78,6 @@ struct Page<'a> {
 struct Entry<'a> {
     #[serde(default, borrow)]
     resource: Option<Json<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct ServiceRequest<'a> {
-    #[serde(default, deserialize_with = "lenient")]
-    resource_type: String,
-    #[serde(default, deserialize_with = "lenient")]
-    id: String,
-    #[serde(default, deserialize_with = "lenient")]
-    status: String,
-    #[serde(default, deserialize_with = "lenient")]
-    intent: String,
-    #[serde(default, borrow)]
-    do_not_perform: Option<Json<'a>>,
-    #[serde(default, borrow)]
-    modifier_extension: Option<Json<'a>>,
-    #[serde(default, borrow)]
-    implicit_rules: Option<Json<'a>>,
-    #[serde(default, deserialize_with = "lenient")]
-    code: Code,
-    #[serde(default, deserialize_with = "lenient")]
-    subject: Subject,
-    #[serde(default, borrow, deserialize_with = "lenient_list")]
-    extension: Vec<Extension<'a>>,
-}
-
-#[derive(Default, Deserialize)]
-struct Code {
-    #[serde(default, deserialize_with = "lenient_list")]
-    coding: Vec<Coding>,
-}
-
-#[derive(Deserialize)]
-struct Coding {
-    #[serde(default, deserialize_with = "lenient")]
-    system: String,
-    #[serde(default, deserialize_with = "lenient")]
-    code: String,
-}
-
-#[derive(Default, Deserialize)]
-struct Subject {
-    #[serde(default, deserialize_with = "lenient")]
-    reference: String,
-}
-
-/// An extension; those within a schedule are looked at only where the schedule is one.
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Extension<'a> {
-    #[serde(default, deserialize_with = "lenient")]
-    url: String,
-    #[serde(default, borrow)]
-    extension: Option<Json<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Part<'a> {
-    #[serde(default, deserialize_with = "lenient")]
-    url: String,
-    #[serde(default, borrow)]
-    value_quantity: Option<Json<'a>>,
-    #[serde(default, deserialize_with = "lenient")]
-    value_canonical: String,
 }
 
 #[derive(Deserialize)]
@@ -171,7 +108,7 @@ pub fn parse_order_search(body: &[u8], base: &Url, patient: &PatientId) -> Resul
     if page.r#type != "searchset" {
         return Err(OrderSearchError::WrongType);
     }
-    if page.entry.count > MAX_ENTRIES {
+    if page.entry.count.max(page.link.count) > MAX_ENTRIES {
         return Err(OrderSearchError::TooMany);
     }
     let next = next_page(&page.link, base).map_err(|_| OrderSearchError::NextElsewhere)?;
@@ -190,27 +127,24 @@ fn read_order(resource: Json<'_>, base: &Url, patient: &PatientId, found: &mut O
         found.refused.push(RefusedOrder { id: None, schedule: None, reason: OrderError::Unreadable });
         return;
     };
-    let ours = |coding: &Coding| coding.system == CGM_CODE_SYSTEM && coding.code == STANDING_ORDER;
-    if request.resource_type != "ServiceRequest" || !request.code.coding.iter().any(ours) {
+    if !request.is_service_request() || !request.has_code(STANDING_ORDER) {
         return;
     }
-    let id = OrderId::new(request.id.as_str()).ok();
+    let id = request.id();
     let mut refuse = |schedule, reason| found.refused.push(RefusedOrder { id: id.clone(), schedule, reason });
-    if let Err(reason) = check(&request, base, patient) {
+    if let Err(reason) = request.check(base, patient) {
         return refuse(None, reason);
     }
     let Some(order) = id.clone() else { return refuse(None, OrderError::Id) };
-    let is_schedule = |one: &&Extension<'_>| {
-        one.url.strip_prefix(PROFILE_BASE).is_some_and(|name| name == "data-submission-schedule")
+    let stated = match request.extensions("data-submission-schedule") {
+        Ok(stated) if stated.len() <= MAX_SCHEDULES => stated,
+        Ok(_) => return refuse(None, OrderError::TooMany),
+        Err(reason) => return refuse(None, reason),
     };
-    let stated: Vec<_> = request.extension.iter().filter(is_schedule).collect();
-    if stated.len() > MAX_SCHEDULES {
-        return refuse(None, OrderError::TooMany);
-    }
     let status = OrderStatus::from_code(&request.status);
     let mut schedules = Vec::new();
     for (index, extension) in stated.into_iter().enumerate() {
-        match read_schedule(extension) {
+        match read_schedule(&extension) {
             Ok(schedule) => schedules.push(schedule),
             // Nobody needs to know what is wrong with an order that is over.
             Err(_) if status != OrderStatus::Active => {}
@@ -220,55 +154,12 @@ fn read_order(resource: Json<'_>, base: &Url, patient: &PatientId, found: &mut O
     found.orders.push(StandingOrder { id: order, status, schedules });
 }
 
-fn check(request: &ServiceRequest<'_>, base: &Url, patient: &PatientId) -> Result<(), OrderError> {
-    if !is_about(&request.subject.reference, base, patient) {
-        return Err(OrderError::OtherPatient);
-    }
-    // FHIR: what has an unknown modifier must not be acted on.
-    let forbidden = request.do_not_perform.is_some_and(|value| value.get() != "false");
-    if forbidden || request.modifier_extension.is_some() || request.implicit_rules.is_some() {
-        return Err(OrderError::Modified);
-    }
-    if request.intent != "order" {
-        return Err(OrderError::Intent);
-    }
-    Ok(())
-}
-
-/// Whether a reference, relative or below the base, versioned or not, is to the patient.
-fn is_about(reference: &str, base: &Url, patient: &PatientId) -> bool {
-    let base = base.as_str().trim_end_matches('/');
-    let relative = reference.strip_prefix(base).and_then(|rest| rest.strip_prefix('/')).unwrap_or(reference);
-    let id = relative.strip_prefix("Patient/").and_then(|rest| rest.split("/_history/").next());
-    id == Some(patient.as_str())
-}
-
 fn read_schedule(extension: &Extension<'_>) -> Result<Schedule, OrderError> {
-    let parts: Elements<'_> =
-        extension.extension.and_then(|raw| serde_json::from_str(raw.get()).ok()).ok_or(OrderError::Unreadable)?;
-    if parts.count > MAX_PROFILES + 2 {
-        return Err(OrderError::TooMany);
-    }
-    let parts: Vec<Part<'_>> = parts
-        .kept
-        .into_iter()
-        .map(|part| serde_json::from_str(part.get()))
-        .collect::<Result<_, _>>()
-        .map_err(|_| OrderError::Unreadable)?;
+    let parts = extension.parts()?;
     let quantity = |url: &str| parts.iter().find(|part| part.url == url).map(|part| read_period(part.value_quantity));
     let period = quantity("submissionPeriod").unwrap_or(Err(PeriodError::Missing)).map_err(OrderError::Period)?;
     let lookback = quantity("lookbackPeriod").transpose().map_err(OrderError::Lookback)?;
-    let (mut content, mut unknown_profiles) = (Vec::new(), Vec::new());
-    for part in parts.iter().filter(|part| part.url == "submissionDataProfile") {
-        match Content::from_canonical(&part.value_canonical) {
-            Some(known) if content.contains(&known) => {}
-            Some(known) => content.push(known),
-            None => unknown_profiles.push(shown(&part.value_canonical)),
-        }
-    }
-    if content.is_empty() && unknown_profiles.is_empty() {
-        return Err(OrderError::NoContent);
-    }
+    let (content, unknown_profiles) = read_profiles(&parts)?;
     Ok(Schedule { period, lookback, content, unknown_profiles })
 }
 
@@ -284,15 +175,12 @@ fn read_period(quantity: Option<Json<'_>>) -> Result<UcumPeriod, PeriodError> {
     UcumPeriod::new(value.get(), unit)
 }
 
-/// A canonical as the person may see it.
-fn shown(canonical: &str) -> String {
-    canonical.chars().filter(|c| !c.is_control()).take(MAX_CANONICAL).collect()
-}
-
 #[cfg(test)]
 #[expect(clippy::needless_pass_by_value, reason = "json! makes values, and tests read better without borrowing them")]
 mod tests {
+    use super::super::content::Content;
     use super::*;
+    use crate::fhir::{CGM_CODE_SYSTEM, PROFILE_BASE};
     use crate::glucose::GlucoseUnit;
     use proptest::prelude::*;
     use serde_json::{Value, json};

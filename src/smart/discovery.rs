@@ -6,10 +6,13 @@ use super::{ReceiverBase, is_secure};
 use serde_json::Value;
 use url::Url;
 
+/// Bytes of an endpoint or issuer.
+const MAX_URL: usize = 2048;
+
 /// Why a discovery document cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoveryError {
-    /// More than 1 MiB.
+    /// More than 256 KiB.
     #[error("the receiver's SMART configuration is larger than {} bytes", SmartConfiguration::MAX_BYTES)]
     TooLarge,
     /// Not a JSON object.
@@ -21,6 +24,9 @@ pub enum DiscoveryError {
     /// A field has the wrong form.
     #[error("the receiver's SMART configuration has an unreadable {0}")]
     Malformed(&'static str),
+    /// A URL is longer than 2,048 bytes.
+    #[error("the receiver's {0} is longer than {MAX_URL} bytes")]
+    TooLong(&'static str),
     /// An endpoint that is not https.
     #[error("the receiver's {0} is not https: nothing is sent there")]
     InsecureUrl(&'static str),
@@ -42,8 +48,8 @@ pub struct SmartConfiguration {
 }
 
 impl SmartConfiguration {
-    /// No document in the field comes near it.
-    pub const MAX_BYTES: usize = 1 << 20;
+    /// No document in the field comes near it. Read as JSON values it takes up to a hundred times as much for a moment.
+    pub const MAX_BYTES: usize = 256 << 10;
 
     /// Reads the document of the receiver at `base`. Relative endpoints are taken from below the base.
     ///
@@ -79,7 +85,10 @@ impl SmartConfiguration {
             authorization_endpoint,
             token_endpoint,
             revocation_endpoint: endpoint("revocation_endpoint").ok(),
-            issuer: document.get("issuer").and_then(Value::as_str).map(str::to_owned),
+            issuer: match document.get("issuer").and_then(Value::as_str) {
+                Some(issuer) if issuer.len() > MAX_URL => return Err(DiscoveryError::TooLong("issuer")),
+                issuer => issuer.map(str::to_owned),
+            },
             names_issuer: document.get("authorization_response_iss_parameter_supported") == Some(&Value::Bool(true)),
             capabilities: strings("capabilities")?,
             scopes_supported: strings("scopes_supported")?,
@@ -124,6 +133,9 @@ impl SmartConfiguration {
 
 /// Plain http is taken on loopback only, and only from a receiver that is there itself.
 fn resolve(base: &ReceiverBase, field: &'static str, text: &str) -> Result<Url, DiscoveryError> {
+    if text.len() > MAX_URL {
+        return Err(DiscoveryError::TooLong(field));
+    }
     let url = base.resolve(text).filter(|url| url.fragment().is_none()).ok_or(DiscoveryError::Malformed(field))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(DiscoveryError::Malformed(field));

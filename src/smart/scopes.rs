@@ -198,8 +198,8 @@ pub struct GrantedScopes {
 }
 
 impl GrantedScopes {
-    /// More scopes than this are not read.
-    const MAX_SCOPES: usize = 1000;
+    /// More scopes than this are not read: what they would grant is not granted.
+    pub const MAX_SCOPES: usize = 1000;
 
     /// Reads a token's `scope`. What is not understood grants nothing.
     pub fn parse(text: &str) -> Self {
@@ -248,6 +248,9 @@ impl GrantedScopes {
 }
 
 impl Grant {
+    /// A scope with more restrictions, or more values in one, is not understood.
+    const MAX_RESTRICTIONS: usize = 20;
+
     fn parse(scope: &str) -> Option<Self> {
         let (context, rest) = scope.split_once('/')?;
         if !matches!(context, "patient" | "user") {
@@ -264,9 +267,13 @@ impl Grant {
             }
             _ => return None,
         };
-        let restrictions = url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
-            .map(|(parameter, values)| (parameter.into_owned(), values.split(',').map(str::to_owned).collect()))
-            .collect();
+        let mut restrictions = Vec::new();
+        for (parameter, values) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            if restrictions.len() == Self::MAX_RESTRICTIONS || values.matches(',').count() >= Self::MAX_RESTRICTIONS {
+                return None;
+            }
+            restrictions.push((parameter.into_owned(), values.split(',').map(str::to_owned).collect()));
+        }
         let resource = (resource != "*").then(|| resource.to_owned());
         Some(Self { resource, create, read, search, restrictions })
     }
@@ -391,6 +398,17 @@ mod tests {
             let may = granted.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY));
             assert_eq!(may, expected, "{scope}");
         }
+    }
+
+    #[test]
+    fn more_scopes_or_restrictions_than_are_read_grant_nothing() {
+        let may = |text: &str| GrantedScopes::parse(text).may_create(ResourceType::Device, Some(SearchToken::LAB));
+        let all = |count| format!("patient/Device.c?{}", vec!["category=LAB"; count].join("&"));
+        assert!(may(&all(Grant::MAX_RESTRICTIONS)) && !may(&all(Grant::MAX_RESTRICTIONS + 1)));
+        let one_of = |count| format!("patient/Device.c?category={}", vec!["LAB"; count].join(","));
+        assert!(may(&one_of(Grant::MAX_RESTRICTIONS)) && !may(&one_of(Grant::MAX_RESTRICTIONS + 1)));
+        let last_of = |count| format!("{} patient/Device.c", vec!["openid"; count - 1].join(" "));
+        assert!(may(&last_of(GrantedScopes::MAX_SCOPES)) && !may(&last_of(GrantedScopes::MAX_SCOPES + 1)));
     }
 
     #[test]

@@ -16,7 +16,7 @@ const MAX_LIFETIME: i64 = 366 * 86_400;
 /// Why a token response cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenResponseError {
-    /// More than 1 MiB.
+    /// More than 256 KiB.
     #[error("the receiver's token response is larger than {} bytes", TokenResponse::MAX_BYTES)]
     TooLarge,
     /// Not a JSON object.
@@ -28,6 +28,9 @@ pub enum TokenResponseError {
     /// A field has the wrong form.
     #[error("the receiver's token response has an unreadable {0}")]
     Malformed(&'static str),
+    /// More scopes than anybody grants.
+    #[error("the receiver's token response has more than {} scopes", GrantedScopes::MAX_SCOPES)]
+    TooManyScopes,
     /// Not a bearer token.
     #[error("the receiver gave a token that is not a bearer token")]
     NotBearer,
@@ -47,8 +50,8 @@ pub struct TokenResponse {
 }
 
 impl TokenResponse {
-    /// No token response in the field comes near it.
-    pub const MAX_BYTES: usize = 1 << 20;
+    /// No token response in the field comes near it. Read as JSON values it takes up to a hundred times as much for a moment.
+    pub const MAX_BYTES: usize = 256 << 10;
 
     /// Reads a token endpoint's answer. Unknown fields are ignored.
     ///
@@ -86,11 +89,15 @@ impl TokenResponse {
         if !kind.eq_ignore_ascii_case("bearer") {
             return Err(TokenResponseError::NotBearer);
         }
+        let scope = text("scope")?;
+        if scope.is_some_and(|scope| scope.split_ascii_whitespace().count() > GrantedScopes::MAX_SCOPES) {
+            return Err(TokenResponseError::TooManyScopes);
+        }
         Ok(Self {
             access: token("access_token")?.ok_or(TokenResponseError::Missing("access_token"))?,
             refresh: token("refresh_token")?,
             expires_in: lifetime(fields.get("expires_in"))?,
-            scope: text("scope")?.map(str::to_owned),
+            scope: scope.map(str::to_owned),
             patient: text("patient")?
                 .map(PatientId::new)
                 .transpose()

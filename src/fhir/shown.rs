@@ -1,0 +1,38 @@
+//! Another's words as a person may see them on a screen.
+
+/// At most so many characters, the last of them `…` where there were more. Without what could disturb a screen: control
+/// characters are spaces, and those that turn the direction of writing are left out, because they can make a text read as another.
+pub(crate) fn shown(text: &str, most: usize) -> String {
+    let harmless = |c: &char| !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let spaced = text.chars().filter(harmless).map(|c| if c.is_control() { ' ' } else { c });
+    let mut shown = String::new();
+    for (count, letter) in spaced.enumerate() {
+        if count == most {
+            shown.pop();
+            shown.push('…');
+            break;
+        }
+        shown.push(letter);
+    }
+    shown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_cut_at_its_cap_and_loses_what_disturbs() {
+        for (text, expected) in [
+            ("abc", "abc"),
+            ("abcd", "abcd"),
+            ("abcde", "abc…"),
+            ("a\u{7}b", "a b"),
+            ("a\u{202e}b\u{2066}c\u{200f}", "abc"),
+            ("éèàù", "éèàù"),
+            ("", ""),
+        ] {
+            assert_eq!(shown(text, 4), expected, "{text:?}");
+        }
+    }
+}
