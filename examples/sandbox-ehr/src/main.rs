@@ -23,7 +23,7 @@ HOW TO CONNECT
   Android      `adb reverse tcp:PORT tcp:PORT`, then the same address on the device
 
 ENDPOINTS
-  GET  /                                          what the clinic received, for people (also /clinic)
+  GET  /                                          what the clinic received, for people (also /clinic); not in front of a server
   GET  /fhir/.well-known/smart-configuration      discovery
   GET  /fhir/metadata                             CapabilityStatement
   GET  /oauth/authorize                           approval page; answers at once with --auto-approve
