@@ -9,7 +9,8 @@ use std::path::PathBuf;
 /// Sends glucose readings to a clinic's record: those of a file, or those the database holds. Without arguments: 90 generated days, to a
 /// sandbox clinic in this process.
 ///
-/// Exit status 0: everything was delivered; 2: something was refused or is still waiting; 1: it could not be done.
+/// Exit status 0: everything was delivered, and verified where that was asked for; 2: something was refused, is still waiting or is not
+/// verified; 1: it could not be done.
 #[derive(Parser)]
 pub(crate) struct Args {
     /// A file of readings: Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
@@ -34,7 +35,8 @@ pub(crate) struct Args {
     /// Local dates to send, both included: 2024-05-01..2024-05-14.
     #[arg(long, value_name = "DATES")]
     pub(crate) window: Option<DateRange>,
-    /// Afterwards, asks the receiver for what it accepted, compares, and marks what it lacks for the next run.
+    /// Asks for leave to look when connecting; afterwards asks the receiver for what it accepted, compares, and marks what it lacks for the
+    /// next run.
     #[arg(long)]
     pub(crate) verify: bool,
     /// Saves each request body, as sent and before compression, into this folder.

@@ -3,7 +3,9 @@
 use cgm_submitter::glucose::GlucoseUnit;
 use cgm_submitter::statistics::Summary;
 use cgm_submitter::submission::Counts;
-use cgm_submitter::{ImportReport, Orders, OutcomeStatus, SubmissionOutcome, SubmissionPreview, Verification};
+use cgm_submitter::{
+    CannotVerify, ImportReport, Orders, OutcomeStatus, SubmissionOutcome, SubmissionPreview, Verification,
+};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -102,7 +104,9 @@ pub(crate) fn outcome(outcome: &SubmissionOutcome) {
 
 /// What the clinic has, when asked.
 pub(crate) fn verification(verification: &Verification) {
-    println!("Verified: the clinic has {} entries as they were sent", verification.confirmed);
+    if verification.confirmed > 0 || verification.not_verified.is_empty() {
+        println!("Verified: the clinic has {} entries as they were sent", verification.confirmed);
+    }
     if verification.to_send_again > 0 {
         println!("  {} it accepted and does not have: run again to send them", verification.to_send_again);
     }
@@ -113,7 +117,10 @@ pub(crate) fn verification(verification: &Verification) {
         println!("  {} it has otherwise than they were sent", verification.different);
     }
     for part in &verification.not_verified {
-        println!("Cannot verify {}: {}", part.part.word(), part.why);
+        println!("Cannot verify {}: {}", part.part, part.why);
+    }
+    if verification.not_verified.iter().any(|part| part.why == CannotVerify::NotGranted) {
+        println!("  leave to look is asked for when connecting with --verify: use a new --database");
     }
 }
 

@@ -308,9 +308,7 @@ impl Machine {
                     EntryRecord::Delivered { location: entry.reference().map(str::to_owned) }
                 }
                 EntryVerdict::Refused => EntryRecord::Refused { reason: reason(entry) },
-                EntryVerdict::Ambiguous => {
-                    EntryRecord::Refused { reason: format!("duplicate at the receiver: {}", reason(entry)) }
-                }
+                EntryVerdict::Ambiguous => EntryRecord::Refused { reason: duplicate(&reason(entry)) },
                 EntryVerdict::Consent => {
                     stop_for_consent(&mut progress, part, reason(entry));
                     EntryRecord::PutOff
@@ -401,6 +399,7 @@ impl Machine {
         }
         progress.position = batch.position_after;
         let reason = refusal(status, body);
+        let reason = if status == 412 { duplicate(&reason) } else { reason };
         let records = vec![EntryRecord::Refused { reason }; batch.manifest.len()];
         Ok(store.settle(self.connection, batch, &records, &progress)?)
     }
@@ -475,6 +474,11 @@ fn reason(entry: &EntryOutcome) -> String {
 fn refusal(status: u16, body: &[u8]) -> String {
     parse_outcome(body)
         .map_or_else(|| format!("refused with status {status}, without a reason"), |said| said.text().to_owned())
+}
+
+/// What is there several times already, said before the receiver's own words.
+fn duplicate(reason: &str) -> String {
+    format!("duplicate at the receiver: {reason}")
 }
 
 /// Until when to wait, if at all. A wait further ahead than its own length was set by a clock that has since been put back: it is over.

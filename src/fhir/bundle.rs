@@ -83,8 +83,8 @@ pub enum BundleError {
     /// An entry with the same identifier is in the bundle: receivers answer such twins with one entry.
     #[error("the bundle already has an entry with this identifier: leave it out, it is the same fact")]
     Twin(Identifier),
-    /// A time outside the years 0 to 9999.
-    #[error("the entry's time is outside the years 0 to 9999")]
+    /// A time outside the years 1 to 9999.
+    #[error("the entry's time is outside the years 1 to 9999")]
     Time,
     /// The JSON could not be written.
     #[error("the entry could not be written as JSON")]

@@ -15,7 +15,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// `2024-05-02T10:15:00+03:00`; `Z` where the offset is zero, or wider than FHIR can say. None outside the years 0 to 9999.
+    /// `2024-05-02T10:15:00+03:00`; `Z` where the offset is zero, or wider than FHIR can say. None outside the years 1 to 9999.
     pub(super) fn instant(unix_seconds: i64, offset: UtcOffset) -> Option<Self> {
         let minutes = offset.minutes();
         let offset = if minutes.unsigned_abs() > WIDEST_OFFSET { UtcOffset::UTC } else { offset };
@@ -39,9 +39,9 @@ impl Moment {
         Some(moment)
     }
 
-    /// `2024-05-02`. None outside the years 0 to 9999.
+    /// `2024-05-02`. None outside the years 1 to 9999.
     pub(super) fn date(date: NaiveDate) -> Option<Self> {
-        let year = u32::try_from(date.year()).ok().filter(|year| *year <= 9999)?;
+        let year = u32::try_from(date.year()).ok().filter(|year| (1..=9999).contains(year))?;
         let mut moment = Self { text: [0; 25], length: 0 };
         moment.two(year / 100);
         moment.two(year % 100);
@@ -90,12 +90,14 @@ mod tests {
         assert_eq!(written(1_714_634_100, -210).as_deref(), Some("2024-05-02T03:45:00-03:30"));
         assert_eq!(written(1_714_634_100, 0).as_deref(), Some("2024-05-02T07:15:00Z"));
         assert_eq!(written(1_714_634_100, 840).as_deref(), Some("2024-05-02T21:15:00+14:00"));
+        assert_eq!(written(-62_135_596_800, 0).as_deref(), Some("0001-01-01T00:00:00Z"));
         assert_eq!(
             written(1_714_634_100, 900).as_deref(),
             Some("2024-05-02T07:15:00Z"),
             "FHIR has no offset of 15 hours"
         );
         assert_eq!(written(i64::MAX, 60), None);
+        assert_eq!(written(-62_135_596_801, 0), None, "FHIR has no year 0");
         assert_eq!(written(253_402_300_800, 0), None, "the year 10000");
     }
 

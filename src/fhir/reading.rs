@@ -71,7 +71,7 @@ impl ReadingEntry<'_> {
         Identifier::reading(self.subject.patient(), self.sensor, self.key, self.unit, self.measurement)
     }
 
-    /// Appends the Observation; nothing and none where its time is outside the years 0 to 9999.
+    /// Appends the Observation; nothing and none where its time is outside the years 1 to 9999.
     pub(super) fn write(&self, urn: &Urn, out: &mut Vec<u8>) -> Option<()> {
         let time = Moment::instant(self.seconds, self.offset)?;
         append(out, &[r#"{"resourceType":"Observation""#]);

@@ -22,8 +22,8 @@ pub enum SummaryError {
     /// The times in ranges do not cover all of the time.
     #[error("the summary's times in ranges do not add up to 100 %")]
     Ranges,
-    /// A date outside the years 0 to 9999.
-    #[error("the summary's dates are outside the years 0 to 9999")]
+    /// A date outside the years 1 to 9999.
+    #[error("the summary's dates are outside the years 1 to 9999")]
     Dates,
 }
 

@@ -12,7 +12,7 @@ pub enum SensorError {
     /// A required text is empty.
     #[error("the sensor's {0} is empty")]
     Empty(&'static str),
-    /// A text is longer than 256 bytes or holds control characters.
+    /// A text is longer than 256 bytes or holds control characters, those that change the direction of writing included.
     #[error("the sensor's {0} is longer than 256 bytes or holds control characters")]
     Malformed(&'static str),
     /// The lowest value a device shows must be below its highest.
@@ -25,10 +25,15 @@ fn checked(text: impl Into<String>, what: &'static str) -> Result<String, Sensor
     if text.trim().is_empty() {
         return Err(SensorError::Empty(what));
     }
-    if text.len() > MAX_LENGTH || text.chars().any(char::is_control) {
+    if text.len() > MAX_LENGTH || text.chars().any(|c| c.is_control() || reorders(c)) {
         return Err(SensorError::Malformed(what));
     }
     Ok(text)
+}
+
+/// Whether a character changes the order in which others are shown: a name that reads as another misleads who reads it.
+const fn reorders(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What tells one sensor from every other, the same on every phone: the maker and the transmitter's or sensor's serial,
@@ -73,14 +78,15 @@ impl fmt::Debug for Device {
 }
 
 impl Device {
-    /// `name` is maker and model as a person knows it, `Dexcom G6`; `serial` the maker's serial number where known.
+    /// `name` is maker and model as a person knows it, `Dexcom G6`; `serial` the maker's serial number where known. Blanks around them are
+    /// dropped: FHIR has none there.
     ///
     /// # Errors
     /// [`SensorError::Empty`] or [`SensorError::Malformed`].
     pub fn new(name: impl Into<String>, serial: Option<&str>) -> Result<Self, SensorError> {
         Ok(Self {
-            name: checked(name, "device name")?,
-            serial: serial.map(|s| checked(s, "serial number")).transpose()?,
+            name: checked(name.into().trim(), "device name")?,
+            serial: serial.map(|s| checked(s.trim(), "serial number")).transpose()?,
         })
     }
 
@@ -168,5 +174,25 @@ impl Sensor {
     pub fn default_scale() -> Option<(GlucoseValue, GlucoseValue)> {
         let at = |mg_dl| GlucoseValue::new(mg_dl, 0, GlucoseUnit::MgPerDl).ok();
         at(40).zip(at(400))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_devices_name_and_serial_number_have_no_blanks_around_them() {
+        let device = Device::new("\u{a0}Dexcom G6 ", Some(" 82AJ0D\u{2003}")).unwrap();
+        assert_eq!((device.name(), device.serial()), ("Dexcom G6", Some("82AJ0D")));
+        assert_eq!(Device::new(" \u{a0}", None), Err(SensorError::Empty("device name")));
+    }
+
+    #[test]
+    fn what_nobody_can_see_is_refused() {
+        for text in ["a\u{0}b", "a\nb", "a\u{202e}b", "a\u{2066}b\u{2069}"] {
+            assert_eq!(Device::new(text, None), Err(SensorError::Malformed("device name")), "{text:?}");
+            assert_eq!(SensorKey::new(text), Err(SensorError::Malformed("key")), "{text:?}");
+        }
     }
 }

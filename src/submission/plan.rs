@@ -49,6 +49,12 @@ impl Part {
     }
 }
 
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
 /// A part a receiver will have nothing of, for now: the submission goes on without it, and the next one tries again.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {

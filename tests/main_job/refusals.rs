@@ -1,6 +1,6 @@
 //! What a clinic will not have: set aside with its own words, the rest goes, nothing goes twice. A refusal of everything is a message about us.
 
-use crate::tape::{Fate, SUBMIT};
+use crate::tape::Fate;
 use crate::world::{AMY, MASS, SUMMARY, World, own, reading, reading_of, submit, submit_all};
 use cgm_submitter::submission::Part;
 use cgm_submitter::{LeftOut, OutcomeStatus, RefusedItem};
@@ -177,22 +177,25 @@ async fn an_ambiguous_match_is_set_aside_as_a_duplicate_at_the_receiver() {
 
 #[tokio::test]
 async fn one_unit_that_makes_the_clinic_refuse_whole_requests_is_isolated_and_the_rest_goes() {
-    let world = World::new().await;
-    let (app, connection) = world.ready(READINGS).await;
-    // A receiver that answers for the request what is wrong with one entry.
-    let poison = "2024-05-01T01:05:00";
-    let said = json!({"resourceType": "OperationOutcome", "issue": [
-        {"severity": "error", "code": "invalid", "diagnostics": "entry is no good"}]})
-    .to_string();
-    world.tape.rule(move |sent| {
-        let poisoned = sent.path.ends_with(SUBMIT) && sent.text().contains(poison);
-        if poisoned { Fate::Answer(422, said.clone()) } else { Fate::Pass }
-    });
-    let outcome = submit_all(&app, connection).await;
-    assert_eq!((outcome.tally.readings.accepted, outcome.tally.readings.refused), (READINGS as u64 - 1, 1));
-    assert_eq!(outcome.refused[0].time, Some("2024-05-01T01:05:00Z".parse().unwrap()));
-    assert!(outcome.refused[0].reason.contains("entry is no good"));
-    world.assert_readings(READINGS - 1);
+    for (status, ours) in [(422, ""), (412, "duplicate at the receiver: ")] {
+        let world = World::new().await;
+        let (app, connection) = world.ready(READINGS).await;
+        // A receiver that answers for the request what is wrong with one entry.
+        let poison = "2024-05-01T01:05:00";
+        let said = json!({"resourceType": "OperationOutcome", "issue": [
+            {"severity": "error", "code": "invalid", "diagnostics": "entry is no good"}]})
+        .to_string();
+        world.tape.rule(move |sent| {
+            let poisoned = sent.is_bundle && sent.text().contains(poison);
+            if poisoned { Fate::Answer(status, said.clone()) } else { Fate::Pass }
+        });
+        let outcome = submit_all(&app, connection).await;
+        assert_eq!((outcome.tally.readings.accepted, outcome.tally.readings.refused), (READINGS as u64 - 1, 1));
+        assert_eq!(outcome.refused[0].time, Some("2024-05-01T01:05:00Z".parse().unwrap()));
+        let reason = &outcome.refused[0].reason;
+        assert!(reason.starts_with(ours) && reason.contains("entry is no good"), "{reason}");
+        world.assert_readings(READINGS - 1);
+    }
 }
 
 #[tokio::test]

@@ -10,9 +10,6 @@ use std::io::Read as _;
 use std::sync::{Arc, Mutex};
 use tokio::sync::Semaphore;
 
-/// Where bundles go.
-pub(crate) const SUBMIT: &str = "$submit-cgm-bundle";
-
 /// A request as it left.
 #[derive(Clone)]
 pub(crate) struct Sent {
@@ -20,6 +17,8 @@ pub(crate) struct Sent {
     pub(crate) gzip: bool,
     pub(crate) body: Vec<u8>,
     pub(crate) token: Option<String>,
+    /// Whether it carries a bundle: nothing else is posted as FHIR.
+    pub(crate) is_bundle: bool,
 }
 
 impl Sent {
@@ -30,6 +29,7 @@ impl Sent {
             gzip: header("content-encoding").as_deref() == Some("gzip"),
             body: request.body().clone(),
             token: header("authorization"),
+            is_bundle: header("content-type").as_deref() == Some("application/fhir+json"),
         }
     }
 
@@ -125,8 +125,8 @@ impl Tape {
     pub(crate) fn at_bundle(&self, n: usize, fate: Fate) {
         let mut seen = 0;
         self.rule(move |sent| {
-            seen += usize::from(sent.path.ends_with(SUBMIT));
-            if seen == n && sent.path.ends_with(SUBMIT) { fate.clone() } else { Fate::Pass }
+            seen += usize::from(sent.is_bundle);
+            if seen == n && sent.is_bundle { fate.clone() } else { Fate::Pass }
         });
     }
 
@@ -149,7 +149,7 @@ impl Tape {
 
     /// Every request that carried a bundle, in order.
     pub(crate) fn bundles(&self) -> Vec<Sent> {
-        self.sent.lock().unwrap().iter().filter(|sent| sent.path.ends_with(SUBMIT)).cloned().collect()
+        self.sent.lock().unwrap().iter().filter(|sent| sent.is_bundle).cloned().collect()
     }
 
     /// Requests to a path that ends like this.

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use crate::{config::Config, faults::Faults, store::Store};
+use crate::{SandboxError, config::Config, faults::Faults, front::Upstream, store::Store};
 
 /// The shared state, cheap to clone.
 #[derive(Clone)]
@@ -16,6 +16,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) store: Store,
     pub(crate) faults: Faults,
+    /// The server it stands in front of.
+    pub(crate) upstream: Option<Upstream>,
     /// `http://127.0.0.1:8765`
     pub(crate) origin: String,
     /// `http://127.0.0.1:8765/fhir`
@@ -33,17 +35,20 @@ impl Deref for App {
 }
 
 impl App {
-    pub(crate) fn new(config: Config, store: Store, port: u16) -> Self {
+    pub(crate) fn new(config: Config, store: Store, port: u16) -> Result<Self, SandboxError> {
         let origin = format!("http://127.0.0.1:{port}");
-        Self(Arc::new(Shared {
-            base: format!("{origin}/fhir"),
+        let upstream = config.in_front_of.as_deref().map(Upstream::new).transpose()?;
+        let path = upstream.as_ref().map_or("/fhir", Upstream::path);
+        Ok(Self(Arc::new(Shared {
+            base: format!("{origin}{path}"),
             origin,
+            upstream,
             auto_approve: Mutex::new(config.auto_approve.clone()),
             scope_ceiling: Mutex::default(),
             faults: Faults::default(),
             config,
             store,
-        }))
+        })))
     }
 
     pub(crate) fn auto_approve(&self) -> Option<String> {

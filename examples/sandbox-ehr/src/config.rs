@@ -61,6 +61,7 @@ pub(crate) struct Config {
     pub(crate) page_size: usize,
     pub(crate) clients: Vec<ClientRegistration>,
     pub(crate) log_requests: bool,
+    pub(crate) in_front_of: Option<String>,
 }
 
 /// Sets up a [`Sandbox`]. Every setting has a default that behaves as the HL7 CGM guide asks.
@@ -87,6 +88,7 @@ impl Default for SandboxBuilder {
                 page_size: 50,
                 clients: Vec::new(),
                 log_requests: false,
+                in_front_of: None,
             },
         }
     }
@@ -181,10 +183,20 @@ impl SandboxBuilder {
         self
     }
 
+    /// Stands in front of a real FHIR server, as hospitals put a SMART proxy before theirs: discovery, login, tokens, scopes,
+    /// size limits and trouble asked for are the sandbox's, and everything else goes to the server with this base URL,
+    /// which must be on this machine, and its answers back, as they are. People are the server's own Patients; the
+    /// sandbox keeps nothing, and has the server's path: `http://127.0.0.1:PORT/its/path`.
+    pub fn in_front_of(mut self, fhir_base: impl Into<String>) -> Self {
+        self.config.in_front_of = Some(fhir_base.into());
+        self
+    }
+
     /// Opens the database, seeds what is missing and starts serving on 127.0.0.1.
     ///
     /// # Errors
-    /// When the port is taken, the database cannot be used, or the patient to approve as does not exist.
+    /// When the port is taken, the database cannot be used, the patient to approve as does not exist, or the server to stand
+    /// in front of is not on this machine.
     pub async fn start(mut self) -> Result<Sandbox, SandboxError> {
         if self.config.clients.is_empty() {
             self = self.client("cgm-demo");

@@ -42,6 +42,11 @@ pub enum SandboxError {
     /// A status that is not an HTTP status code from 400 to 599.
     #[error("{0} is not an HTTP error status")]
     NotAnErrorStatus(u16),
+    /// A server to stand in front of that is not on this machine, or no plain base URL.
+    #[error(
+        "cannot stand in front of {0}: give the base URL of a FHIR server on this machine, like http://127.0.0.1:8080/fhir"
+    )]
+    Upstream(String),
     /// A background task of the sandbox ended early.
     #[error("the sandbox server stopped unexpectedly")]
     ServerGone,

@@ -14,7 +14,7 @@ use std::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Endpoint {
-    /// `POST /fhir/$submit-cgm-bundle`.
+    /// `POST /fhir/$submit-cgm-bundle`; in front of a server every POST but a search.
     Submit,
     /// `POST /oauth/token`.
     Token,
@@ -27,6 +27,8 @@ pub enum Endpoint {
 /// How a connection is cut in the middle of a submission.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cut {
+    /// Not at all.
+    Never,
     /// Nothing is processed.
     BeforeProcessing,
     /// Everything is stored; the answer is lost.

@@ -18,6 +18,7 @@ use crate::{
     clock::now_millis,
     faults::Failure,
     fhir::outcome::Refusal,
+    front::{self, Upstream},
     oauth::{authorize, token},
     query,
     store::AccessToken,
@@ -27,15 +28,31 @@ use crate::{
 pub(crate) const FHIR_JSON: &str = "application/fhir+json; charset=utf-8";
 
 pub(crate) fn router(app: App) -> Router {
+    let routes = match &app.upstream {
+        Some(upstream) => in_front_of(upstream),
+        None => receiver(),
+    };
+    routes
+        .route("/oauth/authorize", get(authorize::authorize))
+        .route("/oauth/decision", post(authorize::decision))
+        .route("/oauth/token", post(token::token))
+        .route("/oauth/revoke", post(token::revoke))
+        .layer(middleware::from_fn_with_state(app.clone(), guard))
+        .with_state(app)
+}
+
+fn in_front_of(upstream: &Upstream) -> Router<App> {
+    Router::new()
+        .route(&format!("{}/.well-known/smart-configuration", upstream.path()), get(query::smart_configuration))
+        .fallback(front::pass_on)
+}
+
+fn receiver() -> Router<App> {
     Router::new()
         .route("/", get(clinic::overview))
         .route("/clinic", get(clinic::overview))
         .route("/clinic/{patient}", get(clinic::patient))
         .route("/clinic/{patient}/{kind}/{id}", get(clinic::resource))
-        .route("/oauth/authorize", get(authorize::authorize))
-        .route("/oauth/decision", post(authorize::decision))
-        .route("/oauth/token", post(token::token))
-        .route("/oauth/revoke", post(token::revoke))
         .route("/fhir/.well-known/smart-configuration", get(query::smart_configuration))
         .route("/fhir/metadata", get(query::metadata))
         .route("/fhir/$submit-cgm-bundle", post(submit::submit))
@@ -45,8 +62,6 @@ pub(crate) fn router(app: App) -> Router {
         .route("/fhir/{kind}/{id}/_history/{version}", get(query::read_version))
         .fallback(no_such_route)
         .method_not_allowed_fallback(no_such_method)
-        .layer(middleware::from_fn_with_state(app.clone(), guard))
-        .with_state(app)
 }
 
 /// Answers only requests that mean this machine (a web page elsewhere could point its name at 127.0.0.1), and logs.
@@ -58,8 +73,10 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
         return next.run(request).await;
     }
     let method = request.method().clone();
-    let route =
-        request.extensions().get::<MatchedPath>().map_or("(no route)".to_owned(), |path| path.as_str().to_owned());
+    let route = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or("(passed on or no route)".to_owned(), |path| path.as_str().to_owned());
     let started = now_millis();
     let response = next.run(request).await;
     eprintln!("{method} {route} {} {} ms", response.status().as_u16(), now_millis() - started);
@@ -73,7 +90,7 @@ fn names_loopback(headers: &HeaderMap) -> bool {
     ["127.0.0.1", "localhost", "[::1]"].contains(&name)
 }
 
-async fn no_such_route() -> Response {
+pub(crate) async fn no_such_route() -> Response {
     refusal_answer(&Refusal::not_found("nothing is served here; submit to [base]/$submit-cgm-bundle"))
 }
 

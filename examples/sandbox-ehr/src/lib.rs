@@ -12,6 +12,7 @@ mod config;
 mod error;
 mod faults;
 mod fhir;
+mod front;
 mod http;
 mod listener;
 mod oauth;

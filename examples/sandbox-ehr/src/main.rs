@@ -23,7 +23,7 @@ HOW TO CONNECT
   Android      `adb reverse tcp:PORT tcp:PORT`, then the same address on the device
 
 ENDPOINTS
-  GET  /                                          what the clinic received, for people (also /clinic)
+  GET  /                                          what the clinic received, for people (also /clinic); not in front of a server
   GET  /fhir/.well-known/smart-configuration      discovery
   GET  /fhir/metadata                             CapabilityStatement
   GET  /oauth/authorize                           approval page; answers at once with --auto-approve
@@ -63,6 +63,9 @@ struct Arguments {
     /// Refuse entries with ifNoneExist, as a receiver without conditional create does
     #[arg(long)]
     no_conditional_create: bool,
+    /// Stand in front of the FHIR server with this base URL, on this machine: log in here, and pass everything on
+    #[arg(long, value_name = "URL")]
+    in_front_of: Option<String>,
     /// Do not write a line per request to stderr
     #[arg(long)]
     quiet: bool,
@@ -95,11 +98,15 @@ async fn run(arguments: Arguments) -> Result<(), SandboxError> {
     for client in arguments.client {
         builder = builder.client(client);
     }
+    let passes_on = arguments.in_front_of.is_some();
+    if let Some(base) = arguments.in_front_of {
+        builder = builder.in_front_of(base);
+    }
     let sandbox = builder.start().await?;
     // Programs that start this one read the line to learn the port; if nobody reads, serving goes on.
     let mut stdout = std::io::stdout();
     let _ = writeln!(stdout, "sandbox EHR at {}", sandbox.base_url()).and_then(|()| stdout.flush());
-    if !arguments.quiet {
+    if !arguments.quiet && !passes_on {
         eprintln!("what the clinic received: {}", sandbox.clinic_url());
     }
     stop_signal().await;

@@ -15,10 +15,19 @@ use super::{
     redirect::{is_allowed, with_answer},
     scopes::grant,
 };
-use crate::{SandboxError, app::App, clock::now_millis, http::server_error_page, store::NewCode};
+use crate::{
+    SandboxError,
+    app::App,
+    clock::now_millis,
+    front,
+    http::server_error_page,
+    store::{NewCode, StoredResource},
+};
 
 /// How long the approval page may stay open.
 const PAGE_LIFETIME_MILLIS: i64 = 30 * 60 * 1000;
+
+const NO_SUCH_PATIENT: &str = "No such patient. Start again from the app.";
 
 /// A request that was found in order and waits for the person.
 #[derive(Debug, Serialize, Deserialize)]
@@ -41,8 +50,8 @@ pub(crate) async fn authorize(State(app): State<App>, RawQuery(query): RawQuery)
     let parameters = Parameters::parse(query.unwrap_or_default().as_bytes());
     let answer = match check(&app, &parameters) {
         Ok(Ok(request)) => match app.auto_approve() {
-            Some(patient) => approve(&app, &request, &patient),
-            None => ask(&app, &request),
+            Some(patient) => approve(&app, &request, &patient).await,
+            None => ask(&app, &request).await,
         },
         Ok(Err(refused)) => Ok(refused),
         Err(error) => Err(error),
@@ -52,10 +61,10 @@ pub(crate) async fn authorize(State(app): State<App>, RawQuery(query): RawQuery)
 
 /// `POST /oauth/decision`: the form of the approval page.
 pub(crate) async fn decision(State(app): State<App>, body: Bytes) -> Response {
-    decide(&app, &Parameters::parse(&body)).unwrap_or_else(|error| server_error_page(&error))
+    decide(&app, &Parameters::parse(&body)).await.unwrap_or_else(|error| server_error_page(&error))
 }
 
-fn decide(app: &App, form: &Parameters) -> Result<Response, SandboxError> {
+async fn decide(app: &App, form: &Parameters) -> Result<Response, SandboxError> {
     let kept = match form.value("request") {
         Some(id) => app.store.take_pending(id)?,
         None => None,
@@ -71,8 +80,8 @@ fn decide(app: &App, form: &Parameters) -> Result<Response, SandboxError> {
     let chosen: Vec<&str> = form.all("scope").collect();
     request.scopes.retain(|scope| chosen.contains(&scope.as_str()));
     match form.value("patient") {
-        Some(patient) if app.store.resource("Patient", patient)?.is_some() => approve(app, &request, patient),
-        _ => Ok(bad_request("No such patient. Start again from the app.")),
+        Some(patient) => approve(app, &request, patient).await,
+        None => Ok(bad_request(NO_SUCH_PATIENT)),
     }
 }
 
@@ -128,14 +137,23 @@ fn is_challenge(text: &str) -> bool {
     text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
-fn ask(app: &App, request: &AuthorizationRequest) -> Result<Response, SandboxError> {
+async fn ask(app: &App, request: &AuthorizationRequest) -> Result<Response, SandboxError> {
     let id = app.store.keep_pending(&serde_json::to_string(request)?, now_millis() + PAGE_LIFETIME_MILLIS)?;
-    let patients =
-        app.store.patients()?.iter().map(crate::store::StoredResource::json).collect::<Result<Vec<_>, _>>()?;
+    let patients = match &app.upstream {
+        Some(upstream) => front::patients(upstream).await,
+        None => app.store.patients()?.iter().map(StoredResource::json).collect::<Result<_, _>>()?,
+    };
     Ok(Html(approval_page(&id, request, &patients).into_string()).into_response())
 }
 
-fn approve(app: &App, request: &AuthorizationRequest, patient: &str) -> Result<Response, SandboxError> {
+async fn approve(app: &App, request: &AuthorizationRequest, patient: &str) -> Result<Response, SandboxError> {
+    let known = match &app.upstream {
+        Some(upstream) => front::has_patient(upstream, patient).await,
+        None => app.store.resource("Patient", patient)?.is_some(),
+    };
+    if !known {
+        return Ok(bad_request(NO_SUCH_PATIENT));
+    }
     let lifetime = i64::try_from(app.config.code_lifetime.as_millis()).unwrap_or(i64::MAX);
     let code = app.store.issue_code(&NewCode {
         client: &request.client,

@@ -17,6 +17,9 @@ pub(super) fn approval_page(id: &str, request: &AuthorizationRequest, patients: 
                 input type="hidden" name="request" value=(id);
                 fieldset {
                     legend { "Who are you?" }
+                    @if patients.is_empty() {
+                        p { "This server has no Patient: create one first, then begin again in the app." }
+                    }
                     @for (index, patient) in patients.iter().enumerate() {
                         label {
                             input type="radio" name="patient" value=(patient["id"].as_str().unwrap_or_default()) checked[index == 0] required;

@@ -66,6 +66,10 @@ impl GrantedScopes {
     pub(crate) fn create_anything(&self) -> bool {
         self.0.iter().any(|scope| scope.permissions.contains('c'))
     }
+
+    pub(crate) fn search_anything(&self) -> bool {
+        self.0.iter().any(|scope| scope.permissions.contains('s'))
+    }
 }
 
 /// Why no scope is granted: `invalid_scope` with this description.

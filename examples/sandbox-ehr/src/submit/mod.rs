@@ -66,14 +66,14 @@ pub(crate) async fn submit(
     answer
 }
 
-enum ReadBody {
+pub(crate) enum ReadBody {
     Whole(Vec<u8>),
     /// More than the limit; the number of bytes seen.
     TooLong(usize),
     Broken,
 }
 
-async fn read_body(mut body: Body, limit: usize) -> ReadBody {
+pub(crate) async fn read_body(mut body: Body, limit: usize) -> ReadBody {
     let (mut bytes, mut seen) = (Vec::new(), 0);
     while let Some(frame) = body.frame().await {
         let Ok(frame) = frame else { return ReadBody::Broken };
@@ -148,7 +148,7 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// The body as text bytes, inflated when it says so. The limit holds for the inflated size too.
-fn decode(app: &App, headers: &HeaderMap, bytes: Vec<u8>) -> Result<Vec<u8>, Refusal> {
+pub(crate) fn decode(app: &App, headers: &HeaderMap, bytes: Vec<u8>) -> Result<Vec<u8>, Refusal> {
     let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default());
     match encoding {
         None | Some("identity") => Ok(bytes),
@@ -166,7 +166,7 @@ fn decode(app: &App, headers: &HeaderMap, bytes: Vec<u8>) -> Result<Vec<u8>, Ref
     }
 }
 
-fn too_long(app: &App) -> Refusal {
+pub(crate) fn too_long(app: &App) -> Refusal {
     let limits = app.config.limits;
     let text = format!("the body is larger than {} bytes", limits.max_body_bytes);
     Refusal::new(limits.over_limit_status, "too-long", text)

@@ -28,6 +28,10 @@ pub async fn amys_clinic() -> Sandbox {
     Sandbox::builder().auto_approve("amy-shaw").start().await.unwrap()
 }
 
+pub fn origin(clinic: &Sandbox) -> String {
+    format!("http://127.0.0.1:{}", clinic.port())
+}
+
 /// An authorisation request with the given parameters changed (`None` leaves one out).
 pub async fn authorize(clinic: &Sandbox, changes: &[(&str, Option<&str>)]) -> Response {
     let base = clinic.base_url();
@@ -47,7 +51,7 @@ pub async fn authorize(clinic: &Sandbox, changes: &[(&str, Option<&str>)]) -> Re
         parameters.retain(|(known, _)| known != name);
         parameters.extend(value.map(|value| (*name, value)));
     }
-    let url = base.replace("/fhir", "/oauth/authorize");
+    let url = format!("{}/oauth/authorize", origin(clinic));
     http().get(url).query(&parameters).send().await.unwrap()
 }
 
@@ -59,7 +63,7 @@ pub fn callback(response: &Response) -> std::collections::HashMap<String, String
 }
 
 pub async fn token_request(clinic: &Sandbox, form: &[(&str, &str)]) -> Response {
-    let url = clinic.base_url().replace("/fhir", "/oauth/token");
+    let url = format!("{}/oauth/token", origin(clinic));
     http().post(url).form(form).send().await.unwrap()
 }
 

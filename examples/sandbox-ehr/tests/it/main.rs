@@ -13,6 +13,7 @@ mod bundles;
 mod clinic;
 mod conditional_create;
 mod discovery;
+mod front;
 mod limits;
 mod oauth;
 mod persistence;

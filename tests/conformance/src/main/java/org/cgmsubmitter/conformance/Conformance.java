@@ -11,20 +11,21 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.LinkedHashMap;
+import java.util.EnumMap;
+import java.util.HashSet;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
+import java.util.Optional;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Stream;
 
 /**
- * {@code Conformance [--broken] GUIDE WARNINGS BUNDLE…}: holds saved submissions against the HL7 CGM guide.
+ * {@code Conformance GUIDE WARNINGS RESULTS DIALECT BUNDLE… [--also BUNDLE…] [DIALECT …]}: holds bundles against what their dialect asks for.
  *
- * <p>Each bundle and each of its entries counts as one check. With {@code --broken}, good bundles are broken in memory in many ways and each must
- * be caught. Exit 0 when all passed, 1 when something failed, 2 when the run as asked could prove nothing.
+ * <p>Each bundle and each of its entries counts as one check. Then the good bundles are broken in memory in many ways, and each must be caught by
+ * the message it was broken for. What comes after {@code --also} is validated only: it need not be the same in every run. RESULTS gets a line for
+ * each dialect, where nothing failed: the dialect, what it was held against, and what came of it, with tabs between. Exit 0 when all passed, 1 when something failed, 2 when the run as asked could prove nothing.
  */
 public final class Conformance {
   /** One entry takes some hundredths of a second; beyond this a run takes minutes and proves no more. */
@@ -33,6 +34,7 @@ public final class Conformance {
   private static final int FAILED = 1;
   private static final int REFUSED = 2;
   private static final int SHOWN_PER_BUNDLE = 20;
+  private static final String UNCONDITIONAL = ".unconditional.json";
 
   private static final JsonMapper JSON =
       JsonMapper.builder()
@@ -41,10 +43,18 @@ public final class Conformance {
           .disable(JsonNodeFeature.STRIP_TRAILING_BIGDECIMAL_ZEROES)
           .build();
 
+  /**
+   * A bundle as it would be sent.
+   *
+   * @param file where it is from
+   * @param json the bundle
+   * @param conditional whether its entries are created on a condition: the file's name says where not
+   * @param counted whether every run has it
+   */
+  private record Sent(String file, ObjectNode json, boolean conditional, boolean counted) {}
+
   private final Guide guide;
   private final AllowedWarnings allowed;
-  private final Map<String, Integer> warnings = new TreeMap<>();
-  private final Map<String, String> reasons = new LinkedHashMap<>();
   private int passed;
   private int failed;
 
@@ -56,7 +66,7 @@ public final class Conformance {
   /** See the class. */
   public static void main(String[] arguments) {
     try {
-      System.exit(run(new ArrayList<>(List.of(arguments))));
+      System.exit(run(List.of(arguments)));
     } catch (Refusal | IOException why) {
       System.err.println("conformance: " + (why instanceof Refusal ? why.getMessage() : "cannot read " + why.getMessage()));
       System.exit(REFUSED);
@@ -64,66 +74,115 @@ public final class Conformance {
   }
 
   private static int run(List<String> arguments) throws IOException {
-    boolean broken = arguments.remove("--broken");
-    if (arguments.size() < 3) {
-      throw new Refusal("nothing to check; usage: [--broken] GUIDE WARNINGS BUNDLE…");
+    if (arguments.size() < 5) {
+      throw new Refusal("nothing to check; usage: GUIDE WARNINGS RESULTS DIALECT BUNDLE… [--also BUNDLE…] [DIALECT …]");
     }
-    Path directory = Path.of(arguments.get(0));
-    if (!Files.isDirectory(directory)) {
-      throw new Refusal("no guide at " + directory + ": set CGM_IG_DIR to the directory of HL7 CGM 1.0.0");
-    }
-    Map<String, ObjectNode> bundles = read(arguments.subList(2, arguments.size()));
-    int entries = bundles.values().stream().mapToInt(bundle -> bundle.path("entry").size()).sum();
-    if (entries == 0) {
-      throw new Refusal("nothing to check: " + bundles.size() + " bundles without an entry");
-    }
+    Map<Dialect, List<Sent>> bundles = read(arguments.subList(3, arguments.size()));
+    int entries = bundles.values().stream().flatMap(List::stream).mapToInt(sent -> sent.json().path("entry").size()).sum();
     if (entries > MOST_ENTRIES) {
-      throw new Refusal("asked to check " + entries + " entries; at most " + MOST_ENTRIES + " in one run: save a shorter window");
+      throw new Refusal("asked to check " + entries + " entries; at most " + MOST_ENTRIES + " in one run: save less");
     }
 
-    Conformance conformance = new Conformance(new Guide(directory), new AllowedWarnings(Path.of(arguments.get(1))));
-    if (broken) {
-      conformance.breakEach(bundles);
-    } else {
-      bundles.forEach(conformance::check);
-      conformance.printWarnings();
+    Conformance conformance = new Conformance(new Guide(Path.of(arguments.get(0))), new AllowedWarnings(Path.of(arguments.get(1))));
+    List<String> results = new ArrayList<>();
+    for (Map.Entry<Dialect, List<Sent>> each : bundles.entrySet()) {
+      Tally tally = conformance.hold(each.getKey(), each.getValue());
+      results.add(String.join("\t", each.getKey().code(), each.getKey().against(), tally.result()));
     }
+    conformance.settleWarnings();
     System.out.println(conformance.passed + " passed, " + conformance.failed + " failed");
-    return conformance.failed == 0 ? 0 : FAILED;
+    if (conformance.failed > 0) {
+      return FAILED;
+    }
+    Files.write(Path.of(arguments.get(2)), results);
+    return 0;
   }
 
-  /** Bundles by file name; a directory stands for the JSON files in it. */
-  private static Map<String, ObjectNode> read(List<String> arguments) throws IOException {
-    Set<Path> files = new TreeSet<>();
+  /** Bundles by dialect; a directory stands for the JSON files in it. */
+  private static Map<Dialect, List<Sent>> read(List<String> arguments) throws IOException {
+    Map<Dialect, List<Sent>> bundles = new EnumMap<>(Dialect.class);
+    Dialect dialect = null;
+    boolean counted = true;
     for (String argument : arguments) {
-      Path path = Path.of(argument);
-      if (Files.isDirectory(path)) {
-        try (Stream<Path> all = Files.walk(path)) {
-          all.filter(file -> file.toString().endsWith(".json")).forEach(files::add);
-        }
+      Optional<Dialect> named = Dialect.of(argument);
+      if (named.isPresent()) {
+        dialect = named.get();
+        counted = true;
+        bundles.putIfAbsent(dialect, new ArrayList<>());
+      } else if (argument.equals("--also")) {
+        counted = false;
+      } else if (dialect == null) {
+        throw new Refusal(argument + " is no dialect; which is the following bundles'?");
       } else {
-        files.add(path);
+        for (Path file : files(Path.of(argument))) {
+          bundles.get(dialect).add(new Sent(file.toString(), bundle(file), !file.toString().endsWith(UNCONDITIONAL), counted));
+        }
       }
     }
-    Map<String, ObjectNode> bundles = new LinkedHashMap<>();
-    for (Path file : files) {
-      JsonNode content;
-      try {
-        content = JSON.readTree(file.toFile());
-      } catch (JsonProcessingException why) {
-        throw new Refusal(file + " is not JSON: " + why.getOriginalMessage());
-      }
-      if (!(content instanceof ObjectNode bundle) || !Rules.type(content).equals("Bundle")) {
-        throw new Refusal(file + " is not a Bundle");
-      }
-      bundles.put(file.toString(), bundle);
-    }
+    bundles.forEach(
+        (each, sent) -> {
+          if (sent.stream().noneMatch(Sent::counted)) {
+            throw new Refusal("no bundle of " + each.code() + " to check");
+          }
+        });
     return bundles;
   }
 
-  private void check(String name, ObjectNode bundle) {
-    int entries = bundle.path("entry").size();
-    List<Finding> wrong = wrong(bundle, true);
+  private static Set<Path> files(Path path) throws IOException {
+    Set<Path> files = new TreeSet<>();
+    if (Files.isDirectory(path)) {
+      try (Stream<Path> all = Files.walk(path)) {
+        all.filter(file -> file.toString().endsWith(".json")).forEach(files::add);
+      }
+    } else {
+      files.add(path);
+    }
+    return files;
+  }
+
+  private static ObjectNode bundle(Path file) throws IOException {
+    JsonNode content;
+    try {
+      content = JSON.readTree(file.toFile());
+    } catch (JsonProcessingException why) {
+      throw new Refusal(file + " is not JSON: " + why.getOriginalMessage());
+    }
+    if (!(content instanceof ObjectNode bundle) || !Rules.type(content).equals("Bundle")) {
+      throw new Refusal(file + " is not a Bundle");
+    }
+    return bundle;
+  }
+
+  private Tally hold(Dialect dialect, List<Sent> bundles) {
+    Tally tally = new Tally();
+    for (Sent sent : bundles) {
+      check(dialect, sent);
+      tally.resources += sent.counted() ? sent.json().path("entry").size() : 0;
+    }
+    List<Sent> counted = bundles.stream().filter(Sent::counted).toList();
+    Set<ObjectNode> sound = new HashSet<>();
+    for (Mistake mistake : Broken.MISTAKES) {
+      if (mistake.dialects().contains(dialect)) {
+        tally.mistakes++;
+        tally.caught += breaks(dialect, mistake, counted, sound) ? 1 : 0;
+      }
+    }
+    passed += tally.caught;
+    failed += tally.mistakes - tally.caught;
+    return tally;
+  }
+
+  private void check(Dialect dialect, Sent sent) {
+    int entries = sent.json().path("entry").size();
+    List<Finding> wrong = new ArrayList<>();
+    for (Finding finding : findings(dialect, sent.json(), sent.conditional())) {
+      if (!finding.error()) {
+        allowed.count(finding);
+      }
+      if (isWrong(finding)) {
+        wrong.add(finding);
+      }
+    }
     Set<Integer> about = new TreeSet<>();
     wrong.forEach(finding -> about.add(finding.entry()));
     int bad = (int) about.stream().filter(entry -> entry != Finding.WHOLE).count();
@@ -131,72 +190,65 @@ public final class Conformance {
     failed += bad + (whole ? 0 : 1);
     passed += entries - bad + (whole ? 1 : 0);
 
-    System.out.println((wrong.isEmpty() ? "ok     " : "FAILED ") + name + " (" + entries + " entries)");
+    System.out.println((wrong.isEmpty() ? "ok     " : "FAILED ") + sent.file() + " (" + entries + " entries)");
     wrong.stream().limit(SHOWN_PER_BUNDLE).forEach(finding -> System.out.println("       " + finding));
     if (wrong.size() > SHOWN_PER_BUNDLE) {
       System.out.println("       and " + (wrong.size() - SHOWN_PER_BUNDLE) + " more");
     }
   }
 
+  /** Errors first. */
+  private List<Finding> findings(Dialect dialect, ObjectNode bundle, boolean conditional) {
+    List<Finding> findings = new ArrayList<>(Rules.check(guide, bundle, conditional));
+    findings.addAll(guide.validate(dialect, bundle));
+    findings.sort(Comparator.comparing((Finding finding) -> !finding.error()).thenComparing(Finding::entry));
+    return findings;
+  }
+
   /** Errors, and warnings nobody has allowed. */
-  private List<Finding> wrong(ObjectNode bundle, boolean count) {
-    List<Finding> findings = new ArrayList<>(Rules.check(guide, bundle));
-    findings.addAll(guide.validate(bundle));
-    List<Finding> wrong = new ArrayList<>();
-    for (Finding finding : findings) {
-      if (finding.error()) {
-        wrong.add(finding);
-        continue;
-      }
-      if (count) {
-        warnings.merge(finding.id(), 1, Integer::sum);
-      }
-      allowed
-          .reason(finding)
-          .ifPresentOrElse(reason -> reasons.put(finding.id(), reason), () -> wrong.add(finding));
-    }
-    wrong.sort(Comparator.comparing((Finding finding) -> !finding.error()).thenComparing(Finding::entry));
-    return wrong;
+  private boolean isWrong(Finding finding) {
+    return finding.error() || !allowed.allow(finding);
   }
 
-  private void printWarnings() {
-    warnings.forEach(
-        (id, times) ->
-            System.out.println("warning " + id + " ×" + times + ": " + reasons.getOrDefault(id, "NOT ALLOWED; mend it, or list it with a reason")));
-  }
-
-  private void breakEach(Map<String, ObjectNode> bundles) {
-    List<Broken.Good> good = bundles.values().stream().map(Broken.Good::new).toList();
-    for (Broken.Good basis : good) {
-      wrong(basis.bundle, false).stream()
-          .findFirst()
-          .ifPresent(
-              finding -> {
-                throw new Refusal("only a good bundle can be broken; this one has " + finding);
-              });
-    }
-    for (Broken.Mistake mistake : Broken.MISTAKES) {
-      Broken.Good basis = good.stream().filter(candidate -> candidate.has(mistake.needs())).findFirst().orElse(null);
-      String caughtBy = basis == null ? null : caughtBy(mistake, basis);
-      boolean caught = caughtBy != null;
-      if (caught) {
-        passed++;
-      } else {
-        failed++;
-      }
-      String lack = "none of the bundles has a " + mistake.needs().name().toLowerCase(Locale.ROOT) + " to break";
-      String how = caught ? caughtBy : basis == null ? lack : "NOT CAUGHT";
-      System.out.printf("%-7s %-44s %s%n", caught ? "caught" : "FAILED", mistake.name(), how);
+  private void settleWarnings() {
+    allowed.print();
+    for (String id : allowed.idle()) {
+      failed++;
+      System.out.println("FAILED  no warning " + id + " in this run: take it off the list of allowed ones");
     }
   }
 
-  /** What noticed the mistake; null when nothing did. */
-  private String caughtBy(Broken.Mistake mistake, Broken.Good basis) {
-    Broken.Good variant = new Broken.Good(basis.bundle);
+  /** Whether the mistake is caught by what it must be caught by, in the smallest bundle it can be made in. */
+  private boolean breaks(Dialect dialect, Mistake mistake, List<Sent> bundles, Set<ObjectNode> sound) {
+    Good basis =
+        bundles.stream()
+            .flatMap(sent -> Good.with(mistake.needs(), sent.json(), sent.conditional()).stream())
+            .min(Comparator.comparing(Good::size))
+            .orElse(null);
+    if (basis == null) {
+      System.out.printf("%-7s %-8s %-52s none of the bundles has a %s to break%n", "FAILED", dialect.code(), mistake.name(), mistake.needs());
+      return false;
+    }
+    if (sound.add(basis.bundle)) {
+      Optional<Finding> bad = findings(dialect, basis.bundle, basis.conditional).stream().filter(this::isWrong).findFirst();
+      if (bad.isPresent()) {
+        System.out.println("FAILED  " + mistake.needs() + ": only a good bundle can be broken; this one has " + bad.get());
+        return false;
+      }
+    }
+    Good variant = basis.copy();
     mistake.make().accept(variant);
-    if (variant.bundle.equals(basis.bundle)) {
+    // As text: 65.0 and 65.00 are equal as numbers.
+    if (variant.bundle.toString().equals(basis.bundle.toString())) {
       throw new IllegalStateException("`" + mistake.name() + "` changed nothing");
     }
-    return wrong(variant.bundle, false).stream().filter(Finding::error).map(Finding::id).findFirst().orElse(null);
+    List<Finding> wrong = findings(dialect, variant.bundle, variant.conditional).stream().filter(this::isWrong).toList();
+    boolean caught = wrong.stream().anyMatch(mistake::isCaughtBy);
+    String by = (caught ? "" : "NOT CAUGHT by ") + mistake.says();
+    System.out.printf("%-7s %-8s %-52s %s%n", caught ? "caught" : "FAILED", dialect.code(), mistake.name(), by);
+    if (!caught) {
+      wrong.forEach(finding -> System.out.println("       but " + finding));
+    }
+    return caught;
   }
 }

@@ -42,8 +42,8 @@ import org.hl7.fhir.r5.utils.validation.constants.BestPracticeWarningLevel;
  * looked up nowhere else.
  */
 final class Guide {
-  private static final String CANONICAL = "http://hl7.org/fhir/uv/cgm/StructureDefinition/";
-  private static final String BUNDLE_PROFILE = CANONICAL + "cgm-data-submission-bundle";
+  static final String CANONICAL = "http://hl7.org/fhir/uv/cgm/StructureDefinition/";
+
   private static final Pattern DEFINITION = Pattern.compile("(StructureDefinition|ValueSet|CodeSystem)-.*\\.json");
   private static final Pattern IN_ENTRY = Pattern.compile("^Bundle\\.entry\\[(\\d+)]");
 
@@ -66,7 +66,7 @@ final class Guide {
       }
     }
     if (!profiles.containsKey("Bundle")) {
-      throw new Refusal("no profile " + BUNDLE_PROFILE + " in " + directory + ": is this the HL7 CGM guide 1.0.0?");
+      throw new Refusal("no profile of a Bundle in " + directory + ": is this the HL7 CGM guide 1.0.0?");
     }
 
     FhirInstanceValidator instances =
@@ -100,16 +100,17 @@ final class Guide {
   }
 
   /** What the validator says about the bundle and everything in it. */
-  List<Finding> validate(ObjectNode bundle) {
+  List<Finding> validate(Dialect dialect, ObjectNode bundle) {
     ObjectNode copy = bundle.deepCopy();
     for (JsonNode entry : copy.path("entry")) {
       if (entry.path("resource") instanceof ObjectNode resource) {
         profile(resource).ifPresent(canonical -> claim(resource, canonical));
       }
     }
+    ValidationOptions options = new ValidationOptions();
+    dialect.bundleProfile().ifPresent(options::addProfile);
     List<Finding> findings = new ArrayList<>();
-    for (SingleValidationMessage message :
-        validator.validateWithResult(copy.toString(), new ValidationOptions().addProfile(BUNDLE_PROFILE)).getMessages()) {
+    for (SingleValidationMessage message : validator.validateWithResult(copy.toString(), options).getMessages()) {
       boolean error = message.getSeverity().ordinal() >= ResultSeverityEnum.ERROR.ordinal();
       if (error || message.getSeverity() == ResultSeverityEnum.WARNING) {
         String where = String.valueOf(message.getLocationString());

@@ -1,7 +1,6 @@
 package org.cgmsubmitter.conformance;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import java.math.BigDecimal;
 import java.net.URLDecoder;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
@@ -19,35 +18,41 @@ final class Rules {
   private static final String LOINC = "http://loinc.org";
   private static final String OBSERVATION_CATEGORY = "http://terminology.hl7.org/CodeSystem/observation-category";
   private static final String DIAGNOSTIC_SECTION = "http://terminology.hl7.org/CodeSystem/v2-0074";
-  private static final String TIMES_IN_RANGES = "106793-3";
   private static final Pattern PATIENT = Pattern.compile("Patient/[A-Za-z0-9.-]{1,64}");
   private static final Pattern DATE = Pattern.compile("\\d{4}-\\d{2}-\\d{2}");
-  /** Five percentages, each rounded to two decimals, miss 100 by at most 0.025. */
-  private static final BigDecimal ROUNDING = new BigDecimal("0.03");
+  private static final Pattern DEVICE = Pattern.compile("Device/[A-Za-z0-9.-]{1,64}");
+  private static final Pattern OBSERVATION = Pattern.compile("Observation/[A-Za-z0-9.-]{1,64}");
+  private static final String REPLACES = "http://hl7.org/fhir/StructureDefinition/observation-replaces";
 
   private final Guide guide;
   private final List<Finding> findings = new ArrayList<>();
   private final Map<String, JsonNode> byFullUrl = new HashMap<>();
 
-  private Rules(Guide guide) {
+  private final boolean conditional;
+
+  private Rules(Guide guide, boolean conditional) {
     this.guide = guide;
+    this.conditional = conditional;
   }
 
-  static List<Finding> check(Guide guide, JsonNode bundle) {
-    Rules rules = new Rules(guide);
+  /** What is wrong, where entries are to be created on the condition that they are not there, or without it. */
+  static List<Finding> check(Guide guide, JsonNode bundle, boolean conditional) {
+    Rules rules = new Rules(guide, conditional);
     rules.bundle(bundle);
     return rules.findings;
   }
 
   private void bundle(JsonNode bundle) {
+    if (!bundle.path("type").asText().equals("transaction")) {
+      fault(Finding.WHOLE, "type", "the bundle is not a transaction");
+    }
     JsonNode entries = bundle.path("entry");
+    if (entries.isEmpty()) {
+      fault(Finding.WHOLE, "empty", "the bundle has no entry");
+    }
     for (int i = 0; i < entries.size(); i++) {
       String fullUrl = entries.get(i).path("fullUrl").asText();
-      if (fullUrl.isEmpty()) {
-        fault(i, "full-url", "the entry has no fullUrl");
-      } else if (byFullUrl.put(fullUrl, entries.get(i).path("resource")) != null) {
-        fault(i, "full-url", "another entry has the same fullUrl");
-      }
+      byFullUrl.put(fullUrl, entries.get(i).path("resource"));
     }
 
     Map<String, Integer> creations = new HashMap<>();
@@ -75,6 +80,10 @@ final class Rules {
       content(i, resource);
       references(i, resource);
     }
+    List<JsonNode> resources = new ArrayList<>();
+    entries.forEach(entry -> resources.add(entry.path("resource")));
+    Figures.checkGmi(
+        resources, gmi -> fault(resources.indexOf(gmi), "gmi", "the glucose management indicator does not follow from the mean"));
   }
 
   /** Only creations, each conditional on the very identifier the resource carries. Returns the condition. */
@@ -86,6 +95,12 @@ final class Rules {
       fault(i, "url", "request.url is not the resource's type, " + type(resource));
     }
     String condition = request.path("ifNoneExist").asText();
+    if (!conditional) {
+      if (!condition.isEmpty()) {
+        fault(i, "condition", "the entry has an ifNoneExist, which this receiver does not know");
+      }
+      return "";
+    }
     if (condition.isEmpty()) {
       fault(i, "if-none-exist", "the entry has no ifNoneExist: sent twice, it would be stored twice");
       return condition;
@@ -132,20 +147,52 @@ final class Rules {
     if (!carrier && !valued && !observation.has("dataAbsentReason")) {
       fault(i, "value", "neither a value nor a reason why there is none");
     }
-    if (code(observation).equals(TIMES_IN_RANGES)) {
-      BigDecimal sum = BigDecimal.ZERO;
-      for (JsonNode component : observation.path("component")) {
-        sum = sum.add(component.at("/valueQuantity/value").decimalValue());
-      }
-      if (sum.subtract(BigDecimal.valueOf(100)).abs().compareTo(ROUNDING) > 0) {
-        fault(i, "ranges", "the five times in ranges add up to " + sum + " %");
-      }
+    Figures.check(
+        observation,
+        fault -> {
+          String[] parts = fault.split("\\|", 2);
+          fault(i, parts[0], parts[1]);
+        });
+    replaces(i, observation);
+    String device = observation.at("/device/reference").asText();
+    if (observation.has("device") && !device.startsWith("urn:") && !DEVICE.matcher(device).matches()) {
+      fault(i, "device", "device is neither an entry nor Device/<id>");
     }
     for (JsonNode member : observation.path("hasMember")) {
       JsonNode target = byFullUrl.get(member.path("reference").asText());
       if (target != null && !target.path("effectivePeriod").equals(observation.path("effectivePeriod"))) {
         fault(i, "member-period", "a member covers other dates than the summary");
       }
+    }
+  }
+
+  /** What takes the place of an earlier one names it; a reading that does is corrected, and no other is. */
+  private void replaces(int i, JsonNode observation) {
+    JsonNode replaced = null;
+    for (JsonNode extension : observation.path("extension")) {
+      if (extension.path("url").asText().equals(REPLACES)) {
+        if (replaced != null) {
+          fault(i, "replaces", "more than one earlier Observation is replaced");
+        }
+        replaced = extension.path("valueReference");
+      }
+    }
+    boolean corrected = observation.path("status").asText().equals("corrected");
+    if (observation.has("effectiveDateTime") && corrected != (replaced != null)) {
+      fault(i, "replaces", "a reading is corrected where it replaces an earlier one, and only there");
+    }
+    if (replaced == null) {
+      return;
+    }
+    JsonNode identifier = replaced.path("identifier");
+    if (identifier.isObject()) {
+      if (identifier.path("system").asText().isEmpty() || identifier.path("value").asText().isEmpty()) {
+        fault(i, "replaces", "what is replaced is named by half an identifier");
+      } else if (identifier.path("value").equals(observation.at("/identifier/0/value"))) {
+        fault(i, "replaces", "an Observation replaces itself");
+      }
+    } else if (!OBSERVATION.matcher(replaced.path("reference").asText()).matches()) {
+      fault(i, "replaces", "what is replaced is named neither by identifier nor as Observation/<id>");
     }
   }
 
@@ -191,7 +238,8 @@ final class Rules {
   }
 
   private void fault(int entry, String rule, String text) {
-    findings.add(new Finding(entry, true, "rule:" + rule, "Bundle.entry[" + entry + "]", text));
+    String where = entry == Finding.WHOLE ? "Bundle" : "Bundle.entry[" + entry + "]";
+    findings.add(new Finding(entry, true, "rule:" + rule, where, text));
   }
 
   static String type(JsonNode resource) {
