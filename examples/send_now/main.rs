@@ -116,7 +116,7 @@ async fn run(args: Args) -> Result<bool, Failure> {
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} entries, {elapsed}")?);
     let shown = bar.clone();
     let outcome = cgm
-        .submit_now(connection.id, request, Duration::from_mins(2), move |event| match event {
+        .submit_now(connection.id, request, PATIENCE, move |event| match event {
             Event::Progress { tally, .. } => shown.set_position(tally.entries.total()),
             Event::Waiting { until } => shown.println(format!("the receiver asked to wait until {until}")),
             Event::Sending { .. } | Event::Verified { .. } => {}
@@ -129,10 +129,17 @@ async fn run(args: Args) -> Result<bool, Failure> {
     if args.verify {
         let mut verified = Vec::new();
         for submission in &outcome.submissions {
-            let verification = cgm.verify(*submission, |_| ()).await?;
-            report::verification(&verification);
-            whole &= verification.is_complete();
-            verified.push(report::verification_json(&verification));
+            match cgm.verify(*submission, PATIENCE, |_| ()).await {
+                Ok(verification) => {
+                    report::verification(&verification);
+                    whole &= verification.is_complete();
+                    verified.push(report::verification_json(&verification));
+                }
+                Err(error) => {
+                    println!("Not verified: {error}");
+                    whole = false;
+                }
+            }
         }
         told["verified"] = verified.into();
     }
@@ -145,6 +152,9 @@ async fn run(args: Args) -> Result<bool, Failure> {
     }
     Ok(outcome.is_complete() && whole)
 }
+
+/// How long the receiver may make us wait.
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Where to, and as which client.
 struct Place {

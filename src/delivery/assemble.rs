@@ -328,8 +328,8 @@ impl<'a> Assembly<'a> {
             return Ok(None);
         }
         // A summary of the same dates that said something else is the one this takes the place of.
-        let of_dates = format!(" {} {unit}", self.plan.dates);
-        let earlier = self.store.resources_of_kind(self.connection.id, &format!("summary{of_dates}"))?;
+        let of_dates = of_dates(self.plan);
+        let earlier = self.store.resources_of_kind(self.connection.id, &summary_kind(self.plan))?;
         let location = earlier.into_iter().rev().filter(SentResource::is_settled).find_map(|earlier| earlier.location);
         let entry = match &location {
             Some(location) => entry.replacing(Replaced::Location(location)),
@@ -424,6 +424,15 @@ impl<'a> Assembly<'a> {
 
 /// What a device is called in the store.
 pub(super) const DEVICE: &str = "device";
+/// What a summary of a plan's dates is called in the store.
+pub(super) fn summary_kind(plan: &Plan) -> String {
+    format!("summary{}", of_dates(plan))
+}
+
+fn of_dates(plan: &Plan) -> String {
+    format!(" {} {}", plan.dates, plan.wanted.unit)
+}
+
 /// Entries of a summary: itself and six members.
 const SUMMARY_ENTRIES: usize = 7;
 

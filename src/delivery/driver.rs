@@ -200,7 +200,7 @@ impl Delivery {
     }
 
     /// One delivery of a connection at a time, whichever process or task it runs in.
-    async fn lock(&self, connection: ConnectionId) -> Result<Lock, Error> {
+    pub(super) async fn lock(&self, connection: ConnectionId) -> Result<Lock, Error> {
         for _ in 0..LOCK_PATIENCE {
             if let Some(lock) = self.locks.try_lock(&format!("send-{}", connection.0))? {
                 return Ok(lock);

@@ -297,8 +297,15 @@ impl Machine {
         }
         let part = part_of(batch);
         let verdicts = verdicts(batch, entries);
-        if verdicts.contains(&EntryVerdict::Received) {
-            store.change_connection(self.connection, |details| details.keeps_no_copies = true)?;
+        let (received, found) = (EntryVerdict::Received, EntryVerdict::AlreadyThere);
+        let details = store.connection(self.connection)?.details;
+        let keeps_no_copies = details.keeps_no_copies || verdicts.contains(&received);
+        let finds_again = details.finds_again || verdicts.contains(&found);
+        if (keeps_no_copies, finds_again) != (details.keeps_no_copies, details.finds_again) {
+            store.change_connection(self.connection, |details| {
+                details.keeps_no_copies |= keeps_no_copies;
+                details.finds_again |= finds_again;
+            })?;
         }
         let mut records = Vec::with_capacity(entries.len());
         for ((listed, entry), verdict) in batch.manifest.iter().zip(entries).zip(&verdicts) {

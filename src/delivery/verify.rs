@@ -2,12 +2,11 @@
 //!
 //! A search that does not find a thing proves little: an index may lag, a list may be cut, what is there may be hidden. So what seems
 //! lacking is looked for twice, the second time a moment later and in small groups. It is sent again only where the search was seen to find
-//! other things, or what is lacking is not at its address either; only to a receiver that creates conditionally; and only once
-//! (`store::read_back`).
+//! other things, or what is lacking is not at its address either; only to a receiver that says, or has shown, that it looks before
+//! it creates; and only once (`store::read_back`).
 
-use super::assemble::accepted_body;
+use super::assemble::{accepted_body, summary_kind};
 use super::{Delivery, Event};
-use crate::connect::Connector;
 use crate::error::Error;
 use crate::fhir::{
     Addresses, Capability, Identifier, Kept, SearchError, compare, parse_capability, parse_found, search_form,
@@ -15,9 +14,9 @@ use crate::fhir::{
 };
 use crate::smart::{GrantedScopes, ResourceType, SearchToken};
 use crate::store::{
-    ConnectionId, ConnectionRecord, ConnectionState, Item, ReadingCode, ReadingKey, SubmissionId, SubmissionState,
+    ConnectionRecord, ConnectionState, Item, ReadingCode, ReadingKey, SentStatus, SubmissionId, SubmissionState,
 };
-use crate::submission::{Part, Plan, Position};
+use crate::submission::{Backoff, Part, Plan, Position, RetryAfter};
 use chrono::{DateTime, Utc};
 use http::header;
 use std::collections::HashMap;
@@ -32,8 +31,12 @@ const PER_URL: usize = 20;
 const PER_SECOND_LOOK: usize = 10;
 /// The moment between the two looks, for an index that lags.
 const SECOND_LOOK: Duration = Duration::from_secs(2);
-/// So many things are looked for a second time at once.
+/// So many things are looked for a second time at once, where the search finds others.
 const LACKING_AT_ONCE: usize = 500;
+/// So many are not found before anything is, and the search does not work.
+const LACKING_AT_FIRST: usize = 20_000;
+/// Bytes of what was found that are held to be compared: many times what is sent in one request.
+const MAX_HELD: usize = 16 << 20;
 /// Pages of one search.
 const MAX_PAGES: usize = 20;
 /// Differences that are told one by one; more are counted.
@@ -46,7 +49,7 @@ pub struct Verification {
     pub confirmed: u64,
     /// It does not have these, though it had accepted them: the next submission sends them again.
     pub to_send_again: u64,
-    /// It was not found to have these, and they are not sent again: they were before, or the receiver cannot tell twins apart.
+    /// It was not found to have these, and they are not sent again: they were before, or it might then have them twice.
     pub missing: u64,
     /// It has these, and they say something else.
     pub different: u64,
@@ -97,6 +100,8 @@ pub enum CannotVerify {
     Unfinished,
     /// The authorisation does not cover searching: connect with read-back.
     NotGranted,
+    /// Readings came in since it was sent, and what would be sent now says something else: submit again, then verify that.
+    Changed,
     /// The receiver does not search by identifier.
     NotOffered,
     /// The receiver answers its searches with something else than was asked for.
@@ -110,7 +115,8 @@ impl std::fmt::Display for CannotVerify {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Unfinished => "the submission is not done yet",
-            Self::NotGranted => "the receiver granted no permission to look",
+            Self::NotGranted => "there is no permission to look: it is asked for when connecting with read-back",
+            Self::Changed => "it has changed since: submit again",
             Self::NotOffered => "the receiver offers no search by identifier",
             Self::NotHonoured => "the receiver's search answers with something else",
             Self::NothingFound => "the receiver's search finds nothing of what it accepted",
@@ -152,16 +158,18 @@ impl<E: Into<Error>> From<E> for Stop {
 }
 
 impl Delivery {
-    /// Asks the receiver of a finished submission for what it accepted of it, compares, and marks what it lacks for sending again.
+    /// Asks the receiver of a finished submission for what it accepted of it, compares, and marks what it lacks for sending again. Waits
+    /// that the receiver asks for are waited out up to `patience` in all.
     ///
     /// # Errors
     /// [`Error`] where the receiver does not answer, the connection needs the person, or the store fails. What was marked stays so.
     pub async fn verify(
         &self,
         submission: SubmissionId,
+        patience: Duration,
         on_event: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<Verification, Error> {
-        let (submission, connection) = self
+        let (submission, mut connection) = self
             .store
             .call(move |store| {
                 let submission = store.submission(submission)?;
@@ -184,8 +192,13 @@ impl Delivery {
         }
         let capability = self.capability(&connection).await?;
         let scopes = self.connector.access_token(connection.id).await?.scopes().clone();
+        // How much may be sent at once is not how much may be asked for.
+        connection.details.max_entries = None;
         let mut search = Search {
             delivery: self,
+            base: Url::parse(&connection.base).map_err(|_| Error::Assembly("the receiver's address is malformed"))?,
+            looks_before_creating: capability.conditional_create || connection.details.finds_again,
+            left: patience,
             connection,
             plan: submission.plan,
             submission: submission.id,
@@ -248,7 +261,12 @@ fn searchable(part: Part, capability: Capability, scopes: &GrantedScopes) -> Res
 /// A verification under way.
 struct Search<'a> {
     delivery: &'a Delivery,
+    base: Url,
     connection: ConnectionRecord,
+    /// Whether the receiver is known to honour conditional create.
+    looks_before_creating: bool,
+    /// What is left of the patience.
+    left: Duration,
     plan: Plan,
     submission: SubmissionId,
     /// Whether the receiver takes searches as forms, as far as is known.
@@ -275,7 +293,12 @@ impl Search<'_> {
                 .store
                 .call(move |store| accepted_body(store, &connection, &plan, position, PER_FORM))
                 .await?;
-            let Some(body) = body else { break };
+            let Some(body) = body else {
+                if part == Part::Summary {
+                    self.summary_unchanged().await?;
+                }
+                break;
+            };
             let resources = sent_resources(&body.json);
             let expected = resources.into_iter().zip(body.manifest).map(|((identifier, json), listed)| Expected {
                 identifier,
@@ -284,7 +307,7 @@ impl Search<'_> {
             });
             let per_request = if self.forms { PER_FORM } else { PER_URL };
             lacking.extend(self.look(part, expected.collect(), per_request).await?);
-            if lacking.len() >= LACKING_AT_ONCE {
+            if lacking.len() >= if self.found > 0 { LACKING_AT_ONCE } else { LACKING_AT_FIRST } {
                 self.second_look(part, std::mem::take(&mut lacking)).await?;
             }
             match body.position_after {
@@ -295,14 +318,36 @@ impl Search<'_> {
         self.second_look(part, lacking).await
     }
 
+    /// That no summary of these dates was delivered: what is written now is not it, and cannot be compared.
+    async fn summary_unchanged(&self) -> Result<(), Stop> {
+        let (id, kind) = (self.connection.id, summary_kind(&self.plan));
+        let sent = self.delivery.store.call(move |store| store.resources_of_kind(id, &kind)).await?;
+        let delivered = sent.iter().any(|sent| sent.status == SentStatus::Delivered);
+        if delivered { Err(Stop::Cannot(CannotVerify::Changed)) } else { Ok(()) }
+    }
+
     /// Looks for these, counts what is found, and returns what is not.
-    async fn look(&mut self, part: Part, expected: Vec<Expected>, per_request: usize) -> Result<Vec<Expected>, Stop> {
+    async fn look(
+        &mut self,
+        part: Part,
+        mut expected: Vec<Expected>,
+        per_request: usize,
+    ) -> Result<Vec<Expected>, Stop> {
+        let mut lacking = Vec::new();
+        while !expected.is_empty() {
+            let rest = expected.split_off(per_request.min(expected.len()));
+            lacking.extend(self.look_for(part, expected).await?);
+            expected = rest;
+        }
+        Ok(lacking)
+    }
+
+    /// The same by one request.
+    async fn look_for(&mut self, part: Part, expected: Vec<Expected>) -> Result<Vec<Expected>, Stop> {
         let mut found: HashMap<Identifier, Vec<String>> = HashMap::new();
         let identifiers: Vec<Identifier> = expected.iter().map(|one| one.identifier).collect();
-        for asked in identifiers.chunks(per_request) {
-            self.ask(part, asked, &mut found).await?;
-        }
-        let mut addresses = Addresses::default();
+        self.ask(part, &identifiers, &mut found).await?;
+        let mut addresses = Addresses::at(&self.base);
         for (identifier, all) in &found {
             if let Some(first) = all.first().and_then(|first| as_json(first)) {
                 addresses.note(*identifier, first);
@@ -394,13 +439,13 @@ impl Search<'_> {
             }
         }
         let connection = self.connection.clone();
-        let (plan, count) = (self.plan, lacking.len());
+        let (plan, count, looks_before_creating) = (self.plan, lacking.len(), self.looks_before_creating);
         self.delivery
             .store
             .call(move |store| {
                 let known = store.connection(id)?.details;
                 // What is sent once more to a receiver that creates whatever it is sent might stand there twice.
-                if known.conditional_create == Some(false) || known.keeps_no_copies {
+                if !looks_before_creating || known.conditional_create == Some(false) || known.keeps_no_copies {
                     return Ok(0);
                 }
                 if part == Part::Summary {
@@ -444,14 +489,14 @@ impl Search<'_> {
 
     /// Asks once, by form or by URL, and follows the pages.
     async fn pages(
-        &self,
+        &mut self,
         part: Part,
         asked: &[Identifier],
         found: &mut HashMap<Identifier, Vec<String>>,
         form: bool,
     ) -> Result<(), Stop> {
         let malformed = || Error::Assembly("the receiver's address is malformed");
-        let base = Url::parse(&self.connection.base).map_err(|_| malformed())?;
+        let mut held = 0;
         let resources = format!("{}/{}", self.connection.base, resource_type(part).name());
         let query = search_form(asked);
         let mut request = if form {
@@ -472,8 +517,8 @@ impl Search<'_> {
             ] {
                 asking.headers_mut().insert(name, header::HeaderValue::from_static(value));
             }
-            let response = self.answer(&self.delivery.connector, self.connection.id, &asking).await?;
-            let page = parse_found(response.body(), &base).map_err(|error| match error {
+            let response = self.answer(&asking).await?;
+            let page = parse_found(response.body(), &self.base).map_err(|error| match error {
                 SearchError::NextElsewhere | SearchError::TooMany => Stop::Cannot(CannotVerify::NotHonoured),
                 error => Stop::Failed(Error::Unreadable { what: "search result", why: error.to_string() }),
             })?;
@@ -481,6 +526,10 @@ impl Search<'_> {
                 // Something nobody asked for: then what was not found says nothing.
                 let ours = identifiers.into_iter().find(|identifier| asked.contains(identifier));
                 let ours = ours.ok_or(Stop::Cannot(CannotVerify::NotHonoured))?;
+                held += resource.get().len();
+                if held > MAX_HELD {
+                    return Err(Stop::Cannot(CannotVerify::NotHonoured));
+                }
                 found.entry(ours).or_default().push(resource.get().to_owned());
             }
             match page.next {
@@ -491,18 +540,37 @@ impl Search<'_> {
         Err(Stop::Cannot(CannotVerify::NotHonoured))
     }
 
-    async fn answer(
-        &self,
-        connector: &Connector,
-        connection: ConnectionId,
-        request: &http::Request<Vec<u8>>,
-    ) -> Result<http::Response<Vec<u8>>, Stop> {
-        let response = connector.ask(connection, request).await?;
-        match response.status().as_u16() {
-            200 => Ok(response),
-            401 | 403 => Err(Stop::Cannot(CannotVerify::NotGranted)),
-            400 | 404 | 405 | 406 | 410 | 414 | 415 | 422 | 501 => Err(Stop::Cannot(CannotVerify::NotOffered)),
-            status => Err(Stop::Failed(Error::Answer { what: "what it accepted", status })),
+    /// The answer to a search, waited for where the receiver asks for that.
+    async fn answer(&mut self, request: &http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, Stop> {
+        let backoff = Backoff::default();
+        let mut attempt = 0;
+        loop {
+            let response = {
+                // One request of a connection at a time, be it to send or to look.
+                let _lock = self.delivery.lock(self.connection.id).await?;
+                self.delivery.connector.ask(self.connection.id, request).await?
+            };
+            match response.status().as_u16() {
+                200 => return Ok(response),
+                401 | 403 => return Err(Stop::Cannot(CannotVerify::NotGranted)),
+                status @ (408 | 425 | 429 | 500 | 502..=504) => {
+                    attempt += 1;
+                    let now = self.delivery.environment.clock.now();
+                    let asked = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+                    let wait = backoff.delay(attempt, 0, asked.and_then(RetryAfter::parse), now);
+                    let pause = wait.to_std().unwrap_or_default();
+                    let Some(left) = self.left.checked_sub(pause) else {
+                        return Err(Error::Answer { what: "what it accepted", status }.into());
+                    };
+                    self.left = left;
+                    (self.on_event)(Event::Waiting { until: now + wait });
+                    tokio::time::sleep(pause).await;
+                }
+                400 | 404 | 405 | 406 | 410 | 414 | 415 | 422 | 501 => {
+                    return Err(Stop::Cannot(CannotVerify::NotOffered));
+                }
+                status => return Err(Error::Answer { what: "what it accepted", status }.into()),
+            }
         }
     }
 }

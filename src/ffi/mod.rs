@@ -135,10 +135,12 @@ impl CgmSubmitter {
     pub async fn verify(
         &self,
         submission: i64,
+        patience_seconds: u32,
         observer: Arc<dyn HostObserver>,
         cancellation: Option<Arc<Cancellation>>,
     ) -> Result<Verification, CgmError> {
-        let work = self.submitter.verify(SubmissionId(submission), host::events_to(observer));
+        let patience = Duration::from_secs(u64::from(patience_seconds));
+        let work = self.submitter.verify(SubmissionId(submission), patience, host::events_to(observer));
         Ok(unless_cancelled(cancellation, work).await?.into())
     }
 

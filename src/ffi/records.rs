@@ -498,6 +498,8 @@ pub enum CannotVerify {
     Unfinished,
     /// The authorisation does not cover searching: connect with read-back.
     NotGranted,
+    /// Readings came in since it was sent, and what would be sent now says something else: submit again, then verify that.
+    Changed,
     /// The receiver does not search by identifier.
     NotOffered,
     /// The receiver answers its searches with something else than was asked for.
@@ -511,6 +513,7 @@ impl From<delivery::CannotVerify> for CannotVerify {
         match why {
             delivery::CannotVerify::Unfinished => Self::Unfinished,
             delivery::CannotVerify::NotGranted => Self::NotGranted,
+            delivery::CannotVerify::Changed => Self::Changed,
             delivery::CannotVerify::NotOffered => Self::NotOffered,
             delivery::CannotVerify::NotHonoured => Self::NotHonoured,
             delivery::CannotVerify::NothingFound => Self::NothingFound,

@@ -1,7 +1,7 @@
 //! Asking a receiver for what it was sent, and holding its answer against that.
 //!
 //! Compared are the facts: whose, what, when, how much. What a receiver may add or write differently (ids, versions, narrative, an
-//! absolute reference, another offset for the same instant) is not looked at.
+//! absolute reference, another offset for the same instant) is not looked at, unless it changes what is said.
 
 use super::codes::URI_SYSTEM;
 use super::identity::Identifier;
@@ -151,17 +151,25 @@ pub fn sent_resources(bundle: &[u8]) -> Vec<(Identifier, Json<'_>)> {
 }
 
 /// Where a receiver keeps what was found, `Observation/12`: references between our resources must lead there.
-#[derive(Default)]
-pub struct Addresses(HashMap<Identifier, String>);
+pub struct Addresses {
+    /// The receiver's base, with a slash at its end.
+    base: String,
+    known: HashMap<Identifier, String>,
+}
 
 /// Says how many: ids reach no log.
 impl fmt::Debug for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Addresses({})", self.0.len())
+        write!(f, "Addresses({})", self.known.len())
     }
 }
 
 impl Addresses {
+    /// None as yet, at the receiver whose FHIR base is `base`.
+    pub fn at(base: &Url) -> Self {
+        Self { base: format!("{}/", base.as_str().trim_end_matches('/')), known: HashMap::new() }
+    }
+
     /// Notes where a resource was found; nothing where it has no id.
     pub fn note(&mut self, identifier: Identifier, found: Json<'_>) {
         #[derive(Deserialize)]
@@ -173,7 +181,7 @@ impl Addresses {
         if let Ok(Resource { resource_type, id }) = serde_json::from_str(found.get())
             && is_fhir_id(&id)
         {
-            self.0.insert(identifier, format!("{resource_type}/{id}"));
+            self.known.insert(identifier, format!("{resource_type}/{id}"));
         }
     }
 }
@@ -212,16 +220,23 @@ pub fn compare(sent: Json<'_>, found: Json<'_>, addresses: &Addresses) -> Kept {
     }
 }
 
-/// The element of `sent` that `found` lacks or has otherwise; none where it has all.
+/// Elements that change what the others say: one of these that was not sent makes it something else.
+const CHANGES_MEANING: [&str; 4] = ["comparator", "dataAbsentReason", "implicitRules", "modifierExtension"];
+
+/// The element of `sent` that `found` lacks or has otherwise, or that it should not have; none where all is well.
 fn object(sent: &Map<String, Value>, found: &Map<String, Value>, addresses: &Addresses) -> Option<String> {
-    sent.iter().find_map(|(name, sent)| {
+    let lacking = sent.iter().find_map(|(name, sent)| {
         let inner = match found.get(name) {
             Some(found) if name == "reference" => (!refers(sent, found, addresses)).then(String::new),
             Some(found) => value(sent, found, addresses),
             None => Some(String::new()),
         }?;
         Some(if inner.is_empty() { name.clone() } else { format!("{name}.{inner}") })
-    })
+    });
+    let says_more = |name: &&String| {
+        (name.starts_with("value") || CHANGES_MEANING.contains(&name.as_str())) && !sent.contains_key(*name)
+    };
+    lacking.or_else(|| found.keys().find(says_more).cloned())
 }
 
 fn value(sent: &Value, found: &Value, addresses: &Addresses) -> Option<String> {
@@ -250,11 +265,9 @@ fn same_text(sent: &str, found: &str) -> bool {
 fn refers(sent: &Value, found: &Value, addresses: &Addresses) -> bool {
     let (Some(sent), Some(found)) = (sent.as_str(), found.as_str()) else { return false };
     let address = found.split("/_history/").next().unwrap_or(found);
-    let is = |address: &str, wanted: &str| {
-        address == wanted || address.strip_suffix(wanted).is_some_and(|before| before.ends_with('/'))
-    };
+    let is = |address: &str, wanted: &str| address.strip_prefix(&addresses.base).unwrap_or(address) == wanted;
     match Identifier::from_urn(sent) {
-        Some(entry) => addresses.0.get(&entry).is_none_or(|known| is(address, known)),
+        Some(entry) => addresses.known.get(&entry).is_none_or(|known| is(address, known)),
         None => is(address, sent),
     }
 }
@@ -268,8 +281,12 @@ mod tests {
         serde_json::value::to_raw_value(value).unwrap()
     }
 
+    fn nowhere() -> Addresses {
+        Addresses::at(&Url::parse("https://ehr.example/fhir").unwrap())
+    }
+
     fn compared(sent: &Value, found: &Value) -> Kept {
-        compare(&raw(sent), &raw(found), &Addresses::default())
+        compare(&raw(sent), &raw(found), &nowhere())
     }
 
     fn reading() -> Value {
@@ -309,6 +326,7 @@ mod tests {
             ("/effectiveDateTime", json!("2026-03-01T10:00:00Z"), "effectiveDateTime"),
             ("/subject/reference", json!("Patient/77"), "subject.reference"),
             ("/subject/reference", json!("xPatient/7"), "subject.reference"),
+            ("/subject/reference", json!("https://other.example/fhir/Patient/7"), "subject.reference"),
             ("/code/coding/0/code", json!("105272-9"), "code.coding.code"),
             ("/code/coding", json!([]), "code.coding"),
             ("/resourceType", json!("Device"), "resourceType"),
@@ -316,6 +334,16 @@ mod tests {
             let mut found = reading();
             *found.pointer_mut(pointer).unwrap() = changed;
             assert_eq!(compared(&reading(), &found), Kept::Differently(path.to_owned()), "{pointer}");
+        }
+        for (at, name, more, path) in [
+            ("/valueQuantity", "comparator", json!("<"), "valueQuantity.comparator"),
+            ("", "dataAbsentReason", json!({"text": "unknown"}), "dataAbsentReason"),
+            ("", "modifierExtension", json!([{"url": "urn:not"}]), "modifierExtension"),
+            ("", "valueString", json!("high"), "valueString"),
+        ] {
+            let mut found = reading();
+            found.pointer_mut(at).unwrap()[name] = more;
+            assert_eq!(compared(&reading(), &found), Kept::Differently(path.to_owned()), "{name} was not sent");
         }
         let mut withdrawn = reading();
         withdrawn["status"] = json!("entered-in-error");
@@ -341,11 +369,11 @@ mod tests {
         let sent = raw(&json!({"hasMember": [{"reference": member.urn()}]}));
         let found = raw(&json!({"hasMember": [{"reference": "Observation/4"}]}));
         let known = |id: &str| {
-            let mut addresses = Addresses::default();
+            let mut addresses = nowhere();
             addresses.note(member, &raw(&json!({"resourceType": "Observation", "id": id})));
             addresses
         };
-        assert_eq!(compare(&sent, &found, &Addresses::default()), Kept::AsSent);
+        assert_eq!(compare(&sent, &found, &nowhere()), Kept::AsSent);
         assert_eq!(compare(&sent, &found, &known("4")), Kept::AsSent);
         assert_eq!(compare(&sent, &found, &known("5")), Kept::Differently("hasMember.reference".to_owned()));
     }

@@ -119,7 +119,7 @@ impl ScopeRequest {
     }
 
     /// What may be asked of a server that may be asked for `self` at most and answered `invalid_scope` to `refused`: first without
-    /// reading back, then in a simpler form.
+    /// reading back, then in a simpler form, of which reading back may be a part again.
     #[must_use]
     pub fn after_refusal_of(self, refused: Self) -> Self {
         if refused.read_back {
@@ -129,7 +129,7 @@ impl ScopeRequest {
             ScopeForm::Granular => ScopeForm::V2,
             ScopeForm::V2 | ScopeForm::V1 => ScopeForm::V1,
         };
-        Self { form: self.form.max(simpler), ..self }
+        Self { form: self.form.max(simpler), read_back: self.read_back || simpler > refused.form }
     }
 
     /// The same, no wider than `most`.
@@ -154,7 +154,7 @@ impl ScopeRequest {
             (ScopeForm::Granular, true) => {
                 "launch/patient offline_access patient/Patient.r \
                  patient/ServiceRequest.rs?code=cgm-data-submission-standing-order \
-                 patient/DiagnosticReport.crus?category=LAB patient/Observation.crus?category=laboratory \
+                 patient/DiagnosticReport.cu?category=LAB patient/Observation.crus?category=laboratory \
                  patient/Device.crus"
             }
             (ScopeForm::V2, false) => {
@@ -163,7 +163,7 @@ impl ScopeRequest {
             }
             (ScopeForm::V2, true) => {
                 "launch/patient offline_access patient/Patient.r patient/ServiceRequest.rs \
-                 patient/DiagnosticReport.crus patient/Observation.crus patient/Device.crus"
+                 patient/DiagnosticReport.cu patient/Observation.crus patient/Device.crus"
             }
             (ScopeForm::V1, false) => {
                 "launch/patient offline_access patient/Patient.read patient/ServiceRequest.read \
@@ -171,8 +171,8 @@ impl ScopeRequest {
             }
             (ScopeForm::V1, true) => {
                 "launch/patient offline_access patient/Patient.read patient/ServiceRequest.read \
-                 patient/DiagnosticReport.read patient/DiagnosticReport.write patient/Observation.read \
-                 patient/Observation.write patient/Device.read patient/Device.write"
+                 patient/DiagnosticReport.write patient/Observation.read patient/Observation.write \
+                 patient/Device.read patient/Device.write"
             }
         }
     }
@@ -321,11 +321,11 @@ mod tests {
     }
 
     #[test]
-    fn an_invalid_scope_drops_reading_back_first_restrictions_next_and_v2_last() {
+    fn an_invalid_scope_drops_reading_back_restrictions_and_v2_in_turn() {
         let wanted = ScopeRequest::new(ScopeForm::Granular).with_read_back(true);
         let mut most = ScopeRequest::WIDEST;
         let mut asked = Vec::new();
-        for _ in 0..5 {
+        for _ in 0..7 {
             let request = wanted.at_most(most);
             asked.push((request.form(), request.read_back));
             most = most.after_refusal_of(request);
@@ -335,7 +335,9 @@ mod tests {
             [
                 (ScopeForm::Granular, true),
                 (ScopeForm::Granular, false),
+                (ScopeForm::V2, true),
                 (ScopeForm::V2, false),
+                (ScopeForm::V1, true),
                 (ScopeForm::V1, false),
                 (ScopeForm::V1, false),
             ]

@@ -108,6 +108,8 @@ pub struct ConnectionDetails {
     pub gzip: Option<bool>,
     /// Whether it honours conditional create; none where not known.
     pub conditional_create: Option<bool>,
+    /// Whether it ever answered that something was there already: then it does look before it creates.
+    pub finds_again: bool,
     /// Whether it ever said of something that it read it and keeps no copy.
     pub keeps_no_copies: bool,
 }

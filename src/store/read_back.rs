@@ -68,8 +68,8 @@ impl Store {
         accepted(&*self.read()?, (connection, code), window, after, limit)
     }
 
-    /// Makes readings unsent that a connection accepted in this version and turned out to lack; how many. Those that were sent
-    /// again before, or were corrected meanwhile, stay as they are. That the receiver has seen the version is
+    /// Makes readings unsent that a connection accepted in this version and turned out to lack; how many are unsent then. Those that were
+    /// sent again before, or were corrected meanwhile, stay as they are. That the receiver has seen the version is
     /// remembered: a correction still says what it corrects.
     ///
     /// # Errors
@@ -81,10 +81,14 @@ impl Store {
         lacking: &[(ReadingKey, u32)],
     ) -> Result<usize, StoreError> {
         let tx = self.write()?;
-        let mut keys = Vec::new();
+        let (mut keys, mut unsent) = (Vec::new(), 0);
         for (key, version) in lacking {
             let current = readings::at(&tx, *key)?.map(|stored| stored.version(&tx)).transpose()?;
-            if current != Some(*version) || !ledger::covering(&tx, *key)?.contains(&(connection, code)) {
+            if current != Some(*version) {
+                continue;
+            }
+            if !ledger::covering(&tx, *key)?.contains(&(connection, code)) {
+                unsent += 1;
                 continue;
             }
             let first_time = tx
@@ -99,7 +103,7 @@ impl Store {
         }
         ledger::cut_of(&tx, &keys, |of| of == (connection, code))?;
         tx.commit()?;
-        Ok(keys.len())
+        Ok(unsent + keys.len())
     }
 
     /// The same for a resource that is no reading; whether it is sent again.
@@ -108,7 +112,7 @@ impl Store {
     /// [`StoreError`].
     pub fn send_resource_again(&mut self, connection: ConnectionId, identifier: &str) -> Result<bool, StoreError> {
         let sql = "UPDATE sent_resources SET lacking = 1
-                   WHERE connection = ? AND identifier = ? AND lacking = 0 AND refusal IS NULL";
+                   WHERE connection = ? AND identifier = ? AND lacking < 2 AND refusal IS NULL";
         Ok(self.db.execute(sql, params![connection.0, identifier])? > 0)
     }
 }
@@ -178,7 +182,7 @@ mod tests {
         assert_eq!(scratch.store.send_again(a, MASS, &lacking).unwrap(), 3);
         assert_eq!(scratch.store.unsent_count(a, MASS, all()).unwrap(), 3);
         assert_eq!(scratch.store.unsent_count(b, MASS, all()).unwrap(), 0);
-        assert_eq!(scratch.store.send_again(a, MASS, &lacking).unwrap(), 0, "they are unsent already");
+        assert_eq!(scratch.store.send_again(a, MASS, &lacking).unwrap(), 3, "they are unsent already");
         assert_eq!(send(&mut scratch, a), lacking);
         assert_eq!(scratch.store.send_again(a, MASS, &lacking).unwrap(), 0, "once is enough");
         assert_eq!(scratch.store.unsent_count(a, MASS, all()).unwrap(), 0);
@@ -206,8 +210,10 @@ mod tests {
         let store = &mut scratch.store;
         store.record_resource(connection, &device).unwrap();
         assert!(settled(store));
-        assert!(store.send_resource_again(connection, "urn:uuid:1").unwrap());
-        assert!(!settled(store));
+        for _ in 0..2 {
+            assert!(store.send_resource_again(connection, "urn:uuid:1").unwrap());
+            assert!(!settled(store));
+        }
         store.record_resource(connection, &device).unwrap();
         assert!(settled(store));
         assert!(!store.send_resource_again(connection, "urn:uuid:1").unwrap());

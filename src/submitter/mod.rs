@@ -352,16 +352,19 @@ impl Submitter {
     /// lack is sent again by the next submission, once, where that cannot put it there twice.
     ///
     /// A receiver that cannot be asked, for lack of permission ([`Receiver::with_read_back`]) or of a search, is not an error: the
-    /// parts that could not be verified are in the result. An account of 25,000 readings takes a few hundred requests.
+    /// parts that could not be verified are in the result. 25,000 readings take a few hundred requests; waits the receiver asks for
+    /// are waited out up to `patience`.
     ///
     /// # Errors
     /// [`Error`] where the receiver does not answer, the connection needs the person, or the database or the vault fails.
     pub async fn verify(
         &self,
         submission: SubmissionId,
+        patience: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Verification, Error> {
-        self.run(|inner| async move { inner.parts().await?.delivery.verify(submission, &on_event).await }).await
+        self.run(|inner| async move { inner.parts().await?.delivery.verify(submission, patience, &on_event).await })
+            .await
     }
 
     /// Goes on with whatever is queued for any connection, for at most `budget` of waiting. For background wake-ups and after a restart.

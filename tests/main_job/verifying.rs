@@ -27,7 +27,7 @@ async fn sent(world: &World, readings: usize) -> (Submitter, ConnectionId, Submi
 }
 
 async fn verify(app: &Submitter, submission: SubmissionId) -> Verification {
-    app.verify(submission, |_| ()).await.unwrap()
+    app.verify(submission, NO_WAIT, |_| ()).await.unwrap()
 }
 
 fn whys(verification: &Verification) -> Vec<(Part, CannotVerify)> {
@@ -50,7 +50,7 @@ async fn everything_that_was_accepted_is_found_again_as_it_was_sent() {
     let told = Arc::new(AtomicUsize::new(0));
     let hears = Arc::clone(&told);
     let verification = app
-        .verify(submission, move |event| {
+        .verify(submission, NO_WAIT, move |event| {
             if let Event::Verified { entries, .. } = event {
                 hears.fetch_add(entries, Ordering::Relaxed);
             }
@@ -202,12 +202,96 @@ async fn a_receiver_without_conditional_create_is_never_sent_anything_twice() {
     assert_eq!(world.holds(MASS).len(), 18);
 }
 
+/// A receiver that says nothing of conditional create.
+fn says_nothing_of_it(world: &World) {
+    let search = |kind: &str| json!({"type": kind, "interaction": [{"code": "search-type"}], "searchParam": [{"name": "identifier"}]});
+    let statement = json!({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
+        "rest": [{"mode": "server", "resource": [search("Observation"), search("Device")]}]});
+    world.tape.answer_at("/metadata", 200, statement.to_string());
+}
+
+#[tokio::test]
+async fn a_receiver_that_may_ignore_the_condition_is_not_sent_anything_again_until_it_showed_that_it_looks() {
+    let world = World::new().await;
+    let (app, connection, submission) = sent(&world, 20).await;
+    world.clinic.rewrite(AMY, MASS, every(10)).unwrap();
+    says_nothing_of_it(&world);
+    let verification = verify(&app, submission).await;
+    assert_eq!((verification.to_send_again, verification.missing), (0, 2));
+
+    // Another phone of the same person: everything that goes is there already.
+    let other = world.app_on("other.db");
+    stock(&other, 18).await;
+    world.tape.no_rule();
+    world.clinic.rewrite(AMY, SUMMARY, |_| None).unwrap();
+    let connection_of_other = world.connect_with_read_back(&other).await;
+    let outcome = submit_all(&other, connection_of_other).await;
+    assert!(outcome.tally.entries.already_there > 0);
+    world.clinic.rewrite(AMY, MASS, every(6)).unwrap();
+    says_nothing_of_it(&world);
+    assert!(verify(&other, outcome.submissions[0]).await.to_send_again > 0, "it answered that things were there");
+    assert_eq!(submit_all(&app, connection).await.tally.requests, 0);
+}
+
+#[tokio::test]
+async fn a_summary_that_would_be_another_now_is_not_called_verified() {
+    let world = World::new().await;
+    let (app, connection, submission) = sent(&world, 20).await;
+    app.ingest(vec![reading(20)]).await.unwrap();
+    let verification = verify(&app, submission).await;
+    assert_eq!(whys(&verification), [(Part::Summary, CannotVerify::Changed)]);
+    assert_eq!((verification.confirmed, verification.is_complete()), (20 + 1, false));
+    let outcome = submit_all(&app, connection).await;
+    assert!(verify(&app, outcome.submissions[0]).await.is_complete());
+}
+
+#[tokio::test]
+async fn a_busy_receiver_is_waited_for_as_long_as_it_asks_and_the_caller_has_patience() {
+    let world = World::new().await;
+    let (app, _, submission) = sent(&world, 20).await;
+    // The first search is put off, and whoever has no patience hears so at once.
+    let asked = Arc::new(Mutex::new(0));
+    world.tape.rule(move |request| {
+        let mut asked = asked.lock().unwrap();
+        *asked += usize::from(request.path.ends_with("/Observation"));
+        let put_off = request.path.ends_with("/Observation") && *asked == 1;
+        if put_off { Fate::Answer(429, String::new()) } else { Fate::Pass }
+    });
+    let waited = Arc::new(AtomicUsize::new(0));
+    let hears = Arc::clone(&waited);
+    let verification = app
+        .verify(submission, std::time::Duration::from_secs(10), move |event| {
+            hears.fetch_add(usize::from(matches!(event, Event::Waiting { .. })), Ordering::Relaxed);
+        })
+        .await
+        .unwrap();
+    assert_eq!((verification.confirmed, waited.load(Ordering::Relaxed)), (entries(20), 1));
+}
+
+#[tokio::test]
+async fn many_devices_are_verified_also_where_few_entries_are_taken_at_once() {
+    let limits = sandbox_ehr::Limits { max_entries: 25, ..sandbox_ehr::Limits::default() };
+    let world = World::with(Sandbox::builder().limits(limits)).await;
+    let app = world.app();
+    for number in 0..60 {
+        let key = format!("demo:{number}");
+        app.register_sensor(sensor(&key)).await.unwrap();
+        let time = START.parse::<chrono::DateTime<chrono::Utc>>().unwrap() + chrono::TimeDelta::hours(number);
+        let key = cgm_submitter::glucose::SensorKey::new(key).unwrap();
+        app.ingest(vec![cgm_submitter::glucose::Reading::new(key, time, None, mg(100))]).await.unwrap();
+    }
+    let connection = world.connect_with_read_back(&app).await;
+    let submission = submit_all(&app, connection).await.submissions[0];
+    let verification = verify(&app, submission).await;
+    assert_eq!(verification, Verification { confirmed: 60 + 60 + 7, ..Verification::default() });
+}
+
 #[tokio::test]
 async fn an_unfinished_submission_is_not_verified_and_a_failing_search_is_an_error() {
     let world = World::new().await;
     let (app, connection, submission) = sent(&world, 20).await;
     world.tape.answer_at("/Observation", 503, String::new());
-    let error = app.verify(submission, |_| ()).await.unwrap_err();
+    let error = app.verify(submission, NO_WAIT, |_| ()).await.unwrap_err();
     assert!(matches!(error, Error::Answer { status: 503, .. }) && error.retryable(), "{error}");
     world.tape.no_rule();
     assert_eq!(verify(&app, submission).await.confirmed, entries(20));

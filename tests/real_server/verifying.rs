@@ -2,7 +2,7 @@
 
 use crate::case::{Case, MASS, MAY, request, submit_all};
 use crate::facts::ordinary;
-use crate::world::SUMMARY_ENTRIES;
+use crate::world::{NO_WAIT, SUMMARY_ENTRIES};
 use cgm_submitter::delivery::Verification;
 use cgm_submitter::glucose::GlucoseUnit::MgPerDl;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ async fn what_the_server_has_is_confirmed_what_it_lost_goes_again_and_what_it_ch
     let (app, connection) = case.phone("me.db", &facts, MgPerDl).await;
     let submission = submit_all(&app, connection, request(MAY, MgPerDl)).await.submissions[0];
     let complete = Verification { confirmed: ENTRIES, ..Verification::default() };
-    assert_eq!(app.verify(submission, |_| ()).await.unwrap(), complete);
+    assert_eq!(app.verify(submission, NO_WAIT, |_| ()).await.unwrap(), complete);
 
     let readings: Vec<Value> = case
         .server
@@ -34,17 +34,17 @@ async fn what_the_server_has_is_confirmed_what_it_lost_goes_again_and_what_it_ch
     for n in [7, 130, 249] {
         assert_eq!(case.server.request("DELETE", &path_of(n).0, None).await.0, 200);
     }
-    let verification = app.verify(submission, |_| ()).await.unwrap();
+    let verification = app.verify(submission, NO_WAIT, |_| ()).await.unwrap();
     assert_eq!((verification.confirmed, verification.to_send_again), (ENTRIES - 3, 3));
     let outcome = submit_all(&app, connection, request(MAY, MgPerDl)).await;
     assert_eq!((outcome.tally.entries.accepted, outcome.tally.entries.already_there), (3, 0));
     case.assert_holds(MASS, &facts).await;
-    assert_eq!(app.verify(submission, |_| ()).await.unwrap(), complete);
+    assert_eq!(app.verify(submission, NO_WAIT, |_| ()).await.unwrap(), complete);
 
     let (path, mut changed) = path_of(42);
     changed["valueQuantity"]["value"] = json!(55);
     assert_eq!(case.server.request("PUT", &path, Some(&changed.to_string())).await.0, 200);
-    let verification = app.verify(submission, |_| ()).await.unwrap();
+    let verification = app.verify(submission, NO_WAIT, |_| ()).await.unwrap();
     assert_eq!((verification.confirmed, verification.different, verification.to_send_again), (ENTRIES - 1, 1, 0));
     let difference = &verification.differences[0];
     assert_eq!(difference.time, Some(facts[42].at.parse().unwrap()));

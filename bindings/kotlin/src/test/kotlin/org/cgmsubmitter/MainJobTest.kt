@@ -59,7 +59,7 @@ class MainJobTest {
             SandboxEhr().use { clinic ->
                 open(folder).use { cgm ->
                     val blind = connected(cgm, clinic, 20)
-                    val unseen = cgm.verify(cgm.submitNow(blind, EVERYTHING, 30u, Events()).submissions.single(), Events())
+                    val unseen = cgm.verify(cgm.submitNow(blind, EVERYTHING, 30u, Events()).submissions.single(), 30u, Events())
                     assertFalse(unseen.complete)
                     assertEquals(setOf(CannotVerify.NOT_GRANTED), unseen.notVerified.map { it.why }.toSet())
                     cgm.disconnect(blind)
@@ -68,7 +68,7 @@ class MainJobTest {
                     cgm.confirmPatient(connection.id)
                     val outcome = cgm.submitNow(connection.id, EVERYTHING, 30u, Events())
                     val events = Events()
-                    val verification = cgm.verify(outcome.submissions.single(), events)
+                    val verification = cgm.verify(outcome.submissions.single(), 30u, events)
                     assertTrue(verification.complete, "$verification")
                     // The readings, their device, and the summary with its six figures.
                     assertEquals(28uL, verification.confirmed)
