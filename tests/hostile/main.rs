@@ -79,7 +79,7 @@ fn time(input: &Large) -> Duration {
 
 #[test]
 fn a_costly_document_takes_memory_and_time_in_proportion_to_its_size() {
-    takes_in_proportion(large::documents(8 << 10), large::documents(64 << 10));
+    takes_in_proportion(large::documents(4 << 10), large::documents(32 << 10));
 }
 
 #[test]
