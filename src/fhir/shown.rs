@@ -1,10 +1,11 @@
 //! Another's words as a person may see them on a screen.
 
+use crate::glucose::reorders;
+
 /// At most so many characters, the last of them `…` where there were more. Without what could disturb a screen: control
 /// characters are spaces, and those that turn the direction of writing are left out, because they can make a text read as another.
 pub(crate) fn shown(text: &str, most: usize) -> String {
-    let harmless = |c: &char| !matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let spaced = text.chars().filter(harmless).map(|c| if c.is_control() { ' ' } else { c });
+    let spaced = text.chars().filter(|c| !reorders(*c)).map(|c| if c.is_control() { ' ' } else { c });
     let mut shown = String::new();
     for (count, letter) in spaced.enumerate() {
         if count == most {
@@ -28,7 +29,7 @@ mod tests {
             ("abcd", "abcd"),
             ("abcde", "abc…"),
             ("a\u{7}b", "a b"),
-            ("a\u{202e}b\u{2066}c\u{200f}", "abc"),
+            ("a\u{202e}b\u{2066}\u{61c}c\u{200f}", "abc"),
             ("éèàù", "éèàù"),
             ("", ""),
         ] {

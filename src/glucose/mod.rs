@@ -10,6 +10,7 @@ mod value;
 
 pub use measurement::{AbsentReason, Measurement};
 pub use reading::{Reading, ReadingError, RecordKey, Sample, SensorId};
+pub(crate) use sensor::reorders;
 pub use sensor::{Device, Sensor, SensorError, SensorKey};
 pub use time::{DateRange, LocalInstant, TimeError, UtcOffset, Window, ZoneOffsets};
 pub use value::{GlucoseError, GlucoseUnit, GlucoseValue};

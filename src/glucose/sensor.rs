@@ -31,9 +31,10 @@ fn checked(text: impl Into<String>, what: &'static str) -> Result<String, Sensor
     Ok(text)
 }
 
-/// Whether a character changes the order in which others are shown: a name that reads as another misleads who reads it.
-const fn reorders(c: char) -> bool {
-    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+/// Whether a character changes the order in which others are shown (Unicode's `Bidi_Control`): a text that reads as another misleads
+/// who reads it.
+pub(crate) const fn reorders(c: char) -> bool {
+    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// What tells one sensor from every other, the same on every phone: the maker and the transmitter's or sensor's serial,
@@ -190,7 +191,7 @@ mod tests {
 
     #[test]
     fn what_nobody_can_see_is_refused() {
-        for text in ["a\u{0}b", "a\nb", "a\u{202e}b", "a\u{2066}b\u{2069}"] {
+        for text in ["a\u{0}b", "a\nb", "a\u{202e}b", "a\u{2066}b\u{2069}", "a\u{200e}b", "a\u{200f}b", "a\u{61c}b"] {
             assert_eq!(Device::new(text, None), Err(SensorError::Malformed("device name")), "{text:?}");
             assert_eq!(SensorKey::new(text), Err(SensorError::Malformed("key")), "{text:?}");
         }

@@ -1,6 +1,7 @@
 //! Judges what the browser brought back: the right place, the right state, in time, and a code.
 //!
-//! Source: RFC 6749 section 4.1.2, RFC 9207 for `iss`. That a callback counts once is the caller's part: the pending
+//! Source: RFC 6749 section 4.1.2, RFC 9207 for `iss`: where the server promises it, it must be there, and where the server's
+//! name is known, it must be that. That a callback counts once is the caller's part: the pending
 //! authorisation is taken out of the vault before the code is used.
 
 use super::{PendingAuthorization, Secret};
@@ -136,7 +137,7 @@ pub fn validate(
         (Some(iss), Some(issuer)) if iss.trim_end_matches('/') != issuer.trim_end_matches('/') => {
             return Err(CallbackError::OtherIssuer);
         }
-        (None, Some(_)) if pending.names_issuer => return Err(CallbackError::Missing("iss")),
+        (None, _) if pending.names_issuer => return Err(CallbackError::Missing("iss")),
         _ => {}
     }
     match found.error.as_deref() {
@@ -201,6 +202,15 @@ mod tests {
         };
         assert_eq!(judge("code=c"), Err(CallbackError::Missing("iss")));
         assert_eq!(judge("error=access_denied"), Err(CallbackError::Missing("iss")));
+        assert_eq!(judge("code=c&iss=https%3A%2F%2Fauth.example"), Ok(()));
+
+        // Nothing says which name is the right one. The promise alone still tells its callbacks from another server's.
+        pending.issuer = None;
+        let judge = |query: &str| {
+            let url = format!("com.example.app:/callback?{query}&state={}", pending.state.expose());
+            validate(&url, &pending, now()).map(drop)
+        };
+        assert_eq!(judge("code=c"), Err(CallbackError::Missing("iss")));
         assert_eq!(judge("code=c&iss=https%3A%2F%2Fauth.example"), Ok(()));
     }
 

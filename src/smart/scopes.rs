@@ -198,7 +198,8 @@ pub struct GrantedScopes {
 }
 
 impl GrantedScopes {
-    /// More scopes than this are not read: what they would grant is not granted.
+    /// More scopes than this are not read: what they would grant is not granted. They are no error, for which a good token would be
+    /// thrown away.
     pub const MAX_SCOPES: usize = 1000;
 
     /// Reads a token's `scope`. What is not understood grants nothing.

@@ -28,9 +28,6 @@ pub enum TokenResponseError {
     /// A field has the wrong form.
     #[error("the receiver's token response has an unreadable {0}")]
     Malformed(&'static str),
-    /// More scopes than anybody grants.
-    #[error("the receiver's token response has more than {} scopes", GrantedScopes::MAX_SCOPES)]
-    TooManyScopes,
     /// Not a bearer token.
     #[error("the receiver gave a token that is not a bearer token")]
     NotBearer,
@@ -89,15 +86,11 @@ impl TokenResponse {
         if !kind.eq_ignore_ascii_case("bearer") {
             return Err(TokenResponseError::NotBearer);
         }
-        let scope = text("scope")?;
-        if scope.is_some_and(|scope| scope.split_ascii_whitespace().count() > GrantedScopes::MAX_SCOPES) {
-            return Err(TokenResponseError::TooManyScopes);
-        }
         Ok(Self {
             access: token("access_token")?.ok_or(TokenResponseError::Missing("access_token"))?,
             refresh: token("refresh_token")?,
             expires_in: lifetime(fields.get("expires_in"))?,
-            scope: scope.map(str::to_owned),
+            scope: text("scope")?.map(str::to_owned),
             patient: text("patient")?
                 .map(PatientId::new)
                 .transpose()

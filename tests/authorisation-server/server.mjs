@@ -1,5 +1,6 @@
 // An authorisation server that nobody here wrote, for tests/real_authorisation: oidc-provider, as a clinic would put it before its FHIR
-// server. `npm ci`, then `node server.mjs`: it listens on 127.0.0.1 on a free port, says `ready ORIGIN`, and forgets everything at its end.
+// server. `npm ci`, then `node server.mjs`: it listens on 127.0.0.1 on a free port, says `ready ORIGIN`, and forgets everything at its end,
+// which comes with that of its standard input: who started it may be killed and cannot leave it behind.
 //
 // OAuth is oidc-provider's own: PKCE, codes, rotation and the detection of reuse, revocation, introspection, the issuer in the callback.
 // Ours is what every such clinic has to add, and nothing that judges a token:
@@ -111,4 +112,5 @@ server.on('request', async (request, response) => {
     response.writeHead(500).end(String(error));
   }
 });
+process.stdin.resume().on('end', () => process.exit());
 console.log(`ready ${origin}`);

@@ -6,7 +6,9 @@ use cgm_submitter::fhir::{
 };
 use cgm_submitter::import::{self, ImportError, ImportOptions};
 use cgm_submitter::orders::{OrderError, OrderSearchError, parse_order_search};
-use cgm_submitter::smart::{DiscoveryError, GrantedScopes, SmartConfiguration, TokenResponse, TokenResponseError};
+use cgm_submitter::smart::{
+    DiscoveryError, GrantedScopes, ResourceType, SmartConfiguration, TokenResponse, TokenResponseError, TokenState,
+};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::fmt::Display;
@@ -193,11 +195,22 @@ fn what_smart_is_told_has_no_text_longer_than_its_cap() {
         assert_eq!(error, DiscoveryError::TooLong(field));
         names(&error, 2_048);
     }
-    let scopes = |count| TokenResponse::parse(token(&vec!["a"; count].join(" ")).to_string().as_bytes());
-    assert!(scopes(GrantedScopes::MAX_SCOPES).is_ok());
-    let error = scopes(GrantedScopes::MAX_SCOPES + 1).unwrap_err();
-    assert_eq!(error, TokenResponseError::TooManyScopes);
-    names(&error, GrantedScopes::MAX_SCOPES);
+}
+
+#[test]
+fn more_scopes_than_are_read_cost_nobody_the_token() {
+    let scopes = format!("{}patient/Device.c", "a ".repeat(GrantedScopes::MAX_SCOPES));
+    let first = json!({"access_token": "a", "token_type": "bearer", "refresh_token": "r", "patient": "p-1"});
+    let first = TokenResponse::parse(first.to_string().as_bytes()).unwrap();
+    let state = TokenState::granted(first, "patient/Device.c", chrono::DateTime::UNIX_EPOCH).unwrap();
+    assert!(state.scopes().may_create(ResourceType::Device, None));
+
+    let mut rotated = token(&scopes);
+    rotated["refresh_token"] = "r-2".into();
+    let rotated = TokenResponse::parse(rotated.to_string().as_bytes()).unwrap();
+    let state = state.refreshed(rotated, chrono::DateTime::UNIX_EPOCH).unwrap();
+    assert_eq!(state.refresh().unwrap().expose(), "r-2");
+    assert!(!state.scopes().may_create(ResourceType::Device, None), "the surplus grants nothing");
 }
 
 #[test]

@@ -21,7 +21,7 @@ pub(super) fn covered(
     };
     let has = |kind: &str, permission| scopes.with(kind, permission).next().is_some();
     let segments: Vec<&str> = below_base.trim_end_matches('/').split('/').collect();
-    if segments.iter().any(|segment| [".", ".."].contains(segment)) {
+    if segments != [""] && !segments.iter().all(|segment| is_plain(segment)) {
         return false;
     }
     match (method, segments.as_slice()) {
@@ -38,6 +38,13 @@ pub(super) fn covered(
         ("DELETE", [kind, _]) => scopes.allow(kind, 'd', &[]),
         _ => false,
     }
+}
+
+/// Whether every server reads it as it stands: nothing is encoded but the `$` of an operation, and nothing leads elsewhere.
+fn is_plain(segment: &str) -> bool {
+    let written = segment.strip_prefix("%24").unwrap_or(segment);
+    !["", ".", ".."].contains(&written)
+        && written.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._$".contains(&byte))
 }
 
 fn bundle_covered(scopes: &GrantedScopes, patient: &str, bundle: Option<&Value>) -> bool {
@@ -94,6 +101,31 @@ mod tests {
         ] {
             let scopes = GrantedScopes::parse(scope);
             assert_eq!(covered(&scopes, "amy", method, path, Some(&laboratory)), expected, "{scope} {method} {path}");
+        }
+    }
+
+    #[test]
+    fn a_path_that_a_server_may_read_as_another_is_refused() {
+        let scopes = GrantedScopes::parse("patient/Observation.r patient/Patient.r");
+        let check = |path| covered(&scopes, "amy", "GET", path, None);
+        for path in ["Observation/cgm-1.2_3", "Patient/amy/$everything", "Patient/amy/%24everything"] {
+            assert!(check(path), "{path}");
+        }
+        for path in [
+            "Observation/%2e%2e/Patient/ben",
+            "Observation/.%2E/Patient/ben",
+            "Observation/..%5CPatient/ben",
+            "Observation/7%2f..%2F..%2FPatient/ben",
+            "Observation/..\\Patient/ben",
+            "Observation/..;/Patient/ben",
+            "Observation/;v=1",
+            "Observation/%252e%252e/Patient/ben",
+            "Observation/%5Fsearch",
+            "Observation//Patient/ben",
+        ] {
+            assert!(!check(path), "{path}");
+            let entry = json!({ "resourceType": "Bundle", "entry": [{ "request": { "method": "GET", "url": path } }] });
+            assert!(!covered(&scopes, "amy", "POST", "", Some(&entry)), "{path} in a bundle");
         }
     }
 
