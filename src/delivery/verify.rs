@@ -418,7 +418,7 @@ impl Search<'_> {
             let Some(location) = sent.and_then(|sent| sent.location) else { return Ok(false) };
             let request = http::Request::get(format!("{}/{location}", self.connection.base)).body(Vec::new());
             let request = request.map_err(|_| Error::Assembly("a location is malformed"))?;
-            let response = self.delivery.connector.ask(id, &request).await?;
+            let response = self.ask_alone(&request).await?;
             if !matches!(response.status().as_u16(), 404 | 410) {
                 return Ok(false);
             }
@@ -540,16 +540,18 @@ impl Search<'_> {
         Err(Stop::Cannot(CannotVerify::NotHonoured))
     }
 
+    /// One request of a connection at a time, be it to send or to look.
+    async fn ask_alone(&self, request: &http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, Stop> {
+        let _lock = self.delivery.lock(self.connection.id).await?;
+        Ok(self.delivery.connector.ask(self.connection.id, request).await?)
+    }
+
     /// The answer to a search, waited for where the receiver asks for that.
     async fn answer(&mut self, request: &http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, Stop> {
         let backoff = Backoff::default();
         let mut attempt = 0;
         loop {
-            let response = {
-                // One request of a connection at a time, be it to send or to look.
-                let _lock = self.delivery.lock(self.connection.id).await?;
-                self.delivery.connector.ask(self.connection.id, request).await?
-            };
+            let response = self.ask_alone(request).await?;
             match response.status().as_u16() {
                 200 => return Ok(response),
                 401 | 403 => return Err(Stop::Cannot(CannotVerify::NotGranted)),
