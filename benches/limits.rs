@@ -1,9 +1,14 @@
-//! `cargo bench`: what this crate does, each figure beside the limit it is held against: bare SQLite, bare `serde_json`.
+//! `cargo bench`: what this crate does, each figure beside the limit it is held against: bare
+//! SQLite, bare `serde_json`.
 //!
-//! Both sides of a pair run in turn, nine times, and the fastest of each is shown: what else runs on the machine only ever adds. Ratios
-//! carry over between machines, times do not.
+//! Both sides of a pair run in turn, nine times, and the fastest of each is shown: what else runs
+//! on the machine only ever adds. Ratios carry over between machines, times do not.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a benchmark stops at the first surprise")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark stops at the first surprise"
+)]
 
 mod limits {
     pub(crate) mod bare;
@@ -13,13 +18,13 @@ mod limits {
 
 use cgm_submitter::delivery::{next_body, summarise};
 use cgm_submitter::glucose::{
-    DateRange, Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset, Window,
-    ZoneOffsets,
+    DateRange, Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey,
+    UtcOffset, Window, ZoneOffsets,
 };
 use cgm_submitter::import::{ImportOptions, import};
 use cgm_submitter::store::{
-    ConnectionDetails, ConnectionRecord, ConnectionState, Progress, Store, SubmissionId, SubmissionRecord,
-    SubmissionState,
+    ConnectionDetails, ConnectionRecord, ConnectionState, Progress, Store, SubmissionId,
+    SubmissionRecord, SubmissionState,
 };
 use cgm_submitter::submission::{Plan, Position, Wanted};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -83,8 +88,10 @@ fn generated(count: usize) -> Data {
 }
 
 fn real() -> Option<Data> {
-    let folder = std::env::var("CGM_SAMPLES_DIR").unwrap_or_else(|_| "../shared/samples".to_owned());
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("dexcom_clarity_90d_real.csv");
+    let folder =
+        std::env::var("CGM_SAMPLES_DIR").unwrap_or_else(|_| "../shared/samples".to_owned());
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("dexcom_clarity_90d_real.csv");
     let Ok(bytes) = std::fs::read(&path) else {
         println!("no real file: set CGM_SAMPLES_DIR to a folder with dexcom_clarity_90d_real.csv");
         return None;
@@ -96,7 +103,10 @@ fn real() -> Option<Data> {
         vec![(at("2023-10-29T01:00:00Z"), offset(120)), (at("2024-03-31T01:00:00Z"), offset(180))],
     );
     let file = import(&bytes, &ImportOptions::new(now()).with_zone(bucharest.unwrap())).unwrap();
-    Some(Data { sensors: file.sensors, readings: file.readings.into_iter().map(|row| row.reading).collect() })
+    Some(Data {
+        sensors: file.sensors,
+        readings: file.readings.into_iter().map(|row| row.reading).collect(),
+    })
 }
 
 fn store(folder: &TempDir, data: &Data) -> Store {
@@ -130,7 +140,11 @@ fn row(what: &str, ours: &[Duration], limit: &[Duration], goal: f64) {
     let (ours, limit) = (fastest(ours), fastest(limit));
     let ratio = ours / limit;
     let word = if ratio <= goal { "reached" } else { "MISSED" };
-    println!("{what:<58} {:>7.1} ms {:>7.1} ms {ratio:>6.2}×  ≤ {goal}× {word}", ours * 1e3, limit * 1e3);
+    println!(
+        "{what:<58} {:>7.1} ms {:>7.1} ms {ratio:>6.2}×  ≤ {goal}× {word}",
+        ours * 1e3,
+        limit * 1e3
+    );
 }
 
 fn ingest(what: &str, data: &Data) {
@@ -150,7 +164,11 @@ fn ingest(what: &str, data: &Data) {
 /// All the local dates of some readings.
 fn dates(data: &Data) -> DateRange {
     let seconds = data.readings.iter().map(Reading::seconds);
-    DateRange::new(zone().date_at(seconds.clone().min().unwrap()), zone().date_at(seconds.max().unwrap())).unwrap()
+    DateRange::new(
+        zone().date_at(seconds.clone().min().unwrap()),
+        zone().date_at(seconds.max().unwrap()),
+    )
+    .unwrap()
 }
 
 fn last_14_days(data: &Data) -> DateRange {
@@ -198,14 +216,22 @@ fn summaries(ten_years: &Data) {
 }
 
 fn connection(store: &mut Store) -> ConnectionRecord {
-    let details = ConnectionDetails { dialect: Some("hl7-cgm".to_owned()), ..ConnectionDetails::default() };
-    let id =
-        store.add_connection("https://ehr.example.org/fhir", "amy-shaw", ConnectionState::Active, &details).unwrap();
+    let details =
+        ConnectionDetails { dialect: Some("hl7-cgm".to_owned()), ..ConnectionDetails::default() };
+    let id = store
+        .add_connection(
+            "https://ehr.example.org/fhir",
+            "amy-shaw",
+            ConnectionState::Active,
+            &details,
+        )
+        .unwrap();
     store.connection(id).unwrap()
 }
 
 fn submission(connection: &ConnectionRecord, dates: DateRange, window: Window) -> SubmissionRecord {
-    let wanted = Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
+    let wanted =
+        Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
     let plan = Plan { wanted, dates, window };
     let progress = Progress::start(&plan);
     SubmissionRecord {
@@ -219,7 +245,12 @@ fn submission(connection: &ConnectionRecord, dates: DateRange, window: Window) -
 }
 
 /// Every batch of the window, one after the other; what each is handed to `each`.
-fn assemble(store: &Store, connection: &ConnectionRecord, dates: DateRange, mut each: impl FnMut(Vec<u8>)) {
+fn assemble(
+    store: &Store,
+    connection: &ConnectionRecord,
+    dates: DateRange,
+    mut each: impl FnMut(Vec<u8>),
+) {
     let mut submission = submission(connection, dates, dates.window(&zone()).unwrap());
     while let Some(body) = next_body(store, connection, &submission, now()).unwrap() {
         submission.progress.position = body.position_after;
@@ -234,17 +265,25 @@ fn assembly(real: &Data) {
     let connection = connection(&mut store);
     let mut bodies = Vec::new();
     assemble(&store, &connection, dates(real), |json| bodies.push(json));
-    let structs: Vec<plain::Bundle> = bodies.iter().map(|json| serde_json::from_slice(json).unwrap()).collect();
+    let structs: Vec<plain::Bundle> =
+        bodies.iter().map(|json| serde_json::from_slice(json).unwrap()).collect();
     for (body, plain) in bodies.iter().zip(&structs) {
-        assert_eq!(&serde_json::to_vec(plain).unwrap(), body, "the plain structs write the same bytes");
+        assert_eq!(
+            &serde_json::to_vec(plain).unwrap(),
+            body,
+            "the plain structs write the same bytes"
+        );
     }
     drop(bodies);
 
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         ours.push(timed(|| assemble(&store, &connection, dates(real), drop)).0);
-        let write =
-            || structs.iter().for_each(|bundle| drop(std::hint::black_box(serde_json::to_vec(bundle).unwrap())));
+        let write = || {
+            structs
+                .iter()
+                .for_each(|bundle| drop(std::hint::black_box(serde_json::to_vec(bundle).unwrap())))
+        };
         limit.push(timed(write).0);
     }
     row("assemble the real file's batches | bare serde_json", &ours, &limit, 1.5);
@@ -270,7 +309,8 @@ fn size(what: &str, data: &Data) {
     let mut empty = store(&empty_folder, data);
     filled.checkpoint().unwrap();
     empty.checkpoint().unwrap();
-    let bytes = (filled.size_on_disk().unwrap() - empty.size_on_disk().unwrap()) as f64 / data.readings.len() as f64;
+    let bytes = (filled.size_on_disk().unwrap() - empty.size_on_disk().unwrap()) as f64
+        / data.readings.len() as f64;
     let word = if bytes <= 24.0 { "reached" } else { "MISSED" };
     println!("{what:<58} {bytes:>10.1} {:>10} {:>7}  ≤ 24 {word}", "", "");
 }

@@ -1,4 +1,5 @@
-//! `cargo run --example summary -- --import FILE`: the consensus statistics of a file of glucose readings.
+//! `cargo run --example summary -- --import FILE`: the consensus statistics of a file of glucose
+//! readings.
 
 #[path = "shared/zone.rs"]
 mod zone;
@@ -22,7 +23,8 @@ struct Args {
     /// Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
     #[arg(long)]
     import: PathBuf,
-    /// The time zone of the file's clock, for example Europe/Bucharest. Required where its times have no UTC offset.
+    /// The time zone of the file's clock, for example Europe/Bucharest. Required where its times
+    /// have no UTC offset.
     #[arg(long)]
     time_zone: Option<Tz>,
     /// Local dates, both included: 2024-05-01..2024-05-14. Default: all dates of the file.
@@ -46,7 +48,8 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<(), Failure> {
     let now = SystemClock.now();
     let zone = args.time_zone.map(|tz| Zone(tz).whole(now)).transpose()?;
-    let bytes = std::fs::read(&args.import).map_err(|error| format!("{}: {error}", args.import.display()))?;
+    let bytes = std::fs::read(&args.import)
+        .map_err(|error| format!("{}: {error}", args.import.display()))?;
     let mut options = ImportOptions::new(now);
     if let Some(zone) = &zone {
         options = options.with_zone(zone.clone());
@@ -64,10 +67,13 @@ fn run(args: &Args) -> Result<(), Failure> {
         let next = SensorId(u32::try_from(ids.len())?);
         let sensor = *ids.entry(reading.sensor().clone()).or_insert(next);
         let seconds = reading.seconds();
-        let offset = reading
-            .offset()
-            .ok_or_else(|| format!("row {}: the time has no local offset: give --time-zone", row.row))?;
-        samples.insert((seconds, sensor), Sample { sensor, seconds, offset, measurement: reading.measurement() });
+        let offset = reading.offset().ok_or_else(|| {
+            format!("row {}: the time has no local offset: give --time-zone", row.row)
+        })?;
+        samples.insert(
+            (seconds, sensor),
+            Sample { sensor, seconds, offset, measurement: reading.measurement() },
+        );
     }
     let (Some(first), Some(last)) = (samples.values().next(), samples.values().next_back()) else {
         return Err("the file holds no readings".into());
@@ -129,7 +135,11 @@ fn print(summary: &Summary) {
         ranges.high_percent(),
         ranges.very_high_percent()
     );
-    println!("{} days of wear, sensor active {:.2} %", summary.days_of_wear(), summary.sensor_active_percent());
+    println!(
+        "{} days of wear, sensor active {:.2} %",
+        summary.days_of_wear(),
+        summary.sensor_active_percent()
+    );
     if summary.sufficiency() != Sufficiency::Sufficient {
         println!("fewer data than the 14 days and 70 % the consensus asks for");
     }

@@ -1,6 +1,7 @@
 //! The single seam to the outside: clock, randomness, local time, network, secure storage, locks.
 //!
-//! Everything above takes these as an [`Environment`]; nothing above reads a clock or draws a random number by itself.
+//! Everything above takes these as an [`Environment`]; nothing above reads a clock or draws a
+//! random number by itself.
 
 use crate::glucose::{TimeError, ZoneOffsets};
 use chrono::{DateTime, Utc};
@@ -35,7 +36,11 @@ pub trait LocalTime: Send + Sync {
     ///
     /// # Errors
     /// [`EnvironmentError::LocalTime`] where the host cannot tell.
-    fn offsets(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<ZoneOffsets, EnvironmentError>;
+    fn offsets(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<ZoneOffsets, EnvironmentError>;
 }
 
 /// Sends one HTTP request. Redirects are never followed; the body of a response is bounded.
@@ -44,7 +49,10 @@ pub trait Transport: Send + Sync {
     ///
     /// # Errors
     /// [`TransportError`]; a status of 400 and above is a response, not an error.
-    fn send(&self, request: http::Request<Vec<u8>>) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>>;
+    fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>>;
 }
 
 /// The platform's secure storage: Keychain, Keystore. Small values under short names.
@@ -83,7 +91,8 @@ pub enum TransportError {
     /// No connection: offline, name not found, refused.
     #[error("no connection to the receiver")]
     Unreachable,
-    /// The connection broke or timed out after the request was on its way: the receiver may have acted on it.
+    /// The connection broke or timed out after the request was on its way: the receiver may have
+    /// acted on it.
     #[error("the connection to the receiver broke before its answer was complete")]
     Broken,
     /// The receiver's certificate is not trusted.
@@ -125,7 +134,9 @@ pub struct Locks {
 
 /// A held lock. Freed on drop, and by the kernel at death.
 #[derive(Debug)]
-pub struct Lock(#[expect(dead_code, reason = "held for its lock, which closing the file frees")] File);
+pub struct Lock(
+    #[expect(dead_code, reason = "held for its lock, which closing the file frees")] File,
+);
 
 impl Locks {
     /// Locks in `folder`, made when the first is taken.
@@ -140,8 +151,12 @@ impl Locks {
     pub fn try_lock(&self, name: &str) -> Result<Option<Lock>, EnvironmentError> {
         std::fs::create_dir_all(&self.folder).map_err(|_| EnvironmentError::Lock)?;
         let path: &Path = &self.folder.join(format!("{name}.lock"));
-        let file =
-            File::options().create(true).truncate(false).write(true).open(path).map_err(|_| EnvironmentError::Lock)?;
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(path)
+            .map_err(|_| EnvironmentError::Lock)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(Lock(file))),
             Err(std::fs::TryLockError::WouldBlock) => Ok(None),
@@ -172,9 +187,13 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "the one place the wall clock is read")]
     fn now(&self) -> DateTime<Utc> {
-        let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        DateTime::from_timestamp(i64::try_from(since.as_secs()).unwrap_or_default(), since.subsec_nanos())
-            .unwrap_or_default()
+        let since =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        DateTime::from_timestamp(
+            i64::try_from(since.as_secs()).unwrap_or_default(),
+            since.subsec_nanos(),
+        )
+        .unwrap_or_default()
     }
 }
 

@@ -1,4 +1,5 @@
-//! The public error: what failed, on what, a stable code, whether trying again can help, and what to do.
+//! The public error: what failed, on what, a stable code, whether trying again can help, and what
+//! to do.
 
 use crate::connect::{ConnectError, TokenError};
 use crate::environment::{EnvironmentError, TransportError, VaultError};
@@ -8,7 +9,8 @@ use crate::import::ImportError;
 use crate::statistics::SummaryError;
 use crate::store::{ConnectionState, StoreError};
 
-/// Why something could not be done. Neither its text nor its fields hold a token, a name, an identifier or a glucose value.
+/// Why something could not be done. Neither its text nor its fields hold a token, a name, an
+/// identifier or a glucose value.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The database.
@@ -42,7 +44,9 @@ pub enum Error {
     #[error("the connection cannot send: {}", blocked(*.0))]
     Blocked(ConnectionState),
     /// An ordered submission without an order.
-    #[error("the receiver has no standing order that runs: read its orders again, or submit what the person chose")]
+    #[error(
+        "the receiver has no standing order that runs: read its orders again, or submit what the person chose"
+    )]
     NoOrder,
     /// The receiver answered a search or read with this status.
     #[error("the receiver answered {status} when asked for {what}")]
@@ -84,7 +88,9 @@ const fn blocked(state: ConnectionState) -> &'static str {
         ConnectionState::NeedsConsent => "the person's consent does not cover it: authorise again",
         ConnectionState::Misconfigured => "the receiver is not where or what it was: connect anew",
         ConnectionState::Disconnected => "it was ended: connect anew",
-        ConnectionState::WrongPatient => "it was authorised for another patient: disconnect and connect anew",
+        ConnectionState::WrongPatient => {
+            "it was authorised for another patient: disconnect and connect anew"
+        }
     }
 }
 
@@ -127,7 +133,9 @@ impl Error {
             Self::Connect(error) => error.retryable(),
             Self::Token(error) => error.retryable(),
             Self::Vault(error) => *error == VaultError::Unavailable,
-            Self::Transport(error) => matches!(error, TransportError::Unreachable | TransportError::Broken),
+            Self::Transport(error) => {
+                matches!(error, TransportError::Unreachable | TransportError::Broken)
+            }
             Self::Answer { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             Self::Environment(EnvironmentError::Lock) => true,
             _ => false,

@@ -1,9 +1,10 @@
-//! Files as people have them: real exports, cut ones, the same one twice under another zone, and bytes that are no file at all.
+//! Files as people have them: real exports, cut ones, the same one twice under another zone, and
+//! bytes that are no file at all.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests and what they share")]
 
 use cgm_submitter::glucose::{
-    AbsentReason, GlucoseError, Measurement, Reading, ReadingError, RecordKey, Sensor, SensorKey, TimeError, UtcOffset,
-    ZoneOffsets,
+    AbsentReason, GlucoseError, Measurement, Reading, ReadingError, RecordKey, Sensor, SensorKey,
+    TimeError, UtcOffset, ZoneOffsets,
 };
 use cgm_submitter::import::{Format, Import, ImportError, ImportOptions, import};
 use chrono::{DateTime, Offset, TimeZone, Utc};
@@ -22,9 +23,11 @@ const HEADER: &str = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Sub
     Transmitter Time (Long Integer),Transmitter ID\n";
 
 fn sample(name: &str) -> Vec<u8> {
-    let folder = std::env::var("CGM_SAMPLES_DIR").unwrap_or_else(|_| "../shared/samples".to_owned());
+    let folder =
+        std::env::var("CGM_SAMPLES_DIR").unwrap_or_else(|_| "../shared/samples".to_owned());
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: set CGM_SAMPLES_DIR", path.display()))
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}: set CGM_SAMPLES_DIR", path.display()))
 }
 
 static REAL_BYTES: LazyLock<Vec<u8>> = LazyLock::new(|| sample("dexcom_clarity_90d_real.csv"));
@@ -99,7 +102,10 @@ fn told(import: &Import) -> Vec<String> {
 
 /// Instant and offset of every reading.
 fn times(import: &Import) -> Vec<String> {
-    told(import).iter().map(|told| told.split(' ').skip(1).take(2).collect::<Vec<_>>().join(" ")).collect()
+    told(import)
+        .iter()
+        .map(|told| told.split(' ').skip(1).take(2).collect::<Vec<_>>().join(" "))
+        .collect()
 }
 
 fn reasons(import: &Import) -> Vec<(usize, ReadingError)> {
@@ -112,10 +118,19 @@ fn value(row: usize, error: GlucoseError) -> (usize, ReadingError) {
 
 /// The stretches of equal offset of a sensor: its first instant, its last, its offset.
 fn stretches(import: &Import, sensor: &str) -> Vec<String> {
-    let of_sensor = import.readings.iter().map(|found| &found.reading).filter(|r| r.sensor().as_str() == sensor);
+    let of_sensor = import
+        .readings
+        .iter()
+        .map(|found| &found.reading)
+        .filter(|r| r.sensor().as_str() == sensor);
     let readings: Vec<_> = of_sensor.collect();
     let ends = |r: &[&Reading]| {
-        format!("{}..{} {}", utc(r[0].seconds()), utc(r[r.len() - 1].seconds()), r[0].offset().unwrap())
+        format!(
+            "{}..{} {}",
+            utc(r[0].seconds()),
+            utc(r[r.len() - 1].seconds()),
+            r[0].offset().unwrap()
+        )
     };
     readings.chunk_by(|a, b| a.offset() == b.offset()).map(ends).collect()
 }
@@ -123,7 +138,9 @@ fn stretches(import: &Import, sensor: &str) -> Vec<String> {
 /// The real file with its rows stamped `from` on.
 fn real_from(from: &str) -> Vec<u8> {
     let text = std::str::from_utf8(&REAL_BYTES).unwrap();
-    let keep = |line: &&str| line.split('"').nth(3).is_none_or(|stamp| !stamp.starts_with("20") || stamp >= from);
+    let keep = |line: &&str| {
+        line.split('"').nth(3).is_none_or(|stamp| !stamp.starts_with("20") || stamp >= from)
+    };
     text.split_inclusive('\n').filter(keep).collect::<String>().into_bytes()
 }
 
@@ -140,18 +157,27 @@ fn clarity(rows: &[(&str, &str, &str, &str)]) -> String {
 #[test]
 fn the_real_file_gives_every_reading_once() {
     let import = &*REAL_IMPORT;
-    assert_eq!((import.format, import.readings.len(), import.rejected.len()), (Format::DexcomClarity, 25_340, 0));
-    assert_eq!(import.sensors.iter().map(|s| s.key().as_str()).collect::<Vec<_>>(), [FIRST, SECOND]);
+    assert_eq!(
+        (import.format, import.readings.len(), import.rejected.len()),
+        (Format::DexcomClarity, 25_340, 0)
+    );
+    assert_eq!(
+        import.sensors.iter().map(|s| s.key().as_str()).collect::<Vec<_>>(),
+        [FIRST, SECOND]
+    );
     let device = import.sensors[0].device();
     assert_eq!((device.name(), device.serial()), ("Dexcom G6", Some("82AJ0D")));
-    let clipped = import.readings.iter().filter(|found| found.reading.measurement().is_clipped()).count();
+    let clipped =
+        import.readings.iter().filter(|found| found.reading.measurement().is_clipped()).count();
     assert_eq!(clipped, 166);
-    let keys: HashSet<_> = import.readings.iter().map(|f| (f.reading.sensor(), f.reading.seconds())).collect();
+    let keys: HashSet<_> =
+        import.readings.iter().map(|f| (f.reading.sensor(), f.reading.seconds())).collect();
     assert_eq!(keys.len(), 25_340);
     let sum: f64 = import.readings.iter().filter_map(|f| f.reading.measurement().mg_dl()).sum();
     assert!((sum / 25_340.0 - 145.324_507).abs() < 5e-7, "{}", sum / 25_340.0);
     let skipped = import.skipped;
-    let counts = [skipped.alerts, skipped.calibrations, skipped.insulin, skipped.other, skipped.repeated];
+    let counts =
+        [skipped.alerts, skipped.calibrations, skipped.insulin, skipped.other, skipped.repeated];
     assert_eq!(counts, [7, 21, 377, 5, 0]);
 }
 
@@ -167,7 +193,10 @@ fn offsets_follow_summer_time_travel_and_a_new_transmitter_abroad() {
     );
     assert_eq!(
         stretches(&REAL_IMPORT, SECOND),
-        ["2024-05-19T21:05:02Z..2024-06-08T20:10:02Z +02:00", "2024-06-08T20:15:02Z..2024-06-13T04:15:02Z +03:00"]
+        [
+            "2024-05-19T21:05:02Z..2024-06-08T20:10:02Z +02:00",
+            "2024-06-08T20:15:02Z..2024-06-13T04:15:02Z +03:00"
+        ]
     );
 }
 
@@ -194,8 +223,13 @@ fn the_same_file_again_gives_the_same_readings() {
 fn the_same_file_under_another_zone_is_refused_and_says_which_it_was() {
     for zone in ["America/New_York", "UTC", "Europe/Berlin"] {
         let import = again(&REAL_BYTES, zone, &REAL_IMPORT);
-        assert_eq!((import.readings.len(), import.rejected.len(), import.sensors.len()), (0, 25_340, 0), "{zone}");
-        let earlier = ReadingError::AlreadyImportedElsewhere { earlier: "Europe/Bucharest".to_owned() };
+        assert_eq!(
+            (import.readings.len(), import.rejected.len(), import.sensors.len()),
+            (0, 25_340, 0),
+            "{zone}"
+        );
+        let earlier =
+            ReadingError::AlreadyImportedElsewhere { earlier: "Europe/Bucharest".to_owned() };
         assert!(import.rejected.iter().all(|row| row.reason == earlier), "{zone}");
     }
 }
@@ -205,20 +239,27 @@ fn a_new_transmitter_in_a_file_of_a_refused_zone_is_refused_with_it() {
     let first = &REAL_IMPORT.sensors[..1];
     for (zone, taken) in [("America/New_York", 0), ("Europe/Bucharest", 25_340)] {
         let import = import(&REAL_BYTES, &within(zone).with_known(first.to_vec())).unwrap();
-        assert_eq!((import.readings.len(), import.rejected.len()), (taken, 25_340 - taken), "{zone}");
+        assert_eq!(
+            (import.readings.len(), import.rejected.len()),
+            (taken, 25_340 - taken),
+            "{zone}"
+        );
     }
 }
 
 #[test]
 fn where_no_zone_is_stored_the_earlier_offset_is_said() {
     let bare = |sensor: &Sensor| {
-        Sensor::new(sensor.key().clone(), sensor.device().clone()).with_tick_epoch(sensor.tick_epoch().unwrap())
+        Sensor::new(sensor.key().clone(), sensor.device().clone())
+            .with_tick_epoch(sensor.tick_epoch().unwrap())
     };
     let known: Vec<_> = REAL_IMPORT.sensors.iter().map(bare).collect();
     let under = |zone: &str| import(&REAL_BYTES, &within(zone).with_known(known.clone())).unwrap();
     let elsewhere = under("America/New_York");
     let earlier = ReadingError::AlreadyImportedElsewhere { earlier: "+02:00".to_owned() };
-    assert!(elsewhere.readings.is_empty() && elsewhere.rejected.iter().all(|row| row.reason == earlier));
+    assert!(
+        elsewhere.readings.is_empty() && elsewhere.rejected.iter().all(|row| row.reason == earlier)
+    );
     assert_eq!(told(&under("Europe/Bucharest")), told(&REAL_IMPORT));
 }
 
@@ -245,7 +286,10 @@ fn an_earlier_stretch_fits_onto_a_later_one() {
 #[test]
 fn local_times_need_a_zone() {
     assert_eq!(import(&REAL_BYTES, &options()), Err(ImportError::TimeZoneRequired));
-    assert_eq!(import(&sample("dexcom_clarity_g6_12col.csv"), &options()), Err(ImportError::TimeZoneRequired));
+    assert_eq!(
+        import(&sample("dexcom_clarity_g6_12col.csv"), &options()),
+        Err(ImportError::TimeZoneRequired)
+    );
 }
 
 // ---- Clarity's forms ----
@@ -264,12 +308,19 @@ fn the_form_without_counts_is_placed_by_stamp_and_keyed_by_it() {
     let first = read(&bytes, "America/New_York");
     assert_eq!((first.readings.len(), first.rejected.len()), (48, 0));
     let reading = &first.readings[0];
-    assert_eq!(one(&reading.reading), "dexcom-clarity:iPhone G6 2016-10-24T15:24:17Z -04:00 103mg/dL");
-    assert_eq!((reading.row, reading.reading.record_key().unwrap().as_str()), (13, "2016-10-24T11:24:17"));
+    assert_eq!(
+        one(&reading.reading),
+        "dexcom-clarity:iPhone G6 2016-10-24T15:24:17Z -04:00 103mg/dL"
+    );
+    assert_eq!(
+        (reading.row, reading.reading.record_key().unwrap().as_str()),
+        (13, "2016-10-24T11:24:17")
+    );
     assert_eq!(first.sensors[0].device().name(), "Dexcom G6");
 
     let stored = |sensor: &SensorKey, record: &RecordKey| {
-        let same = |reading: &&Reading| reading.sensor() == sensor && reading.record_key() == Some(record);
+        let same =
+            |reading: &&Reading| reading.sensor() == sensor && reading.record_key() == Some(record);
         first.readings.iter().map(|found| &found.reading).find(same).map(Reading::seconds)
     };
     let under = |zone: &str, known: &[Sensor]| {
@@ -332,9 +383,16 @@ fn drift_of_minutes_and_a_clock_set_by_hand_change_no_offset() {
     for hour in 0..2_400_i64 {
         let instant = start + hour * 3_600;
         let wrong = if (500..900).contains(&hour) { 660 } else { 0 };
-        let stamp = instant + ZONES["Europe/Bucharest"].offset_at(instant).seconds() + hour * 5 / 24 + wrong;
+        let stamp = instant
+            + ZONES["Europe/Bucharest"].offset_at(instant).seconds()
+            + hour * 5 / 24
+            + wrong;
         let stamp = utc(stamp);
-        rows.push(format!("1,{},EGV,,,,phone,100,,,,,{},TX\n", stamp.trim_end_matches('Z'), hour * 3_600));
+        rows.push(format!(
+            "1,{},EGV,,,,phone,100,,,,,{},TX\n",
+            stamp.trim_end_matches('Z'),
+            hour * 3_600
+        ));
     }
     let import = read((HEADER.to_owned() + &rows.concat()).as_bytes(), "Europe/Bucharest");
     assert_eq!((import.readings.len(), import.rejected.len()), (2_400, 0));
@@ -342,21 +400,32 @@ fn drift_of_minutes_and_a_clock_set_by_hand_change_no_offset() {
     assert_eq!(last.seconds(), start + 2_399 * 3_600);
     assert_eq!(
         stretches(&import, "dexcom:TX"),
-        ["2024-02-01T00:00:00Z..2024-03-31T00:00:00Z +02:00", "2024-03-31T01:00:00Z..2024-05-10T23:00:00Z +03:00"]
+        [
+            "2024-02-01T00:00:00Z..2024-03-31T00:00:00Z +02:00",
+            "2024-03-31T01:00:00Z..2024-05-10T23:00:00Z +03:00"
+        ]
     );
     // An export of its end alone, minutes adrift, keeps the epoch and the offset.
-    let end = again((HEADER.to_owned() + &rows[2_300..].concat()).as_bytes(), "Europe/Athens", &import);
+    let end =
+        again((HEADER.to_owned() + &rows[2_300..].concat()).as_bytes(), "Europe/Athens", &import);
     assert_eq!((end.readings.len(), end.rejected.len()), (100, 0));
     assert_eq!((&end.readings[99].reading, stretches(&end, "dexcom:TX").len()), (last, 1));
 }
 
 #[test]
 fn a_receiver_with_another_clock_keeps_its_own_offset() {
-    let rows = [("2024-05-01T10:00:00", "100", "1000", "TX"), ("2024-05-01T10:10:00", "102", "1600", "TX")];
+    let rows = [
+        ("2024-05-01T10:00:00", "100", "1000", "TX"),
+        ("2024-05-01T10:10:00", "102", "1600", "TX"),
+    ];
     let text = clarity(&rows) + "1,2024-05-01T09:05:20,EGV,,,,receiver,101,,,,,1300,TX\n";
     assert_eq!(
         times(&read(text.as_bytes(), "Europe/Bucharest")),
-        ["2024-05-01T07:00:00Z +03:00", "2024-05-01T07:05:00Z +02:00", "2024-05-01T07:10:00Z +03:00"]
+        [
+            "2024-05-01T07:00:00Z +03:00",
+            "2024-05-01T07:05:00Z +02:00",
+            "2024-05-01T07:10:00Z +03:00"
+        ]
     );
 }
 
@@ -367,9 +436,15 @@ fn after_days_without_a_sensor_the_person_is_taken_to_be_home_again() {
         ("2024-05-01T09:05:00", "100", "1300", "A"),
         ("2024-05-01T12:00:00", "100", "5000", "B"),
     ];
-    assert_eq!(times(&read(clarity(&rows).as_bytes(), "Europe/Bucharest"))[2], "2024-05-01T10:00:00Z +02:00");
+    assert_eq!(
+        times(&read(clarity(&rows).as_bytes(), "Europe/Bucharest"))[2],
+        "2024-05-01T10:00:00Z +02:00"
+    );
     rows[2].0 = "2024-05-11T12:00:00";
-    assert_eq!(times(&read(clarity(&rows).as_bytes(), "Europe/Bucharest"))[2], "2024-05-11T09:00:00Z +03:00");
+    assert_eq!(
+        times(&read(clarity(&rows).as_bytes(), "Europe/Bucharest"))[2],
+        "2024-05-11T09:00:00Z +03:00"
+    );
 }
 
 #[test]
@@ -395,7 +470,10 @@ fn one_count_twice_is_one_reading_and_the_later_row_stands() {
     let import = read(text.as_bytes(), "Europe/Bucharest");
     assert_eq!(
         told(&import),
-        ["dexcom:TX 2024-05-01T07:00:00Z +03:00 100mg/dL", "dexcom:TX 2024-05-01T07:05:00Z +03:00 111mg/dL"]
+        [
+            "dexcom:TX 2024-05-01T07:00:00Z +03:00 100mg/dL",
+            "dexcom:TX 2024-05-01T07:05:00Z +03:00 111mg/dL"
+        ]
     );
     assert_eq!(import.skipped.repeated, 2);
 }
@@ -408,7 +486,8 @@ fn millimoles_keep_their_digits_and_have_their_own_limits() {
         ("2024-05-01T10:10:00", "High", "1600", "TX"),
     ]);
     let import = read(text.replace("(mg/dL)", "(mmol/L)").as_bytes(), "Europe/Bucharest");
-    let values: Vec<_> = told(&import).iter().map(|told| told.split(' ').nth(3).unwrap().to_owned()).collect();
+    let values: Vec<_> =
+        told(&import).iter().map(|told| told.split(' ').nth(3).unwrap().to_owned()).collect();
     assert_eq!(values, ["6.70mmol/L", "<2.2mmol/L", ">22.2mmol/L"]);
 }
 
@@ -422,7 +501,10 @@ fn a_header_in_another_language_is_read_by_position() {
     let import = read(format!("{header}{rows}").as_bytes(), "Europe/Berlin");
     assert_eq!(
         told(&import),
-        ["dexcom:TX 2024-05-01T08:00:00Z +02:00 6.7mmol/L", "dexcom:TX 2024-05-01T08:05:00Z +02:00 <2.2mmol/L"]
+        [
+            "dexcom:TX 2024-05-01T08:00:00Z +02:00 6.7mmol/L",
+            "dexcom:TX 2024-05-01T08:05:00Z +02:00 <2.2mmol/L"
+        ]
     );
 }
 
@@ -457,9 +539,15 @@ fn bad_cells_cost_their_rows_only() {
 
 #[test]
 fn readings_ahead_of_the_clock_are_refused() {
-    let text = clarity(&[("2024-07-01T10:00:00", "100", "1000", "TX"), ("2024-07-02T10:00:00", "100", "87400", "TX")]);
+    let text = clarity(&[
+        ("2024-07-01T10:00:00", "100", "1000", "TX"),
+        ("2024-07-02T10:00:00", "100", "87400", "TX"),
+    ]);
     let import = read(text.as_bytes(), "Europe/Berlin");
-    assert_eq!((reasons(&import), import.readings.len()), (vec![(3, ReadingError::InTheFuture)], 1));
+    assert_eq!(
+        (reasons(&import), import.readings.len()),
+        (vec![(3, ReadingError::InTheFuture)], 1)
+    );
 }
 
 #[test]
@@ -470,12 +558,18 @@ fn a_stray_quote_costs_one_row() {
         ("2024-05-01T10:10:00", "102", "1600", "TX"),
     ]);
     let import = read(text.as_bytes(), "Europe/Berlin");
-    assert_eq!((import.readings.len(), reasons(&import)), (2, vec![(2, ReadingError::Column("Event Type"))]));
+    assert_eq!(
+        (import.readings.len(), reasons(&import)),
+        (2, vec![(2, ReadingError::Column("Event Type"))])
+    );
 }
 
 #[test]
 fn an_unquoted_last_row_is_taken_only_when_it_is_surely_whole() {
-    let rows = [("2024-05-01T10:00:00", "100", "1000", "82AJ0D"), ("2024-05-01T10:05:00", "101", "1300", "82AJ0D")];
+    let rows = [
+        ("2024-05-01T10:00:00", "100", "1000", "82AJ0D"),
+        ("2024-05-01T10:05:00", "101", "1300", "82AJ0D"),
+    ];
     let text = clarity(&rows);
     let whole = text.trim_end().as_bytes();
     let row = whole.len() - whole.iter().rposition(|byte| *byte == b'\n').unwrap() - 1;
@@ -560,7 +654,9 @@ fn open_rows_that_cannot_be_taken_say_why() {
         ("2031-05-01T08:15:00Z,100,mg/dL,ok", ReadingError::InTheFuture),
     ];
     for (row, reason) in cases {
-        let import = read_open(&format!("time,value,unit,status\n{row}\n2024-05-01T08:20:00Z,100,mg/dL,ok\n"));
+        let import = read_open(&format!(
+            "time,value,unit,status\n{row}\n2024-05-01T08:20:00Z,100,mg/dL,ok\n"
+        ));
         assert_eq!((reasons(&import), import.readings.len()), (vec![(2, reason)], 1), "{row}");
     }
 }
@@ -623,14 +719,16 @@ fn a_last_open_row_whose_end_is_open_is_cut_off() {
 
 #[test]
 fn more_sensors_than_a_person_wears_are_refused() {
-    let rows = (0..=1_000).map(|number| format!("2024-05-01T08:15:00Z,100,mg/dL,sensor {number}\n"));
+    let rows =
+        (0..=1_000).map(|number| format!("2024-05-01T08:15:00Z,100,mg/dL,sensor {number}\n"));
     let text = "time,value,unit,device\n".to_owned() + &rows.collect::<Vec<_>>().concat();
     assert_eq!(import(text.as_bytes(), &options()), Err(ImportError::TooManySensors));
 }
 
 #[test]
 fn debug_output_names_no_serial_number_and_no_value() {
-    let text = format!("{:?} {:?}", *REAL_IMPORT, options().with_known(REAL_IMPORT.sensors.clone()));
+    let text =
+        format!("{:?} {:?}", *REAL_IMPORT, options().with_known(REAL_IMPORT.sensors.clone()));
     assert!(!text.contains("82AJ0D") && !text.contains("234"), "{text}");
 }
 

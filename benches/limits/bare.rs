@@ -34,7 +34,8 @@ impl Minimal {
     pub(crate) fn insert(&mut self, rows: &[Row]) {
         let transaction = self.0.transaction().unwrap();
         {
-            let mut statement = transaction.prepare("INSERT INTO readings VALUES (?, ?, ?)").unwrap();
+            let mut statement =
+                transaction.prepare("INSERT INTO readings VALUES (?, ?, ?)").unwrap();
             for (instant, value, offset) in rows {
                 statement.execute(params![instant, value, offset]).unwrap();
             }
@@ -49,7 +50,8 @@ impl Minimal {
         let mut rows = statement.query([window.start(), window.end()]).unwrap();
         let (mut count, mut sum) = (0, 0_i64);
         while let Some(row) = rows.next().unwrap() {
-            let (instant, value, offset): Row = (row.get(0).unwrap(), row.get(1).unwrap(), row.get(2).unwrap());
+            let (instant, value, offset): Row =
+                (row.get(0).unwrap(), row.get(1).unwrap(), row.get(2).unwrap());
             count += 1;
             sum = sum.wrapping_add(instant ^ value ^ offset);
         }

@@ -1,6 +1,9 @@
 //! An allocator that counts: how much is in use, and the most that ever was.
 
-#![expect(unsafe_code, reason = "a global allocator is unsafe by nature; it only counts and passes on")]
+#![expect(
+    unsafe_code,
+    reason = "a global allocator is unsafe by nature; it only counts and passes on"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

@@ -6,17 +6,18 @@ use chrono_tz::Tz;
 use clap::Parser;
 use std::path::PathBuf;
 
-/// Sends glucose readings to a clinic's record: those of a file, or those the database holds. Without arguments: 90 generated days, to a
-/// sandbox clinic in this process.
+/// Sends glucose readings to a clinic's record: those of a file, or those the database holds.
+/// Without arguments: 90 generated days, to a sandbox clinic in this process.
 ///
-/// Exit status 0: everything was delivered, and verified where that was asked for; 2: something was refused, is still waiting or is not
-/// verified; 1: it could not be done.
+/// Exit status 0: everything was delivered, and verified where that was asked for; 2: something was
+/// refused, is still waiting or is not verified; 1: it could not be done.
 #[derive(Parser)]
 pub(crate) struct Args {
     /// A file of readings: Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
     #[arg(long, value_name = "FILE")]
     pub(crate) import: Option<PathBuf>,
-    /// The person's time zone, for example Europe/Bucharest. Required for a file whose times have no UTC offset.
+    /// The person's time zone, for example Europe/Bucharest. Required for a file whose times have
+    /// no UTC offset.
     #[arg(long, value_name = "ZONE")]
     pub(crate) time_zone: Option<Tz>,
     /// The FHIR base URL of a real receiver.
@@ -25,8 +26,8 @@ pub(crate) struct Args {
     /// The client id registered at the receiver.
     #[arg(long, value_name = "ID", default_value = "cgm-demo")]
     pub(crate) client_id: String,
-    /// The person's database. The vault (FILE-vault) and the sandbox's state and port (FILE-clinic, FILE-clinic-port) are kept beside
-    /// it. Default: a new one for each run.
+    /// The person's database. The vault (FILE-vault) and the sandbox's state and port
+    /// (FILE-clinic, FILE-clinic-port) are kept beside it. Default: a new one for each run.
     #[arg(long, value_name = "FILE")]
     pub(crate) database: Option<PathBuf>,
     /// The unit to send in: mg/dL or mmol/L. Default: the unit of the readings.
@@ -35,8 +36,8 @@ pub(crate) struct Args {
     /// Local dates to send, both included: 2024-05-01..2024-05-14.
     #[arg(long, value_name = "DATES")]
     pub(crate) window: Option<DateRange>,
-    /// Asks for leave to look when connecting; afterwards asks the receiver for what it accepted, compares, and marks what it lacks for the
-    /// next run.
+    /// Asks for leave to look when connecting; afterwards asks the receiver for what it accepted,
+    /// compares, and marks what it lacks for the next run.
     #[arg(long)]
     pub(crate) verify: bool,
     /// Saves each request body, as sent and before compression, into this folder.

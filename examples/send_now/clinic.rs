@@ -16,7 +16,10 @@ impl Clinic {
     /// Starts the clinic of this database: the same one, at the same address, as in earlier runs.
     pub(crate) async fn open(database: &Path) -> Result<Self, Failure> {
         let port_file = beside(database, "clinic-port");
-        let port = std::fs::read_to_string(&port_file).ok().and_then(|text| text.trim().parse().ok()).unwrap_or(0_u16);
+        let port = std::fs::read_to_string(&port_file)
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+            .unwrap_or(0_u16);
         let sandbox = Sandbox::builder()
             .database(beside(database, "clinic"))
             .port(port)
@@ -35,7 +38,8 @@ impl Clinic {
         Place { base: self.0.base_url(), client_id: self.0.client_id() }
     }
 
-    /// Follows the authorisation URL as a browser would; the sandbox approves by itself and redirects back.
+    /// Follows the authorisation URL as a browser would; the sandbox approves by itself and
+    /// redirects back.
     pub(crate) async fn approve(&self, url: &str) -> Result<String, Failure> {
         let request = http::Request::get(url).body(Vec::new())?;
         let response = ReqwestTransport::new()?.send(request).await?;

@@ -2,17 +2,24 @@
 
 use crate::zone::Zone;
 use cgm_submitter::environment::LocalTime;
-use cgm_submitter::glucose::{Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey};
+use cgm_submitter::glucose::{
+    Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 
 const DAYS: i64 = 90;
 const INTERVAL: usize = 300;
 
-/// A sensor and its readings, every five minutes over 90 complete local days, with gaps, Lows and Highs.
-pub(crate) fn readings(now: DateTime<Utc>, zone: Zone) -> Result<(Sensor, Vec<Reading>), crate::Failure> {
+/// A sensor and its readings, every five minutes over 90 complete local days, with gaps, Lows and
+/// Highs.
+pub(crate) fn readings(
+    now: DateTime<Utc>,
+    zone: Zone,
+) -> Result<(Sensor, Vec<Reading>), crate::Failure> {
     let key = SensorKey::new("demo:CGM-0001")?;
     let (lowest, highest) = Sensor::default_scale().ok_or("no scale")?;
-    let sensor = Sensor::new(key.clone(), Device::new("Demo CGM", Some("CGM-0001"))?).with_scale(lowest, highest)?;
+    let sensor = Sensor::new(key.clone(), Device::new("Demo CGM", Some("CGM-0001"))?)
+        .with_scale(lowest, highest)?;
 
     let offsets = zone.offsets(now - TimeDelta::days(DAYS + 2), now)?;
     let end = offsets.start_of_day(offsets.date_at(now.timestamp()));
@@ -29,7 +36,11 @@ pub(crate) fn readings(now: DateTime<Utc>, zone: Zone) -> Result<(Sensor, Vec<Re
         let day = (step / 288) as f64;
         let meal = |at: f64, size: f64| {
             let since = hour - at;
-            if (0.0..5.0).contains(&since) { size * since * (-since).exp() * std::f64::consts::E } else { 0.0 }
+            if (0.0..5.0).contains(&since) {
+                size * since * (-since).exp() * std::f64::consts::E
+            } else {
+                0.0
+            }
         };
         let slow = 18.0 * (day * 0.9).sin() + 12.0 * (day * 0.37).cos();
         let wobble = 9.0 * (step as f64 * 0.61).sin() + 6.0 * (step as f64 * 0.173).cos();

@@ -1,7 +1,7 @@
 //! `cargo run --release --example send_now`: the main job in one command.
 //!
-//! Readings from a file, or 90 generated days, go through the store to a clinic's record: a sandbox EHR started in this process, or
-//! any receiver named with `--receiver`.
+//! Readings from a file, or 90 generated days, go through the store to a clinic's record: a sandbox
+//! EHR started in this process, or any receiver named with `--receiver`.
 
 mod args;
 mod clinic;
@@ -98,7 +98,10 @@ async fn run(args: Args) -> Result<bool, Failure> {
     let orders = cgm.refresh_orders(connection.id).await?;
     report::orders(&orders);
     let unit = args.unit;
-    let ordered = args.import.is_none() && args.window.is_none() && unit.is_none() && !orders.active.is_empty();
+    let ordered = args.import.is_none()
+        && args.window.is_none()
+        && unit.is_none()
+        && !orders.active.is_empty();
     let request = if ordered {
         SubmissionRequest::Ordered
     } else {
@@ -118,7 +121,9 @@ async fn run(args: Args) -> Result<bool, Failure> {
     let outcome = cgm
         .submit_now(connection.id, request, PATIENCE, move |event| match event {
             Event::Progress { tally, .. } => shown.set_position(tally.entries.total()),
-            Event::Waiting { until } => shown.println(format!("the receiver asked to wait until {until}")),
+            Event::Waiting { until } => {
+                shown.println(format!("the receiver asked to wait until {until}"))
+            }
             Event::Sending { .. } | Event::Verified { .. } => {}
         })
         .await?;
@@ -169,7 +174,8 @@ async fn connect(
     clinic: Option<&Clinic>,
     read_back: bool,
 ) -> Result<Connection, Failure> {
-    let known = cgm.connections().await?.into_iter().find(|c| c.base == place.base.trim_end_matches('/'));
+    let known =
+        cgm.connections().await?.into_iter().find(|c| c.base == place.base.trim_end_matches('/'));
     if let Some(connection) = known
         && connection.state == ConnectionState::Active
     {

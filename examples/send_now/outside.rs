@@ -8,7 +8,8 @@ use std::io::{IsTerminal, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A vault in a file only its owner can read: for a laptop's demo. An app gives the platform's Keychain or Keystore.
+/// A vault in a file only its owner can read: for a laptop's demo. An app gives the platform's
+/// Keychain or Keystore.
 pub(crate) struct FileVault(PathBuf);
 
 impl FileVault {
@@ -25,11 +26,14 @@ impl FileVault {
     }
 
     fn write(&self, entries: &BTreeMap<String, String>) -> Result<(), VaultError> {
-        let folder = self.0.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder =
+            self.0.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // A named temporary file is made with mode 0600, and renaming it is atomic.
         let mut file = tempfile::NamedTempFile::new_in(folder).map_err(|_| VaultError::Failed)?;
         let bytes = serde_json::to_vec(entries).map_err(|_| VaultError::Failed)?;
-        file.write_all(&bytes).and_then(|()| file.as_file().sync_all()).map_err(|_| VaultError::Failed)?;
+        file.write_all(&bytes)
+            .and_then(|()| file.as_file().sync_all())
+            .map_err(|_| VaultError::Failed)?;
         file.persist(&self.0).map(drop).map_err(|_| VaultError::Failed)
     }
 }
@@ -64,12 +68,20 @@ impl Recorder {
         if let Some(folder) = folder {
             std::fs::create_dir_all(folder)?;
         }
-        Ok(Self { transport: ReqwestTransport::new()?, folder: folder.map(Path::to_owned), saved: AtomicU32::new(0) })
+        Ok(Self {
+            transport: ReqwestTransport::new()?,
+            folder: folder.map(Path::to_owned),
+            saved: AtomicU32::new(0),
+        })
     }
 
     fn save(&self, request: &http::Request<Vec<u8>>) -> std::io::Result<()> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        if request.headers().get("content-type").is_none_or(|value| value != "application/fhir+json") {
+        if request
+            .headers()
+            .get("content-type")
+            .is_none_or(|value| value != "application/fhir+json")
+        {
             return Ok(());
         }
         let mut body = request.body().clone();
@@ -83,7 +95,10 @@ impl Recorder {
 }
 
 impl Transport for Recorder {
-    fn send(&self, request: http::Request<Vec<u8>>) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
+    fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
         if self.save(&request).is_err() {
             return Box::pin(async { Err(TransportError::Request) });
         }
@@ -128,7 +143,8 @@ impl Listener {
 /// Opens the system's browser, where there is one.
 pub(crate) fn open_browser(url: &str) {
     let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
-    let _ = std::process::Command::new(program).arg(url).stderr(std::process::Stdio::null()).spawn();
+    let _ =
+        std::process::Command::new(program).arg(url).stderr(std::process::Stdio::null()).spawn();
 }
 
 /// A yes or no from the person.

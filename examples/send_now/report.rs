@@ -4,7 +4,8 @@ use cgm_submitter::glucose::GlucoseUnit;
 use cgm_submitter::statistics::Summary;
 use cgm_submitter::submission::Counts;
 use cgm_submitter::{
-    CannotVerify, ImportReport, Orders, OutcomeStatus, SubmissionOutcome, SubmissionPreview, Verification,
+    CannotVerify, ImportReport, Orders, OutcomeStatus, SubmissionOutcome, SubmissionPreview,
+    Verification,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -12,7 +13,12 @@ use std::path::Path;
 
 /// What a file gave: refused rows by their reasons.
 pub(crate) fn import(file: &Path, report: &ImportReport) {
-    println!("Read {}: {} readings new, {} there already", file.display(), report.stored, report.already_there);
+    println!(
+        "Read {}: {} readings new, {} there already",
+        file.display(),
+        report.stored,
+        report.already_there
+    );
     if report.replaced + report.corrected > 0 {
         println!("  {} corrected values", report.replaced + report.corrected);
     }
@@ -22,7 +28,8 @@ pub(crate) fn import(file: &Path, report: &ImportReport) {
     }
     for (reason, rows) in reasons {
         let first: Vec<String> = rows.iter().take(5).map(ToString::to_string).collect();
-        let more = if rows.len() > 5 { format!(" and {} more", rows.len() - 5) } else { String::new() };
+        let more =
+            if rows.len() > 5 { format!(" and {} more", rows.len() - 5) } else { String::new() };
         println!("  refused, row {}{more}: {reason}", first.join(", "));
     }
 }
@@ -31,8 +38,14 @@ pub(crate) fn import(file: &Path, report: &ImportReport) {
 pub(crate) fn orders(orders: &Orders) {
     for order in &orders.active {
         for schedule in &order.schedules {
-            let content: Vec<_> = schedule.content.iter().map(|content| content.profile()).collect();
-            println!("Standing order {}: every {}, {}", order.id.as_str(), schedule.period, content.join(", "));
+            let content: Vec<_> =
+                schedule.content.iter().map(|content| content.profile()).collect();
+            println!(
+                "Standing order {}: every {}, {}",
+                order.id.as_str(),
+                schedule.period,
+                content.join(", ")
+            );
         }
     }
     for refused in &orders.refused {
@@ -60,7 +73,9 @@ pub(crate) fn preview(preview: &SubmissionPreview) {
 fn print_summary(summary: &Summary, unit: GlucoseUnit) {
     let ranges = summary.ranges();
     let mean = match unit {
-        GlucoseUnit::MgPerDl => format!("{:.6} mg/dL, SD {:.6}", summary.mean_mg_dl(), summary.sd_mg_dl()),
+        GlucoseUnit::MgPerDl => {
+            format!("{:.6} mg/dL, SD {:.6}", summary.mean_mg_dl(), summary.sd_mg_dl())
+        }
         GlucoseUnit::MmolPerL => format!("{:.2} mmol/L", summary.mean_mmol_l()),
     };
     println!("  mean {mean}, CV {:.6} %, GMI {:.6} %", summary.cv_percent(), summary.gmi_percent());
@@ -72,7 +87,11 @@ fn print_summary(summary: &Summary, unit: GlucoseUnit) {
         ranges.high_percent(),
         ranges.very_high_percent()
     );
-    println!("  {} days of wear, sensor active {:.2} %", summary.days_of_wear(), summary.sensor_active_percent());
+    println!(
+        "  {} days of wear, sensor active {:.2} %",
+        summary.days_of_wear(),
+        summary.sensor_active_percent()
+    );
 }
 
 /// What became of it.
@@ -83,7 +102,11 @@ pub(crate) fn outcome(outcome: &SubmissionOutcome) {
     } else {
         println!(
             "{} accepted, {} already there, {} received without a copy, {} refused, in {} requests",
-            entries.accepted, entries.already_there, entries.received, entries.refused, outcome.tally.requests
+            entries.accepted,
+            entries.already_there,
+            entries.received,
+            entries.refused,
+            outcome.tally.requests
         );
     }
     for item in outcome.refused.iter().take(20) {
@@ -93,12 +116,18 @@ pub(crate) fn outcome(outcome: &SubmissionOutcome) {
         println!("Not sent: {left_out}");
     }
     for stopped in &outcome.stopped {
-        println!("The clinic takes no {}: {}", stopped.part.word().trim_start_matches("the "), stopped.reason);
+        println!(
+            "The clinic takes no {}: {}",
+            stopped.part.word().trim_start_matches("the "),
+            stopped.reason
+        );
     }
     match outcome.status {
         OutcomeStatus::Done => {}
         OutcomeStatus::Waiting(until) => println!("The rest waits until {until}: run again"),
-        OutcomeStatus::Blocked(state) => println!("Stopped: the connection needs you ({})", state.code()),
+        OutcomeStatus::Blocked(state) => {
+            println!("Stopped: the connection needs you ({})", state.code())
+        }
     }
 }
 
@@ -108,7 +137,10 @@ pub(crate) fn verification(verification: &Verification) {
         println!("Verified: the clinic has {} entries as they were sent", verification.confirmed);
     }
     if verification.to_send_again > 0 {
-        println!("  {} it accepted and does not have: run again to send them", verification.to_send_again);
+        println!(
+            "  {} it accepted and does not have: run again to send them",
+            verification.to_send_again
+        );
     }
     if verification.missing > 0 {
         println!("  {} it accepted were not found, and are not sent again", verification.missing);
@@ -120,14 +152,15 @@ pub(crate) fn verification(verification: &Verification) {
         println!("Cannot verify {}: {}", part.part, part.why);
     }
     if verification.not_verified.iter().any(|part| part.why == CannotVerify::NotGranted) {
-        println!("  leave to look is asked for when connecting with --verify: use a new --database");
+        println!(
+            "  leave to look is asked for when connecting with --verify: use a new --database"
+        );
     }
 }
 
 /// The same as JSON.
 pub(crate) fn verification_json(verification: &Verification) -> Value {
-    let cannot =
-        |part: &cgm_submitter::delivery::NotVerified| json!({"part": part.part.word(), "why": part.why.to_string()});
+    let cannot = |part: &cgm_submitter::delivery::NotVerified| json!({"part": part.part.word(), "why": part.why.to_string()});
     json!({
         "confirmed": verification.confirmed,
         "to_send_again": verification.to_send_again,

@@ -1,4 +1,5 @@
-//! A time zone by its name, from the tz database of `chrono-tz`. On a phone the host answers from its own.
+//! A time zone by its name, from the tz database of `chrono-tz`. On a phone the host answers from
+//! its own.
 
 use cgm_submitter::environment::{EnvironmentError, LocalTime};
 use cgm_submitter::glucose::{TimeError, UtcOffset, ZoneOffsets};
@@ -11,11 +12,18 @@ pub(crate) struct Zone(pub(crate) Tz);
 
 impl Zone {
     fn offset_at(self, at: DateTime<Utc>) -> Result<UtcOffset, TimeError> {
-        UtcOffset::from_minutes(self.0.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc() / 60)
+        UtcOffset::from_minutes(
+            self.0.offset_from_utc_datetime(&at.naive_utc()).fix().local_minus_utc() / 60,
+        )
     }
 
-    /// The zone's offsets over `from..to`: looked at day by day, each change then found to the second.
-    pub(crate) fn over(self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<ZoneOffsets, TimeError> {
+    /// The zone's offsets over `from..to`: looked at day by day, each change then found to the
+    /// second.
+    pub(crate) fn over(
+        self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<ZoneOffsets, TimeError> {
         let mut offsets = vec![(from.timestamp(), self.offset_at(from)?)];
         let (mut day, mut last) = (from, self.offset_at(from)?);
         while day < to {
@@ -44,7 +52,11 @@ impl Zone {
 }
 
 impl LocalTime for Zone {
-    fn offsets(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<ZoneOffsets, EnvironmentError> {
+    fn offsets(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<ZoneOffsets, EnvironmentError> {
         Ok(self.over(from, to)?)
     }
 }

@@ -1,9 +1,10 @@
-//! FHIR: what a receiver says about itself, the patient, and what was sent, and what it has of that.
+//! FHIR: what a receiver says about itself, the patient, and what was sent, and what it has of
+//! that.
 
 use super::{is_showable, quotes_nothing, shows_nothing};
 use cgm_submitter::fhir::{
-    Addresses, Dialect, Kept, OutcomeText, PatientId, ResponseError, compare, parse_capability, parse_found,
-    parse_outcome, parse_patient, parse_response,
+    Addresses, Dialect, Kept, OutcomeText, PatientId, ResponseError, compare, parse_capability,
+    parse_found, parse_outcome, parse_patient, parse_response,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -41,9 +42,13 @@ pub(super) fn patient(data: &[u8]) {
         is_showable(name, 256);
     }
     if let Some(date) = &found.birth_date {
-        let digits = |text: &str, count| text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits = |text: &str, count| {
+            text.len() == count && text.bytes().all(|byte| byte.is_ascii_digit())
+        };
         let mut parts = date.split('-');
-        assert!(parts.next().is_some_and(|year| digits(year, 4)) && parts.all(|part| digits(part, 2)));
+        assert!(
+            parts.next().is_some_and(|year| digits(year, 4)) && parts.all(|part| digits(part, 2))
+        );
     }
 }
 
@@ -84,7 +89,9 @@ pub(super) fn response(data: &[u8]) {
         shows_nothing(&entry);
         if let Some(reference) = entry.reference() {
             let (kind, id) = reference.split_once('/').expect("a type and an id");
-            assert!(kind.bytes().all(|byte| byte.is_ascii_alphabetic()) && PatientId::new(id).is_ok());
+            assert!(
+                kind.bytes().all(|byte| byte.is_ascii_alphabetic()) && PatientId::new(id).is_ok()
+            );
         }
         assert!(entry.location.is_none_or(|location| (1..=2_048).contains(&location.len())));
         if let Some(outcome) = &entry.outcome {
@@ -93,7 +100,8 @@ pub(super) fn response(data: &[u8]) {
     }
 }
 
-/// The next page is on the receiver's own server, and what counts as kept has the facts that were sent.
+/// The next page is on the receiver's own server, and what counts as kept has the facts that were
+/// sent.
 pub(super) fn search_page(data: &[u8]) {
     let found = match parse_found(data, &BASE) {
         Ok(found) => found,
@@ -119,7 +127,10 @@ pub(super) fn search_page(data: &[u8]) {
         let read: Value = serde_json::from_str(resource.get()).expect("what was compared");
         assert_eq!(read["valueQuantity"]["value"].as_f64(), Some(100.1));
         assert!(read["subject"]["reference"].as_str().is_some_and(|subject| {
-            subject.trim_start_matches(BASE.as_str()).trim_start_matches('/').starts_with("Patient/p-1")
+            subject
+                .trim_start_matches(BASE.as_str())
+                .trim_start_matches('/')
+                .starts_with("Patient/p-1")
         }));
         assert_ne!(read["status"], "entered-in-error");
     }

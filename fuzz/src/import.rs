@@ -2,7 +2,8 @@
 
 use super::{quotes_nothing, shows_nothing};
 use cgm_submitter::glucose::{
-    AbsentReason, Device, GlucoseValue, Measurement, Reading, RecordKey, Sensor, SensorKey, UtcOffset, ZoneOffsets,
+    AbsentReason, Device, GlucoseValue, Measurement, Reading, RecordKey, Sensor, SensorKey,
+    UtcOffset, ZoneOffsets,
 };
 use cgm_submitter::import::{Format, Import, ImportOptions, MAX_SENSORS, import};
 use chrono::{DateTime, Utc};
@@ -24,12 +25,18 @@ static ZONE: LazyLock<ZoneOffsets> = LazyLock::new(|| {
 });
 /// A transmitter whose count was placed before, under another zone.
 static KNOWN: LazyLock<Sensor> = LazyLock::new(|| {
-    let sensor = Sensor::new(SensorKey::new("dexcom:82AJ0D").unwrap(), Device::new("Dexcom G6", None).unwrap());
+    let sensor = Sensor::new(
+        SensorKey::new("dexcom:82AJ0D").unwrap(),
+        Device::new("Dexcom G6", None).unwrap(),
+    );
     sensor.with_tick_epoch(1_714_000_000).with_zone("Europe/Paris")
 });
 
 fn options() -> ImportOptions<'static> {
-    ImportOptions::new(now()).with_zone(ZONE.clone()).with_known([KNOWN.clone()]).with_stored(&stored)
+    ImportOptions::new(now())
+        .with_zone(ZONE.clone())
+        .with_known([KNOWN.clone()])
+        .with_stored(&stored)
 }
 
 /// One row is stored, at another instant than the zone says.
@@ -100,12 +107,17 @@ fn check(file: &[u8], format: Option<Format>) {
 fn check_rows(file: &[u8], found: &Import) {
     let lines = file.split(|byte| *byte == b'\n').count();
     let skipped = found.skipped;
-    let skipped = skipped.alerts + skipped.calibrations + skipped.insulin + skipped.other + skipped.repeated;
+    let skipped =
+        skipped.alerts + skipped.calibrations + skipped.insulin + skipped.other + skipped.repeated;
     assert!(found.readings.len() + found.rejected.len() + skipped <= lines, "more rows than lines");
     let mut rows = BTreeSet::new();
-    let told = found.readings.iter().map(|one| one.row).chain(found.rejected.iter().map(|one| one.row));
+    let told =
+        found.readings.iter().map(|one| one.row).chain(found.rejected.iter().map(|one| one.row));
     for row in told {
-        assert!((1..=lines).contains(&row) && rows.insert(row), "a row twice, or none of the file's");
+        assert!(
+            (1..=lines).contains(&row) && rows.insert(row),
+            "a row twice, or none of the file's"
+        );
     }
     for rejected in &found.rejected {
         quotes_nothing(&rejected.reason);
@@ -115,20 +127,30 @@ fn check_rows(file: &[u8], found: &Import) {
 /// What was read from the open format, written in the open format, is read as the same.
 fn check_again(found: &Import) {
     let mut file = CSV.to_owned();
-    let devices: BTreeMap<_, _> = found.sensors.iter().map(|sensor| (sensor.key(), sensor.key().as_str())).collect();
+    let devices: BTreeMap<_, _> =
+        found.sensors.iter().map(|sensor| (sensor.key(), sensor.key().as_str())).collect();
     for one in &found.readings {
         let reading = &one.reading;
         let offset = reading.offset().expect("the zone's, at least");
         let Some(time) = DateTime::from_timestamp(reading.seconds(), 0) else { continue };
         let time = time.with_timezone(&offset.fixed()).to_rfc3339();
         let (status, value) = written(reading.measurement());
-        let (value, unit) = value.map_or((String::new(), ""), |value| (value.to_string(), value.unit().ucum()));
-        let device = devices[reading.sensor()].strip_prefix("open:").expect("an open sensor").replace('"', "\"\"");
+        let (value, unit) =
+            value.map_or((String::new(), ""), |value| (value.to_string(), value.unit().ucum()));
+        let device = devices[reading.sensor()]
+            .strip_prefix("open:")
+            .expect("an open sensor")
+            .replace('"', "\"\"");
         let _ = writeln!(file, "{time},{value},{unit},\"{device}\",{status}");
     }
     let again = import(file.as_bytes(), &options()).expect("our own file");
-    let readings = |found: &Import| found.readings.iter().map(|one| one.reading.clone()).collect::<Vec<Reading>>();
-    assert!(again.rejected.is_empty() && readings(&again) == readings(found), "read again, it is another");
+    let readings = |found: &Import| {
+        found.readings.iter().map(|one| one.reading.clone()).collect::<Vec<Reading>>()
+    };
+    assert!(
+        again.rejected.is_empty() && readings(&again) == readings(found),
+        "read again, it is another"
+    );
 }
 
 /// A measurement's status, and its value.

@@ -1,8 +1,9 @@
-//! What every fuzz target does with its input, called alike by libFuzzer (`fuzz_targets/`) and by the tests
-//! (`tests/hostile`).
+//! What every fuzz target does with its input, called alike by libFuzzer (`fuzz_targets/`) and by
+//! the tests (`tests/hostile`).
 //!
-//! A target reads bytes from outside by the core's public API and asserts what must hold for whatever was accepted. To add
-//! one: a function, its line in [`TARGETS`], a file in `fuzz_targets/` and its `[[bin]]` in `Cargo.toml`.
+//! A target reads bytes from outside by the core's public API and asserts what must hold for
+//! whatever was accepted. To add one: a function, its line in [`TARGETS`], a file in
+//! `fuzz_targets/` and its `[[bin]]` in `Cargo.toml`.
 
 mod fhir;
 mod import;
@@ -56,10 +57,13 @@ fn shows_nothing(value: &impl Debug) {
     assert!(!format!("{value:?}").contains(MARKER), "Debug shows the input");
 }
 
-/// Asserts that a text is fit for a screen: so many characters at most, none that controls it or turns the direction of writing.
+/// Asserts that a text is fit for a screen: so many characters at most, none that controls it or
+/// turns the direction of writing.
 fn is_showable(text: &str, most: usize) {
     assert!(text.chars().count() <= most, "longer than {most} characters");
-    let turns =
-        |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    assert!(!text.chars().any(|c| c.is_control() || turns(c)), "a character that controls the screen");
+    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    assert!(
+        !text.chars().any(|c| c.is_control() || turns(c)),
+        "a character that controls the screen"
+    );
 }

@@ -2,7 +2,9 @@
 
 use super::{is_showable, quotes_nothing, shows_nothing};
 use cgm_submitter::fhir::PatientId;
-use cgm_submitter::orders::{Content, OneTimeOrder, OrderId, StandingOrder, parse_one_time_order, parse_order_search};
+use cgm_submitter::orders::{
+    Content, OneTimeOrder, OrderId, StandingOrder, parse_one_time_order, parse_order_search,
+};
 use chrono::{Datelike, NaiveDate};
 use std::sync::LazyLock;
 use url::Url;
@@ -34,7 +36,8 @@ pub(super) fn search(data: &[u8]) {
             let dates = schedule.lookback_dates(today, false);
             assert!((1..=36_600).contains(&dates.days()) && dates.last() < today);
         }
-        let kept: StandingOrder = serde_json::from_str(&serde_json::to_string(order).unwrap()).expect("kept");
+        let kept: StandingOrder =
+            serde_json::from_str(&serde_json::to_string(order).unwrap()).expect("kept");
         assert_eq!(kept, *order);
     }
 }
@@ -46,15 +49,26 @@ pub(super) fn one_time(data: &[u8]) {
         Err(error) => return quotes_nothing(&error),
     };
     assert!(OrderId::new(order.id.as_str()).is_ok());
-    assert!((1..=36_525).contains(&order.dates.days()) && (1..=9_999).contains(&order.dates.first().year()));
+    assert!(
+        (1..=36_525).contains(&order.dates.days())
+            && (1..=9_999).contains(&order.dates.first().year())
+    );
     check_content(&order.content, &order.unknown_profiles);
-    let kept: OneTimeOrder = serde_json::from_str(&serde_json::to_string(&order).unwrap()).expect("kept");
+    let kept: OneTimeOrder =
+        serde_json::from_str(&serde_json::to_string(&order).unwrap()).expect("kept");
     assert_eq!(kept, order);
 }
 
 fn check_content(content: &[Content], unknown: &[String]) {
-    assert!(content.len() <= Content::ALL.len() && unknown.len() <= 52 && content.len() + unknown.len() > 0);
-    assert!(content.iter().enumerate().all(|(at, one)| !content[..at].contains(one)), "a kind of data twice");
+    assert!(
+        content.len() <= Content::ALL.len()
+            && unknown.len() <= 52
+            && content.len() + unknown.len() > 0
+    );
+    assert!(
+        content.iter().enumerate().all(|(at, one)| !content[..at].contains(one)),
+        "a kind of data twice"
+    );
     for canonical in unknown {
         is_showable(canonical, 256);
     }

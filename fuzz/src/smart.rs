@@ -2,8 +2,9 @@
 
 use super::{quotes_nothing, shows_nothing};
 use cgm_submitter::smart::{
-    AuthorizationState, GrantedScopes, PendingAuthorization, PkceVerifier, ReceiverBase, RedirectUri, ResourceType,
-    ScopeForm, ScopeRequest, SearchToken, SmartConfiguration, TokenResponse, TokenState, state_of, validate,
+    AuthorizationState, GrantedScopes, PendingAuthorization, PkceVerifier, ReceiverBase,
+    RedirectUri, ResourceType, ScopeForm, ScopeRequest, SearchToken, SmartConfiguration,
+    TokenResponse, TokenState, state_of, validate,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::LazyLock;
@@ -16,11 +17,16 @@ const RESOURCES: [ResourceType; 5] = [
     ResourceType::Observation,
     ResourceType::Device,
 ];
-const TOKENS: [Option<SearchToken>; 4] =
-    [None, Some(SearchToken::LABORATORY), Some(SearchToken::LAB), Some(SearchToken::STANDING_ORDER)];
+const TOKENS: [Option<SearchToken>; 4] = [
+    None,
+    Some(SearchToken::LABORATORY),
+    Some(SearchToken::LAB),
+    Some(SearchToken::STANDING_ORDER),
+];
 
 static BASE: LazyLock<ReceiverBase> = LazyLock::new(|| "https://ehr.example/fhir".parse().unwrap());
-static REDIRECT: LazyLock<RedirectUri> = LazyLock::new(|| "com.example.app:/callback".parse().unwrap());
+static REDIRECT: LazyLock<RedirectUri> =
+    LazyLock::new(|| "com.example.app:/callback".parse().unwrap());
 /// Two authorisations under way at once; the callbacks of the seeds are for the first.
 static PENDING: LazyLock<[PendingAuthorization; 2]> = LazyLock::new(|| {
     let document =
@@ -47,33 +53,45 @@ fn pending(server: &SmartConfiguration, state: u8) -> PendingAuthorization {
     )
 }
 
-/// Endpoints are https without user and fragment, and the authorisation request carries what this app says.
+/// Endpoints are https without user and fragment, and the authorisation request carries what this
+/// app says.
 pub(super) fn discovery(data: &[u8]) {
     let server = match SmartConfiguration::parse(&BASE, data) {
         Ok(server) => server,
         Err(error) => return quotes_nothing(&error),
     };
-    let endpoints =
-        [Some(server.authorization_endpoint()), Some(server.token_endpoint()), server.revocation_endpoint()];
+    let endpoints = [
+        Some(server.authorization_endpoint()),
+        Some(server.token_endpoint()),
+        server.revocation_endpoint(),
+    ];
     for endpoint in endpoints.into_iter().flatten() {
         assert_eq!(endpoint.scheme(), "https");
-        assert!(endpoint.username().is_empty() && endpoint.password().is_none() && endpoint.fragment().is_none());
+        assert!(
+            endpoint.username().is_empty()
+                && endpoint.password().is_none()
+                && endpoint.fragment().is_none()
+        );
     }
     let pending = pending(&server, 7);
     let url = pending.url();
     let read = Url::parse(&url).expect("a URL");
     assert_eq!(read.origin(), server.authorization_endpoint().origin());
-    let carries = |name: &str, value: &str| read.query_pairs().any(|(n, v)| n == name && v == value);
+    let carries =
+        |name: &str, value: &str| read.query_pairs().any(|(n, v)| n == name && v == value);
     assert!(carries("state", pending.state.expose()) && carries("code_challenge_method", "S256"));
-    let kept: PendingAuthorization = serde_json::from_str(&serde_json::to_string(&pending).unwrap()).expect("kept");
+    let kept: PendingAuthorization =
+        serde_json::from_str(&serde_json::to_string(&pending).unwrap()).expect("kept");
     assert_eq!((kept.url(), kept.issuer), (url, pending.issuer));
 }
 
-/// Only a callback to this app, in time, with the right state and a code, and without an error, is accepted.
+/// Only a callback to this app, in time, with the right state and a code, and without an error, is
+/// accepted.
 pub(super) fn callback(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let [ours, other] = &*PENDING;
-    for refused in [validate(text, other, now()), validate(text, ours, now() + TimeDelta::hours(2))] {
+    for refused in [validate(text, other, now()), validate(text, ours, now() + TimeDelta::hours(2))]
+    {
         // The other authorisation's state is in the seeds too: then it is the one that counts.
         match refused {
             Ok(_) => assert!(state_of(text).is_ok_and(|state| other.state.matches(state.expose()))),
@@ -85,8 +103,12 @@ pub(super) fn callback(data: &[u8]) {
         Err(error) => return quotes_nothing(&error),
     };
     let url = Url::parse(text).expect("a URL");
-    let all =
-        |name: &str| url.query_pairs().filter(|(n, _)| n == name).map(|(_, v)| v.into_owned()).collect::<Vec<_>>();
+    let all = |name: &str| {
+        url.query_pairs()
+            .filter(|(n, _)| n == name)
+            .map(|(_, v)| v.into_owned())
+            .collect::<Vec<_>>()
+    };
     assert_eq!((url.scheme(), url.host_str(), url.path()), ("com.example.app", None, "/callback"));
     assert_eq!(all("state"), [ours.state.expose()]);
     assert_eq!(all("code"), [code.expose()]);
@@ -109,7 +131,10 @@ pub(super) fn token(data: &[u8]) {
     };
     shows_nothing(&state);
     for token in [Some(state.access()), state.refresh()].into_iter().flatten() {
-        assert!(!token.expose().is_empty() && token.expose().bytes().all(|byte| byte.is_ascii_graphic()));
+        assert!(
+            !token.expose().is_empty()
+                && token.expose().bytes().all(|byte| byte.is_ascii_graphic())
+        );
     }
     if let Some(end) = state.expires_at() {
         assert!(end >= now() && end <= now() + TimeDelta::days(366));
@@ -119,7 +144,8 @@ pub(super) fn token(data: &[u8]) {
     let kept: TokenState = serde_json::from_str(&text).expect("kept");
     assert_eq!(serde_json::to_string(&kept).unwrap(), text);
     // The same answer to a refresh is for the same patient.
-    let refreshed = state.refreshed(response, now() + TimeDelta::hours(1)).expect("the same patient");
+    let refreshed =
+        state.refreshed(response, now() + TimeDelta::hours(1)).expect("the same patient");
     assert_eq!(refreshed.patient(), state.patient());
 }
 
@@ -144,7 +170,9 @@ pub(super) fn scopes(data: &[u8]) {
                 let (what, query) = word.split_once('?').unwrap_or((word, ""));
                 let (compartment, permission) = what.split_once('.').expect("a permission");
                 let named = |context: &str| {
-                    compartment.strip_prefix(context).is_some_and(|name| name == resource.name() || name == "*")
+                    compartment
+                        .strip_prefix(context)
+                        .is_some_and(|name| name == resource.name() || name == "*")
                 };
                 assert!(named("patient/") || named("user/"));
                 assert!(letters.iter().any(|letter| permission.contains(letter)));

@@ -4,10 +4,12 @@ use super::{ConnectError, Connector};
 use crate::store::ConnectionId;
 
 impl Connector {
-    /// Sends a request with the connection's token; once more with a new one where the receiver answers 401.
+    /// Sends a request with the connection's token; once more with a new one where the receiver
+    /// answers 401.
     ///
     /// # Errors
-    /// [`ConnectError`], also where the request is for another origin than the connection's; every status is a response.
+    /// [`ConnectError`], also where the request is for another origin than the connection's; every
+    /// status is a response.
     pub async fn ask(
         &self,
         connection: ConnectionId,
@@ -16,8 +18,9 @@ impl Connector {
         let mut token = self.access_token(connection).await?;
         let mut fresh = false;
         loop {
-            let authorised =
-                token.authorised_request(request.clone()).map_err(|_| ConnectError::Unreadable("address"))?;
+            let authorised = token
+                .authorised_request(request.clone())
+                .map_err(|_| ConnectError::Unreadable("address"))?;
             let response = self.0.environment.transport.send(authorised).await?;
             if fresh || response.status() != http::StatusCode::UNAUTHORIZED {
                 return Ok(response);

@@ -1,16 +1,19 @@
 //! From "connect" to a confirmed connection and back: begin, complete, confirm, disconnect.
 //!
-//! Between begin and complete the app may die: all that matters is in the vault. A code is used once: the pending
-//! authorisation is taken out of the vault before the exchange.
+//! Between begin and complete the app may die: all that matters is in the vault. A code is used
+//! once: the pending authorisation is taken out of the vault before the exchange.
 
 use super::endpoint::EndpointError;
 use super::receiver::{dialect, discover, request};
-use super::{AccessToken, AuthorizationRequest, ConnectError, Connector, Inner, Receiver, Revocation, TokenError};
+use super::{
+    AccessToken, AuthorizationRequest, ConnectError, Connector, Inner, Receiver, Revocation,
+    TokenError,
+};
 use crate::environment::{EnvironmentError, Lock};
 use crate::fhir::{PatientId, PatientIdentity, parse_patient};
 use crate::smart::{
-    AuthorizationState, CallbackError, PendingAuthorization, PkceVerifier, ScopeRequest, TokenResponse, TokenState,
-    state_of, validate,
+    AuthorizationState, CallbackError, PendingAuthorization, PkceVerifier, ScopeRequest,
+    TokenResponse, TokenState, state_of, validate,
 };
 use crate::store::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState};
 
@@ -18,8 +21,8 @@ use crate::store::{ConnectionDetails, ConnectionId, ConnectionRecord, Connection
 const MAX_PENDING: usize = 16;
 
 impl Connector {
-    /// Starts an authorisation at `receiver`: asks it how it authorises and what it speaks, and keeps in the vault what
-    /// must outlive the process. Open the URL in the system's browser.
+    /// Starts an authorisation at `receiver`: asks it how it authorises and what it speaks, and
+    /// keeps in the vault what must outlive the process. Open the URL in the system's browser.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -28,23 +31,26 @@ impl Connector {
         self.detached(ConnectError::Stopped, async move |inner| inner.begin(&receiver).await).await
     }
 
-    /// Ends an authorisation with what the browser brought back, also in a new process. The connection is new and
-    /// unconfirmed, or the one there was, with new tokens. Where the patient's name could not be read, it is left out:
-    /// [`fetch_patient`](Self::fetch_patient) tries again.
+    /// Ends an authorisation with what the browser brought back, also in a new process. The
+    /// connection is new and unconfirmed, or the one there was, with new tokens. Where the
+    /// patient's name could not be read, it is left out: [`fetch_patient`](Self::fetch_patient)
+    /// tries again.
     ///
     /// # Errors
-    /// [`ConnectError::Callback`] for a refusal or a forgery, [`ConnectError::UnknownAuthorisation`] for a second use,
-    /// [`ConnectError::OtherPatient`] where the connection is another patient's: it is blocked then.
+    /// [`ConnectError::Callback`] for a refusal or a forgery,
+    /// [`ConnectError::UnknownAuthorisation`] for a second use, [`ConnectError::OtherPatient`]
+    /// where the connection is another patient's: it is blocked then.
     pub async fn complete(&self, redirect_url: &str) -> Result<ConnectionRecord, ConnectError> {
         let url = redirect_url.to_owned();
         self.detached(ConnectError::Stopped, async move |inner| inner.complete(&url).await).await
     }
 
-    /// The person saw the patient's name and birth date and said "this is me". What an unconfirmed connection waits
-    /// for.
+    /// The person saw the patient's name and birth date and said "this is me". What an unconfirmed
+    /// connection waits for.
     ///
     /// # Errors
-    /// [`ConnectError::PatientUnknown`] before either was read, [`ConnectError::OtherPatient`] on a blocked connection.
+    /// [`ConnectError::PatientUnknown`] before either was read, [`ConnectError::OtherPatient`] on a
+    /// blocked connection.
     pub async fn confirm(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
         // Nobody blocks the connection between the look at its state and the change.
         let _lock = self.0.token_lock(id).await?;
@@ -74,8 +80,13 @@ impl Connector {
     /// # Errors
     /// [`ConnectError`].
     pub async fn fetch_patient(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
-        let record = self.0.store.call(move |store| store.connection(id).map_err(ConnectError::from)).await?;
-        let patient = PatientId::new(record.patient).map_err(|_| ConnectError::Unreadable("patient"))?;
+        let record = self
+            .0
+            .store
+            .call(move |store| store.connection(id).map_err(ConnectError::from))
+            .await?;
+        let patient =
+            PatientId::new(record.patient).map_err(|_| ConnectError::Unreadable("patient"))?;
         let token = self.access_token(id).await?;
         let found = match self.0.read_patient(&token, &patient).await {
             Err(ConnectError::Status { status: 401, .. }) => {
@@ -96,23 +107,25 @@ impl Connector {
             .await
     }
 
-    /// Ends a connection: tokens and everything queued go at once, then the token is given back. That this fails is
-    /// reported, and changes nothing.
+    /// Ends a connection: tokens and everything queued go at once, then the token is given back.
+    /// That this fails is reported, and changes nothing.
     ///
     /// # Errors
-    /// [`ConnectError::Vault`] where the tokens cannot be removed: the connection stays then, to be disconnected again.
+    /// [`ConnectError::Vault`] where the tokens cannot be removed: the connection stays then, to be
+    /// disconnected again.
     pub async fn disconnect(&self, id: ConnectionId) -> Result<Revocation, ConnectError> {
         self.detached(ConnectError::Stopped, async move |inner| inner.disconnect(id).await).await
     }
 
-    /// Removes all vault entries of this database: tokens and authorisations under way. For `erase`; nothing is
-    /// revoked.
+    /// Removes all vault entries of this database: tokens and authorisations under way. For
+    /// `erase`; nothing is revoked.
     ///
     /// # Errors
     /// [`ConnectError::Vault`], [`ConnectError::Store`].
     pub async fn forget_secrets(&self) -> Result<(), ConnectError> {
         self.detached(ConnectError::Stopped, async move |inner| {
-            let connections = inner.store.call(|store| store.connections().map_err(ConnectError::from)).await?;
+            let connections =
+                inner.store.call(|store| store.connections().map_err(ConnectError::from)).await?;
             for connection in connections {
                 let _lock = inner.token_lock(connection.id).await?;
                 inner.entries.delete_token(connection.id).await?;
@@ -136,7 +149,8 @@ impl Inner {
         let _lock = self.book_lock().await?;
         let mut book = self.entries.book().await?;
         let most = book.scopes.get(receiver.base.as_str()).copied().unwrap_or(ScopeRequest::WIDEST);
-        let scopes = ScopeRequest::for_server(&server).with_read_back(receiver.read_back).at_most(most);
+        let scopes =
+            ScopeRequest::for_server(&server).with_read_back(receiver.read_back).at_most(most);
         let mut pending = PendingAuthorization::new(
             receiver.base.clone(),
             &server,
@@ -149,19 +163,24 @@ impl Inner {
         );
         pending.dialect = dialect.map(|dialect| dialect.code().to_owned());
         let void: Vec<String> = {
-            let mut by_end: Vec<_> = book.pending.iter().map(|(name, end)| (*end, name.clone())).collect();
+            let mut by_end: Vec<_> =
+                book.pending.iter().map(|(name, end)| (*end, name.clone())).collect();
             by_end.sort();
             let surplus = (by_end.len() + 1).saturating_sub(MAX_PENDING);
-            let is_void = |(i, (end, _)): &(usize, (i64, String))| *i < surplus || *end <= now.timestamp();
+            let is_void =
+                |(i, (end, _)): &(usize, (i64, String))| *i < surplus || *end <= now.timestamp();
             by_end.into_iter().enumerate().filter(is_void).map(|(_, (_, name))| name).collect()
         };
         for name in void {
             self.entries.delete_pending(&name).await?;
             book.pending.remove(&name);
         }
-        // The book first: an entry it names and that was never made is harmless, one it does not name is never found
-        // again.
-        book.pending.insert(AuthorizationState::name_of(pending.state.expose()), pending.expires_at().timestamp());
+        // The book first: an entry it names and that was never made is harmless, one it does not
+        // name is never found again.
+        book.pending.insert(
+            AuthorizationState::name_of(pending.state.expose()),
+            pending.expires_at().timestamp(),
+        );
         self.entries.save_book(&book).await?;
         self.entries.save_pending(&pending).await?;
         Ok(AuthorizationRequest {
@@ -176,10 +195,13 @@ impl Inner {
         let now = self.environment.clock.now();
         let (pending, code) = {
             let _lock = self.book_lock().await?;
-            let pending = self.entries.pending(&name).await?.ok_or(ConnectError::UnknownAuthorisation)?;
+            let pending =
+                self.entries.pending(&name).await?.ok_or(ConnectError::UnknownAuthorisation)?;
             let judged = validate(redirect_url, &pending, now);
             // Another app may have sent this one: the browser's own answer can still come.
-            if let Err(error @ (CallbackError::OtherRedirectUri | CallbackError::OtherState)) = judged {
+            if let Err(error @ (CallbackError::OtherRedirectUri | CallbackError::OtherState)) =
+                judged
+            {
                 return Err(error.into());
             }
             self.entries.delete_pending(&name).await?;
@@ -201,8 +223,8 @@ impl Inner {
         }
     }
 
-    /// A code that never reached the receiver can be used when the browser's answer is given again; refused scopes are
-    /// remembered.
+    /// A code that never reached the receiver can be used when the browser's answer is given again;
+    /// refused scopes are remembered.
     async fn after_failed_exchange(
         &self,
         name: &str,
@@ -248,11 +270,17 @@ impl Inner {
         pending: &PendingAuthorization,
         response: TokenResponse,
     ) -> Result<ConnectionRecord, ConnectError> {
-        let token = TokenState::granted(response, pending.scopes.text(), self.environment.clock.now())
-            .map_err(EndpointError::from)?;
+        let token =
+            TokenState::granted(response, pending.scopes.text(), self.environment.clock.now())
+                .map_err(EndpointError::from)?;
         let base = pending.base.as_str().to_owned();
-        let existing = self.store.call(move |store| store.connection_to(&base).map_err(ConnectError::from)).await?;
-        if let Some(existing) = existing.as_ref().filter(|existing| existing.patient != token.patient().as_str()) {
+        let existing = self
+            .store
+            .call(move |store| store.connection_to(&base).map_err(ConnectError::from))
+            .await?;
+        if let Some(existing) =
+            existing.as_ref().filter(|existing| existing.patient != token.patient().as_str())
+        {
             let id = existing.id;
             let _lock = self.token_lock(id).await?;
             let blocked = move |store: &mut crate::store::Store| {
@@ -281,16 +309,20 @@ impl Inner {
     ) -> Result<ConnectionRecord, ConnectError> {
         let mut details = ConnectionDetails::default();
         describe(&mut details, pending, &token, person);
-        let (base, patient) = (pending.base.as_str().to_owned(), token.patient().as_str().to_owned());
+        let (base, patient) =
+            (pending.base.as_str().to_owned(), token.patient().as_str().to_owned());
         let add = move |store: &mut crate::store::Store| {
-            let id = store.add_connection(&base, &patient, ConnectionState::Unconfirmed, &details)?;
+            let id =
+                store.add_connection(&base, &patient, ConnectionState::Unconfirmed, &details)?;
             Ok::<_, ConnectError>(store.connection(id)?)
         };
         let record = self.store.call(add).await?;
         let id = record.id;
         let _lock = self.token_lock(id).await?;
         if let Err(error) = self.entries.save_token(id, &token).await {
-            self.store.call(move |store| store.remove_connection(id).map_err(ConnectError::from)).await?;
+            self.store
+                .call(move |store| store.remove_connection(id).map_err(ConnectError::from))
+                .await?;
             return Err(error.into());
         }
         Ok(record)
@@ -308,16 +340,22 @@ impl Inner {
         let pending = pending.clone();
         self.store
             .call(move |store| {
-                store.change_connection(id, |details| describe(details, &pending, &token, person))?;
+                store
+                    .change_connection(id, |details| describe(details, &pending, &token, person))?;
                 let confirmed = store.connection(id)?.details.confirmed;
-                let state = if confirmed { ConnectionState::Active } else { ConnectionState::Unconfirmed };
+                let state =
+                    if confirmed { ConnectionState::Active } else { ConnectionState::Unconfirmed };
                 store.set_connection_state(id, state)?;
                 Ok(store.connection(id)?)
             })
             .await
     }
 
-    async fn read_patient(&self, token: &AccessToken, patient: &PatientId) -> Result<PatientIdentity, ConnectError> {
+    async fn read_patient(
+        &self,
+        token: &AccessToken,
+        patient: &PatientId,
+    ) -> Result<PatientIdentity, ConnectError> {
         let url = token.base().at(&format!("Patient/{}", patient.as_str()));
         let request = token
             .authorised_request(request(&url, "application/fhir+json")?)
@@ -332,19 +370,30 @@ impl Inner {
     async fn disconnect(&self, id: ConnectionId) -> Result<Revocation, ConnectError> {
         let (record, token) = {
             let _lock = self.token_lock(id).await?;
-            let record = self.store.call(move |store| store.connection(id).map_err(ConnectError::from)).await?;
+            let record = self
+                .store
+                .call(move |store| store.connection(id).map_err(ConnectError::from))
+                .await?;
             if record.state == ConnectionState::Disconnected {
                 return Err(TokenError::NoConnection.into());
             }
             let token = self.entries.token(id).await?;
             self.entries.delete_token(id).await?;
             self.unsaved.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&id);
-            self.store.call(move |store| store.remove_connection(id).map_err(ConnectError::from)).await?;
+            self.store
+                .call(move |store| store.remove_connection(id).map_err(ConnectError::from))
+                .await?;
             (record, token)
         };
         let Some(token) = token else { return Ok(Revocation::NothingToRevoke) };
         let details = &record.details;
-        Ok(self.give_back(details.revocation_endpoint.as_deref(), &details.client_id, token.revocable()).await)
+        Ok(self
+            .give_back(
+                details.revocation_endpoint.as_deref(),
+                &details.client_id,
+                token.revocable(),
+            )
+            .await)
     }
 
     fn random(&self) -> Result<[u8; 32], EnvironmentError> {
@@ -358,12 +407,16 @@ impl Inner {
     }
 }
 
-fn ask_simpler(scopes: &mut std::collections::BTreeMap<String, ScopeRequest>, pending: &PendingAuthorization) {
+fn ask_simpler(
+    scopes: &mut std::collections::BTreeMap<String, ScopeRequest>,
+    pending: &PendingAuthorization,
+) {
     let most = scopes.entry(pending.base.as_str().to_owned()).or_insert(ScopeRequest::WIDEST);
     *most = most.after_refusal_of(pending.scopes);
 }
 
-/// Writes what an authorisation tells into a connection's details. What was learnt of the receiver otherwise stays.
+/// Writes what an authorisation tells into a connection's details. What was learnt of the receiver
+/// otherwise stays.
 fn describe(
     details: &mut ConnectionDetails,
     pending: &PendingAuthorization,

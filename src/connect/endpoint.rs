@@ -1,20 +1,20 @@
 //! The token and revocation endpoints, driven by the `oauth2` crate over our own transport.
 //!
-//! A public client: its id goes into the form, there is no secret. One call is one request; what to do about a failure
-//! is decided by the caller from [`EndpointError`].
+//! A public client: its id goes into the form, there is no secret. One call is one request; what to
+//! do about a failure is decided by the caller from [`EndpointError`].
 
 use crate::environment::{BoxFuture, Transport, TransportError};
 use crate::smart::{PkceVerifier, RedirectUri, Secret, TokenResponse, TokenResponseError};
 use crate::submission::RetryAfter;
 use chrono::{DateTime, TimeDelta, Utc};
 use oauth2::basic::{
-    BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse, BasicTokenIntrospectionResponse,
-    BasicTokenType,
+    BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
+    BasicTokenIntrospectionResponse, BasicTokenType,
 };
 use oauth2::{
-    AsyncHttpClient, AuthType, AuthorizationCode, Client, ClientId, EndpointNotSet, EndpointSet, HttpRequest,
-    HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope, StandardRevocableToken,
-    TokenUrl,
+    AsyncHttpClient, AuthType, AuthorizationCode, Client, ClientId, EndpointNotSet, EndpointSet,
+    HttpRequest, HttpResponse, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError,
+    Scope, StandardRevocableToken, TokenUrl,
 };
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
@@ -35,13 +35,19 @@ pub enum EndpointError {
         not_before: Option<DateTime<Utc>>,
     },
     /// The code or refresh token is not taken, or no longer.
-    #[error("the receiver does not accept the authorisation, or no longer: begin the connection again")]
+    #[error(
+        "the receiver does not accept the authorisation, or no longer: begin the connection again"
+    )]
     InvalidGrant,
     /// The app is not known, or may not do this.
-    #[error("the receiver does not accept this app's client id: check the app's registration there")]
+    #[error(
+        "the receiver does not accept this app's client id: check the app's registration there"
+    )]
     InvalidClient,
     /// The scopes are refused.
-    #[error("the receiver refuses the scopes asked for: begin the connection again, simpler ones are asked for then")]
+    #[error(
+        "the receiver refuses the scopes asked for: begin the connection again, simpler ones are asked for then"
+    )]
     InvalidScope,
     /// Another error.
     #[error("the receiver's token endpoint refused the request")]
@@ -81,7 +87,12 @@ impl EndpointError {
     pub(super) fn proves_unused(&self) -> bool {
         match self {
             Self::Transport(error) => {
-                matches!(error, TransportError::Unreachable | TransportError::Untrusted | TransportError::Request)
+                matches!(
+                    error,
+                    TransportError::Unreachable
+                        | TransportError::Untrusted
+                        | TransportError::Request
+                )
             }
             Self::Unavailable { status, .. } => matches!(status, 429 | 503),
             Self::InvalidClient => true,
@@ -106,7 +117,8 @@ impl Endpoint<'_> {
         redirect_uri: &RedirectUri,
         verifier: &PkceVerifier,
     ) -> Result<TokenResponse, EndpointError> {
-        let redirect = RedirectUrl::new(redirect_uri.as_str().to_owned()).map_err(|_| TransportError::Request)?;
+        let redirect = RedirectUrl::new(redirect_uri.as_str().to_owned())
+            .map_err(|_| TransportError::Request)?;
         let answer = self
             .client()?
             .exchange_code(AuthorizationCode::new(code.to_owned()))
@@ -120,12 +132,17 @@ impl Endpoint<'_> {
     /// Refreshes (RFC 6749 section 6), for the scopes granted before.
     pub(super) async fn refresh(&self, refresh: &Secret) -> Result<TokenResponse, EndpointError> {
         let token = RefreshToken::new(refresh.expose().to_owned());
-        let answer = self.client()?.exchange_refresh_token(&token).request_async(&self.http()).await;
+        let answer =
+            self.client()?.exchange_refresh_token(&token).request_async(&self.http()).await;
         granted(answer)
     }
 
     /// Gives a token back (RFC 7009). True where the server took it.
-    pub(super) async fn revoke(&self, revocation_endpoint: &str, token: &Secret) -> Result<bool, TransportError> {
+    pub(super) async fn revoke(
+        &self,
+        revocation_endpoint: &str,
+        token: &Secret,
+    ) -> Result<bool, TransportError> {
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("token", token.expose())
             .append_pair("client_id", self.client_id)
@@ -163,8 +180,8 @@ type SmartClient = Client<
     EndpointSet,
 >;
 
-/// A token answer as JSON: the SMART core reads it, which knows `patient` and names the field that is wrong. The
-/// crate's own accessors exist because its client asks for them.
+/// A token answer as JSON: the SMART core reads it, which knows `patient` and names the field that
+/// is wrong. The crate's own accessors exist because its client asks for them.
 #[derive(Serialize, Deserialize)]
 #[serde(from = "serde_json::Value")]
 struct SmartAnswer {
@@ -177,7 +194,11 @@ struct SmartAnswer {
 
 impl From<serde_json::Value> for SmartAnswer {
     fn from(json: serde_json::Value) -> Self {
-        let access = json.get("access_token").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        let access = json
+            .get("access_token")
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+            .to_owned();
         Self { json, access: oauth2::AccessToken::new(access), kind: BasicTokenType::Bearer }
     }
 }
@@ -237,8 +258,10 @@ impl OauthHttp<'_> {
                 .and_then(|text| retry_after(text, self.now));
             return Err(EndpointError::Unavailable { status, not_before });
         }
-        let says_why =
-            || serde_json::from_slice::<serde_json::Value>(response.body()).is_ok_and(|body| body["error"].is_string());
+        let says_why = || {
+            serde_json::from_slice::<serde_json::Value>(response.body())
+                .is_ok_and(|body| body["error"].is_string())
+        };
         if status != 200 && !says_why() {
             return Err(EndpointError::Status { status });
         }
@@ -268,13 +291,18 @@ fn granted(
             }
             BasicErrorResponseType::InvalidScope => EndpointError::InvalidScope,
             BasicErrorResponseType::Extension(code)
-                if matches!(code.as_str(), "temporarily_unavailable" | "server_error" | "slow_down") =>
+                if matches!(
+                    code.as_str(),
+                    "temporarily_unavailable" | "server_error" | "slow_down"
+                ) =>
             {
                 EndpointError::Unavailable { status: 400, not_before: None }
             }
             _ => EndpointError::Refused,
         }),
-        Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => Err(TokenResponseError::Unreadable.into()),
+        Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
+            Err(TokenResponseError::Unreadable.into())
+        }
     }
 }
 

@@ -1,7 +1,8 @@
-//! What connections keep in the vault: pending authorisations, tokens, and a book of which authorisations there are.
+//! What connections keep in the vault: pending authorisations, tokens, and a book of which
+//! authorisations there are.
 //!
-//! Every name starts with the database's own, so that two databases never meet. A vault cannot be listed, so the book
-//! names the pending entries: that is how they are found again to be removed.
+//! Every name starts with the database's own, so that two databases never meet. A vault cannot be
+//! listed, so the book names the pending entries: that is how they are found again to be removed.
 
 use crate::environment::{Vault, VaultError};
 use crate::smart::{AuthorizationState, PendingAuthorization, ScopeRequest, TokenState};
@@ -47,11 +48,17 @@ impl Entries {
         self.delete(self.book_name()).await
     }
 
-    pub(super) async fn pending(&self, name: &str) -> Result<Option<PendingAuthorization>, VaultError> {
+    pub(super) async fn pending(
+        &self,
+        name: &str,
+    ) -> Result<Option<PendingAuthorization>, VaultError> {
         self.load(self.pending_name(name)).await
     }
 
-    pub(super) async fn save_pending(&self, pending: &PendingAuthorization) -> Result<(), VaultError> {
+    pub(super) async fn save_pending(
+        &self,
+        pending: &PendingAuthorization,
+    ) -> Result<(), VaultError> {
         let name = AuthorizationState::name_of(pending.state.expose());
         self.save(self.pending_name(&name), pending).await
     }
@@ -64,7 +71,11 @@ impl Entries {
         self.load(self.token_name(id)).await
     }
 
-    pub(super) async fn save_token(&self, id: ConnectionId, token: &TokenState) -> Result<(), VaultError> {
+    pub(super) async fn save_token(
+        &self,
+        id: ConnectionId,
+        token: &TokenState,
+    ) -> Result<(), VaultError> {
         self.save(self.token_name(id), token).await
     }
 
@@ -91,7 +102,8 @@ impl Entries {
     }
 
     async fn save<T: Serialize>(&self, name: String, value: &T) -> Result<(), VaultError> {
-        let text = SecretString::from(serde_json::to_string(value).map_err(|_| VaultError::Failed)?);
+        let text =
+            SecretString::from(serde_json::to_string(value).map_err(|_| VaultError::Failed)?);
         self.run(move |vault| vault.save(&name, &text)).await
     }
 
@@ -104,6 +116,8 @@ impl Entries {
         work: impl FnOnce(&dyn Vault) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
         let vault = Arc::clone(&self.vault);
-        tokio::task::spawn_blocking(move || work(vault.as_ref())).await.unwrap_or(Err(VaultError::Failed))
+        tokio::task::spawn_blocking(move || work(vault.as_ref()))
+            .await
+            .unwrap_or(Err(VaultError::Failed))
     }
 }

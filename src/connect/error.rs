@@ -1,4 +1,5 @@
-//! Why a connection could not be made, and why a token could not be had: typed, with a stable code and what to do next.
+//! Why a connection could not be made, and why a token could not be had: typed, with a stable code
+//! and what to do next.
 
 use super::endpoint::EndpointError;
 use crate::environment::{EnvironmentError, TransportError, VaultError};
@@ -17,7 +18,9 @@ pub enum ConnectError {
     #[error(transparent)]
     Redirect(#[from] RedirectError),
     /// The client id is empty or overlong.
-    #[error("the client id is empty or longer than 512 characters: take the one the receiver registered for the app")]
+    #[error(
+        "the client id is empty or longer than 512 characters: take the one the receiver registered for the app"
+    )]
     ClientId,
     /// The receiver's discovery document cannot be used.
     #[error(transparent)]
@@ -46,16 +49,22 @@ pub enum ConnectError {
     #[error(transparent)]
     Callback(#[from] CallbackError),
     /// No authorisation has this state: it was used, is too old, or was begun elsewhere.
-    #[error("this authorisation is not known here, or was used already: begin the connection again")]
+    #[error(
+        "this authorisation is not known here, or was used already: begin the connection again"
+    )]
     UnknownAuthorisation,
     /// The token endpoint gave no token.
     #[error(transparent)]
     Endpoint(#[from] EndpointError),
     /// The authorisation is for another patient than the connection.
-    #[error("the receiver authorised another patient's record: disconnect before connecting that one")]
+    #[error(
+        "the receiver authorised another patient's record: disconnect before connecting that one"
+    )]
     OtherPatient,
     /// The patient's name and birth date were not read yet.
-    #[error("the patient's name and birth date are not known yet: fetch the patient, show them, and confirm then")]
+    #[error(
+        "the patient's name and birth date are not known yet: fetch the patient, show them, and confirm then"
+    )]
     PatientUnknown,
     /// A token is needed and cannot be had.
     #[error(transparent)]
@@ -84,9 +93,11 @@ impl ConnectError {
             Self::Base(BaseError::InsecureUrl) => "insecure-url",
             Self::Base(_) | Self::Redirect(_) | Self::ClientId => "invalid-receiver",
             Self::OtherPatient | Self::Patient(PatientError::OtherPatient) => "other-patient",
-            Self::Discovery(_) | Self::Capability(_) | Self::Patient(_) | Self::Status { .. } | Self::Unreadable(_) => {
-                "receiver-configuration"
-            }
+            Self::Discovery(_)
+            | Self::Capability(_)
+            | Self::Patient(_)
+            | Self::Status { .. }
+            | Self::Unreadable(_) => "receiver-configuration",
             Self::Transport(error) => transport_code(*error),
             Self::Callback(CallbackError::AccessDenied) => "access-denied",
             Self::Callback(CallbackError::InvalidScope) => "invalid-scope",
@@ -111,7 +122,10 @@ impl ConnectError {
             Self::Status { status, .. } => *status == 429 || *status >= 500,
             Self::Endpoint(error) => error.retryable(),
             Self::Token(error) => error.retryable(),
-            Self::Vault(VaultError::Unavailable) | Self::Store(StoreError::Busy) | Self::Busy | Self::Stopped => true,
+            Self::Vault(VaultError::Unavailable)
+            | Self::Store(StoreError::Busy)
+            | Self::Busy
+            | Self::Stopped => true,
             _ => false,
         }
     }
@@ -126,8 +140,8 @@ pub enum ReauthorisationCause {
     NoRefreshToken,
     /// The receiver no longer takes the refresh token.
     Refused,
-    /// A refresh was cut off before its answer was recorded, and the receiver no longer takes the token it was made
-    /// with.
+    /// A refresh was cut off before its answer was recorded, and the receiver no longer takes the
+    /// token it was made with.
     Interrupted,
 }
 
@@ -137,7 +151,8 @@ pub enum TokenError {
     /// The person has to authorise again; the connection says so too.
     #[error("the person has to authorise this connection again ({})", cause_text(*.0))]
     NeedsReauthorisation(ReauthorisationCause),
-    /// The receiver gave a token for another patient: it was given back, and the connection is blocked.
+    /// The receiver gave a token for another patient: it was given back, and the connection is
+    /// blocked.
     #[error("the receiver gave a token for another patient: disconnect and connect anew")]
     OtherPatient,
     /// The receiver no longer knows the app, or its token endpoint is gone.
@@ -236,9 +251,13 @@ impl From<StoreError> for TokenError {
 fn cause_text(cause: ReauthorisationCause) -> &'static str {
     match cause {
         ReauthorisationCause::NoToken => "no token is kept on this device",
-        ReauthorisationCause::NoRefreshToken => "the access ended, and the receiver lets this app not renew it",
+        ReauthorisationCause::NoRefreshToken => {
+            "the access ended, and the receiver lets this app not renew it"
+        }
         ReauthorisationCause::Refused => "the receiver ended the access",
-        ReauthorisationCause::Interrupted => "renewing the access was cut off, and the receiver ended it",
+        ReauthorisationCause::Interrupted => {
+            "renewing the access was cut off, and the receiver ended it"
+        }
     }
 }
 
@@ -253,5 +272,8 @@ fn transport_code(error: TransportError) -> &'static str {
 }
 
 fn transport_retryable(error: TransportError) -> bool {
-    matches!(error, TransportError::Unreachable | TransportError::Broken | TransportError::Untrusted)
+    matches!(
+        error,
+        TransportError::Unreachable | TransportError::Broken | TransportError::Untrusted
+    )
 }

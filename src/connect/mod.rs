@@ -1,7 +1,7 @@
 //! Drives the SMART flows: discovery, authorisation, token refresh, revocation.
 //!
-//! The core in [`smart`](crate::smart) decides; here it is asked, sent, and kept: secrets in the vault, connections in
-//! the store. Nothing is kept in memory that a new process would need.
+//! The core in [`smart`](crate::smart) decides; here it is asked, sent, and kept: secrets in the
+//! vault, connections in the store. Nothing is kept in memory that a new process would need.
 
 mod ask;
 mod authorise;
@@ -34,7 +34,8 @@ pub struct Receiver {
 }
 
 impl Receiver {
-    /// The receiver at a FHIR base URL, where the app is `client_id` and is called back at `redirect_uri`.
+    /// The receiver at a FHIR base URL, where the app is `client_id` and is called back at
+    /// `redirect_uri`.
     ///
     /// # Errors
     /// [`ConnectError::Base`], [`ConnectError::Redirect`], [`ConnectError::ClientId`].
@@ -59,7 +60,8 @@ impl Receiver {
         })
     }
 
-    /// The same, and the person is asked for leave to look at what was sent, so that submissions can be verified.
+    /// The same, and the person is asked for leave to look at what was sent, so that submissions
+    /// can be verified.
     #[must_use]
     pub fn with_read_back(self) -> Self {
         Self { read_back: true, ..self }
@@ -84,7 +86,9 @@ pub struct AuthorizationRequest {
 
 impl std::fmt::Debug for AuthorizationRequest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AuthorizationRequest").field("expires_at", &self.expires_at).finish_non_exhaustive()
+        f.debug_struct("AuthorizationRequest")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
     }
 }
 
@@ -97,7 +101,8 @@ pub enum Revocation {
     NothingToRevoke,
     /// The receiver has no place to give tokens back: the token ends by itself.
     NotOffered,
-    /// The receiver did not take it: the token ends by itself, or the person ends it in the receiver's portal.
+    /// The receiver did not take it: the token ends by itself, or the person ends it in the
+    /// receiver's portal.
     Failed,
 }
 
@@ -117,20 +122,39 @@ struct Inner {
 }
 
 impl Connector {
-    /// A connector for one database. `namespace` is the database's own id: it starts every vault entry's name.
-    pub fn new(store: StoreHandle, environment: Environment, locks: Locks, namespace: &str) -> Self {
+    /// A connector for one database. `namespace` is the database's own id: it starts every vault
+    /// entry's name.
+    pub fn new(
+        store: StoreHandle,
+        environment: Environment,
+        locks: Locks,
+        namespace: &str,
+    ) -> Self {
         let entries = entries::Entries::new(Arc::clone(&environment.vault), namespace);
-        Self(Arc::new(Inner { store, environment, locks, entries, unsaved: Mutex::default(), running: Arc::default() }))
+        Self(Arc::new(Inner {
+            store,
+            environment,
+            locks,
+            entries,
+            unsaved: Mutex::default(),
+            running: Arc::default(),
+        }))
     }
 
-    /// Waits until what was begun has ended, also where its caller went away: no lock of this connector is held then.
-    /// For a host that is about to be suspended. The transport's own time limits bound it.
+    /// Waits until what was begun has ended, also where its caller went away: no lock of this
+    /// connector is held then. For a host that is about to be suspended. The transport's own
+    /// time limits bound it.
     pub async fn settle(&self) {
         drop(self.0.running.write().await);
     }
 
-    /// Runs `work` to its end, also where the caller goes away: a token that was received is kept or given back.
-    async fn detached<T, E, F>(&self, stopped: E, work: impl FnOnce(Arc<Inner>) -> F + Send + 'static) -> Result<T, E>
+    /// Runs `work` to its end, also where the caller goes away: a token that was received is kept
+    /// or given back.
+    async fn detached<T, E, F>(
+        &self,
+        stopped: E,
+        work: impl FnOnce(Arc<Inner>) -> F + Send + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: Send + 'static,
@@ -162,8 +186,14 @@ impl Inner {
         }
     }
 
-    /// Gives a token back, three times over a broken network. Best effort: the token is gone here already.
-    async fn give_back(&self, revocation_endpoint: Option<&str>, client_id: &str, token: &Secret) -> Revocation {
+    /// Gives a token back, three times over a broken network. Best effort: the token is gone here
+    /// already.
+    async fn give_back(
+        &self,
+        revocation_endpoint: Option<&str>,
+        client_id: &str,
+        token: &Secret,
+    ) -> Revocation {
         let Some(url) = revocation_endpoint else { return Revocation::NotOffered };
         for pause in [500, 1500, 0] {
             match self.endpoint("", client_id).revoke(url, token).await {

@@ -1,4 +1,5 @@
-//! What is asked of a receiver before anybody authorises: how it does that, and which guide it speaks.
+//! What is asked of a receiver before anybody authorises: how it does that, and which guide it
+//! speaks.
 
 use super::{ConnectError, Receiver};
 use crate::environment::Transport;
@@ -18,12 +19,19 @@ pub(super) async fn discover(
     }
 }
 
-/// The dialect the receiver's `/metadata` tells, none where it tells no known one or refuses to tell.
-pub(super) async fn dialect(transport: &dyn Transport, receiver: &Receiver) -> Result<Option<Dialect>, ConnectError> {
-    let response = transport.send(request(&receiver.base.at("metadata"), "application/fhir+json")?).await?;
+/// The dialect the receiver's `/metadata` tells, none where it tells no known one or refuses to
+/// tell.
+pub(super) async fn dialect(
+    transport: &dyn Transport,
+    receiver: &Receiver,
+) -> Result<Option<Dialect>, ConnectError> {
+    let response =
+        transport.send(request(&receiver.base.at("metadata"), "application/fhir+json")?).await?;
     match response.status().as_u16() {
         200 => Ok(parse_capability(response.body())?.dialect),
-        status if status == 429 || status >= 500 => Err(ConnectError::Status { what: "capability statement", status }),
+        status if status == 429 || status >= 500 => {
+            Err(ConnectError::Status { what: "capability statement", status })
+        }
         _ => Ok(None),
     }
 }

@@ -1,13 +1,16 @@
-//! Access tokens: the valid one from the vault, refreshed when due, by one caller at a time across processes.
+//! Access tokens: the valid one from the vault, refreshed when due, by one caller at a time across
+//! processes.
 //!
-//! A refresh is: take the connection's file lock, read the vault again, mark the entry, ask, persist, and only then
-//! use. The caller going away does not stop it: what the receiver answers is recorded.
+//! A refresh is: take the connection's file lock, read the vault again, mark the entry, ask,
+//! persist, and only then use. The caller going away does not stop it: what the receiver answers is
+//! recorded.
 //!
-//! The mark tells a refresh whose answer was never recorded: killed, or cut off. The same refresh token is then sent
-//! again, for the same refresh: where the first request never arrived, or the receiver allows for lost answers, the
-//! connection lives on; where the token was replaced, the receiver answers `invalid_grant` (and may end the whole
-//! family, whose newest token nobody has any more), and the person authorises again, told so. Not asking would log a
-//! person out on every lost answer and save nothing. After an answer was recorded, its predecessor is never sent again.
+//! The mark tells a refresh whose answer was never recorded: killed, or cut off. The same refresh
+//! token is then sent again, for the same refresh: where the first request never arrived, or the
+//! receiver allows for lost answers, the connection lives on; where the token was replaced, the
+//! receiver answers `invalid_grant` (and may end the whole family, whose newest token nobody has
+//! any more), and the person authorises again, told so. Not asking would log a person out on every
+//! lost answer and save nothing. After an answer was recorded, its predecessor is never sent again.
 
 use super::endpoint::EndpointError;
 use super::{Inner, ReauthorisationCause, TokenError};
@@ -39,7 +42,8 @@ impl AccessToken {
     /// `request` with this token: the one place where a token gets onto a request.
     ///
     /// # Errors
-    /// [`ForeignOrigin`] where the request goes to another scheme, host or port than the receiver's base.
+    /// [`ForeignOrigin`] where the request goes to another scheme, host or port than the receiver's
+    /// base.
     pub fn authorised_request(
         &self,
         mut request: http::Request<Vec<u8>>,
@@ -47,8 +51,8 @@ impl AccessToken {
         if !self.base.same_origin(&request.uri().to_string()) {
             return Err(ForeignOrigin);
         }
-        let mut value =
-            HeaderValue::from_str(&format!("Bearer {}", self.secret.expose())).map_err(|_| ForeignOrigin)?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", self.secret.expose()))
+            .map_err(|_| ForeignOrigin)?;
         value.set_sensitive(true);
         request.headers_mut().insert(AUTHORIZATION, value);
         Ok(request)
@@ -76,17 +80,27 @@ impl std::fmt::Debug for AccessToken {
 }
 
 impl Inner {
-    /// The token in the vault where it is good by the clock; none where it has to be refreshed, under the lock.
-    pub(super) async fn usable_token(&self, id: ConnectionId) -> Result<Option<AccessToken>, TokenError> {
+    /// The token in the vault where it is good by the clock; none where it has to be refreshed,
+    /// under the lock.
+    pub(super) async fn usable_token(
+        &self,
+        id: ConnectionId,
+    ) -> Result<Option<AccessToken>, TokenError> {
         let (record, base) = self.receiver_of(id).await?;
         refuse_unusable(&record)?;
         let found = self.entries.token(id).await?;
-        let usable = found.filter(|state| !state.is_refreshing() && !state.needs_refresh(self.environment.clock.now()));
+        let usable = found.filter(|state| {
+            !state.is_refreshing() && !state.needs_refresh(self.environment.clock.now())
+        });
         Ok(usable.map(|state| AccessToken::new(&state, base)))
     }
 
     /// Refreshes under the connection's lock, unless another caller did so meanwhile.
-    pub(super) async fn refresh(&self, id: ConnectionId, rejected: Option<Secret>) -> Result<AccessToken, TokenError> {
+    pub(super) async fn refresh(
+        &self,
+        id: ConnectionId,
+        rejected: Option<Secret>,
+    ) -> Result<AccessToken, TokenError> {
         let _lock = self.token_lock(id).await?;
         let (record, base) = self.receiver_of(id).await?;
         refuse_unusable(&record)?;
@@ -94,7 +108,8 @@ impl Inner {
             return Err(self.needs_reauthorisation(id, ReauthorisationCause::NoToken).await);
         };
         let now = self.environment.clock.now();
-        let refused = rejected.as_ref().is_some_and(|rejected| state.access().matches(rejected.expose()));
+        let refused =
+            rejected.as_ref().is_some_and(|rejected| state.access().matches(rejected.expose()));
         if !refused && !state.is_refreshing() && !state.needs_refresh(now) {
             return Ok(AccessToken::new(&state, base));
         }
@@ -123,7 +138,8 @@ impl Inner {
             Err(error) => {
                 if error.proves_unused() && !interrupted {
                     // Where this fails, the mark stays and only makes the next reason less sharp.
-                    let _ = self.entries.save_token(id, &state.clone().with_refreshing(false)).await;
+                    let _ =
+                        self.entries.save_token(id, &state.clone().with_refreshing(false)).await;
                 }
                 let unavailable = matches!(error, EndpointError::Unavailable { .. });
                 match self.refresh_failed(id, error, interrupted).await {
@@ -135,10 +151,17 @@ impl Inner {
     }
 
     /// What a failed refresh means for the connection.
-    async fn refresh_failed(&self, id: ConnectionId, error: EndpointError, interrupted: bool) -> TokenError {
+    async fn refresh_failed(
+        &self,
+        id: ConnectionId,
+        error: EndpointError,
+        interrupted: bool,
+    ) -> TokenError {
         match error {
             EndpointError::Transport(error) => TokenError::Transport(error),
-            EndpointError::Unavailable { status, not_before } => TokenError::Unavailable { status, not_before },
+            EndpointError::Unavailable { status, not_before } => {
+                TokenError::Unavailable { status, not_before }
+            }
             EndpointError::InvalidClient | EndpointError::Status { status: 404 | 405 | 410 } => {
                 match self.set_state(id, ConnectionState::Misconfigured).await {
                     Ok(()) => TokenError::Misconfigured,
@@ -152,15 +175,19 @@ impl Inner {
                 if let Err(error) = self.entries.delete_token(id).await {
                     return error.into();
                 }
-                let cause = if interrupted { ReauthorisationCause::Interrupted } else { ReauthorisationCause::Refused };
+                let cause = if interrupted {
+                    ReauthorisationCause::Interrupted
+                } else {
+                    ReauthorisationCause::Refused
+                };
                 self.needs_reauthorisation(id, cause).await
             }
             EndpointError::Response(_) | EndpointError::Status { .. } => TokenError::Unreadable,
         }
     }
 
-    /// Puts fresh tokens into the vault. Where it refuses, they stay in memory, and the next call tries again first:
-    /// the receiver may never give these tokens again.
+    /// Puts fresh tokens into the vault. Where it refuses, they stay in memory, and the next call
+    /// tries again first: the receiver may never give these tokens again.
     async fn persist(&self, id: ConnectionId, fresh: &TokenState) -> Result<(), VaultError> {
         let saved = self.entries.save_token(id, fresh).await;
         let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
@@ -171,7 +198,8 @@ impl Inner {
         saved
     }
 
-    /// The tokens in the vault, after those that an earlier call could not put there. Only under the lock.
+    /// The tokens in the vault, after those that an earlier call could not put there. Only under
+    /// the lock.
     async fn recorded_token(&self, id: ConnectionId) -> Result<Option<TokenState>, VaultError> {
         let recorded = self.entries.token(id).await?;
         let unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
@@ -185,29 +213,50 @@ impl Inner {
         }
     }
 
-    /// The receiver answered for somebody else: the token is given back where that is possible, none is kept, and the
-    /// connection is blocked.
-    async fn block_other_patient(&self, record: &ConnectionRecord, revocable: &Secret) -> TokenError {
+    /// The receiver answered for somebody else: the token is given back where that is possible,
+    /// none is kept, and the connection is blocked.
+    async fn block_other_patient(
+        &self,
+        record: &ConnectionRecord,
+        revocable: &Secret,
+    ) -> TokenError {
         if let Err(error) = self.set_state(record.id, ConnectionState::WrongPatient).await {
             return error;
         }
         let deleted = self.entries.delete_token(record.id).await;
-        self.give_back(record.details.revocation_endpoint.as_deref(), &record.details.client_id, revocable).await;
+        self.give_back(
+            record.details.revocation_endpoint.as_deref(),
+            &record.details.client_id,
+            revocable,
+        )
+        .await;
         deleted.err().map_or(TokenError::OtherPatient, TokenError::from)
     }
 
     /// Scopes may change with a refresh.
-    async fn note_scopes(&self, record: &ConnectionRecord, fresh: &TokenState) -> Result<(), TokenError> {
+    async fn note_scopes(
+        &self,
+        record: &ConnectionRecord,
+        fresh: &TokenState,
+    ) -> Result<(), TokenError> {
         if record.details.scopes == fresh.scopes_text() {
             return Ok(());
         }
         let (id, scopes) = (record.id, fresh.scopes_text().to_owned());
         self.store
-            .call(move |store| store.change_connection(id, |details| details.scopes = scopes).map_err(TokenError::from))
+            .call(move |store| {
+                store
+                    .change_connection(id, |details| details.scopes = scopes)
+                    .map_err(TokenError::from)
+            })
             .await
     }
 
-    async fn needs_reauthorisation(&self, id: ConnectionId, cause: ReauthorisationCause) -> TokenError {
+    async fn needs_reauthorisation(
+        &self,
+        id: ConnectionId,
+        cause: ReauthorisationCause,
+    ) -> TokenError {
         match self.set_state(id, ConnectionState::NeedsReauthorisation).await {
             Ok(()) => TokenError::NeedsReauthorisation(cause),
             Err(error) => error,
@@ -215,12 +264,18 @@ impl Inner {
     }
 
     async fn set_state(&self, id: ConnectionId, state: ConnectionState) -> Result<(), TokenError> {
-        self.store.call(move |store| store.set_connection_state(id, state).map_err(TokenError::from)).await
+        self.store
+            .call(move |store| store.set_connection_state(id, state).map_err(TokenError::from))
+            .await
     }
 
     /// The connection and the base its token may go to.
-    async fn receiver_of(&self, id: ConnectionId) -> Result<(ConnectionRecord, ReceiverBase), TokenError> {
-        let record = self.store.call(move |store| store.connection(id).map_err(TokenError::from)).await?;
+    async fn receiver_of(
+        &self,
+        id: ConnectionId,
+    ) -> Result<(ConnectionRecord, ReceiverBase), TokenError> {
+        let record =
+            self.store.call(move |store| store.connection(id).map_err(TokenError::from)).await?;
         let base = record.base.parse().map_err(|_| TokenError::Misconfigured)?;
         Ok((record, base))
     }
@@ -231,7 +286,10 @@ impl Inner {
     }
 
     /// The lock `name`, waited for; none where it stays taken.
-    pub(super) async fn lock(&self, name: &str) -> Result<Option<Lock>, crate::environment::EnvironmentError> {
+    pub(super) async fn lock(
+        &self,
+        name: &str,
+    ) -> Result<Option<Lock>, crate::environment::EnvironmentError> {
         for _ in 0..LOCK_TRIES {
             if let Some(lock) = self.locks.try_lock(name)? {
                 return Ok(Some(lock));
@@ -254,16 +312,24 @@ impl super::Connector {
         }
     }
 
-    /// A new access token after the receiver answered 401 to `rejected`; the one another caller got meanwhile, where
-    /// one did.
+    /// A new access token after the receiver answered 401 to `rejected`; the one another caller got
+    /// meanwhile, where one did.
     ///
     /// # Errors
     /// [`TokenError`], as for [`access_token`](Self::access_token).
-    pub async fn refresh_after_401(&self, id: ConnectionId, rejected: &AccessToken) -> Result<AccessToken, TokenError> {
+    pub async fn refresh_after_401(
+        &self,
+        id: ConnectionId,
+        rejected: &AccessToken,
+    ) -> Result<AccessToken, TokenError> {
         self.refreshed(id, Some(rejected.secret.clone())).await
     }
 
-    async fn refreshed(&self, id: ConnectionId, rejected: Option<Secret>) -> Result<AccessToken, TokenError> {
+    async fn refreshed(
+        &self,
+        id: ConnectionId,
+        rejected: Option<Secret>,
+    ) -> Result<AccessToken, TokenError> {
         self.detached(TokenError::Busy, async move |inner| inner.refresh(id, rejected).await).await
     }
 }

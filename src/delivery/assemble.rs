@@ -1,17 +1,20 @@
 //! The next batch of a submission, from what the ledger says is lacking.
 //!
-//! Readings are read in chunks, written as JSON and compressed at once, so memory does not grow with the window.
+//! Readings are read in chunks, written as JSON and compressed at once, so memory does not grow
+//! with the window.
 
 use crate::error::Error;
 use crate::fhir::{
-    self, AssembledBundle, BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference, Dialect, EntryKind,
-    Fit, PatientId, ReadingEntry, Replaced, SubjectReference, SummaryEntry, SummaryFacts,
+    self, AssembledBundle, BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference,
+    Dialect, EntryKind, Fit, PatientId, ReadingEntry, Replaced, SubjectReference, SummaryEntry,
+    SummaryFacts,
 };
 use crate::glucose::{DateRange, SensorId, Window};
 use crate::statistics::{Sufficiency, Summary, SummaryBuilder, SummaryError};
 use crate::store::{
-    BatchId, BatchRecord, ConnectionRecord, Item, Listed, NewBatch, ReadingCode, ReadingKey, SentResource, SentStatus,
-    Store, StoredSensor, SubmissionId, SubmissionRecord, VersionedReading,
+    BatchId, BatchRecord, ConnectionRecord, Item, Listed, NewBatch, ReadingCode, ReadingKey,
+    SentResource, SentStatus, Store, StoredSensor, SubmissionId, SubmissionRecord,
+    VersionedReading,
 };
 use crate::submission::{Plan, Position};
 use chrono::{DateTime, Utc};
@@ -95,11 +98,18 @@ pub fn summarise(store: &Store, dates: DateRange, window: Window) -> Result<Summ
 ///
 /// # Errors
 /// [`Error`] where the store fails.
-pub fn preview(store: &Store, connection: &ConnectionRecord, plan: &Plan) -> Result<Preview, Error> {
+pub fn preview(
+    store: &Store,
+    connection: &ConnectionRecord,
+    plan: &Plan,
+) -> Result<Preview, Error> {
     let readings = store.count(plan.window)?;
     let code = ReadingCode::from(plan.wanted.unit);
-    let readings_to_send =
-        if plan.wanted.readings { store.unsent_count(connection.id, code, plan.window)? } else { 0 };
+    let readings_to_send = if plan.wanted.readings {
+        store.unsent_count(connection.id, code, plan.window)?
+    } else {
+        0
+    };
     let summary = match summarise(store, plan.dates, plan.window) {
         Ok(summary) => Some(summary),
         Err(Error::Summary(SummaryError::TooFewReadings { .. })) => None,
@@ -107,7 +117,11 @@ pub fn preview(store: &Store, connection: &ConnectionRecord, plan: &Plan) -> Res
     };
     let assembly = Assembly::new(store, connection, plan)?;
     let devices = if plan.wanted.devices { assembly.unknown_devices()?.len() } else { 0 };
-    let summaries = if plan.wanted.summary { assembly.summary()?.map_or(0, |batch| batch.manifest.len()) } else { 0 };
+    let summaries = if plan.wanted.summary {
+        assembly.summary()?.map_or(0, |batch| batch.manifest.len())
+    } else {
+        0
+    };
     let entries_to_send = readings_to_send + (devices + summaries) as u64;
     Ok(Preview { plan: *plan, readings, readings_to_send, entries_to_send, summary })
 }
@@ -126,7 +140,8 @@ pub fn next_body(
     let progress = &submission.progress;
     let unit_limit = if progress.probe { Some(1) } else { progress.unit_limit };
     let conditional = conditional(connection, submission);
-    let assembly = Assembly { unit_limit, conditional, now, ..Assembly::new(store, connection, plan)? };
+    let assembly =
+        Assembly { unit_limit, conditional, now, ..Assembly::new(store, connection, plan)? };
     let mut position = progress.position;
     loop {
         if progress.stopped.iter().any(|stopped| Some(stopped.part) == position.part()) {
@@ -146,8 +161,8 @@ pub fn next_body(
     }
 }
 
-/// What the receiver accepted of a submission's part at `position`, written as it would be sent now, at most `limit` readings; none where
-/// there is nothing.
+/// What the receiver accepted of a submission's part at `position`, written as it would be sent
+/// now, at most `limit` readings; none where there is nothing.
 pub(super) fn accepted_body(
     store: &Store,
     connection: &ConnectionRecord,
@@ -156,12 +171,14 @@ pub(super) fn accepted_body(
     limit: usize,
 ) -> Result<Option<Body>, Error> {
     let assembly = Assembly::new(store, connection, plan)?;
-    let delivered = |sent: Option<&SentResource>| sent.is_some_and(|sent| sent.status == SentStatus::Delivered);
+    let delivered =
+        |sent: Option<&SentResource>| sent.is_some_and(|sent| sent.status == SentStatus::Delivered);
     match position {
         Position::Devices => assembly.devices(&assembly.devices_where(delivered)?),
         Position::Summary => assembly.summary_where(delivered),
         Position::Readings(after) => {
-            let (code, key) = (ReadingCode::from(plan.wanted.unit), after.and_then(ReadingKey::from_packed));
+            let (code, key) =
+                (ReadingCode::from(plan.wanted.unit), after.and_then(ReadingKey::from_packed));
             let accepted = store.accepted(connection.id, code, plan.window, key, limit)?;
             assembly.readings(&accepted, after)
         }
@@ -192,7 +209,10 @@ pub(super) fn next_batch(
 }
 
 /// A claimed batch as a request.
-pub(super) fn outgoing(connection: &ConnectionRecord, batch: BatchRecord) -> Result<Outgoing, Error> {
+pub(super) fn outgoing(
+    connection: &ConnectionRecord,
+    batch: BatchRecord,
+) -> Result<Outgoing, Error> {
     let gzip = connection.details.gzip != Some(false);
     let body = if gzip {
         batch.body
@@ -202,12 +222,21 @@ pub(super) fn outgoing(connection: &ConnectionRecord, batch: BatchRecord) -> Res
         inflated.map_err(|_| Error::Assembly("a frozen batch is not readable"))?;
         plain
     };
-    let base = Url::parse(&connection.base).map_err(|_| Error::Assembly("the receiver's address is malformed"))?;
+    let base = Url::parse(&connection.base)
+        .map_err(|_| Error::Assembly("the receiver's address is malformed"))?;
     let url = dialect(connection)?.endpoint(&base).into();
-    Ok(Outgoing { batch: batch.id, submission: batch.submission, url, body, gzip, entries: batch.manifest.len() })
+    Ok(Outgoing {
+        batch: batch.id,
+        submission: batch.submission,
+        url,
+        body,
+        gzip,
+        entries: batch.manifest.len(),
+    })
 }
 
-/// Whether entries are conditional creates: unless the receiver is known not to have them, or is being asked.
+/// Whether entries are conditional creates: unless the receiver is known not to have them, or is
+/// being asked.
 fn conditional(connection: &ConnectionRecord, submission: &SubmissionRecord) -> bool {
     connection.details.conditional_create != Some(false) && !submission.progress.probe
 }
@@ -237,9 +266,13 @@ struct Assembly<'a> {
 }
 
 impl<'a> Assembly<'a> {
-    fn new(store: &'a Store, connection: &'a ConnectionRecord, plan: &'a Plan) -> Result<Self, Error> {
-        let patient =
-            PatientId::new(connection.patient.as_str()).map_err(|_| Error::Assembly("the patient id is no FHIR id"))?;
+    fn new(
+        store: &'a Store,
+        connection: &'a ConnectionRecord,
+        plan: &'a Plan,
+    ) -> Result<Self, Error> {
+        let patient = PatientId::new(connection.patient.as_str())
+            .map_err(|_| Error::Assembly("the patient id is no FHIR id"))?;
         let dialect = dialect(connection)?;
         let subject = SubjectReference::new(patient);
         Ok(Self {
@@ -263,8 +296,11 @@ impl<'a> Assembly<'a> {
 
     fn writer(&self) -> BundleWriter {
         let default = BundleLimits::default();
-        let max_bytes =
-            self.connection.details.max_bytes.map_or(default.max_bytes, |known| known.min(default.max_bytes));
+        let max_bytes = self
+            .connection
+            .details
+            .max_bytes
+            .map_or(default.max_bytes, |known| known.min(default.max_bytes));
         // A unit stays together even where a receiver takes fewer entries than it has.
         let max_entries = self.max_units().max(SUMMARY_ENTRIES);
         BundleWriter::new(self.now, BundleLimits { max_entries, max_bytes })
@@ -272,17 +308,24 @@ impl<'a> Assembly<'a> {
             .with_conditional_create(self.conditional)
     }
 
-    /// The devices whose readings are sent and which the receiver was not told of. Refused once is told too: such a device is not sent
-    /// again, and its readings go without it.
+    /// The devices whose readings are sent and which the receiver was not told of. Refused once is
+    /// told too: such a device is not sent again, and its readings go without it.
     fn unknown_devices(&self) -> Result<Vec<StoredSensor>, Error> {
         self.devices_where(|sent| !sent.is_some_and(SentResource::is_settled))
     }
 
-    /// The devices whose readings are sent, one sensor for each, of those where `is_meant` says so of what is known of it.
-    fn devices_where(&self, is_meant: impl Fn(Option<&SentResource>) -> bool) -> Result<Vec<StoredSensor>, Error> {
+    /// The devices whose readings are sent, one sensor for each, of those where `is_meant` says so
+    /// of what is known of it.
+    fn devices_where(
+        &self,
+        is_meant: impl Fn(Option<&SentResource>) -> bool,
+    ) -> Result<Vec<StoredSensor>, Error> {
         let window = self.plan.window;
         let in_window = |sensor: &StoredSensor| {
-            sensor.first.zip(sensor.last).is_some_and(|(first, last)| first < window.end() && last >= window.start())
+            sensor
+                .first
+                .zip(sensor.last)
+                .is_some_and(|(first, last)| first < window.end() && last >= window.start())
         };
         let mut found: Vec<StoredSensor> = Vec::new();
         let mut seen = Vec::new();
@@ -298,10 +341,15 @@ impl<'a> Assembly<'a> {
     }
 
     fn device<'s>(&'s self, sensor: &'s StoredSensor) -> DeviceEntry<'s> {
-        DeviceEntry { subject: &self.subject, device: sensor.sensor.device(), sensor: sensor.sensor.key() }
+        DeviceEntry {
+            subject: &self.subject,
+            device: sensor.sensor.device(),
+            sensor: sensor.sensor.key(),
+        }
     }
 
-    /// The devices, in a request of their own: readings then refer to the location they got, and do not fail with them.
+    /// The devices, in a request of their own: readings then refer to the location they got, and do
+    /// not fail with them.
     fn devices(&self, sensors: &[StoredSensor]) -> Result<Option<Body>, Error> {
         let mut bundle = self.writer();
         for sensor in sensors.iter().take(self.max_units()) {
@@ -309,11 +357,16 @@ impl<'a> Assembly<'a> {
                 break;
             }
         }
-        Ok(bundle.finish().map(|done| resources(done, Position::Devices.next_part(self.plan.wanted), "")))
+        Ok(bundle
+            .finish()
+            .map(|done| resources(done, Position::Devices.next_part(self.plan.wanted), "")))
     }
 
     /// The summary and its members, one unit, where `is_meant` says so of what is known of it.
-    fn summary_where(&self, is_meant: impl Fn(Option<&SentResource>) -> bool) -> Result<Option<Body>, Error> {
+    fn summary_where(
+        &self,
+        is_meant: impl Fn(Option<&SentResource>) -> bool,
+    ) -> Result<Option<Body>, Error> {
         let summary = match summarise(self.store, self.plan.dates, self.plan.window) {
             Ok(summary) => summary,
             Err(Error::Summary(SummaryError::TooFewReadings { .. })) => return Ok(None),
@@ -321,8 +374,8 @@ impl<'a> Assembly<'a> {
         };
         let unit = self.plan.wanted.unit;
         let facts = facts(&summary);
-        let entry =
-            SummaryEntry::new(&self.subject, &facts, unit).map_err(|_| Error::Assembly("a figure cannot be sent"))?;
+        let entry = SummaryEntry::new(&self.subject, &facts, unit)
+            .map_err(|_| Error::Assembly("a figure cannot be sent"))?;
         let identifier = entry.identifier().urn();
         if !is_meant(self.store.resource(self.connection.id, &identifier)?.as_ref()) {
             return Ok(None);
@@ -330,14 +383,20 @@ impl<'a> Assembly<'a> {
         // A summary of the same dates that said something else is the one this takes the place of.
         let of_dates = of_dates(self.plan);
         let earlier = self.store.resources_of_kind(self.connection.id, &summary_kind(self.plan))?;
-        let location = earlier.into_iter().rev().filter(SentResource::is_settled).find_map(|earlier| earlier.location);
+        let location = earlier
+            .into_iter()
+            .rev()
+            .filter(SentResource::is_settled)
+            .find_map(|earlier| earlier.location);
         let entry = match &location {
             Some(location) => entry.replacing(Replaced::Location(location)),
             None => entry,
         };
         let mut bundle = self.writer();
         let _ = bundle.try_unit(|unit| unit.summary(&entry).map(drop))?;
-        Ok(bundle.finish().map(|done| resources(done, Position::Summary.next_part(self.plan.wanted), &of_dates)))
+        Ok(bundle
+            .finish()
+            .map(|done| resources(done, Position::Summary.next_part(self.plan.wanted), &of_dates)))
     }
 
     /// What the receiver lacks: the summary and its members, unless it was told.
@@ -349,12 +408,17 @@ impl<'a> Assembly<'a> {
     fn unsent_readings(&self, after: Option<i64>) -> Result<Option<Body>, Error> {
         let code = ReadingCode::from(self.plan.wanted.unit);
         let key = after.and_then(ReadingKey::from_packed);
-        let unsent = self.store.unsent(self.connection.id, code, self.plan.window, key, self.max_units())?;
+        let unsent =
+            self.store.unsent(self.connection.id, code, self.plan.window, key, self.max_units())?;
         self.readings(&unsent, after)
     }
 
     /// These readings, as many as a batch takes.
-    fn readings(&self, readings: &[VersionedReading], after: Option<i64>) -> Result<Option<Body>, Error> {
+    fn readings(
+        &self,
+        readings: &[VersionedReading],
+        after: Option<i64>,
+    ) -> Result<Option<Body>, Error> {
         if readings.is_empty() {
             return Ok(None);
         }
@@ -379,13 +443,18 @@ impl<'a> Assembly<'a> {
                     manifest.push(Listed { unit, item });
                 }
                 Ok(Fit::Full) => break,
-                // Two records of the maker with one identity are one fact: the first speaks for both.
+                // Two records of the maker with one identity are one fact: the first speaks for
+                // both.
                 Err(BundleError::Twin(_)) => {}
                 Err(error) => return Err(error.into()),
             }
             last = Some(reading.key.packed());
         }
-        Ok(bundle.finish().map(|done| Body { json: done.json, manifest, position_after: Position::Readings(last) }))
+        Ok(bundle.finish().map(|done| Body {
+            json: done.json,
+            manifest,
+            position_after: Position::Readings(last),
+        }))
     }
 
     /// Where the receiver put a sensor's device, where it is to be referred to.
@@ -394,7 +463,8 @@ impl<'a> Assembly<'a> {
             return Ok(None);
         }
         let identifier = self.device(sensor).identifier().urn();
-        let sent = self.store.resource(self.connection.id, &identifier)?.filter(SentResource::is_settled);
+        let sent =
+            self.store.resource(self.connection.id, &identifier)?.filter(SentResource::is_settled);
         Ok(sent.and_then(|sent| sent.location))
     }
 
@@ -404,7 +474,11 @@ impl<'a> Assembly<'a> {
         device: Option<&'s str>,
         reading: &'s VersionedReading,
     ) -> ReadingEntry<'s> {
-        let key = fhir::ReadingKey::of(&sensor.sensor, reading.sample.seconds, reading.record_key.as_ref());
+        let key = fhir::ReadingKey::of(
+            &sensor.sensor,
+            reading.sample.seconds,
+            reading.record_key.as_ref(),
+        );
         let entry = ReadingEntry {
             subject: &self.subject,
             sensor: sensor.sensor.key(),
@@ -416,8 +490,10 @@ impl<'a> Assembly<'a> {
             device: device.map(DeviceReference::Location),
             replaces: None,
         };
-        // The ledger keeps no locations: what a correction replaces is named by the identifier it was sent with.
-        let earlier = reading.replaces.map(|measurement| ReadingEntry { measurement, ..entry }.identifier());
+        // The ledger keeps no locations: what a correction replaces is named by the identifier it
+        // was sent with.
+        let earlier =
+            reading.replaces.map(|measurement| ReadingEntry { measurement, ..entry }.identifier());
         ReadingEntry { replaces: earlier.map(Replaced::Identifier), ..entry }
     }
 }
@@ -447,7 +523,11 @@ fn resources(bundle: AssembledBundle, position_after: Position, suffix: &str) ->
         };
         Listed { unit: info.unit, item: Item::Resource(info.identifier.urn(), kind) }
     };
-    Body { manifest: bundle.entries.iter().map(listed).collect(), json: bundle.json, position_after }
+    Body {
+        manifest: bundle.entries.iter().map(listed).collect(),
+        json: bundle.json,
+        position_after,
+    }
 }
 
 /// The summary in the form it is sent.

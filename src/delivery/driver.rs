@@ -70,11 +70,17 @@ pub struct Delivery {
 
 impl Delivery {
     /// A delivery over these.
-    pub const fn new(store: StoreHandle, environment: Environment, connector: Connector, locks: Locks) -> Self {
+    pub const fn new(
+        store: StoreHandle,
+        environment: Environment,
+        connector: Connector,
+        locks: Locks,
+    ) -> Self {
         Self { store, environment, connector, locks }
     }
 
-    /// Delivers what a connection's outbox holds, or until submission `only` is done, waiting at most `patience` in all.
+    /// Delivers what a connection's outbox holds, or until submission `only` is done, waiting at
+    /// most `patience` in all.
     ///
     /// Dropping the future stops it where it is: the same as a kill, and as safe.
     ///
@@ -94,7 +100,8 @@ impl Delivery {
         let mut left = patience;
         loop {
             if let Some(id) = only
-                && self.store.call(move |store| store.submission(id)).await?.state != SubmissionState::Open
+                && self.store.call(move |store| store.submission(id)).await?.state
+                    != SubmissionState::Open
             {
                 return Ok(Stopped::Finished);
             }
@@ -119,7 +126,9 @@ impl Delivery {
                 }
                 Step::Refresh => {
                     let refreshed = match &used {
-                        Some(rejected) => self.connector.refresh_after_401(connection, rejected).await,
+                        Some(rejected) => {
+                            self.connector.refresh_after_401(connection, rejected).await
+                        }
                         None => self.connector.access_token(connection).await,
                     };
                     match refreshed {
@@ -139,7 +148,8 @@ impl Delivery {
                     let now = self.environment.clock.now();
                     let held = Arc::clone(&lock);
                     let applied = self.store.call(move |store| {
-                        let applied = machine.apply(store, now, jitter, batch, &answer).map(|()| machine);
+                        let applied =
+                            machine.apply(store, now, jitter, batch, &answer).map(|()| machine);
                         drop(held);
                         applied
                     });
@@ -147,7 +157,9 @@ impl Delivery {
                     if let Some(error) = no_token {
                         return self.without_token(error);
                     }
-                    if let Ok(record) = self.store.call(move |store| store.submission(submission)).await {
+                    if let Ok(record) =
+                        self.store.call(move |store| store.submission(submission)).await
+                    {
                         on_event(Event::Progress { submission, tally: record.progress.tally });
                     }
                 }
@@ -163,19 +175,30 @@ impl Delivery {
             request = request.header(header::CONTENT_ENCODING, "gzip");
         }
         let Ok(request) = request.body(outgoing.body) else {
-            return Answer::Nothing { why: "the receiver's address is malformed", under_way: false };
+            return Answer::Nothing {
+                why: "the receiver's address is malformed",
+                under_way: false,
+            };
         };
         let Ok(request) = token.authorised_request(request) else {
             return Answer::Nothing { why: "the token is for another origin", under_way: false };
         };
         match self.environment.transport.send(request).await {
             Ok(response) => {
-                let asked = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+                let asked = response
+                    .headers()
+                    .get(header::RETRY_AFTER)
+                    .and_then(|value| value.to_str().ok());
                 let retry_after = asked.and_then(RetryAfter::parse);
-                Answer::Response { status: response.status().as_u16(), retry_after, body: response.into_body() }
+                Answer::Response {
+                    status: response.status().as_u16(),
+                    retry_after,
+                    body: response.into_body(),
+                }
             }
             Err(error) => {
-                let under_way = matches!(error, TransportError::Broken | TransportError::TooLarge { .. });
+                let under_way =
+                    matches!(error, TransportError::Broken | TransportError::TooLarge { .. });
                 Answer::Nothing { why: word(error), under_way }
             }
         }
@@ -184,11 +207,17 @@ impl Delivery {
     /// What becomes of a delivery that has no token.
     fn without_token(&self, error: TokenError) -> Result<Stopped, Error> {
         match error {
-            TokenError::NeedsReauthorisation(_) => Ok(Stopped::Blocked(ConnectionState::NeedsReauthorisation)),
+            TokenError::NeedsReauthorisation(_) => {
+                Ok(Stopped::Blocked(ConnectionState::NeedsReauthorisation))
+            }
             TokenError::OtherPatient => Ok(Stopped::Blocked(ConnectionState::WrongPatient)),
             TokenError::Misconfigured => Ok(Stopped::Blocked(ConnectionState::Misconfigured)),
-            TokenError::Unavailable { not_before: Some(not_before), .. } => Ok(Stopped::WaitUntil(not_before)),
-            other if other.retryable() => Ok(Stopped::WaitUntil(self.environment.clock.now() + TimeDelta::minutes(1))),
+            TokenError::Unavailable { not_before: Some(not_before), .. } => {
+                Ok(Stopped::WaitUntil(not_before))
+            }
+            other if other.retryable() => {
+                Ok(Stopped::WaitUntil(self.environment.clock.now() + TimeDelta::minutes(1)))
+            }
             other => Err(other.into()),
         }
     }

@@ -1,26 +1,28 @@
 //! What to send next, and what an answer changes.
 //!
-//! The outcome of a request is decided by the response table in `submission`; this writes the decision down. It sends nothing,
-//! reads no clock and draws no random number.
+//! The outcome of a request is decided by the response table in `submission`; this writes the
+//! decision down. It sends nothing, reads no clock and draws no random number.
 
 use super::assemble::{self, Outgoing};
 use crate::error::Error;
 use crate::fhir::{BundleLimits, EntryOutcome, parse_outcome, parse_response};
 use crate::store::{
-    BatchId, BatchRecord, ConnectionId, ConnectionRecord, ConnectionState, EntryRecord, Item, Progress, Store,
-    StoreError, SubmissionRecord, SubmissionState,
+    BatchId, BatchRecord, ConnectionId, ConnectionRecord, ConnectionState, EntryRecord, Item,
+    Progress, Store, StoreError, SubmissionRecord, SubmissionState,
 };
 use crate::submission::{
-    Backoff, EntryVerdict, Part, Position, RequestVerdict, RetryAfter, Said, Stopped, Why, entry_verdict,
-    request_verdict,
+    Backoff, EntryVerdict, Part, Position, RequestVerdict, RetryAfter, Said, Stopped, Why,
+    entry_verdict, request_verdict,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// After so many single units refused as whole requests for one reason, the reason lies with the connection.
+/// After so many single units refused as whole requests for one reason, the reason lies with the
+/// connection.
 const LONE_REFUSALS: u32 = 3;
 /// How long a request may still be under way at the receiver after its sender was killed.
 const LEASE: TimeDelta = TimeDelta::seconds(10);
-/// Fewer entries than this are never remembered as a receiver's limit: its complaint was about something else.
+/// Fewer entries than this are never remembered as a receiver's limit: its complaint was about
+/// something else.
 const SMALLEST_LIMIT: usize = 25;
 /// So many batches of readings refused alike in a row, with none taken, and the rest is not tried.
 const ALIKE_BATCHES: u32 = 3;
@@ -28,12 +30,14 @@ const ALIKE_BATCHES: u32 = 3;
 const PROBES: u32 = 3;
 /// How often devices that were put off are waited for before their readings go without them.
 const DEVICE_WAITS: u32 = 4;
-/// A batch of more entries than this, all refused alike, says something about the connection and nothing about its entries.
+/// A batch of more entries than this, all refused alike, says something about the connection and
+/// nothing about its entries.
 const ALIKE: usize = 3;
 
 /// The delivery of one connection, as a value one steps.
 ///
-/// The caller holds the connection's lock from the first step to the last: a batch found half-sent was left by a process that died.
+/// The caller holds the connection's lock from the first step to the last: a batch found half-sent
+/// was left by a process that died.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     connection: ConnectionId,
@@ -127,7 +131,9 @@ impl Machine {
                 }
                 let claimed = match store.claim(batch.id, now, LEASE) {
                     // Disconnected or blocked by another process since the look at its state.
-                    Err(StoreError::Missing(_)) => return Ok(Step::Blocked(store.connection(self.connection)?.state)),
+                    Err(StoreError::Missing(_)) => {
+                        return Ok(Step::Blocked(store.connection(self.connection)?.state));
+                    }
                     claimed => claimed?,
                 };
                 return Ok(Step::Send(Box::new(assemble::outgoing(&connection, claimed)?)));
@@ -158,11 +164,14 @@ impl Machine {
             return Ok(());
         }
         let progress = &mut submission.progress;
-        // The ledger, not the position, tells whether everything was sent: a reading may have come in, or been corrected,
-        // behind the position.
+        // The ledger, not the position, tells whether everything was sent: a reading may have come
+        // in, or been corrected, behind the position.
         let again = progress.put_off || progress.position != first;
         progress.position = first;
-        if again && (progress.put_off || assemble::next_batch(store, connection, &submission, now)?.is_some()) {
+        if again
+            && (progress.put_off
+                || assemble::next_batch(store, connection, &submission, now)?.is_some())
+        {
             submission.progress.pass += 1;
             submission.progress.put_off = false;
             store.save_progress(submission.id, &submission.progress)?;
@@ -184,7 +193,9 @@ impl Machine {
         batch: BatchId,
         answer: &Answer,
     ) -> Result<(), Error> {
-        let Some(batch) = store.pending_batch(self.connection)?.filter(|pending| pending.id == batch) else {
+        let Some(batch) =
+            store.pending_batch(self.connection)?.filter(|pending| pending.id == batch)
+        else {
             // Disconnected or erased meanwhile: there is nothing left to write down.
             return Ok(());
         };
@@ -192,7 +203,8 @@ impl Machine {
         let gzip = details.gzip != Some(false);
         let (status, retry_after, body) = match answer {
             Answer::NotSent(until) => {
-                let wait = until.map_or(self.backoff.first, |until| until - now).max(TimeDelta::zero());
+                let wait =
+                    until.map_or(self.backoff.first, |until| until - now).max(TimeDelta::zero());
                 return Ok(store.unclaim(&batch, now, wait)?);
             }
             Answer::Nothing { why, under_way } => {
@@ -200,7 +212,12 @@ impl Machine {
             }
             Answer::Response { status, retry_after, body } => (*status, *retry_after, body),
         };
-        let said = Said { status, gzip, gzip_proved: details.gzip == Some(true), about_size: about_size(body) };
+        let said = Said {
+            status,
+            gzip,
+            gzip_proved: details.gzip == Some(true),
+            about_size: about_size(body),
+        };
         if status != 401 {
             self.token = TokenUse::AsIs;
         }
@@ -208,7 +225,9 @@ impl Machine {
             RequestVerdict::ReadEntries => match parse_response(body, batch.manifest.len()) {
                 Ok(entries) => {
                     if gzip && details.gzip.is_none() {
-                        store.change_connection(self.connection, |details| details.gzip = Some(true))?;
+                        store.change_connection(self.connection, |details| {
+                            details.gzip = Some(true)
+                        })?;
                     }
                     self.read_entries(store, now, (jitter, retry_after), &batch, &entries)
                 }
@@ -216,7 +235,14 @@ impl Machine {
             },
             RequestVerdict::SameBytesLater => {
                 let under_way = matches!(status, 408 | 409 | 502 | 504);
-                self.again(store, now, jitter, &batch, retry_after, ("put off by the receiver", under_way))
+                self.again(
+                    store,
+                    now,
+                    jitter,
+                    &batch,
+                    retry_after,
+                    ("put off by the receiver", under_way),
+                )
             }
             RequestVerdict::RefreshToken if self.token == TokenUse::AsIs => {
                 self.token = TokenUse::RefreshDue;
@@ -238,11 +264,21 @@ impl Machine {
             RequestVerdict::Smaller => {
                 let half = batch.manifest.len() / 2;
                 if status >= 500 && half < SMALLEST_LIMIT {
-                    // So small a request is not too large: the word about size meant something else.
-                    return self.again(store, now, jitter, &batch, retry_after, ("put off by the receiver", false));
+                    // So small a request is not too large: the word about size meant something
+                    // else.
+                    return self.again(
+                        store,
+                        now,
+                        jitter,
+                        &batch,
+                        retry_after,
+                        ("put off by the receiver", false),
+                    );
                 }
                 if half >= SMALLEST_LIMIT {
-                    store.change_connection(self.connection, |details| details.max_entries = Some(half))?;
+                    store.change_connection(self.connection, |details| {
+                        details.max_entries = Some(half)
+                    })?;
                 }
                 self.isolate(store, now, &batch, status, body)
             }
@@ -264,7 +300,13 @@ impl Machine {
         Ok(store.postpone(batch.id, now, wait, why)?)
     }
 
-    fn block(self, store: &mut Store, now: DateTime<Utc>, batch: &BatchRecord, why: Why) -> Result<(), Error> {
+    fn block(
+        self,
+        store: &mut Store,
+        now: DateTime<Utc>,
+        batch: &BatchRecord,
+        why: Why,
+    ) -> Result<(), Error> {
         store.postpone(batch.id, now, TimeDelta::zero(), "blocked")?;
         let state = match why {
             Why::Reauthorise => ConnectionState::NeedsReauthorisation,
@@ -286,14 +328,22 @@ impl Machine {
         let mut progress = store.submission(batch.submission)?.progress;
         let known = store.connection(self.connection)?.details.conditional_create;
         if let Some(learnt) = conditional_create(batch, entries).filter(|_| known.is_none()) {
-            store.change_connection(self.connection, |details| details.conditional_create = Some(learnt))?;
-        } else if known.is_none() && batch.conditional && entries.iter().all(|entry| entry.status == 400) {
+            store.change_connection(self.connection, |details| {
+                details.conditional_create = Some(learnt)
+            })?;
+        } else if known.is_none()
+            && batch.conditional
+            && entries.iter().all(|entry| entry.status == 400)
+        {
             if progress.probes_refused < PROBES {
-                // Either the content is wrong or the receiver has no conditional create. One unit without it will tell.
+                // Either the content is wrong or the receiver has no conditional create. One unit
+                // without it will tell.
                 progress.probe = true;
                 return Ok(store.take_apart(self.connection, batch, &progress)?);
             }
-            store.change_connection(self.connection, |details| details.conditional_create = Some(true))?;
+            store.change_connection(self.connection, |details| {
+                details.conditional_create = Some(true)
+            })?;
         }
         let part = part_of(batch);
         let verdicts = verdicts(batch, entries);
@@ -315,7 +365,9 @@ impl Machine {
                     EntryRecord::Delivered { location: entry.reference().map(str::to_owned) }
                 }
                 EntryVerdict::Refused => EntryRecord::Refused { reason: reason(entry) },
-                EntryVerdict::Ambiguous => EntryRecord::Refused { reason: duplicate(&reason(entry)) },
+                EntryVerdict::Ambiguous => {
+                    EntryRecord::Refused { reason: duplicate(&reason(entry)) }
+                }
                 EntryVerdict::Consent => {
                     stop_for_consent(&mut progress, part, reason(entry));
                     EntryRecord::PutOff
@@ -335,7 +387,8 @@ impl Machine {
             progress.position = batch.position_after;
         }
         if later {
-            // A receiver that puts entries off is busy: nothing more of this submission goes at once.
+            // A receiver that puts entries off is busy: nothing more of this submission goes at
+            // once.
             let wait = self.backoff.delay(progress.put_offs, jitter, asked, now).num_seconds() + 1;
             progress.not_before = (now.timestamp() + wait, wait);
         }
@@ -362,17 +415,22 @@ impl Machine {
     /// Where everything a submission has is stopped for lack of consent, the person has to give it.
     fn ask_for_consent(self, store: &mut Store, batch: &BatchRecord) -> Result<(), Error> {
         let submission = store.submission(batch.submission)?;
-        let stopped = |part| submission.progress.stopped.iter().any(|s| s.part == part && s.for_consent);
+        let stopped =
+            |part| submission.progress.stopped.iter().any(|s| s.part == part && s.for_consent);
         let wanted = submission.plan.wanted;
-        let parts =
-            [(wanted.devices, Part::Devices), (wanted.summary, Part::Summary), (wanted.readings, Part::Readings)];
+        let parts = [
+            (wanted.devices, Part::Devices),
+            (wanted.summary, Part::Summary),
+            (wanted.readings, Part::Readings),
+        ];
         if parts.into_iter().all(|(wanted, part)| !wanted || stopped(part)) {
             store.block_connection(self.connection, ConnectionState::NeedsConsent)?;
         }
         Ok(())
     }
 
-    /// Halves a batch that was refused as a whole, down to the single unit that is to blame, which is set aside.
+    /// Halves a batch that was refused as a whole, down to the single unit that is to blame, which
+    /// is set aside.
     fn isolate(
         self,
         store: &mut Store,
@@ -387,13 +445,16 @@ impl Machine {
             progress.unit_limit = Some(units / 2);
             return Ok(store.take_apart(self.connection, batch, &progress)?);
         }
-        if status == 400 && batch.conditional && store.connection(self.connection)?.details.conditional_create.is_none()
+        if status == 400
+            && batch.conditional
+            && store.connection(self.connection)?.details.conditional_create.is_none()
         {
             progress.probe = true;
             return Ok(store.take_apart(self.connection, batch, &progress)?);
         }
         progress.probe = false;
-        let in_a_row = if progress.lone_refusals.1 == status { progress.lone_refusals.0 + 1 } else { 1 };
+        let in_a_row =
+            if progress.lone_refusals.1 == status { progress.lone_refusals.0 + 1 } else { 1 };
         // A duplicate at the receiver is settled, and says nothing about the connection.
         if status != 412 && in_a_row >= LONE_REFUSALS {
             progress.lone_refusals = (0, 0);
@@ -412,8 +473,8 @@ impl Machine {
     }
 }
 
-/// What the answers tell about conditional create, if anything: a conditional entry that was taken proves it; a 201 to the unit that was
-/// sent without proves that the receiver lacks it.
+/// What the answers tell about conditional create, if anything: a conditional entry that was taken
+/// proves it; a 201 to the unit that was sent without proves that the receiver lacks it.
 fn conditional_create(batch: &BatchRecord, entries: &[EntryOutcome]) -> Option<bool> {
     if batch.conditional {
         entries.iter().any(|entry| matches!(entry.status, 200 | 201)).then_some(true)
@@ -422,12 +483,16 @@ fn conditional_create(batch: &BatchRecord, entries: &[EntryOutcome]) -> Option<b
     }
 }
 
-/// What each entry's status means. A unit stays together: where one of its entries goes later, all do.
+/// What each entry's status means. A unit stays together: where one of its entries goes later, all
+/// do.
 fn verdicts(batch: &BatchRecord, entries: &[EntryOutcome]) -> Vec<EntryVerdict> {
-    let mut verdicts: Vec<EntryVerdict> =
-        entries.iter().map(|entry| entry_verdict(entry.status, entry.location.is_some(), batch.conditional)).collect();
-    let puts_off =
-        |v: &EntryVerdict| matches!(v, EntryVerdict::Later | EntryVerdict::Reauthorise | EntryVerdict::Consent);
+    let mut verdicts: Vec<EntryVerdict> = entries
+        .iter()
+        .map(|entry| entry_verdict(entry.status, entry.location.is_some(), batch.conditional))
+        .collect();
+    let puts_off = |v: &EntryVerdict| {
+        matches!(v, EntryVerdict::Later | EntryVerdict::Reauthorise | EntryVerdict::Consent)
+    };
     let mut begin = 0;
     for unit in batch.manifest.chunk_by(|a, b| a.unit == b.unit) {
         let end = begin + unit.len();
@@ -451,7 +516,8 @@ fn wider(unit_limit: Option<usize>) -> Option<usize> {
 fn refused_alike(entries: &[EntryOutcome]) -> Option<String> {
     let first = entries.first()?;
     let alike = |entry: &EntryOutcome| {
-        entry.status == first.status && entry_verdict(entry.status, false, true) == EntryVerdict::Refused
+        entry.status == first.status
+            && entry_verdict(entry.status, false, true) == EntryVerdict::Refused
     };
     (entries.len() > ALIKE && entries.iter().all(alike)).then(|| reason(first))
 }
@@ -479,8 +545,10 @@ fn reason(entry: &EntryOutcome) -> String {
 
 /// The refusal of a whole request in the receiver's own words.
 fn refusal(status: u16, body: &[u8]) -> String {
-    parse_outcome(body)
-        .map_or_else(|| format!("refused with status {status}, without a reason"), |said| said.text().to_owned())
+    parse_outcome(body).map_or_else(
+        || format!("refused with status {status}, without a reason"),
+        |said| said.text().to_owned(),
+    )
 }
 
 /// What is there several times already, said before the receiver's own words.
@@ -488,7 +556,8 @@ fn duplicate(reason: &str) -> String {
     format!("duplicate at the receiver: {reason}")
 }
 
-/// Until when to wait, if at all. A wait further ahead than its own length was set by a clock that has since been put back: it is over.
+/// Until when to wait, if at all. A wait further ahead than its own length was set by a clock that
+/// has since been put back: it is over.
 fn waits((not_before, delay): (i64, i64), now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let ahead = not_before - now.timestamp();
     (ahead > 0 && ahead <= delay).then(|| DateTime::from_timestamp(not_before, 0)).flatten()
@@ -500,7 +569,8 @@ fn units(batch: &BatchRecord) -> usize {
     numbers.len()
 }
 
-/// Whether a refusal speaks of size: receivers answer 400, 422 and 500 to bodies that are merely too large.
+/// Whether a refusal speaks of size: receivers answer 400, 422 and 500 to bodies that are merely
+/// too large.
 fn about_size(body: &[u8]) -> bool {
     let text = String::from_utf8_lossy(&body[..body.len().min(4096)]).to_ascii_lowercase();
     // `too-long` and `too-costly` are FHIR's own codes for it.

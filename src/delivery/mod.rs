@@ -1,7 +1,8 @@
 //! The outbox as a machine one steps, and the driver that steps it.
 //!
-//! [`Machine`] is synchronous: it says what to do next and is told what came of it, each in a short transaction of the store. The
-//! driver gives it tokens, a network and time. A kill between any two steps is the same as stopping there.
+//! [`Machine`] is synchronous: it says what to do next and is told what came of it, each in a short
+//! transaction of the store. The driver gives it tokens, a network and time. A kill between any two
+//! steps is the same as stopping there.
 
 mod assemble;
 mod driver;

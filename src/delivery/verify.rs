@@ -1,20 +1,23 @@
-//! Verifies a finished submission: asks the receiver for what it accepted, by identifier, and compares.
+//! Verifies a finished submission: asks the receiver for what it accepted, by identifier, and
+//! compares.
 //!
-//! A search that does not find a thing proves little: an index may lag, a list may be cut, what is there may be hidden. So what seems
-//! lacking is looked for twice, the second time a moment later and in small groups. It is sent again only where the search was seen to find
-//! other things, or what is lacking is not at its address either; only to a receiver that says, or has shown, that it looks before
-//! it creates; and only once (`store::read_back`).
+//! A search that does not find a thing proves little: an index may lag, a list may be cut, what is
+//! there may be hidden. So what seems lacking is looked for twice, the second time a moment later
+//! and in small groups. It is sent again only where the search was seen to find other things, or
+//! what is lacking is not at its address either; only to a receiver that says, or has shown, that
+//! it looks before it creates; and only once (`store::read_back`).
 
 use super::assemble::{accepted_body, summary_kind};
 use super::{Delivery, Event};
 use crate::error::Error;
 use crate::fhir::{
-    Addresses, Capability, Identifier, Kept, SearchError, compare, parse_capability, parse_found, search_form,
-    sent_resources,
+    Addresses, Capability, Identifier, Kept, SearchError, compare, parse_capability, parse_found,
+    search_form, sent_resources,
 };
 use crate::smart::{GrantedScopes, ResourceType, SearchToken};
 use crate::store::{
-    ConnectionRecord, ConnectionState, Item, ReadingCode, ReadingKey, SentStatus, SubmissionId, SubmissionState,
+    ConnectionRecord, ConnectionState, Item, ReadingCode, ReadingKey, SentStatus, SubmissionId,
+    SubmissionState,
 };
 use crate::submission::{Backoff, Part, Plan, Position, RetryAfter};
 use chrono::{DateTime, Utc};
@@ -42,14 +45,16 @@ const MAX_PAGES: usize = 20;
 /// Differences that are told one by one; more are counted.
 const MAX_NAMED: usize = 100;
 
-/// What a receiver has of a submission, as far as it lets itself be asked. The counts are of entries.
+/// What a receiver has of a submission, as far as it lets itself be asked. The counts are of
+/// entries.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verification {
     /// It has these as they were sent.
     pub confirmed: u64,
     /// It does not have these, though it had accepted them: the next submission sends them again.
     pub to_send_again: u64,
-    /// It was not found to have these, and they are not sent again: they were before, or it might then have them twice.
+    /// It was not found to have these, and they are not sent again: they were before, or it might
+    /// then have them twice.
     pub missing: u64,
     /// It has these, and they say something else.
     pub different: u64,
@@ -62,7 +67,10 @@ pub struct Verification {
 impl Verification {
     /// Whether the receiver has everything it accepted, as it was sent.
     pub fn is_complete(&self) -> bool {
-        self.not_verified.is_empty() && self.to_send_again == 0 && self.missing == 0 && self.different == 0
+        self.not_verified.is_empty()
+            && self.to_send_again == 0
+            && self.missing == 0
+            && self.different == 0
     }
 }
 
@@ -73,14 +81,18 @@ pub struct Difference {
     pub what: &'static str,
     /// When it was measured, for a reading.
     pub time: Option<DateTime<Utc>>,
-    /// The element that differs, `valueQuantity.value`; none where the clinic marked the whole as entered in error.
+    /// The element that differs, `valueQuantity.value`; none where the clinic marked the whole as
+    /// entered in error.
     pub element: Option<String>,
 }
 
 /// Hides the time: it is the person's.
 impl std::fmt::Debug for Difference {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Difference").field("what", &self.what).field("element", &self.element).finish_non_exhaustive()
+        f.debug_struct("Difference")
+            .field("what", &self.what)
+            .field("element", &self.element)
+            .finish_non_exhaustive()
     }
 }
 
@@ -100,13 +112,15 @@ pub enum CannotVerify {
     Unfinished,
     /// The authorisation does not cover searching: connect with read-back.
     NotGranted,
-    /// Readings came in since it was sent, and what would be sent now says something else: submit again, then verify that.
+    /// Readings came in since it was sent, and what would be sent now says something else: submit
+    /// again, then verify that.
     Changed,
     /// The receiver does not search by identifier.
     NotOffered,
     /// The receiver answers its searches with something else than was asked for.
     NotHonoured,
-    /// The search finds nothing at all of what was accepted: more likely it does not work than everything is lost.
+    /// The search finds nothing at all of what was accepted: more likely it does not work than
+    /// everything is lost.
     NothingFound,
 }
 
@@ -115,7 +129,9 @@ impl std::fmt::Display for CannotVerify {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(match self {
             Self::Unfinished => "the submission is not done yet",
-            Self::NotGranted => "there is no permission to look: it is asked for when connecting with read-back",
+            Self::NotGranted => {
+                "there is no permission to look: it is asked for when connecting with read-back"
+            }
             Self::Changed => "it has changed since: submit again",
             Self::NotOffered => "the receiver offers no search by identifier",
             Self::NotHonoured => "the receiver's search answers with something else",
@@ -138,8 +154,12 @@ impl Expected {
                 let seconds = ReadingKey::from_packed(*key).map(ReadingKey::seconds);
                 ("reading", seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)))
             }
-            Item::Resource(_, kind) if kind.starts_with(super::assemble::DEVICE) => ("device", None),
-            Item::Resource(_, kind) if kind.starts_with("summary-member") => ("figure of the summary", None),
+            Item::Resource(_, kind) if kind.starts_with(super::assemble::DEVICE) => {
+                ("device", None)
+            }
+            Item::Resource(_, kind) if kind.starts_with("summary-member") => {
+                ("figure of the summary", None)
+            }
             Item::Resource(..) => ("summary", None),
         }
     }
@@ -158,11 +178,13 @@ impl<E: Into<Error>> From<E> for Stop {
 }
 
 impl Delivery {
-    /// Asks the receiver of a finished submission for what it accepted of it, compares, and marks what it lacks for sending again. Waits
-    /// that the receiver asks for are waited out up to `patience` in all.
+    /// Asks the receiver of a finished submission for what it accepted of it, compares, and marks
+    /// what it lacks for sending again. Waits that the receiver asks for are waited out up to
+    /// `patience` in all.
     ///
     /// # Errors
-    /// [`Error`] where the receiver does not answer, the connection needs the person, or the store fails. What was marked stays so.
+    /// [`Error`] where the receiver does not answer, the connection needs the person, or the store
+    /// fails. What was marked stays so.
     pub async fn verify(
         &self,
         submission: SubmissionId,
@@ -181,8 +203,11 @@ impl Delivery {
             return Err(Error::Blocked(connection.state));
         }
         let wanted = submission.plan.wanted;
-        let parts =
-            [(wanted.devices, Part::Devices), (wanted.summary, Part::Summary), (wanted.readings, Part::Readings)];
+        let parts = [
+            (wanted.devices, Part::Devices),
+            (wanted.summary, Part::Summary),
+            (wanted.readings, Part::Readings),
+        ];
         let parts = parts.into_iter().filter_map(|(wanted, part)| wanted.then_some(part));
         let mut verification = Verification::default();
         if submission.state == SubmissionState::Open {
@@ -196,7 +221,8 @@ impl Delivery {
         connection.details.max_entries = None;
         let mut search = Search {
             delivery: self,
-            base: Url::parse(&connection.base).map_err(|_| Error::Assembly("the receiver's address is malformed"))?,
+            base: Url::parse(&connection.base)
+                .map_err(|_| Error::Assembly("the receiver's address is malformed"))?,
             looks_before_creating: capability.conditional_create || connection.details.finds_again,
             left: patience,
             connection,
@@ -214,7 +240,9 @@ impl Delivery {
             };
             match outcome {
                 Ok(()) => {}
-                Err(Stop::Cannot(why)) => search.verification.not_verified.push(NotVerified { part, why }),
+                Err(Stop::Cannot(why)) => {
+                    search.verification.not_verified.push(NotVerified { part, why })
+                }
                 Err(Stop::Failed(error)) => return Err(error),
             }
         }
@@ -244,10 +272,16 @@ const fn resource_type(part: Part) -> ResourceType {
 }
 
 /// Whether a part's resources can be searched for by identifier.
-fn searchable(part: Part, capability: Capability, scopes: &GrantedScopes) -> Result<(), CannotVerify> {
+fn searchable(
+    part: Part,
+    capability: Capability,
+    scopes: &GrantedScopes,
+) -> Result<(), CannotVerify> {
     let (offered, category) = match part {
         Part::Devices => (capability.device_search_by_identifier, None),
-        Part::Summary | Part::Readings => (capability.observation_search_by_identifier, Some(SearchToken::LABORATORY)),
+        Part::Summary | Part::Readings => {
+            (capability.observation_search_by_identifier, Some(SearchToken::LABORATORY))
+        }
     };
     if !scopes.may_search(resource_type(part), category) {
         Err(CannotVerify::NotGranted)
@@ -300,11 +334,10 @@ impl Search<'_> {
                 break;
             };
             let resources = sent_resources(&body.json);
-            let expected = resources.into_iter().zip(body.manifest).map(|((identifier, json), listed)| Expected {
-                identifier,
-                json: json.get().to_owned(),
-                item: listed.item,
-            });
+            let expected =
+                resources.into_iter().zip(body.manifest).map(|((identifier, json), listed)| {
+                    Expected { identifier, json: json.get().to_owned(), item: listed.item }
+                });
             let per_request = if self.forms { PER_FORM } else { PER_URL };
             lacking.extend(self.look(part, expected.collect(), per_request).await?);
             if lacking.len() >= if self.found > 0 { LACKING_AT_ONCE } else { LACKING_AT_FIRST } {
@@ -318,10 +351,12 @@ impl Search<'_> {
         self.second_look(part, lacking).await
     }
 
-    /// That no summary of these dates was delivered: what is written now is not it, and cannot be compared.
+    /// That no summary of these dates was delivered: what is written now is not it, and cannot be
+    /// compared.
     async fn summary_unchanged(&self) -> Result<(), Stop> {
         let (id, kind) = (self.connection.id, summary_kind(&self.plan));
-        let sent = self.delivery.store.call(move |store| store.resources_of_kind(id, &kind)).await?;
+        let sent =
+            self.delivery.store.call(move |store| store.resources_of_kind(id, &kind)).await?;
         let delivered = sent.iter().any(|sent| sent.status == SentStatus::Delivered);
         if delivered { Err(Stop::Cannot(CannotVerify::Changed)) } else { Ok(()) }
     }
@@ -343,7 +378,11 @@ impl Search<'_> {
     }
 
     /// The same by one request.
-    async fn look_for(&mut self, part: Part, expected: Vec<Expected>) -> Result<Vec<Expected>, Stop> {
+    async fn look_for(
+        &mut self,
+        part: Part,
+        expected: Vec<Expected>,
+    ) -> Result<Vec<Expected>, Stop> {
         let mut found: HashMap<Identifier, Vec<String>> = HashMap::new();
         let identifiers: Vec<Identifier> = expected.iter().map(|one| one.identifier).collect();
         self.ask(part, &identifiers, &mut found).await?;
@@ -372,7 +411,9 @@ impl Search<'_> {
     fn count(&mut self, one: &Expected, all: &[String], addresses: &Addresses) {
         let mut otherwise = None;
         for found in all {
-            let kept = as_json(&one.json).zip(as_json(found)).map(|(sent, found)| compare(sent, found, addresses));
+            let kept = as_json(&one.json)
+                .zip(as_json(found))
+                .map(|(sent, found)| compare(sent, found, addresses));
             match kept {
                 Some(Kept::AsSent) => {
                     self.verification.confirmed += 1;
@@ -409,14 +450,17 @@ impl Search<'_> {
         Ok(())
     }
 
-    /// Whether these are not where the receiver had put them: then it is not the search that fails. No when that is not known of one.
+    /// Whether these are not where the receiver had put them: then it is not the search that fails.
+    /// No when that is not known of one.
     async fn are_gone(&self, lacking: &[Expected]) -> Result<bool, Stop> {
         for one in lacking {
             let Item::Resource(identifier, _) = &one.item else { return Ok(false) };
             let (id, identifier) = (self.connection.id, identifier.clone());
-            let sent = self.delivery.store.call(move |store| store.resource(id, &identifier)).await?;
+            let sent =
+                self.delivery.store.call(move |store| store.resource(id, &identifier)).await?;
             let Some(location) = sent.and_then(|sent| sent.location) else { return Ok(false) };
-            let request = http::Request::get(format!("{}/{location}", self.connection.base)).body(Vec::new());
+            let request =
+                http::Request::get(format!("{}/{location}", self.connection.base)).body(Vec::new());
             let request = request.map_err(|_| Error::Assembly("a location is malformed"))?;
             let response = self.ask_alone(&request).await?;
             if !matches!(response.status().as_u16(), 404 | 410) {
@@ -439,21 +483,29 @@ impl Search<'_> {
             }
         }
         let connection = self.connection.clone();
-        let (plan, count, looks_before_creating) = (self.plan, lacking.len(), self.looks_before_creating);
+        let (plan, count, looks_before_creating) =
+            (self.plan, lacking.len(), self.looks_before_creating);
         self.delivery
             .store
             .call(move |store| {
                 let known = store.connection(id)?.details;
-                // What is sent once more to a receiver that creates whatever it is sent might stand there twice.
-                if !looks_before_creating || known.conditional_create == Some(false) || known.keeps_no_copies {
+                // What is sent once more to a receiver that creates whatever it is sent might stand
+                // there twice.
+                if !looks_before_creating
+                    || known.conditional_create == Some(false)
+                    || known.keeps_no_copies
+                {
                     return Ok(0);
                 }
                 if part == Part::Summary {
-                    // A summary stays together with its figures: all of it goes again, and the receiver keeps what it has.
+                    // A summary stays together with its figures: all of it goes again, and the
+                    // receiver keeps what it has.
                     let unit = accepted_body(store, &connection, &plan, Position::Summary, 1)?;
                     let summary = unit.and_then(|unit| unit.manifest.into_iter().next_back());
                     return match summary.map(|listed| listed.item) {
-                        Some(Item::Resource(identifier, _)) if store.send_resource_again(id, &identifier)? => {
+                        Some(Item::Resource(identifier, _))
+                            if store.send_resource_again(id, &identifier)? =>
+                        {
                             Ok(count as u64)
                         }
                         _ => Ok(0),
@@ -519,8 +571,13 @@ impl Search<'_> {
             }
             let response = self.answer(&asking).await?;
             let page = parse_found(response.body(), &self.base).map_err(|error| match error {
-                SearchError::NextElsewhere | SearchError::TooMany => Stop::Cannot(CannotVerify::NotHonoured),
-                error => Stop::Failed(Error::Unreadable { what: "search result", why: error.to_string() }),
+                SearchError::NextElsewhere | SearchError::TooMany => {
+                    Stop::Cannot(CannotVerify::NotHonoured)
+                }
+                error => Stop::Failed(Error::Unreadable {
+                    what: "search result",
+                    why: error.to_string(),
+                }),
             })?;
             for (identifiers, resource) in page.resources {
                 // Something nobody asked for: then what was not found says nothing.
@@ -541,13 +598,19 @@ impl Search<'_> {
     }
 
     /// One request of a connection at a time, be it to send or to look.
-    async fn ask_alone(&self, request: &http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, Stop> {
+    async fn ask_alone(
+        &self,
+        request: &http::Request<Vec<u8>>,
+    ) -> Result<http::Response<Vec<u8>>, Stop> {
         let _lock = self.delivery.lock(self.connection.id).await?;
         Ok(self.delivery.connector.ask(self.connection.id, request).await?)
     }
 
     /// The answer to a search, waited for where the receiver asks for that.
-    async fn answer(&mut self, request: &http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, Stop> {
+    async fn answer(
+        &mut self,
+        request: &http::Request<Vec<u8>>,
+    ) -> Result<http::Response<Vec<u8>>, Stop> {
         let backoff = Backoff::default();
         let mut attempt = 0;
         loop {
@@ -558,7 +621,10 @@ impl Search<'_> {
                 status @ (408 | 425 | 429 | 500 | 502..=504) => {
                     attempt += 1;
                     let now = self.delivery.environment.clock.now();
-                    let asked = response.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+                    let asked = response
+                        .headers()
+                        .get(header::RETRY_AFTER)
+                        .and_then(|value| value.to_str().ok());
                     let wait = backoff.delay(attempt, 0, asked.and_then(RetryAfter::parse), now);
                     let pause = wait.to_std().unwrap_or_default();
                     let Some(left) = self.left.checked_sub(pause) else {

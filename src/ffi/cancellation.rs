@@ -1,5 +1,5 @@
-//! Stops a call from outside it. Kotlin and Python drop the Rust future when their own task is cancelled; Swift does not, and an app may
-//! want to stop a delivery it started elsewhere.
+//! Stops a call from outside it. Kotlin and Python drop the Rust future when their own task is
+//! cancelled; Swift does not, and an app may want to stop a delivery it started elsewhere.
 
 use super::error::CgmError;
 use crate::Error;
@@ -7,7 +7,8 @@ use std::future::Future;
 use std::sync::Arc;
 use tokio::sync::watch;
 
-/// Stops the calls it was given to. Make one for each call. What was sent stays sent, and the next call goes on from there.
+/// Stops the calls it was given to. Make one for each call. What was sent stays sent, and the next
+/// call goes on from there.
 #[derive(Debug, Default, uniffi::Object)]
 pub struct Cancellation(watch::Sender<bool>);
 
@@ -19,7 +20,8 @@ impl Cancellation {
         Arc::new(Self::default())
     }
 
-    /// Stops the calls: each ends in `TryAgain` with the code `cancelled`. Calling it twice is the same as once.
+    /// Stops the calls: each ends in `TryAgain` with the code `cancelled`. Calling it twice is the
+    /// same as once.
     pub fn cancel(&self) {
         self.0.send_replace(true);
     }

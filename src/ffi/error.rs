@@ -1,8 +1,10 @@
-//! The error a host sees: what kind of thing to do, a stable code, and an explanation without a person's data.
+//! The error a host sees: what kind of thing to do, a stable code, and an explanation without a
+//! person's data.
 
 use crate::Error;
 
-/// What went wrong, by what the app can do about it. `code` is stable; `explanation` is English, for developers and logs.
+/// What went wrong, by what the app can do about it. `code` is stable; `explanation` is English,
+/// for developers and logs.
 #[derive(Debug, thiserror::Error, uniffi::Error)]
 pub enum CgmError {
     /// Trying again later can help.

@@ -1,4 +1,5 @@
-//! What a host implements: secure storage, its time zone, an observer. Synchronous and fallible, all of them.
+//! What a host implements: secure storage, its time zone, an observer. Synchronous and fallible,
+//! all of them.
 
 use super::records;
 use crate::delivery::Event;
@@ -62,7 +63,8 @@ pub trait HostLocalTime: Send + Sync {
     /// The zone's name, for example `Europe/Bucharest`.
     fn zone_name(&self) -> Result<String, HostError>;
     /// Its offsets over `from..to` in rising order, the first being the one in force at `from`.
-    fn transitions(&self, from: SystemTime, to: SystemTime) -> Result<Vec<OffsetChange>, HostError>;
+    fn transitions(&self, from: SystemTime, to: SystemTime)
+    -> Result<Vec<OffsetChange>, HostError>;
 }
 
 /// What happens during a delivery.
@@ -118,9 +120,14 @@ impl Vault for ForeignVault {
 pub(super) struct ForeignLocalTime(pub(super) Arc<dyn HostLocalTime>);
 
 impl LocalTime for ForeignLocalTime {
-    fn offsets(&self, from: DateTime<Utc>, to: DateTime<Utc>) -> Result<ZoneOffsets, EnvironmentError> {
+    fn offsets(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<ZoneOffsets, EnvironmentError> {
         let name = self.0.zone_name().map_err(|_| EnvironmentError::LocalTime)?;
-        let changes = self.0.transitions(from.into(), to.into()).map_err(|_| EnvironmentError::LocalTime)?;
+        let changes =
+            self.0.transitions(from.into(), to.into()).map_err(|_| EnvironmentError::LocalTime)?;
         let offsets = changes.into_iter().map(|change| {
             let from = records::instant(change.from)?.timestamp();
             Ok::<_, TimeError>((from, UtcOffset::from_minutes(change.utc_offset_minutes)?))
@@ -137,7 +144,9 @@ pub(super) fn events_to(observer: Arc<dyn HostObserver>) -> impl Fn(Event) + Sen
                 DeliveryEvent::Sending { entries: u32::try_from(entries).unwrap_or(u32::MAX) }
             }
             Event::Progress { tally, .. } => DeliveryEvent::Progress {
-                delivered: tally.entries.accepted + tally.entries.already_there + tally.entries.received,
+                delivered: tally.entries.accepted
+                    + tally.entries.already_there
+                    + tally.entries.received,
                 refused: tally.entries.refused,
             },
             Event::Waiting { until } => DeliveryEvent::Waiting { until: until.into() },

@@ -1,9 +1,13 @@
-//! The border to Kotlin, Swift and Python: plain records in and out, one object, a few callbacks. Nothing is decided here.
+//! The border to Kotlin, Swift and Python: plain records in and out, one object, a few callbacks.
+//! Nothing is decided here.
 //!
-//! Every exported future runs on the SDK's own runtime; the host's thread only waits. Every callback is fallible, so that an
-//! exception in the host becomes an error here and never a panic.
+//! Every exported future runs on the SDK's own runtime; the host's thread only waits. Every
+//! callback is fallible, so that an exception in the host becomes an error here and never a panic.
 
-#![expect(unreachable_pub, reason = "what UniFFI exports must be public, and Rust callers use the crate itself")]
+#![expect(
+    unreachable_pub,
+    reason = "what UniFFI exports must be public, and Rust callers use the crate itself"
+)]
 
 mod cancellation;
 mod error;
@@ -18,8 +22,8 @@ use cancellation::{Cancellation, unless_cancelled};
 use error::CgmError;
 use host::{HostLocalTime, HostObserver, HostVault};
 use records::{
-    AuthorizationRequest, Connection, ImportReport, IngestReport, Reading, Receiver, Sensor, SubmissionOutcome,
-    SubmissionRequest, Verification,
+    AuthorizationRequest, Connection, ImportReport, IngestReport, Reading, Receiver, Sensor,
+    SubmissionOutcome, SubmissionRequest, Verification,
 };
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -32,7 +36,8 @@ pub struct CgmSubmitter {
 
 #[uniffi::export]
 impl CgmSubmitter {
-    /// A submitter over the database file at `database`, with the platform's secure storage and time zone.
+    /// A submitter over the database file at `database`, with the platform's secure storage and
+    /// time zone.
     #[uniffi::constructor]
     pub fn new(
         database: String,
@@ -43,7 +48,9 @@ impl CgmSubmitter {
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy),
             local_time: Arc::new(host::ForeignLocalTime(local_time)),
-            transport: Arc::new(ReqwestTransport::new().map_err(|e| CgmError::invalid("transport", &e))?),
+            transport: Arc::new(
+                ReqwestTransport::new().map_err(|e| CgmError::invalid("transport", &e))?,
+            ),
             vault: Arc::new(host::ForeignVault(vault)),
         };
         Ok(Arc::new(Self { submitter: Submitter::new(Config::new(database), environment) }))
@@ -54,7 +61,8 @@ impl CgmSubmitter {
         Ok(self.submitter.register_sensor(sensor.try_into()?).await?)
     }
 
-    /// Stores readings. One that is there already is not stored twice; a bad one is reported by its place in the list.
+    /// Stores readings. One that is there already is not stored twice; a bad one is reported by its
+    /// place in the list.
     pub async fn ingest(&self, readings: Vec<Reading>) -> Result<IngestReport, CgmError> {
         let (good, rejected, rows) = records::readings(readings);
         let report = self.submitter.ingest(good).await?;
@@ -63,20 +71,29 @@ impl CgmSubmitter {
 
     /// When a sensor's latest stored reading was measured.
     pub async fn latest_reading(&self, sensor: String) -> Result<Option<SystemTime>, CgmError> {
-        let key = crate::glucose::SensorKey::new(sensor).map_err(|e| CgmError::invalid("sensor", &e))?;
+        let key =
+            crate::glucose::SensorKey::new(sensor).map_err(|e| CgmError::invalid("sensor", &e))?;
         Ok(self.submitter.latest_reading(key).await?.map(SystemTime::from))
     }
 
-    /// Stores the readings of a file. Where its times have no UTC offset, as in a Dexcom Clarity export, say that its clock is the one of
-    /// this device's time zone; a file of another zone must carry offsets.
+    /// Stores the readings of a file. Where its times have no UTC offset, as in a Dexcom Clarity
+    /// export, say that its clock is the one of this device's time zone; a file of another zone
+    /// must carry offsets.
     #[uniffi::method(default(in_device_time_zone = false))]
-    pub async fn import_file(&self, bytes: Vec<u8>, in_device_time_zone: bool) -> Result<ImportReport, CgmError> {
+    pub async fn import_file(
+        &self,
+        bytes: Vec<u8>,
+        in_device_time_zone: bool,
+    ) -> Result<ImportReport, CgmError> {
         let zone = if in_device_time_zone { Some(self.submitter.local_zone()?) } else { None };
         Ok(self.submitter.import(bytes, zone).await?.into())
     }
 
     /// Starts connecting: open the URL in the system's browser.
-    pub async fn begin_connection(&self, receiver: Receiver) -> Result<AuthorizationRequest, CgmError> {
+    pub async fn begin_connection(
+        &self,
+        receiver: Receiver,
+    ) -> Result<AuthorizationRequest, CgmError> {
         Ok(self.submitter.begin_connection(receiver.try_into()?).await?.into())
     }
 
@@ -108,11 +125,20 @@ impl CgmSubmitter {
     }
 
     /// How many readings a submission would send now. Sends nothing.
-    pub async fn readings_to_send(&self, connection: i64, request: SubmissionRequest) -> Result<u64, CgmError> {
-        Ok(self.submitter.preview(ConnectionId(connection), request.try_into()?).await?.readings_to_send())
+    pub async fn readings_to_send(
+        &self,
+        connection: i64,
+        request: SubmissionRequest,
+    ) -> Result<u64, CgmError> {
+        Ok(self
+            .submitter
+            .preview(ConnectionId(connection), request.try_into()?)
+            .await?
+            .readings_to_send())
     }
 
-    /// Submits now, telling `observer` what happens, and waits at most `patience_seconds` where the receiver asks to.
+    /// Submits now, telling `observer` what happens, and waits at most `patience_seconds` where the
+    /// receiver asks to.
     #[uniffi::method(default(cancellation = None))]
     pub async fn submit_now(
         &self,
@@ -129,8 +155,8 @@ impl CgmSubmitter {
         Ok(unless_cancelled(cancellation, work).await?.into())
     }
 
-    /// Verifies a finished submission: asks the receiver for what it accepted, and compares. What the receiver turns out to lack is sent
-    /// again by the next submission, once.
+    /// Verifies a finished submission: asks the receiver for what it accepted, and compares. What
+    /// the receiver turns out to lack is sent again by the next submission, once.
     #[uniffi::method(default(cancellation = None))]
     pub async fn verify(
         &self,
@@ -140,11 +166,13 @@ impl CgmSubmitter {
         cancellation: Option<Arc<Cancellation>>,
     ) -> Result<Verification, CgmError> {
         let patience = Duration::from_secs(u64::from(patience_seconds));
-        let work = self.submitter.verify(SubmissionId(submission), patience, host::events_to(observer));
+        let work =
+            self.submitter.verify(SubmissionId(submission), patience, host::events_to(observer));
         Ok(unless_cancelled(cancellation, work).await?.into())
     }
 
-    /// Goes on with whatever is queued, for at most `budget_seconds` of waiting; how many entries were delivered.
+    /// Goes on with whatever is queued, for at most `budget_seconds` of waiting; how many entries
+    /// were delivered.
     #[uniffi::method(default(cancellation = None))]
     pub async fn run_due(
         &self,
@@ -153,7 +181,11 @@ impl CgmSubmitter {
         cancellation: Option<Arc<Cancellation>>,
     ) -> Result<u64, CgmError> {
         let budget = Duration::from_secs(u64::from(budget_seconds));
-        let tally = unless_cancelled(cancellation, self.submitter.run_due(budget, host::events_to(observer))).await?;
+        let tally = unless_cancelled(
+            cancellation,
+            self.submitter.run_due(budget, host::events_to(observer)),
+        )
+        .await?;
         Ok(tally.entries.accepted + tally.entries.already_there + tally.entries.received)
     }
 }

@@ -1,15 +1,18 @@
 //! The plain records that cross the border, and how they map to the SDK's types.
 
 use super::error::CgmError;
-use crate::glucose::{self, AbsentReason, Device, GlucoseValue, ReadingError, RecordKey, SensorKey, UtcOffset};
+use crate::glucose::{
+    self, AbsentReason, Device, GlucoseValue, ReadingError, RecordKey, SensorKey, UtcOffset,
+};
 use crate::store::ConnectionState as State;
 use crate::{OutcomeStatus, connect, delivery};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// Prints a record that holds a person's data by its name and nothing else. Exported, so that a host's own printing of it
-/// (`toString`, string interpolation, a logged exception) shows no more than a log of the SDK would.
+/// Prints a record that holds a person's data by its name and nothing else. Exported, so that a
+/// host's own printing of it (`toString`, string interpolation, a logged exception) shows no more
+/// than a log of the SDK would.
 macro_rules! prints_its_name_only {
     ($($record:ident),+) => {$(
         impl fmt::Debug for $record {
@@ -20,7 +23,14 @@ macro_rules! prints_its_name_only {
     )+};
 }
 
-prints_its_name_only!(Sensor, Measurement, Reading, AuthorizationRequest, RefusedItem, DifferentItem);
+prints_its_name_only!(
+    Sensor,
+    Measurement,
+    Reading,
+    AuthorizationRequest,
+    RefusedItem,
+    DifferentItem
+);
 
 /// A host's instant; a host can name one that no calendar has.
 pub(super) fn instant(time: SystemTime) -> Result<DateTime<Utc>, glucose::TimeError> {
@@ -29,7 +39,10 @@ pub(super) fn instant(time: SystemTime) -> Result<DateTime<Utc>, glucose::TimeEr
         // Rounded away from the epoch: nothing before it is a reading's time.
         Err(before) => (i64::try_from(before.duration().as_secs()).map(|s| -s - 1), 0),
     };
-    seconds.ok().and_then(|s| DateTime::from_timestamp(s, nanos)).ok_or(glucose::TimeError::Unreadable)
+    seconds
+        .ok()
+        .and_then(|s| DateTime::from_timestamp(s, nanos))
+        .ok_or(glucose::TimeError::Unreadable)
 }
 
 /// The unit a glucose concentration is given in.
@@ -134,7 +147,8 @@ impl TryFrom<Reading> for glucose::Reading {
             Measurement::Absent => glucose::Measurement::Absent(AbsentReason::Unknown),
         };
         let offset = reading.utc_offset_minutes.map(UtcOffset::from_minutes).transpose()?;
-        let made = Self::new(SensorKey::new(reading.sensor)?, instant(reading.time)?, offset, measurement);
+        let made =
+            Self::new(SensorKey::new(reading.sensor)?, instant(reading.time)?, offset, measurement);
         Ok(match reading.record_key {
             Some(key) => made.with_record_key(RecordKey::new(&key)?),
             None => made,
@@ -166,7 +180,8 @@ pub struct IngestReport {
     pub rejected: Vec<Rejected>,
 }
 
-/// Splits what a host gave into readings and refusals; the third is each reading's place in the host's list.
+/// Splits what a host gave into readings and refusals; the third is each reading's place in the
+/// host's list.
 pub(super) fn readings(given: Vec<Reading>) -> (Vec<glucose::Reading>, Vec<Rejected>, Vec<u64>) {
     let (mut good, mut rejected, mut rows) =
         (Vec::with_capacity(given.len()), Vec::new(), Vec::with_capacity(given.len()));
@@ -187,12 +202,10 @@ pub(super) fn ingest_report(
     mut rejected: Vec<Rejected>,
     rows: &[u64],
 ) -> IngestReport {
-    rejected.extend(
-        report
-            .rejected
-            .iter()
-            .map(|r| Rejected { row: rows.get(r.row).copied().unwrap_or_default(), reason: r.reason.to_string() }),
-    );
+    rejected.extend(report.rejected.iter().map(|r| Rejected {
+        row: rows.get(r.row).copied().unwrap_or_default(),
+        reason: r.reason.to_string(),
+    }));
     rejected.sort_by_key(|r| r.row);
     IngestReport {
         stored: report.stored as u64,
@@ -220,8 +233,10 @@ pub struct ImportReport {
 
 impl From<crate::ImportReport> for ImportReport {
     fn from(report: crate::ImportReport) -> Self {
-        let rejected =
-            report.rejected.iter().map(|(row, reason)| Rejected { row: *row as u64, reason: reason.to_string() });
+        let rejected = report
+            .rejected
+            .iter()
+            .map(|(row, reason)| Rejected { row: *row as u64, reason: reason.to_string() });
         Self {
             stored: report.stored as u64,
             already_there: report.already_there as u64,
@@ -241,7 +256,8 @@ pub struct Receiver {
     pub client_id: String,
     /// The app's redirect URI.
     pub redirect_uri: String,
-    /// Whether the person is also asked for leave to look at what was sent, so that submissions can be verified.
+    /// Whether the person is also asked for leave to look at what was sent, so that submissions
+    /// can be verified.
     #[uniffi(default = false)]
     pub read_back: bool,
 }
@@ -367,9 +383,15 @@ impl TryFrom<SubmissionRequest> for crate::SubmissionRequest {
         match request {
             SubmissionRequest::Ordered => Ok(Self::Ordered),
             SubmissionRequest::Own { first_date, last_date, unit } => {
-                let date = |text: &str| text.parse::<NaiveDate>().map_err(|_| glucose::TimeError::Unreadable);
-                let dates = date(&first_date).and_then(|first| glucose::DateRange::new(first, date(&last_date)?));
-                Ok(Self::Own { dates: dates.map_err(|e| CgmError::invalid("dates", &e))?, unit: unit.into() })
+                let date = |text: &str| {
+                    text.parse::<NaiveDate>().map_err(|_| glucose::TimeError::Unreadable)
+                };
+                let dates = date(&first_date)
+                    .and_then(|first| glucose::DateRange::new(first, date(&last_date)?));
+                Ok(Self::Own {
+                    dates: dates.map_err(|e| CgmError::invalid("dates", &e))?,
+                    unit: unit.into(),
+                })
             }
         }
     }
@@ -420,7 +442,8 @@ pub struct SubmissionOutcome {
     pub refused_items: Vec<RefusedItem>,
     /// What was not sent, and why.
     pub left_out: Vec<String>,
-    /// Parts the receiver will have nothing of for now: `devices`, `the summary`, `readings`. The next submission tries again.
+    /// Parts the receiver will have nothing of for now: `devices`, `the summary`, `readings`. The
+    /// next submission tries again.
     pub stopped: Vec<String>,
 }
 
@@ -451,7 +474,8 @@ impl From<crate::SubmissionOutcome> for SubmissionOutcome {
     }
 }
 
-/// What a receiver has of a submission, as far as it lets itself be asked. The counts are of entries.
+/// What a receiver has of a submission, as far as it lets itself be asked. The counts are of
+/// entries.
 #[derive(Clone, Debug, uniffi::Record)]
 pub struct Verification {
     /// Whether the receiver has everything it accepted, as it was sent.
@@ -498,13 +522,15 @@ pub enum CannotVerify {
     Unfinished,
     /// The authorisation does not cover searching: connect with read-back.
     NotGranted,
-    /// Readings came in since it was sent, and what would be sent now says something else: submit again, then verify that.
+    /// Readings came in since it was sent, and what would be sent now says something else: submit
+    /// again, then verify that.
     Changed,
     /// The receiver does not search by identifier.
     NotOffered,
     /// The receiver answers its searches with something else than was asked for.
     NotHonoured,
-    /// The search finds nothing at all of what was accepted: more likely it does not work than everything is lost.
+    /// The search finds nothing at all of what was accepted: more likely it does not work than
+    /// everything is lost.
     NothingFound,
 }
 

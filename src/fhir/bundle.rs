@@ -1,7 +1,8 @@
 //! Assembles bundles: units of entries, each taken whole or not at all, within a receiver's limits.
 //!
-//! A unit that does not fit is cut off again, so a caller fills one bundle, keeps it, and offers the same unit to the next. Every entry
-//! is a POST; all but the sent-as-new ones are conditional on their identifier.
+//! A unit that does not fit is cut off again, so a caller fills one bundle, keeps it, and offers
+//! the same unit to the next. Every entry is a POST; all but the sent-as-new ones are conditional
+//! on their identifier.
 
 use super::codes::{SummaryMember, URI_SYSTEM};
 use super::device::DeviceEntry;
@@ -80,8 +81,11 @@ pub enum Fit {
 /// Why a unit cannot be written. The bundle is as it was before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BundleError {
-    /// An entry with the same identifier is in the bundle: receivers answer such twins with one entry.
-    #[error("the bundle already has an entry with this identifier: leave it out, it is the same fact")]
+    /// An entry with the same identifier is in the bundle: receivers answer such twins with one
+    /// entry.
+    #[error(
+        "the bundle already has an entry with this identifier: leave it out, it is the same fact"
+    )]
     Twin(Identifier),
     /// A time outside the years 1 to 9999.
     #[error("the entry's time is outside the years 1 to 9999")]
@@ -161,15 +165,16 @@ impl BundleWriter {
         self
     }
 
-    /// Whether entries ask not to be created again (`ifNoneExist`): true unless the receiver was seen to refuse that.
+    /// Whether entries ask not to be created again (`ifNoneExist`): true unless the receiver was
+    /// seen to refuse that.
     #[must_use]
     pub const fn with_conditional_create(mut self, conditional: bool) -> Self {
         self.conditional = conditional;
         self
     }
 
-    /// Appends the entries `write` adds, all or none. A unit larger than the limits goes into an empty bundle all the same: smaller
-    /// it does not get.
+    /// Appends the entries `write` adds, all or none. A unit larger than the limits goes into an
+    /// empty bundle all the same: smaller it does not get.
     ///
     /// # Errors
     /// [`BundleError`] from `write`; none of the unit is in the bundle then.
@@ -182,8 +187,8 @@ impl BundleWriter {
         }
         let (bytes, entries) = (self.json.len(), self.entries.len());
         let outcome = write(&mut UnitWriter { bundle: self });
-        let too_large =
-            self.entries.len() > self.limits.max_entries || self.json.len() + TAIL.len() > self.limits.max_bytes;
+        let too_large = self.entries.len() > self.limits.max_entries
+            || self.json.len() + TAIL.len() > self.limits.max_bytes;
         match outcome {
             Ok(()) if entries == 0 || !too_large => {
                 self.units += u32::from(self.entries.len() > entries);
@@ -241,8 +246,9 @@ impl BundleWriter {
 
     /// An entry whose resource `write` appends, given the identifier as text.
     ///
-    /// The condition is not percent-encoded: it is a JSON string, FHIR's own examples write `|` and `:` plainly, and as neither `%`
-    /// nor `+` can occur it reads the same to a server that decodes and to one that does not. Nothing in it needs FHIR's `\` escapes.
+    /// The condition is not percent-encoded: it is a JSON string, FHIR's own examples write `|` and
+    /// `:` plainly, and as neither `%` nor `+` can occur it reads the same to a server that
+    /// decodes and to one that does not. Nothing in it needs FHIR's `\` escapes.
     fn entry_with(
         &mut self,
         identifier: Identifier,
@@ -261,9 +267,15 @@ impl BundleWriter {
             return Err(error);
         }
         self.entries.push(EntryInfo { identifier, kind, unit: self.units });
-        append(&mut self.json, &[r#","request":{"method":"POST","url":""#, kind.resource_type(), r#"""#]);
+        append(
+            &mut self.json,
+            &[r#","request":{"method":"POST","url":""#, kind.resource_type(), r#"""#],
+        );
         if self.conditional {
-            append(&mut self.json, &[r#","ifNoneExist":"identifier="#, URI_SYSTEM, "|", urn.as_str(), r#"""#]);
+            append(
+                &mut self.json,
+                &[r#","ifNoneExist":"identifier="#, URI_SYSTEM, "|", urn.as_str(), r#"""#],
+            );
         }
         append(&mut self.json, &["}}"]);
         Ok(identifier)
@@ -293,8 +305,9 @@ impl UnitWriter<'_> {
     /// [`BundleError`].
     pub fn reading(&mut self, reading: &ReadingEntry<'_>) -> Result<Identifier, BundleError> {
         let identifier = reading.identifier();
-        self.bundle
-            .entry_with(identifier, EntryKind::Reading, |urn, json| reading.write(urn, json).ok_or(BundleError::Time))
+        self.bundle.entry_with(identifier, EntryKind::Reading, |urn, json| {
+            reading.write(urn, json).ok_or(BundleError::Time)
+        })
     }
 
     /// Adds a device.
@@ -318,7 +331,8 @@ impl UnitWriter<'_> {
         self.bundle.entry(summary.identifier(), EntryKind::Summary, &summary.observation())
     }
 
-    /// Adds one figure of a summary without the summary, where an order asks for that alone; none where the summary has it in another unit.
+    /// Adds one figure of a summary without the summary, where an order asks for that alone; none
+    /// where the summary has it in another unit.
     ///
     /// # Errors
     /// [`BundleError`].

@@ -34,7 +34,8 @@ pub struct Capability {
     pub fhir_r4: bool,
     /// Whether orders can be searched for.
     pub order_search: bool,
-    /// Whether readings and summaries can be found again by their identifiers, the granted scopes allowing.
+    /// Whether readings and summaries can be found again by their identifiers, the granted scopes
+    /// allowing.
     pub observation_search_by_identifier: bool,
     /// The same of devices.
     pub device_search_by_identifier: bool,
@@ -118,7 +119,11 @@ impl Resource<'_> {
     }
 
     fn searches_by_identifier(&self) -> bool {
-        self.searches() && self.search_param.each().any(|parameter: SearchParameter| parameter.name == "identifier")
+        self.searches()
+            && self
+                .search_param
+                .each()
+                .any(|parameter: SearchParameter| parameter.name == "identifier")
     }
 }
 
@@ -141,18 +146,23 @@ pub fn parse_capability(body: &[u8]) -> Result<Capability, CapabilityError> {
     if statement.resource_type != "CapabilityStatement" {
         return Err(CapabilityError::NotACapabilityStatement);
     }
-    let mut found = Capability { fhir_r4: statement.fhir_version.starts_with("4.0"), ..Capability::default() };
+    let mut found =
+        Capability { fhir_r4: statement.fhir_version.starts_with("4.0"), ..Capability::default() };
     let mut signs = Signs { fhir_r4: found.fhir_r4, ..Signs::default() };
     let ours = |canonical: String| unversioned(&canonical) == RECEIVER_CANONICAL;
     signs.cgm_receiver = bounded(&statement.instantiates)?.each().any(ours);
     for rest in bounded(&statement.rest)?.each().filter(|rest: &Rest<'_>| rest.mode != "client") {
-        signs.transaction |= rest.interaction.each().any(|interaction: Interaction| interaction.code == "transaction");
+        signs.transaction |= rest
+            .interaction
+            .each()
+            .any(|interaction: Interaction| interaction.code == "transaction");
         for operation in bounded(&rest.operation)?.each::<Operation>() {
             signs.cgm_operation |= operation.submits();
             signs.other_guide |= operation.is(T1D_OPERATION);
         }
         for resource in bounded(&rest.resource)?.each::<Resource<'_>>() {
-            signs.other_guide |= resource.operation.each().any(|operation: Operation| operation.is(T1D_OPERATION));
+            signs.other_guide |=
+                resource.operation.each().any(|operation: Operation| operation.is(T1D_OPERATION));
             found.add(&resource);
         }
     }

@@ -1,6 +1,7 @@
 //! The fixed words of HL7 CGM STU1: code systems, LOINC codes, units, profile names.
 //!
-//! Codes travel without a `display`: a wrong one is the commonest validator error, and none is asked for.
+//! Codes travel without a `display`: a wrong one is the commonest validator error, and none is
+//! asked for.
 
 use crate::glucose::GlucoseUnit;
 
@@ -13,17 +14,21 @@ pub const STANDING_ORDER: &str = "cgm-data-submission-standing-order";
 /// The code of a one-time order in [`CGM_CODE_SYSTEM`].
 pub const ONE_TIME_ORDER: &str = "cgm-data-submission-one-time-order";
 
-pub(super) const RECEIVER_CANONICAL: &str = "http://hl7.org/fhir/uv/cgm/CapabilityStatement/cgm-data-receiver";
+pub(super) const RECEIVER_CANONICAL: &str =
+    "http://hl7.org/fhir/uv/cgm/CapabilityStatement/cgm-data-receiver";
 pub(super) const SUBMIT_OPERATION: &str = "submit-cgm-bundle";
-pub(super) const SUBMIT_DEFINITION: &str = "http://hl7.org/fhir/uv/cgm/OperationDefinition/submit-cgm-bundle";
+pub(super) const SUBMIT_DEFINITION: &str =
+    "http://hl7.org/fhir/uv/cgm/OperationDefinition/submit-cgm-bundle";
 
 /// The operation of T1D Exchange's guide.
 pub(super) const T1D_OPERATION: &str = "submit-t1d-data";
 
 pub(super) const LOINC: &str = "http://loinc.org";
 pub(super) const UCUM: &str = "http://unitsofmeasure.org";
-pub(super) const DATA_ABSENT_REASON: &str = "http://terminology.hl7.org/CodeSystem/data-absent-reason";
-pub(super) const OBSERVATION_REPLACES: &str = "http://hl7.org/fhir/StructureDefinition/observation-replaces";
+pub(super) const DATA_ABSENT_REASON: &str =
+    "http://terminology.hl7.org/CodeSystem/data-absent-reason";
+pub(super) const OBSERVATION_REPLACES: &str =
+    "http://hl7.org/fhir/StructureDefinition/observation-replaces";
 /// The system of identifiers that are URIs.
 pub(super) const URI_SYSTEM: &str = "urn:ietf:rfc:3986";
 
@@ -118,7 +123,9 @@ impl SummaryMember {
         match self {
             Self::Mean(unit) => glucose_unit(unit),
             Self::DaysOfWear => DAYS,
-            Self::TimesInRanges | Self::Gmi | Self::CoefficientOfVariation | Self::SensorActive => PERCENT,
+            Self::TimesInRanges | Self::Gmi | Self::CoefficientOfVariation | Self::SensorActive => {
+                PERCENT
+            }
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Datelike, Months, NaiveDate};
 
-/// The first and the last day of a FHIR dateTime: `2024`, `2024-05`, `2024-05-01` or a time with its offset.
+/// The first and the last day of a FHIR dateTime: `2024`, `2024-05`, `2024-05-01` or a time with
+/// its offset.
 pub(crate) fn days_of(text: &str) -> Option<(NaiveDate, NaiveDate)> {
     let form = text.bytes().map(|byte| if byte.is_ascii_digit() { b'0' } else { byte });
     let date = |text: &str| text.parse::<NaiveDate>().ok();

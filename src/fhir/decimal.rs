@@ -1,6 +1,8 @@
-//! Decimals as they stand on the wire: JSON numbers whose digits, trailing zeros included, are the ones that came in.
+//! Decimals as they stand on the wire: JSON numbers whose digits, trailing zeros included, are the
+//! ones that came in.
 //!
-//! No float is ever written: a computed figure is rounded once, half-up on the exact binary value it has, and is digits from then on.
+//! No float is ever written: a computed figure is rounded once, half-up on the exact binary value
+//! it has, and is digits from then on.
 
 use crate::glucose::GlucoseValue;
 use serde::{Serialize, Serializer, ser::Error as _};
@@ -26,15 +28,18 @@ impl Decimal {
         Self { mantissa: number as u64, scale: 2 }
     }
 
-    /// `value` rounded half-up to `scale` ≤ 9 decimals; none unless it is finite, not negative and below a million.
+    /// `value` rounded half-up to `scale` ≤ 9 decimals; none unless it is finite, not negative and
+    /// below a million.
     pub(super) fn rounded(value: f64, scale: u8) -> Option<Self> {
         if !(0.0..1_000_000.0).contains(&value) || scale > 9 {
             return None;
         }
-        // A float below a million is m × 2^−shift with m < 2^53: the product with 10^scale fits 128 bits, and nothing is lost.
+        // A float below a million is m × 2^−shift with m < 2^53: the product with 10^scale fits 128
+        // bits, and nothing is lost.
         let bits = value.to_bits();
         let (exponent, fraction) = ((bits >> 52) & 0x7ff, bits & ((1 << 52) - 1));
-        let (significand, exponent) = if exponent == 0 { (fraction, 1) } else { (fraction | (1 << 52), exponent) };
+        let (significand, exponent) =
+            if exponent == 0 { (fraction, 1) } else { (fraction | (1 << 52), exponent) };
         // Below 2^20 the shift is at least 33.
         let shift = u32::try_from(1075_u64.checked_sub(exponent)?).ok()?;
         let scaled = u128::from(significand) * 10_u128.pow(u32::from(scale));
@@ -140,9 +145,13 @@ mod tests {
     #[test]
     fn digits_leave_as_they_came() {
         for value in ["6.7", "100.10", "40", "5.0", "0.560000", "999.999999", "55.05"] {
-            let unit =
-                if value.contains('.') && value.len() < 6 { GlucoseUnit::MmolPerL } else { GlucoseUnit::MgPerDl };
-            let Ok(parsed) = GlucoseValue::parse(value, unit).or(GlucoseValue::parse(value, GlucoseUnit::MmolPerL))
+            let unit = if value.contains('.') && value.len() < 6 {
+                GlucoseUnit::MmolPerL
+            } else {
+                GlucoseUnit::MgPerDl
+            };
+            let Ok(parsed) = GlucoseValue::parse(value, unit)
+                .or(GlucoseValue::parse(value, GlucoseUnit::MmolPerL))
             else {
                 panic!("{value}")
             };

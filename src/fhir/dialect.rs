@@ -33,7 +33,8 @@ impl Dialect {
     /// Every one.
     pub const ALL: [Self; 2] = [Self::Hl7Cgm, Self::Plain];
 
-    /// What to speak to a receiver that shows these signs; none where it would understand nothing of it.
+    /// What to speak to a receiver that shows these signs; none where it would understand nothing
+    /// of it.
     pub(super) const fn recognise(signs: Signs) -> Option<Self> {
         if signs.cgm_receiver || signs.cgm_operation {
             Some(Self::Hl7Cgm)
@@ -94,7 +95,11 @@ mod tests {
     fn the_operation_is_called_on_the_base_whatever_its_slashes() {
         for (base, operation, plain) in [
             ("https://a.example", "https://a.example/$submit-cgm-bundle", "https://a.example/"),
-            ("https://a.example/fhir/", "https://a.example/fhir/$submit-cgm-bundle", "https://a.example/fhir"),
+            (
+                "https://a.example/fhir/",
+                "https://a.example/fhir/$submit-cgm-bundle",
+                "https://a.example/fhir",
+            ),
             (
                 "http://127.0.0.1:8080/x%20y?tenant=1",
                 "http://127.0.0.1:8080/x%20y/$submit-cgm-bundle",
@@ -119,8 +124,14 @@ mod tests {
     fn a_guide_is_preferred_to_none_and_a_foreign_one_is_not_taken_for_none() {
         let plain = Signs { fhir_r4: true, transaction: true, ..Signs::default() };
         assert_eq!(Dialect::recognise(plain), Some(Dialect::Plain));
-        assert_eq!(Dialect::recognise(Signs { cgm_operation: true, ..plain }), Some(Dialect::Hl7Cgm));
-        assert_eq!(Dialect::recognise(Signs { cgm_receiver: true, ..Signs::default() }), Some(Dialect::Hl7Cgm));
+        assert_eq!(
+            Dialect::recognise(Signs { cgm_operation: true, ..plain }),
+            Some(Dialect::Hl7Cgm)
+        );
+        assert_eq!(
+            Dialect::recognise(Signs { cgm_receiver: true, ..Signs::default() }),
+            Some(Dialect::Hl7Cgm)
+        );
         for not_enough in [
             Signs { other_guide: true, ..plain },
             Signs { transaction: false, ..plain },

@@ -1,9 +1,11 @@
 //! What makes the same fact the same resource at a receiver, from whatever phone it comes.
 //!
-//! An identifier is a UUID of version 5 (RFC 9562) over the parts that make the fact, in a namespace of this project. It is sent as
-//! `urn:uuid:…` under the system `urn:ietf:rfc:3986`, on the resource and in `ifNoneExist`. Conditional create searches the receiver's
-//! whole server: equal facts must give equal identifiers on every installation, any other fact another one. So nothing local is a
-//! part: no row number, installation, URL, order or UTC offset. The recipe never changes: a change would send everything twice.
+//! An identifier is a UUID of version 5 (RFC 9562) over the parts that make the fact, in a
+//! namespace of this project. It is sent as `urn:uuid:…` under the system `urn:ietf:rfc:3986`, on
+//! the resource and in `ifNoneExist`. Conditional create searches the receiver's whole server:
+//! equal facts must give equal identifiers on every installation, any other fact another one. So
+//! nothing local is a part: no row number, installation, URL, order or UTC offset. The recipe never
+//! changes: a change would send everything twice.
 
 use super::codes::reading_code;
 use super::decimal::{Decimal, Digits};
@@ -34,7 +36,8 @@ pub enum ReadingKey<'a> {
 }
 
 impl<'a> ReadingKey<'a> {
-    /// The best there is: the maker's key, else the tick of a transmitter that counts, else the unix second.
+    /// The best there is: the maker's key, else the tick of a transmitter that counts, else the
+    /// unix second.
     pub fn of(sensor: &Sensor, unix_seconds: i64, record: Option<&'a RecordKey>) -> Self {
         match (record, sensor.tick_epoch()) {
             (Some(key), _) => Self::Record(key),
@@ -88,7 +91,8 @@ impl Identifier {
         name.identifier()
     }
 
-    /// A device of a patient: its name and serial number, or the sensor's key where the maker gives none.
+    /// A device of a patient: its name and serial number, or the sensor's key where the maker gives
+    /// none.
     pub fn device(patient: &PatientId, device: &Device, sensor: &SensorKey) -> Self {
         let mut name = Name::new("device");
         name.part(patient.as_str());
@@ -100,7 +104,8 @@ impl Identifier {
         name.identifier()
     }
 
-    /// What covers dates: `kind` is summary, member or report; `values` are its figures as they stand on the wire.
+    /// What covers dates: `kind` is summary, member or report; `values` are its figures as they
+    /// stand on the wire.
     pub(super) fn period<'v>(
         kind: &str,
         patient: &PatientId,
@@ -175,7 +180,8 @@ impl Serialize for Identifier {
     }
 }
 
-/// The parts of a fact, joined by `|`. A `|` or `\` inside a part is escaped by `\`, so that no two lists of parts join alike.
+/// The parts of a fact, joined by `|`. A `|` or `\` inside a part is escaped by `\`, so that no two
+/// lists of parts join alike.
 struct Name(String);
 
 impl Name {

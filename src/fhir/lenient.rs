@@ -1,6 +1,8 @@
-//! Reading other people's JSON: bounded in size and in number, and a field of an unexpected shape is absent rather than the end of the document.
+//! Reading other people's JSON: bounded in size and in number, and a field of an unexpected shape
+//! is absent rather than the end of the document.
 //!
-//! Nesting needs no bound of its own: what is not looked at is skipped without recursion, what is looked at has a fixed depth.
+//! Nesting needs no bound of its own: what is not looked at is skipped without recursion, what is
+//! looked at has a fixed depth.
 
 use serde::de::{IgnoredAny, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -39,7 +41,8 @@ pub(crate) struct Elements<'a> {
 }
 
 impl<'a> Elements<'a> {
-    /// Those of the expected shape, each read when it is its turn: one read is many times larger than its text.
+    /// Those of the expected shape, each read when it is its turn: one read is many times larger
+    /// than its text.
     pub(crate) fn each<T: Deserialize<'a>>(&self) -> impl Iterator<Item = T> {
         self.kept.iter().filter_map(|element| serde_json::from_str(element.get()).ok())
     }

@@ -1,7 +1,8 @@
 //! The FHIR resources we write and read: codes, identity, bundle assembly, response parsing.
 //!
-//! Pure text in, pure text out. Nothing here decides what to send or when, and nothing knows HTTP beyond a status number.
-//! What a receiver sends is bounded in size and depth before it is looked at, and never shows in an error or in `{:?}`.
+//! Pure text in, pure text out. Nothing here decides what to send or when, and nothing knows HTTP
+//! beyond a status number. What a receiver sends is bounded in size and depth before it is looked
+//! at, and never shows in an error or in `{:?}`.
 
 mod bundle;
 mod capability;
@@ -24,7 +25,9 @@ mod shown;
 mod subject;
 mod summary;
 
-pub use bundle::{AssembledBundle, BundleError, BundleLimits, BundleWriter, EntryInfo, EntryKind, Fit, UnitWriter};
+pub use bundle::{
+    AssembledBundle, BundleError, BundleLimits, BundleWriter, EntryInfo, EntryKind, Fit, UnitWriter,
+};
 pub use capability::{Capability, CapabilityError, parse_capability};
 pub use codes::{CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER, SummaryMember};
 pub use device::DeviceEntry;
@@ -32,7 +35,9 @@ pub use dialect::Dialect;
 pub use identity::{Identifier, ReadingKey};
 pub use outcome::{OutcomeText, parse_outcome};
 pub use patient::{PatientError, PatientIdentity, parse_patient};
-pub use read_back::{Addresses, Found, Kept, SearchError, compare, parse_found, search_form, sent_resources};
+pub use read_back::{
+    Addresses, Found, Kept, SearchError, compare, parse_found, search_form, sent_resources,
+};
 pub use reading::{DeviceReference, ReadingEntry, Replaced};
 pub use response::{EntryOutcome, ResponseError, parse_response};
 pub use subject::{PatientId, SubjectError, SubjectReference};

@@ -15,7 +15,8 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    /// `2024-05-02T10:15:00+03:00`; `Z` where the offset is zero, or wider than FHIR can say. None outside the years 1 to 9999.
+    /// `2024-05-02T10:15:00+03:00`; `Z` where the offset is zero, or wider than FHIR can say. None
+    /// outside the years 1 to 9999.
     pub(super) fn instant(unix_seconds: i64, offset: UtcOffset) -> Option<Self> {
         let minutes = offset.minutes();
         let offset = if minutes.unsigned_abs() > WIDEST_OFFSET { UtcOffset::UTC } else { offset };
@@ -53,7 +54,10 @@ impl Moment {
     }
 
     pub(super) fn as_str(&self) -> &str {
-        self.text.get(..self.length).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+        self.text
+            .get(..self.length)
+            .and_then(|text| std::str::from_utf8(text).ok())
+            .unwrap_or_default()
     }
 
     fn two(&mut self, number: u32) {
@@ -84,7 +88,8 @@ mod tests {
     #[test]
     fn a_time_is_written_in_the_offset_it_was_lived_in() {
         let written = |seconds, minutes| {
-            Moment::instant(seconds, UtcOffset::from_minutes(minutes).unwrap()).map(|m| m.as_str().to_owned())
+            Moment::instant(seconds, UtcOffset::from_minutes(minutes).unwrap())
+                .map(|m| m.as_str().to_owned())
         };
         assert_eq!(written(1_714_634_100, 180).as_deref(), Some("2024-05-02T10:15:00+03:00"));
         assert_eq!(written(1_714_634_100, -210).as_deref(), Some("2024-05-02T03:45:00-03:30"));

@@ -1,6 +1,7 @@
 //! `OperationOutcome`: why a receiver refused something, as a short text for the host to show.
 //!
-//! The text is the receiver's and may quote the patient's data: it goes to the person, never into an error, a log or `{:?}`.
+//! The text is the receiver's and may quote the patient's data: it goes to the person, never into
+//! an error, a log or `{:?}`.
 
 use super::lenient::{Elements, Json, MAX_BYTES, lenient};
 use super::shown::shown;
@@ -84,7 +85,8 @@ struct DetailsCoding {
     code: String,
 }
 
-/// Reads an `OperationOutcome`, as receivers answer a request they refuse as a whole; none where the body is none.
+/// Reads an `OperationOutcome`, as receivers answer a request they refuse as a whole; none where
+/// the body is none.
 pub fn parse_outcome(body: &[u8]) -> Option<OutcomeText> {
     if body.len() > MAX_BYTES {
         return None;
@@ -111,13 +113,18 @@ pub(super) fn read(raw: Json<'_>) -> Option<OutcomeText> {
             break;
         }
     }
-    let code = issues.iter().find(|issue| issue.is_error() || !any_error).map(|issue| shown(&issue.code, 64));
+    let code = issues
+        .iter()
+        .find(|issue| issue.is_error() || !any_error)
+        .map(|issue| shown(&issue.code, 64));
     Some(OutcomeText { text: shown(&text, MAX_CHARS), code: code.filter(|code| !code.is_empty()) })
 }
 
 fn describe(issue: &Issue<'_>, text: &mut String) {
     let coded = issue.details.coding.each().next();
-    let coded = coded.map(|c: DetailsCoding| if c.display.is_empty() { c.code } else { c.display }).unwrap_or_default();
+    let coded = coded
+        .map(|c: DetailsCoding| if c.display.is_empty() { c.code } else { c.display })
+        .unwrap_or_default();
     let mut said: Vec<&str> = Vec::new();
     for words in [issue.details.text.as_str(), coded.as_str(), issue.diagnostics.as_str()] {
         if !words.is_empty() && !said.contains(&words) {
@@ -131,7 +138,9 @@ fn describe(issue: &Issue<'_>, text: &mut String) {
     text.push_str(severity);
     text.push_str(": ");
     text.push_str(&said.join(" - "));
-    if let Some(place) = issue.expression.each::<String>().next().or_else(|| issue.location.each().next()) {
+    if let Some(place) =
+        issue.expression.each::<String>().next().or_else(|| issue.location.each().next())
+    {
         text.push_str(" (");
         text.push_str(&place);
         text.push(')');

@@ -21,7 +21,9 @@ pub enum PatientError {
     #[error("the receiver's answer is not a Patient")]
     NotAPatient,
     /// Another patient than the authorisation names.
-    #[error("the receiver gave another patient than the one authorised: disconnect and connect anew")]
+    #[error(
+        "the receiver gave another patient than the one authorised: disconnect and connect anew"
+    )]
     OtherPatient,
     /// Larger than is read.
     #[error("the receiver's Patient is larger than {MAX_BYTES} bytes")]
@@ -88,8 +90,10 @@ impl HumanName<'_> {
 
     fn written(&self) -> Option<String> {
         let joined = || {
-            let parts = self.given.each().take(MAX_PARTS).chain(std::iter::once(self.family.clone()));
-            let parts = parts.map(|part: String| part.trim().to_owned()).filter(|part| !part.is_empty());
+            let parts =
+                self.given.each().take(MAX_PARTS).chain(std::iter::once(self.family.clone()));
+            let parts =
+                parts.map(|part: String| part.trim().to_owned()).filter(|part| !part.is_empty());
             parts.collect::<Vec<_>>().join(" ")
         };
         let name = if self.text.trim().is_empty() { joined() } else { self.text.trim().to_owned() };
@@ -107,7 +111,8 @@ pub fn parse_patient(body: &[u8], expected: &PatientId) -> Result<PatientIdentit
         return Err(PatientError::TooLarge);
     }
     let raw: Json<'_> = serde_json::from_slice(body).map_err(|_| PatientError::Unparsable)?;
-    let patient: Patient<'_> = serde_json::from_str(raw.get()).map_err(|_| PatientError::NotAPatient)?;
+    let patient: Patient<'_> =
+        serde_json::from_str(raw.get()).map_err(|_| PatientError::NotAPatient)?;
     if patient.resource_type != "Patient" {
         return Err(PatientError::NotAPatient);
     }

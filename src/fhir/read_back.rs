@@ -1,7 +1,8 @@
 //! Asking a receiver for what it was sent, and holding its answer against that.
 //!
-//! Compared are the facts: whose, what, when, how much. What a receiver may add or write differently (ids, versions, narrative, an
-//! absolute reference, another offset for the same instant) is not looked at, unless it changes what is said.
+//! Compared are the facts: whose, what, when, how much. What a receiver may add or write
+//! differently (ids, versions, narrative, an absolute reference, another offset for the same
+//! instant) is not looked at, unless it changes what is said.
 
 use super::codes::URI_SYSTEM;
 use super::identity::Identifier;
@@ -15,7 +16,8 @@ use std::collections::HashMap;
 use std::fmt;
 use url::{Url, form_urlencoded};
 
-/// Bytes a receiver may add to a resource: it is held as values to be compared, which takes up to a hundred times as much.
+/// Bytes a receiver may add to a resource: it is held as values to be compared, which takes up to a
+/// hundred times as much.
 const MAX_ADDED: usize = 256 << 10;
 /// Entries of one page: more than anybody asks for.
 const MAX_ENTRIES: usize = 2_000;
@@ -94,14 +96,16 @@ struct IdentifierField {
 
 /// The form, or query, that asks for resources by their identifiers, as many as `identifiers` has.
 pub fn search_form(identifiers: &[Identifier]) -> String {
-    let tokens: Vec<String> = identifiers.iter().map(|one| format!("{URI_SYSTEM}|{}", one.urn())).collect();
+    let tokens: Vec<String> =
+        identifiers.iter().map(|one| format!("{URI_SYSTEM}|{}", one.urn())).collect();
     form_urlencoded::Serializer::new(String::new())
         .append_pair("identifier", &tokens.join(","))
         .append_pair("_count", &identifiers.len().to_string())
         .finish()
 }
 
-/// Reads a page of a search at the receiver whose FHIR base is `base`. What was included beside the matches is left out.
+/// Reads a page of a search at the receiver whose FHIR base is `base`. What was included beside the
+/// matches is left out.
 ///
 /// # Errors
 /// [`SearchError`].
@@ -123,9 +127,12 @@ pub fn parse_found<'a>(body: &'a [u8], base: &Url) -> Result<Found<'a>, SearchEr
     let next = next_page(&page.link, base).map_err(|_| SearchError::NextElsewhere)?;
     let matched = |entry: Json<'a>| {
         let entry: Entry<'a> = serde_json::from_str(entry.get()).ok()?;
-        let resource = entry.resource.filter(|_| !matches!(entry.search.mode.as_str(), "include" | "outcome"))?;
+        let resource = entry
+            .resource
+            .filter(|_| !matches!(entry.search.mode.as_str(), "include" | "outcome"))?;
         let identified: Identified<'_> = serde_json::from_str(resource.get()).ok()?;
-        let ours = identified.identifier.each().filter(|one: &IdentifierField| one.system == URI_SYSTEM);
+        let ours =
+            identified.identifier.each().filter(|one: &IdentifierField| one.system == URI_SYSTEM);
         Some((ours.filter_map(|one| Identifier::from_urn(&one.value)).collect(), resource))
     };
     Ok(Found { resources: page.entry.kept.into_iter().filter_map(matched).collect(), next })
@@ -147,10 +154,14 @@ pub fn sent_resources(bundle: &[u8]) -> Vec<(Identifier, Json<'_>)> {
     }
     let bundle: Option<Bundle<'_>> = serde_json::from_slice(bundle).ok();
     let entries = bundle.map(|bundle| bundle.entry).unwrap_or_default();
-    entries.into_iter().filter_map(|one| Some((Identifier::from_urn(&one.full_url)?, one.resource))).collect()
+    entries
+        .into_iter()
+        .filter_map(|one| Some((Identifier::from_urn(&one.full_url)?, one.resource)))
+        .collect()
 }
 
-/// Where a receiver keeps what was found, `Observation/12`: references between our resources must lead there.
+/// Where a receiver keeps what was found, `Observation/12`: references between our resources must
+/// lead there.
 pub struct Addresses {
     /// The receiver's base, with a slash at its end.
     base: String,
@@ -197,8 +208,8 @@ pub enum Kept {
     Withdrawn,
 }
 
-/// Holds a resource a receiver returned against the one it was sent. `addresses` are those of resources found before: what
-/// was sent with a reference to one of these must point there.
+/// Holds a resource a receiver returned against the one it was sent. `addresses` are those of
+/// resources found before: what was sent with a reference to one of these must point there.
 pub fn compare(sent: Json<'_>, found: Json<'_>, addresses: &Addresses) -> Kept {
     if found.get().len() > sent.get().len() + MAX_ADDED {
         return Kept::Differently(String::new());
@@ -207,10 +218,12 @@ pub fn compare(sent: Json<'_>, found: Json<'_>, addresses: &Addresses) -> Kept {
     let Some((mut sent, found)) = parsed(sent).zip(parsed(found)) else {
         return Kept::Differently(String::new());
     };
-    if matches!(found.get("status").and_then(Value::as_str), Some("entered-in-error" | "cancelled")) {
+    if matches!(found.get("status").and_then(Value::as_str), Some("entered-in-error" | "cancelled"))
+    {
         return Kept::Withdrawn;
     }
-    // What a resource replaces and which device it names depends on what else was known when it was sent; a receiver moves its status on.
+    // What a resource replaces and which device it names depends on what else was known when it was
+    // sent; a receiver moves its status on.
     for circumstance in ["status", "extension", "device", "note"] {
         sent.remove(circumstance);
     }
@@ -220,21 +233,31 @@ pub fn compare(sent: Json<'_>, found: Json<'_>, addresses: &Addresses) -> Kept {
     }
 }
 
-/// Elements that change what the others say: one of these that was not sent makes it something else.
-const CHANGES_MEANING: [&str; 4] = ["comparator", "dataAbsentReason", "implicitRules", "modifierExtension"];
+/// Elements that change what the others say: one of these that was not sent makes it something
+/// else.
+const CHANGES_MEANING: [&str; 4] =
+    ["comparator", "dataAbsentReason", "implicitRules", "modifierExtension"];
 
-/// The element of `sent` that `found` lacks or has otherwise, or that it should not have; none where all is well.
-fn object(sent: &Map<String, Value>, found: &Map<String, Value>, addresses: &Addresses) -> Option<String> {
+/// The element of `sent` that `found` lacks or has otherwise, or that it should not have; none
+/// where all is well.
+fn object(
+    sent: &Map<String, Value>,
+    found: &Map<String, Value>,
+    addresses: &Addresses,
+) -> Option<String> {
     let lacking = sent.iter().find_map(|(name, sent)| {
         let inner = match found.get(name) {
-            Some(found) if name == "reference" => (!refers(sent, found, addresses)).then(String::new),
+            Some(found) if name == "reference" => {
+                (!refers(sent, found, addresses)).then(String::new)
+            }
             Some(found) => value(sent, found, addresses),
             None => Some(String::new()),
         }?;
         Some(if inner.is_empty() { name.clone() } else { format!("{name}.{inner}") })
     });
     let says_more = |name: &&String| {
-        (name.starts_with("value") || CHANGES_MEANING.contains(&name.as_str())) && !sent.contains_key(*name)
+        (name.starts_with("value") || CHANGES_MEANING.contains(&name.as_str()))
+            && !sent.contains_key(*name)
     };
     lacking.or_else(|| found.keys().find(says_more).cloned())
 }
@@ -242,15 +265,20 @@ fn object(sent: &Map<String, Value>, found: &Map<String, Value>, addresses: &Add
 fn value(sent: &Value, found: &Value, addresses: &Addresses) -> Option<String> {
     match (sent, found) {
         (Value::Object(sent), Value::Object(found)) => object(sent, found, addresses),
-        // Only some servers keep the order of lists. No two elements of ours are alike, so each looks for its own.
-        (Value::Array(sent), Value::Array(found)) if found.len() >= sent.len() => sent.iter().find_map(|sent| {
-            let mut differences = found.iter().map(|found| value(sent, found, addresses));
-            let first = differences.next()??;
-            differences.all(|difference| difference.is_some()).then_some(first)
-        }),
+        // Only some servers keep the order of lists. No two elements of ours are alike, so each
+        // looks for its own.
+        (Value::Array(sent), Value::Array(found)) if found.len() >= sent.len() => {
+            sent.iter().find_map(|sent| {
+                let mut differences = found.iter().map(|found| value(sent, found, addresses));
+                let first = differences.next()??;
+                differences.all(|difference| difference.is_some()).then_some(first)
+            })
+        }
         (Value::String(sent), Value::String(found)) => (!same_text(sent, found)).then(String::new),
         // What is sent has at most seven digits, of which no two are one double.
-        (Value::Number(sent), Value::Number(found)) => (sent.as_f64() != found.as_f64()).then(String::new),
+        (Value::Number(sent), Value::Number(found)) => {
+            (sent.as_f64() != found.as_f64()).then(String::new)
+        }
         _ => (sent != found).then(String::new),
     }
 }
@@ -261,11 +289,14 @@ fn same_text(sent: &str, found: &str) -> bool {
     sent == found || instant(sent).is_some_and(|sent| instant(found) == Some(sent))
 }
 
-/// Whether a reference as found is the one that was sent: relative or absolute, versioned or not, or resolved by the receiver.
+/// Whether a reference as found is the one that was sent: relative or absolute, versioned or not,
+/// or resolved by the receiver.
 fn refers(sent: &Value, found: &Value, addresses: &Addresses) -> bool {
     let (Some(sent), Some(found)) = (sent.as_str(), found.as_str()) else { return false };
     let address = found.split("/_history/").next().unwrap_or(found);
-    let is = |address: &str, wanted: &str| address.strip_prefix(&addresses.base).unwrap_or(address) == wanted;
+    let is = |address: &str, wanted: &str| {
+        address.strip_prefix(&addresses.base).unwrap_or(address) == wanted
+    };
     match Identifier::from_urn(sent) {
         Some(entry) => addresses.known.get(&entry).is_none_or(|known| is(address, known)),
         None => is(address, sent),
@@ -309,8 +340,12 @@ mod tests {
         found["status"] = json!("amended");
         found["issued"] = json!("2026-03-01T10:00:00Z");
         found["effectiveDateTime"] = json!("2026-03-01T09:00:00.000Z");
-        found["subject"] = json!({"reference": "https://ehr.example/fhir/Patient/7/_history/2", "display": "Amy"});
-        found["identifier"].as_array_mut().unwrap().insert(0, json!({"system": "urn:x", "value": "1"}));
+        found["subject"] =
+            json!({"reference": "https://ehr.example/fhir/Patient/7/_history/2", "display": "Amy"});
+        found["identifier"]
+            .as_array_mut()
+            .unwrap()
+            .insert(0, json!({"system": "urn:x", "value": "1"}));
         found["code"]["coding"][0]["display"] = json!("Glucose");
         found["device"] = json!({"reference": "Device/99"});
         assert_eq!(compared(&reading(), &found), Kept::AsSent);
@@ -326,14 +361,22 @@ mod tests {
             ("/effectiveDateTime", json!("2026-03-01T10:00:00Z"), "effectiveDateTime"),
             ("/subject/reference", json!("Patient/77"), "subject.reference"),
             ("/subject/reference", json!("xPatient/7"), "subject.reference"),
-            ("/subject/reference", json!("https://other.example/fhir/Patient/7"), "subject.reference"),
+            (
+                "/subject/reference",
+                json!("https://other.example/fhir/Patient/7"),
+                "subject.reference",
+            ),
             ("/code/coding/0/code", json!("105272-9"), "code.coding.code"),
             ("/code/coding", json!([]), "code.coding"),
             ("/resourceType", json!("Device"), "resourceType"),
         ] {
             let mut found = reading();
             *found.pointer_mut(pointer).unwrap() = changed;
-            assert_eq!(compared(&reading(), &found), Kept::Differently(path.to_owned()), "{pointer}");
+            assert_eq!(
+                compared(&reading(), &found),
+                Kept::Differently(path.to_owned()),
+                "{pointer}"
+            );
         }
         for (at, name, more, path) in [
             ("/valueQuantity", "comparator", json!("<"), "valueQuantity.comparator"),
@@ -343,7 +386,11 @@ mod tests {
         ] {
             let mut found = reading();
             found.pointer_mut(at).unwrap()[name] = more;
-            assert_eq!(compared(&reading(), &found), Kept::Differently(path.to_owned()), "{name} was not sent");
+            assert_eq!(
+                compared(&reading(), &found),
+                Kept::Differently(path.to_owned()),
+                "{name} was not sent"
+            );
         }
         let mut withdrawn = reading();
         withdrawn["status"] = json!("entered-in-error");
@@ -360,7 +407,10 @@ mod tests {
         assert_eq!(compared(&sent, &longer), Kept::AsSent);
         assert_eq!(compared(&sent, &swapped), Kept::Differently("component.value".to_owned()));
         assert_eq!(compared(&sent, &shorter), Kept::Differently("component".to_owned()));
-        assert_eq!(compared(&json!({"a": [1]}), &json!({"a": []})), Kept::Differently("a".to_owned()));
+        assert_eq!(
+            compared(&json!({"a": [1]}), &json!({"a": []})),
+            Kept::Differently("a".to_owned())
+        );
     }
 
     #[test]
@@ -375,7 +425,10 @@ mod tests {
         };
         assert_eq!(compare(&sent, &found, &nowhere()), Kept::AsSent);
         assert_eq!(compare(&sent, &found, &known("4")), Kept::AsSent);
-        assert_eq!(compare(&sent, &found, &known("5")), Kept::Differently("hasMember.reference".to_owned()));
+        assert_eq!(
+            compare(&sent, &found, &known("5")),
+            Kept::Differently("hasMember.reference".to_owned())
+        );
     }
 
     #[test]
@@ -396,8 +449,14 @@ mod tests {
         assert_eq!(found.next.unwrap().as_str(), "https://ehr.example/fhir/?page=2");
 
         let error = |page: Value| parse_found(page.to_string().as_bytes(), &base).err();
-        assert_eq!(error(json!({"resourceType": "Bundle", "type": "collection"})), Some(SearchError::WrongType));
-        assert_eq!(error(json!({"resourceType": "OperationOutcome"})), Some(SearchError::NotABundle));
+        assert_eq!(
+            error(json!({"resourceType": "Bundle", "type": "collection"})),
+            Some(SearchError::WrongType)
+        );
+        assert_eq!(
+            error(json!({"resourceType": "OperationOutcome"})),
+            Some(SearchError::NotABundle)
+        );
         let many = vec![json!({}); MAX_ENTRIES + 1];
         let many = json!({"resourceType": "Bundle", "type": "searchset", "entry": many});
         assert_eq!(error(many), Some(SearchError::TooMany));
@@ -410,7 +469,8 @@ mod tests {
     #[test]
     fn identifiers_are_asked_for_in_one_parameter() {
         let one = Identifier::from_urn("urn:uuid:16d937dd-3dd2-4935-85b5-98d2b1f0d4f6").unwrap();
-        let form: Vec<_> = form_urlencoded::parse(search_form(&[one, one]).as_bytes()).into_owned().collect();
+        let form: Vec<_> =
+            form_urlencoded::parse(search_form(&[one, one]).as_bytes()).into_owned().collect();
         let token = format!("urn:ietf:rfc:3986|{}", one.urn());
         assert_eq!(form[0], ("identifier".to_owned(), format!("{token},{token}")));
         assert_eq!(form[1], ("_count".to_owned(), "2".to_owned()));

@@ -1,7 +1,8 @@
 //! A sensor reading as an Observation: 99504-3 in mg/dL, 105272-9 in mmol/L.
 //!
-//! A phone may have 25,000 of them to send in the seconds it is awake, so a reading is written as text piece by piece; whatever else
-//! is sent goes through serde. Only what a receiver said (locations) needs escaping: all else is digits, codes and FHIR ids.
+//! A phone may have 25,000 of them to send in the seconds it is awake, so a reading is written as
+//! text piece by piece; whatever else is sent goes through serde. Only what a receiver said
+//! (locations) needs escaping: all else is digits, codes and FHIR ids.
 
 use super::codes::{DATA_ABSENT_REASON, LOINC, UCUM, URI_SYSTEM, glucose_unit, reading_code};
 use super::decimal::Decimal;
@@ -34,9 +35,10 @@ pub enum Replaced<'a> {
 impl<'a> Replaced<'a> {
     pub(super) const fn extension(self) -> [ReplacesExtension<'a>; 1] {
         [ReplacesExtension::new(match self {
-            Self::Identifier(identifier) => {
-                Reference::Logical { r#type: "Observation", identifier: IdentifierField::new(identifier) }
-            }
+            Self::Identifier(identifier) => Reference::Logical {
+                r#type: "Observation",
+                identifier: IdentifierField::new(identifier),
+            },
             Self::Location(reference) => Reference::Address { reference },
         })]
     }
@@ -68,7 +70,13 @@ pub struct ReadingEntry<'a> {
 impl ReadingEntry<'_> {
     /// The reading's identifier at the receiver.
     pub fn identifier(&self) -> Identifier {
-        Identifier::reading(self.subject.patient(), self.sensor, self.key, self.unit, self.measurement)
+        Identifier::reading(
+            self.subject.patient(),
+            self.sensor,
+            self.key,
+            self.unit,
+            self.measurement,
+        )
     }
 
     /// Appends the Observation; nothing and none where its time is outside the years 1 to 9999.

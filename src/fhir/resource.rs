@@ -1,4 +1,5 @@
-//! The shapes of the resources we write. They borrow what they say; each content's own file fills them in.
+//! The shapes of the resources we write. They borrow what they say; each content's own file fills
+//! them in.
 
 use super::codes::{LOINC, OBSERVATION_REPLACES, UCUM, URI_SYSTEM, Unit};
 use super::decimal::Decimal;
@@ -8,8 +9,7 @@ use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::value::RawValue;
 
 /// Every Observation's category. Not mandated, but the guide's scopes are limited by it.
-pub(super) const CATEGORY: &str =
-    r#"[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}]"#;
+pub(super) const CATEGORY: &str = r#"[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}]"#;
 
 fn category<S: Serializer>(json: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
     serde_json::from_str::<&RawValue>(json).map_err(S::Error::custom)?.serialize(serializer)

@@ -1,7 +1,8 @@
 //! What a receiver answered to a bundle: one outcome for each entry, matched by position.
 //!
-//! A 2xx for the request says nothing about its entries. An answer that has more or fewer entries than the request, or an entry
-//! without a status, is no answer: the caller treats the outcome as unknown and sends the same bytes again.
+//! A 2xx for the request says nothing about its entries. An answer that has more or fewer entries
+//! than the request, or an entry without a status, is no answer: the caller treats the outcome as
+//! unknown and sends the same bytes again.
 
 use super::lenient::{Elements, Json, MAX_BYTES, lenient};
 use super::outcome::{self, OutcomeText};
@@ -19,7 +20,9 @@ pub enum ResponseError {
     #[error("the receiver's answer is not a Bundle")]
     NotABundle,
     /// A Bundle that is no answer.
-    #[error("the receiver's answer is a Bundle, but not of type transaction-response or batch-response")]
+    #[error(
+        "the receiver's answer is a Bundle, but not of type transaction-response or batch-response"
+    )]
     WrongType,
     /// Not one entry for each that was sent.
     #[error("the receiver answered {found} entries where {expected} were sent")]
@@ -52,7 +55,8 @@ pub struct EntryOutcome {
 }
 
 impl EntryOutcome {
-    /// The location as a reference for later bundles, `Observation/12`: without the receiver's base and the version.
+    /// The location as a reference for later bundles, `Observation/12`: without the receiver's base
+    /// and the version.
     pub fn reference(&self) -> Option<&str> {
         let location = self.location.as_deref()?;
         let end = location.find("/_history").unwrap_or(location.len());
@@ -60,8 +64,8 @@ impl EntryOutcome {
         let id_at = unversioned.rfind('/')?;
         let type_at = unversioned.get(..id_at)?.rfind('/').map_or(0, |slash| slash + 1);
         let (kind, id) = (unversioned.get(type_at..id_at)?, unversioned.get(id_at + 1..)?);
-        let is_type =
-            kind.starts_with(|c: char| c.is_ascii_uppercase()) && kind.bytes().all(|b| b.is_ascii_alphabetic());
+        let is_type = kind.starts_with(|c: char| c.is_ascii_uppercase())
+            && kind.bytes().all(|b| b.is_ascii_alphabetic());
         if is_type && is_fhir_id(id) { unversioned.get(type_at..) } else { None }
     }
 }
@@ -104,12 +108,16 @@ struct Response<'a> {
 ///
 /// # Errors
 /// [`ResponseError`]: the outcome of every entry is unknown then.
-pub fn parse_response(body: &[u8], expected_entries: usize) -> Result<Vec<EntryOutcome>, ResponseError> {
+pub fn parse_response(
+    body: &[u8],
+    expected_entries: usize,
+) -> Result<Vec<EntryOutcome>, ResponseError> {
     if body.len() > MAX_BYTES {
         return Err(ResponseError::TooLarge);
     }
     let raw: Json<'_> = serde_json::from_slice(body).map_err(|_| ResponseError::Unparsable)?;
-    let answer: Answer<'_> = serde_json::from_str(raw.get()).map_err(|_| ResponseError::NotABundle)?;
+    let answer: Answer<'_> =
+        serde_json::from_str(raw.get()).map_err(|_| ResponseError::NotABundle)?;
     if answer.resource_type != "Bundle" {
         return Err(ResponseError::NotABundle);
     }
@@ -119,9 +127,18 @@ pub fn parse_response(body: &[u8], expected_entries: usize) -> Result<Vec<EntryO
     }
     let entries = &answer.entry;
     if entries.count != expected_entries || entries.kept.len() != entries.count {
-        return Err(ResponseError::WrongLength { expected: expected_entries, found: entries.count });
+        return Err(ResponseError::WrongLength {
+            expected: expected_entries,
+            found: entries.count,
+        });
     }
-    answer.entry.kept.into_iter().enumerate().map(|(index, entry)| entry_outcome(index, entry)).collect()
+    answer
+        .entry
+        .kept
+        .into_iter()
+        .enumerate()
+        .map(|(index, entry)| entry_outcome(index, entry))
+        .collect()
 }
 
 fn entry_outcome(index: usize, entry: Json<'_>) -> Result<EntryOutcome, ResponseError> {
@@ -129,7 +146,8 @@ fn entry_outcome(index: usize, entry: Json<'_>) -> Result<EntryOutcome, Response
     let entry: Entry<'_> = serde_json::from_str(entry.get()).map_err(|_| missing)?;
     let response = entry.response.ok_or(missing)?;
     let status = response.status.and_then(status).ok_or(missing)?;
-    let location = response.location.filter(|location| !location.is_empty() && location.len() <= MAX_LOCATION);
+    let location =
+        response.location.filter(|location| !location.is_empty() && location.len() <= MAX_LOCATION);
     Ok(EntryOutcome { status, location, outcome: response.outcome.and_then(outcome::read) })
 }
 

@@ -2,10 +2,12 @@
 
 use crate::glucose::reorders;
 
-/// At most so many characters, the last of them `…` where there were more. Without what could disturb a screen: control
-/// characters are spaces, and those that turn the direction of writing are left out, because they can make a text read as another.
+/// At most so many characters, the last of them `…` where there were more. Without what could
+/// disturb a screen: control characters are spaces, and those that turn the direction of writing
+/// are left out, because they can make a text read as another.
 pub(crate) fn shown(text: &str, most: usize) -> String {
-    let spaced = text.chars().filter(|c| !reorders(*c)).map(|c| if c.is_control() { ' ' } else { c });
+    let spaced =
+        text.chars().filter(|c| !reorders(*c)).map(|c| if c.is_control() { ' ' } else { c });
     let mut shown = String::new();
     for (count, letter) in spaced.enumerate() {
         if count == most {

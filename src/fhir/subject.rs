@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Whether `text` is a FHIR id: 1 to 64 letters, digits, hyphens and dots. Dots alone are none: in a URL they would
-/// lead to another path.
+/// Whether `text` is a FHIR id: 1 to 64 letters, digits, hyphens and dots. Dots alone are none: in
+/// a URL they would lead to another path.
 pub(crate) fn is_fhir_id(text: &str) -> bool {
     let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'.');
     (1..=64).contains(&text.len()) && plain && text.bytes().any(|b| b != b'.')

@@ -1,7 +1,8 @@
 //! A summary of some days: an Observation 107931-8 and the six figures it refers to.
 //!
-//! Figures are rounded here, once, to the decimals they are sent with: 1 for mg/dL, 2 for mmol/L and percentages. Identifiers are made of
-//! the rounded figures, so a summary counts as changed when, and only when, what a receiver would see has changed.
+//! Figures are rounded here, once, to the decimals they are sent with: 1 for mg/dL, 2 for mmol/L
+//! and percentages. Identifiers are made of the rounded figures, so a summary counts as changed
+//! when, and only when, what a receiver would see has changed.
 
 use super::codes::{RANGES, SUMMARY, SummaryMember};
 use super::decimal::Decimal;
@@ -17,7 +18,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SummaryError {
     /// A figure is no number that can be sent.
-    #[error("the summary's {0} is not a number from 0 to 999999: there are too few readings, leave the summary out")]
+    #[error(
+        "the summary's {0} is not a number from 0 to 999999: there are too few readings, leave the summary out"
+    )]
     Figure(&'static str),
     /// The times in ranges do not cover all of the time.
     #[error("the summary's times in ranges do not add up to 100 %")]
@@ -38,7 +41,8 @@ pub struct SummaryFacts {
     pub gmi_percent: f64,
     /// Coefficient of variation, %.
     pub cv_percent: f64,
-    /// Times in the very low, low, target, high and very high range, in hundredths of a percent: they add up to 10000.
+    /// Times in the very low, low, target, high and very high range, in hundredths of a percent:
+    /// they add up to 10000.
     pub ranges_hundredths: [u32; 5],
     /// Days with at least one reading.
     pub days_of_wear: u32,
@@ -82,10 +86,13 @@ struct Figures {
 
 impl Figures {
     fn new(facts: &SummaryFacts, unit: GlucoseUnit) -> Result<Self, SummaryError> {
-        if facts.ranges_hundredths.iter().try_fold(0_u32, |sum, part| sum.checked_add(*part)) != Some(10_000) {
+        if facts.ranges_hundredths.iter().try_fold(0_u32, |sum, part| sum.checked_add(*part))
+            != Some(10_000)
+        {
             return Err(SummaryError::Ranges);
         }
-        let figure = |value, scale, name| Decimal::rounded(value, scale).ok_or(SummaryError::Figure(name));
+        let figure =
+            |value, scale, name| Decimal::rounded(value, scale).ok_or(SummaryError::Figure(name));
         let decimals = match unit {
             GlucoseUnit::MgPerDl => 1,
             GlucoseUnit::MmolPerL => 2,
@@ -124,18 +131,31 @@ impl<'a> SummaryEntry<'a> {
     ) -> Result<Self, SummaryError> {
         let figures = Figures::new(facts, unit)?;
         let dates = (facts.dates.first(), facts.dates.last());
-        let (start, end) = Moment::date(dates.0).zip(Moment::date(dates.1)).ok_or(SummaryError::Dates)?;
+        let (start, end) =
+            Moment::date(dates.0).zip(Moment::date(dates.1)).ok_or(SummaryError::Dates)?;
         let patient = subject.patient();
-        let digits = |member| figures.of(member).iter().map(|value| value.digits().as_str().to_owned());
+        let digits =
+            |member| figures.of(member).iter().map(|value| value.digits().as_str().to_owned());
         let order = SummaryMember::of_summary(unit);
         let members = order.map(|member| {
             let values: Vec<String> = digits(member).collect();
             let values = values.iter().map(String::as_str);
-            (member, Identifier::period("member", patient, member.loinc(), dates, member.unit().code, values))
+            (
+                member,
+                Identifier::period(
+                    "member",
+                    patient,
+                    member.loinc(),
+                    dates,
+                    member.unit().code,
+                    values,
+                ),
+            )
         });
         let values: Vec<String> = order.into_iter().flat_map(digits).collect();
         let values = values.iter().map(String::as_str);
-        let identifier = Identifier::period("summary", patient, SUMMARY, dates, unit.ucum(), values);
+        let identifier =
+            Identifier::period("summary", patient, SUMMARY, dates, unit.ucum(), values);
         let note = facts.note.as_deref();
         Ok(Self { subject, unit, start, end, figures, note, replaces: None, identifier, members })
     }
@@ -165,7 +185,8 @@ impl<'a> SummaryEntry<'a> {
         let mut observation = self.blank(self.identifier, SUMMARY);
         observation.extension = self.replaces.map(Replaced::extension);
         observation.note = self.note.map(|text| [Annotation { text }]);
-        observation.has_member = Some(self.members.map(|(_, reference)| Reference::Entry { reference }));
+        observation.has_member =
+            Some(self.members.map(|(_, reference)| Reference::Entry { reference }));
         observation
     }
 
@@ -180,7 +201,8 @@ impl<'a> SummaryEntry<'a> {
                 }));
             }
             (_, values) => {
-                observation.value_quantity = values.first().map(|value| Quantity::new(*value, member.unit()));
+                observation.value_quantity =
+                    values.first().map(|value| Quantity::new(*value, member.unit()));
             }
         }
         observation

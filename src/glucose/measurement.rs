@@ -41,8 +41,8 @@ pub enum Measurement {
 }
 
 impl Measurement {
-    /// Milligrams per decilitre for statistics; a clipped one counts as 1 mg/dL beyond the device's limit (Dexcom: 39, 401).
-    /// None without a value.
+    /// Milligrams per decilitre for statistics; a clipped one counts as 1 mg/dL beyond the device's
+    /// limit (Dexcom: 39, 401). None without a value.
     pub fn mg_dl(self) -> Option<f64> {
         match self {
             Self::Value(value) => Some(value.mg_dl()),
@@ -72,7 +72,9 @@ impl Measurement {
 
     /// Whether both say the same, whatever zeros they are written with.
     pub fn says_the_same_as(self, other: Self) -> bool {
-        let same = |a: GlucoseValue, b: GlucoseValue| a.unit() == b.unit() && a.normalised() == b.normalised();
+        let same = |a: GlucoseValue, b: GlucoseValue| {
+            a.unit() == b.unit() && a.normalised() == b.normalised()
+        };
         self == other
             || match (self, other) {
                 (Self::Value(a), Self::Value(b))

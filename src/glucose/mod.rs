@@ -1,4 +1,5 @@
-//! What a glucose reading is: an exact value in the unit it came in, where and when it was measured.
+//! What a glucose reading is: an exact value in the unit it came in, where and when it was
+//! measured.
 //!
 //! Pure values. Nothing here knows a clock, a database or FHIR.
 

@@ -23,7 +23,9 @@ pub enum ReadingError {
     #[error("the time is before 1990: check the date's format")]
     TooOld,
     /// Measured more than a day after now.
-    #[error("the time is more than a day ahead of this device's clock: check the date and the time zone")]
+    #[error(
+        "the time is more than a day ahead of this device's clock: check the date and the time zone"
+    )]
     InTheFuture,
     /// The sensor was never registered.
     #[error("the sensor is unknown: register it first")]
@@ -87,8 +89,9 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// A reading of `sensor` at `time`, to the second. `offset` is the person's UTC offset at that time; where it is not known the
-    /// device's own time zone fills it in when the reading is stored.
+    /// A reading of `sensor` at `time`, to the second. `offset` is the person's UTC offset at that
+    /// time; where it is not known the device's own time zone fills it in when the reading is
+    /// stored.
     pub const fn new(
         sensor: SensorKey,
         time: DateTime<Utc>,

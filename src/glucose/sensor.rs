@@ -12,7 +12,8 @@ pub enum SensorError {
     /// A required text is empty.
     #[error("the sensor's {0} is empty")]
     Empty(&'static str),
-    /// A text is longer than 256 bytes or holds control characters, those that change the direction of writing included.
+    /// A text is longer than 256 bytes or holds control characters, those that change the direction
+    /// of writing included.
     #[error("the sensor's {0} is longer than 256 bytes or holds control characters")]
     Malformed(&'static str),
     /// The lowest value a device shows must be below its highest.
@@ -31,14 +32,14 @@ fn checked(text: impl Into<String>, what: &'static str) -> Result<String, Sensor
     Ok(text)
 }
 
-/// Whether a character changes the order in which others are shown (Unicode's `Bidi_Control`): a text that reads as another misleads
-/// who reads it.
+/// Whether a character changes the order in which others are shown (Unicode's `Bidi_Control`): a
+/// text that reads as another misleads who reads it.
 pub(crate) const fn reorders(c: char) -> bool {
     matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// What tells one sensor from every other, the same on every phone: the maker and the transmitter's or sensor's serial,
-/// for example `dexcom:82AJ0D`. Part of a reading's identity at a receiver.
+/// What tells one sensor from every other, the same on every phone: the maker and the transmitter's
+/// or sensor's serial, for example `dexcom:82AJ0D`. Part of a reading's identity at a receiver.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct SensorKey(String);
 
@@ -79,8 +80,8 @@ impl fmt::Debug for Device {
 }
 
 impl Device {
-    /// `name` is maker and model as a person knows it, `Dexcom G6`; `serial` the maker's serial number where known. Blanks around them are
-    /// dropped: FHIR has none there.
+    /// `name` is maker and model as a person knows it, `Dexcom G6`; `serial` the maker's serial
+    /// number where known. Blanks around them are dropped: FHIR has none there.
     ///
     /// # Errors
     /// [`SensorError::Empty`] or [`SensorError::Malformed`].
@@ -122,7 +123,11 @@ impl Sensor {
     ///
     /// # Errors
     /// [`SensorError::Scale`] unless `lowest` is below `highest`.
-    pub fn with_scale(mut self, lowest: GlucoseValue, highest: GlucoseValue) -> Result<Self, SensorError> {
+    pub fn with_scale(
+        mut self,
+        lowest: GlucoseValue,
+        highest: GlucoseValue,
+    ) -> Result<Self, SensorError> {
         if lowest.mg_dl() >= highest.mg_dl() {
             return Err(SensorError::Scale);
         }
@@ -130,16 +135,16 @@ impl Sensor {
         Ok(self)
     }
 
-    /// For a transmitter that counts seconds: the unix second of its tick 0. Its readings are keyed by tick,
-    /// which is then the reading's instant less this epoch.
+    /// For a transmitter that counts seconds: the unix second of its tick 0. Its readings are keyed
+    /// by tick, which is then the reading's instant less this epoch.
     #[must_use]
     pub const fn with_tick_epoch(mut self, unix_seconds: i64) -> Self {
         self.tick_epoch = Some(unix_seconds);
         self
     }
 
-    /// For a sensor whose file gave local times only: the name of the time zone that placed them. The same name again means
-    /// the same clock, whatever the person's travels.
+    /// For a sensor whose file gave local times only: the name of the time zone that placed them.
+    /// The same name again means the same clock, whatever the person's travels.
     #[must_use]
     pub fn with_zone(mut self, name: impl Into<String>) -> Self {
         self.zone = Some(name.into());
@@ -191,8 +196,20 @@ mod tests {
 
     #[test]
     fn what_nobody_can_see_is_refused() {
-        for text in ["a\u{0}b", "a\nb", "a\u{202e}b", "a\u{2066}b\u{2069}", "a\u{200e}b", "a\u{200f}b", "a\u{61c}b"] {
-            assert_eq!(Device::new(text, None), Err(SensorError::Malformed("device name")), "{text:?}");
+        for text in [
+            "a\u{0}b",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{2066}b\u{2069}",
+            "a\u{200e}b",
+            "a\u{200f}b",
+            "a\u{61c}b",
+        ] {
+            assert_eq!(
+                Device::new(text, None),
+                Err(SensorError::Malformed("device name")),
+                "{text:?}"
+            );
             assert_eq!(SensorKey::new(text), Err(SensorError::Malformed("key")), "{text:?}");
         }
     }

@@ -1,6 +1,8 @@
-//! When and where on the clock: UTC offsets, half-open windows, inclusive local dates, and a time zone as a table of offsets.
+//! When and where on the clock: UTC offsets, half-open windows, inclusive local dates, and a time
+//! zone as a table of offsets.
 //!
-//! No time zone database here: the host gives the offsets of the stretch of time in question as a [`ZoneOffsets`].
+//! No time zone database here: the host gives the offsets of the stretch of time in question as a
+//! [`ZoneOffsets`].
 
 use chrono::{DateTime, FixedOffset, NaiveDate, NaiveDateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -26,10 +28,14 @@ pub enum TimeError {
     #[error("the end is before the start")]
     EndBeforeStart,
     /// A local time the clocks skipped.
-    #[error("the local time was skipped when clocks went forward: the file or its time zone is wrong")]
+    #[error(
+        "the local time was skipped when clocks went forward: the file or its time zone is wrong"
+    )]
     Skipped,
     /// A local time that happened twice.
-    #[error("the local time happened twice when clocks went back, and nothing tells which is meant")]
+    #[error(
+        "the local time happened twice when clocks went back, and nothing tells which is meant"
+    )]
     Ambiguous,
     /// A table of offsets that is empty or not in order.
     #[error("the table of UTC offsets is empty or not in order")]
@@ -49,7 +55,11 @@ impl UtcOffset {
     /// # Errors
     /// [`TimeError::Offset`].
     pub fn from_minutes(minutes: i32) -> Result<Self, TimeError> {
-        i16::try_from(minutes).ok().filter(|m| m.abs() <= 18 * 60).map(Self).ok_or(TimeError::Offset)
+        i16::try_from(minutes)
+            .ok()
+            .filter(|m| m.abs() <= 18 * 60)
+            .map(Self)
+            .ok_or(TimeError::Offset)
     }
 
     /// Minutes east of UTC.
@@ -177,7 +187,8 @@ impl DateRange {
         (self.last - self.first).num_days() + 1
     }
 
-    /// From the first date's midnight to the midnight after the last, by the zone's clocks: days of 23 and 25 hours included.
+    /// From the first date's midnight to the midnight after the last, by the zone's clocks: days of
+    /// 23 and 25 hours included.
     ///
     /// # Errors
     /// [`TimeError::Unreadable`] for dates at the end of the calendar.
@@ -213,7 +224,8 @@ impl FromStr for DateRange {
 
     fn from_str(text: &str) -> Result<Self, TimeError> {
         let (first, last) = text.split_once("..").ok_or(TimeError::Dates)?;
-        let date = |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| TimeError::Dates);
+        let date =
+            |text: &str| NaiveDate::parse_from_str(text, "%Y-%m-%d").map_err(|_| TimeError::Dates);
         Self::new(date(first)?, date(last)?)
     }
 }
@@ -236,7 +248,8 @@ pub enum LocalInstant {
     },
 }
 
-/// A time zone over a stretch of time: its name, and each offset with the instant from which it holds.
+/// A time zone over a stretch of time: its name, and each offset with the instant from which it
+/// holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ZoneOffsets {
     name: String,
@@ -244,7 +257,8 @@ pub struct ZoneOffsets {
 }
 
 impl ZoneOffsets {
-    /// `offsets` are `(unix second from which it holds, offset)` in rising order; the first also holds for all time before.
+    /// `offsets` are `(unix second from which it holds, offset)` in rising order; the first also
+    /// holds for all time before.
     ///
     /// # Errors
     /// [`TimeError::Table`] where it is empty or out of order.
@@ -275,7 +289,8 @@ impl ZoneOffsets {
     pub fn resolve(&self, local: NaiveDateTime) -> LocalInstant {
         let wall = local.and_utc().timestamp();
         // Offsets stay within 18 hours: only those in force within a day of the wall time can fit.
-        let first = self.offsets.partition_point(|(from, _)| *from <= wall - 86_400).saturating_sub(1);
+        let first =
+            self.offsets.partition_point(|(from, _)| *from <= wall - 86_400).saturating_sub(1);
         let last = self.offsets.partition_point(|(from, _)| *from <= wall + 86_400).max(1);
         let near = &self.offsets[first..last];
         let mut fitting = near.iter().enumerate().filter_map(|(i, (from, offset))| {
@@ -301,7 +316,8 @@ impl ZoneOffsets {
         }
     }
 
-    /// The first instant of a local date: midnight, or the change itself where clocks skip midnight.
+    /// The first instant of a local date: midnight, or the change itself where clocks skip
+    /// midnight.
     pub fn start_of_day(&self, date: NaiveDate) -> i64 {
         let midnight = date.and_time(chrono::NaiveTime::MIN);
         match self.resolve(midnight) {
@@ -325,7 +341,8 @@ mod tests {
     use super::*;
 
     fn bucharest() -> ZoneOffsets {
-        let (winter, summer) = (UtcOffset::from_minutes(120).unwrap(), UtcOffset::from_minutes(180).unwrap());
+        let (winter, summer) =
+            (UtcOffset::from_minutes(120).unwrap(), UtcOffset::from_minutes(180).unwrap());
         let at = |text: &str| text.parse::<DateTime<Utc>>().unwrap().timestamp();
         ZoneOffsets::new(
             "Europe/Bucharest",
@@ -370,7 +387,9 @@ mod tests {
     fn where_clocks_skip_midnight_the_day_starts_at_the_change() {
         // Beirut, 2024-03-31: 00:00 became 01:00 at 22:00Z the day before.
         let change = "2024-03-30T22:00:00Z".parse::<DateTime<Utc>>().unwrap().timestamp();
-        let zone = ZoneOffsets::new("Asia/Beirut", vec![(0, UtcOffset(120)), (change, UtcOffset(180))]).unwrap();
+        let zone =
+            ZoneOffsets::new("Asia/Beirut", vec![(0, UtcOffset(120)), (change, UtcOffset(180))])
+                .unwrap();
         assert_eq!(zone.start_of_day(NaiveDate::from_ymd_opt(2024, 3, 31).unwrap()), change);
     }
 
@@ -378,7 +397,9 @@ mod tests {
     fn a_date_that_a_zone_never_had_starts_where_the_next_one_does() {
         // Apia left out 2011-12-30: at 10:00Z that day -10:00 became +14:00.
         let change = "2011-12-30T10:00:00Z".parse::<DateTime<Utc>>().unwrap().timestamp();
-        let zone = ZoneOffsets::new("Pacific/Apia", vec![(0, UtcOffset(-600)), (change, UtcOffset(840))]).unwrap();
+        let zone =
+            ZoneOffsets::new("Pacific/Apia", vec![(0, UtcOffset(-600)), (change, UtcOffset(840))])
+                .unwrap();
         let start = |d| zone.start_of_day(NaiveDate::from_ymd_opt(2011, 12, d).unwrap());
         assert_eq!(start(31), change);
         assert_eq!(start(30), change);

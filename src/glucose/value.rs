@@ -1,11 +1,13 @@
 //! Exact glucose concentrations: a decimal and the unit it was reported in.
 //!
-//! A value is never converted on the way in, and never held as a float: 6.7 mmol/L stays `6.7`, 100.10 keeps its zero.
+//! A value is never converted on the way in, and never held as a float: 6.7 mmol/L stays `6.7`,
+//! 100.10 keeps its zero.
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// Milligrams per decilitre in one millimole per litre: the molar mass of glucose, 180.1559 g/mol, over ten.
+/// Milligrams per decilitre in one millimole per litre: the molar mass of glucose, 180.1559 g/mol,
+/// over ten.
 const MG_PER_DL_PER_MMOL_PER_L: f64 = 18.015_59;
 /// The same factor in units of 1/100 000, for exact comparisons.
 const FACTOR_E5: u64 = 1_801_559;
@@ -97,17 +99,26 @@ impl GlucoseValue {
     /// `mantissa` × 10^−`scale` in `unit`.
     ///
     /// # Errors
-    /// [`GlucoseError::TooPrecise`] beyond six decimal places, [`GlucoseError::OutOfRange`] outside 10–1000 mg/dL.
+    /// [`GlucoseError::TooPrecise`] beyond six decimal places, [`GlucoseError::OutOfRange`] outside
+    /// 10–1000 mg/dL.
     #[inline]
     pub fn new(mantissa: u32, scale: u8, unit: GlucoseUnit) -> Result<Self, GlucoseError> {
-        let Some(one) = TENS_E5.get(usize::from(scale)) else { return Err(GlucoseError::TooPrecise) };
+        let Some(one) = TENS_E5.get(usize::from(scale)) else {
+            return Err(GlucoseError::TooPrecise);
+        };
         let value = Self { mantissa, scale, unit };
         // mg/dL × 10^(scale + 5), exact.
-        let scaled = u64::from(mantissa) * if unit == GlucoseUnit::MmolPerL { FACTOR_E5 } else { 100_000 };
-        if (10 * one..=1000 * one).contains(&scaled) { Ok(value) } else { Err(GlucoseError::OutOfRange) }
+        let scaled =
+            u64::from(mantissa) * if unit == GlucoseUnit::MmolPerL { FACTOR_E5 } else { 100_000 };
+        if (10 * one..=1000 * one).contains(&scaled) {
+            Ok(value)
+        } else {
+            Err(GlucoseError::OutOfRange)
+        }
     }
 
-    /// A decimal such as `101`, `6.7` or `100.10`, keeping its digits. No sign, exponent or grouping.
+    /// A decimal such as `101`, `6.7` or `100.10`, keeping its digits. No sign, exponent or
+    /// grouping.
     ///
     /// # Errors
     /// [`GlucoseError`] where the text is no such number, too precise, or outside 10–1000 mg/dL.
@@ -118,20 +129,27 @@ impl GlucoseValue {
             return Err(GlucoseError::NotANumber);
         }
         let fraction = fraction.unwrap_or_default();
-        let scale = u8::try_from(fraction.len()).ok().filter(|s| *s <= MAX_SCALE).ok_or(GlucoseError::TooPrecise)?;
-        let mantissa = whole
-            .bytes()
-            .chain(fraction.bytes())
-            .try_fold(0_u32, |sum, digit| sum.checked_mul(10)?.checked_add(u32::from(digit - b'0')));
+        let scale = u8::try_from(fraction.len())
+            .ok()
+            .filter(|s| *s <= MAX_SCALE)
+            .ok_or(GlucoseError::TooPrecise)?;
+        let mantissa = whole.bytes().chain(fraction.bytes()).try_fold(0_u32, |sum, digit| {
+            sum.checked_mul(10)?.checked_add(u32::from(digit - b'0'))
+        });
         Self::new(mantissa.ok_or(GlucoseError::OutOfRange)?, scale, unit)
     }
 
     /// A float from a platform API, by its shortest text that reads back as the same float.
     ///
     /// # Errors
-    /// [`GlucoseError::NotANumber`] for NaN, infinities and negatives; otherwise as [`GlucoseValue::parse`].
+    /// [`GlucoseError::NotANumber`] for NaN, infinities and negatives; otherwise as
+    /// [`GlucoseValue::parse`].
     pub fn from_f64(value: f64, unit: GlucoseUnit) -> Result<Self, GlucoseError> {
-        if value.is_finite() { Self::parse(&value.to_string(), unit) } else { Err(GlucoseError::NotANumber) }
+        if value.is_finite() {
+            Self::parse(&value.to_string(), unit)
+        } else {
+            Err(GlucoseError::NotANumber)
+        }
     }
 
     /// The digits without their point.
@@ -174,7 +192,8 @@ impl GlucoseValue {
         }
     }
 
-    /// The same concentration in `unit`: unchanged where it already is, otherwise rounded half-up to 1 mg/dL or 0.1 mmol/L.
+    /// The same concentration in `unit`: unchanged where it already is, otherwise rounded half-up
+    /// to 1 mg/dL or 0.1 mmol/L.
     #[must_use]
     pub fn to_unit(self, unit: GlucoseUnit) -> Self {
         if unit == self.unit {
@@ -191,10 +210,15 @@ impl GlucoseValue {
         Self { mantissa: u32::try_from(rounded).unwrap_or(u32::MAX), scale: digits, unit }
     }
 
-    /// The number without trailing zeros: equal for equal concentrations in one unit. Part of a reading's identity.
+    /// The number without trailing zeros: equal for equal concentrations in one unit. Part of a
+    /// reading's identity.
     pub fn normalised(self) -> String {
         let text = self.to_string();
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+        if text.contains('.') {
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        } else {
+            text
+        }
     }
 }
 
@@ -205,7 +229,13 @@ impl fmt::Display for GlucoseValue {
             return write!(f, "{}", self.mantissa);
         }
         let one = 10_u32.pow(u32::from(self.scale));
-        write!(f, "{}.{:0width$}", self.mantissa / one, self.mantissa % one, width = usize::from(self.scale))
+        write!(
+            f,
+            "{}.{:0width$}",
+            self.mantissa / one,
+            self.mantissa % one,
+            width = usize::from(self.scale)
+        )
     }
 }
 
@@ -223,7 +253,9 @@ mod tests {
 
     #[test]
     fn digits_stay_as_they_came() {
-        for (text, unit) in [("6.7", MmolPerL), ("100.10", MgPerDl), ("40", MgPerDl), ("5.0", MmolPerL)] {
+        for (text, unit) in
+            [("6.7", MmolPerL), ("100.10", MgPerDl), ("40", MgPerDl), ("5.0", MmolPerL)]
+        {
             assert_eq!(GlucoseValue::parse(text, unit).unwrap().to_string(), text);
         }
         assert_eq!(GlucoseValue::from_f64(6.7, MmolPerL).unwrap().to_string(), "6.7");
@@ -232,9 +264,13 @@ mod tests {
 
     #[test]
     fn the_range_is_10_to_1000_mg_dl_both_ends_included() {
-        for (text, unit) in
-            [("10", MgPerDl), ("1000", MgPerDl), ("1000.0", MgPerDl), ("0.56", MmolPerL), ("55.5", MmolPerL)]
-        {
+        for (text, unit) in [
+            ("10", MgPerDl),
+            ("1000", MgPerDl),
+            ("1000.0", MgPerDl),
+            ("0.56", MmolPerL),
+            ("55.5", MmolPerL),
+        ] {
             assert!(GlucoseValue::parse(text, unit).is_ok(), "{text} {unit}");
         }
         for (text, unit) in [
@@ -245,7 +281,11 @@ mod tests {
             ("99999999999", MgPerDl),
             ("0", MgPerDl),
         ] {
-            assert_eq!(GlucoseValue::parse(text, unit), Err(GlucoseError::OutOfRange), "{text} {unit}");
+            assert_eq!(
+                GlucoseValue::parse(text, unit),
+                Err(GlucoseError::OutOfRange),
+                "{text} {unit}"
+            );
         }
     }
 
@@ -261,7 +301,8 @@ mod tests {
 
     #[test]
     fn conversion_rounds_half_up_once() {
-        let to = |text, from, unit| GlucoseValue::parse(text, from).unwrap().to_unit(unit).to_string();
+        let to =
+            |text, from, unit| GlucoseValue::parse(text, from).unwrap().to_unit(unit).to_string();
         assert_eq!(to("6.7", MmolPerL, MgPerDl), "121"); // 120.704
         assert_eq!(to("10.0", MmolPerL, MgPerDl), "180"); // 180.156
         assert_eq!(to("180", MgPerDl, MmolPerL), "10.0"); // 9.9913

@@ -1,14 +1,16 @@
-//! Dexcom Clarity's CSV export: local stamps, and in the 14-column form the transmitter's id and count.
+//! Dexcom Clarity's CSV export: local stamps, and in the 14-column form the transmitter's id and
+//! count.
 //!
-//! Rows with a count are placed by it (see `ticks`). Rows without are placed by their stamp in the person's time zone, and
-//! carry the stamp as record key: the same row under another time zone is then seen to be the same, and refused.
+//! Rows with a count are placed by it (see `ticks`). Rows without are placed by their stamp in the
+//! person's time zone, and carry the stamp as record key: the same row under another time zone is
+//! then seen to be the same, and refused.
 
 use super::text::{self, Line};
 use super::ticks::{self, TickRow, Transmitter};
 use super::{Found, ImportError, ImportOptions, MAX_SENSORS};
 use crate::glucose::{
-    Device, GlucoseError, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError, RecordKey, Sensor, SensorKey,
-    TimeError, UtcOffset, ZoneOffsets,
+    Device, GlucoseError, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError, RecordKey,
+    Sensor, SensorKey, TimeError, UtcOffset, ZoneOffsets,
 };
 use chrono::{DateTime, NaiveDate};
 use std::borrow::Cow;
@@ -47,7 +49,8 @@ impl Layout {
         text::split(header, delimiter, &mut cells);
         let names: Vec<_> = cells.iter().map(|cell| text::column_name(cell)).collect();
         let column = |name: &str| names.iter().position(|cell| cell.starts_with(name));
-        let (stamp, event, glucose) = (column("timestamp (")?, column("event type")?, column("glucose value")?);
+        let (stamp, event, glucose) =
+            (column("timestamp (")?, column("event type")?, column("glucose value")?);
         let unit = unit(names.get(glucose)?);
         Some(unit.map(|unit| Self {
             delimiter,
@@ -64,7 +67,8 @@ impl Layout {
         }))
     }
 
-    /// By the positions of the known forms, for a header in another language; none for another number of columns.
+    /// By the positions of the known forms, for a header in another language; none for another
+    /// number of columns.
     pub(super) fn by_position(header: &str, delimiter: char) -> Option<Result<Self, ImportError>> {
         let mut cells = Vec::new();
         text::split(header, delimiter, &mut cells);
@@ -101,7 +105,10 @@ impl Layout {
             GlucoseUnit::MgPerDl => (40, 400, 0),
             GlucoseUnit::MmolPerL => (22, 222, 1),
         };
-        Ok((GlucoseValue::new(lowest, decimals, self.unit)?, GlucoseValue::new(highest, decimals, self.unit)?))
+        Ok((
+            GlucoseValue::new(lowest, decimals, self.unit)?,
+            GlucoseValue::new(highest, decimals, self.unit)?,
+        ))
     }
 
     fn measurement(&self, cell: &str) -> Result<Measurement, ReadingError> {
@@ -118,7 +125,11 @@ impl Layout {
                 return Ok(Measurement::Above(highest));
             }
         }
-        let value = if self.localised { Cow::Owned(cell.replacen(',', ".", 1)) } else { Cow::Borrowed(cell) };
+        let value = if self.localised {
+            Cow::Owned(cell.replacen(',', ".", 1))
+        } else {
+            Cow::Borrowed(cell)
+        };
         Ok(Measurement::Value(GlucoseValue::parse(&value, self.unit)?))
     }
 }
@@ -152,7 +163,9 @@ pub(super) fn read(
         let closed = text::split(line.text, layout.delimiter, &mut cells);
         let row = Row { line, cells: &cells, closed };
         match row.cell(layout.event) {
-            Some(READING) => file.reading(&row).unwrap_or_else(|reason| found.reject(line.number, reason)),
+            Some(READING) => {
+                file.reading(&row).unwrap_or_else(|reason| found.reject(line.number, reason))
+            }
             _ if row.is_cut_at(layout.event) => found.reject(line.number, ReadingError::CutOff),
             None if !closed => found.reject(line.number, ReadingError::Column("Event Type")),
             Some("Device") => {
@@ -188,7 +201,8 @@ impl Row<'_, '_> {
     /// Whether the file ends in or before this cell.
     fn is_cut_at(&self, column: usize) -> bool {
         let whole = self.closed && self.line.text.ends_with('"');
-        !self.line.ended && (self.cells.len() <= column || (self.cells.len() == column + 1 && !whole))
+        !self.line.ended
+            && (self.cells.len() <= column || (self.cells.len() == column + 1 && !whole))
     }
 }
 
@@ -253,17 +267,22 @@ impl File<'_> {
         if !row.line.ended && (!row.closed || row.cells.len() < layout.columns) {
             return Err(ReadingError::CutOff);
         }
-        let optional =
-            |column: Option<usize>| column.and_then(|column| row.cell(column)).filter(|cell| !cell.is_empty());
+        let optional = |column: Option<usize>| {
+            column.and_then(|column| row.cell(column)).filter(|cell| !cell.is_empty())
+        };
         let (tick, id) = (optional(layout.tick), optional(layout.transmitter));
-        // A last cell that could have been longer is one that another row has too, or it may be cut.
-        let whole = row.line.ended || row.line.text.ends_with('"') || id.is_some_and(|id| self.ids.contains_key(id));
+        // A last cell that could have been longer is one that another row has too, or it may be
+        // cut.
+        let whole = row.line.ended
+            || row.line.text.ends_with('"')
+            || id.is_some_and(|id| self.ids.contains_key(id));
         if tick.is_some() && !(whole && (row.line.ended || id.is_some())) {
             return Err(ReadingError::CutOff);
         }
         let stamp = row.cell(layout.stamp).ok_or(ReadingError::Column("Timestamp"))?;
         let stamp = local_seconds(stamp).ok_or(TimeError::Unreadable)?;
-        let measurement = layout.measurement(row.cell(layout.glucose).ok_or(ReadingError::Column("Glucose Value"))?)?;
+        let measurement = layout
+            .measurement(row.cell(layout.glucose).ok_or(ReadingError::Column("Glucose Value"))?)?;
         let source = self.sources.number(row.cell(layout.source).unwrap_or_default());
         let number = row.line.number;
         let (Some(tick), Some(id)) = (tick, id) else {
@@ -283,7 +302,10 @@ impl File<'_> {
             self.ids.insert(id.to_owned(), index);
             self.transmitters.push((id.to_owned(), Transmitter { key, rows: Vec::new() }));
         }
-        self.transmitters.get_mut(index).map(|(_, transmitter)| transmitter).ok_or(ReadingError::UnknownSensor)
+        self.transmitters
+            .get_mut(index)
+            .map(|(_, transmitter)| transmitter)
+            .ok_or(ReadingError::UnknownSensor)
     }
 
     /// The sensor a file describes.
@@ -294,49 +316,61 @@ impl File<'_> {
         serial: Option<&str>,
         zone: &ZoneOffsets,
     ) -> Result<Sensor, ReadingError> {
-        let device = Device::new(self.sources.model(source), serial).or_else(|_| Device::new("Dexcom", serial))?;
+        let device = Device::new(self.sources.model(source), serial)
+            .or_else(|_| Device::new("Dexcom", serial))?;
         let (lowest, highest) = self.layout.scale()?;
         Ok(Sensor::new(key, device).with_scale(lowest, highest)?.with_zone(zone.name()))
     }
 
     fn place_counted(mut self, zone: &ZoneOffsets, options: &ImportOptions<'_>, found: &mut Found) {
         let transmitters = std::mem::take(&mut self.transmitters);
-        let serials: HashMap<_, _> = transmitters.iter().map(|(id, t)| (t.key.clone(), id.clone())).collect();
+        let serials: HashMap<_, _> =
+            transmitters.iter().map(|(id, t)| (t.key.clone(), id.clone())).collect();
         let transmitters = transmitters.into_iter().map(|(_, transmitter)| transmitter).collect();
         for placed in ticks::place(transmitters, zone, |key| options.known(key)) {
             let key = placed.key.clone();
             let serial = serials.get(&key).map(String::as_str);
-            let sensor = self.sensor(key.clone(), placed.source().unwrap_or_default(), serial, zone);
+            let sensor =
+                self.sensor(key.clone(), placed.source().unwrap_or_default(), serial, zone);
             if let (Ok(sensor), Some(epoch)) = (&sensor, placed.epoch()) {
                 let sensor = options.known_or(sensor.clone());
                 let zone = sensor.zone().unwrap_or(zone.name()).to_owned();
                 found.sensor(sensor.with_tick_epoch(epoch).with_zone(zone));
             }
             for (row, placed) in placed.into_rows() {
-                let reading = sensor
-                    .as_ref()
-                    .map_err(Clone::clone)
-                    .and(placed)
-                    .and_then(|(instant, offset)| reading(key.clone(), instant, offset, row.measurement));
+                let reading = sensor.as_ref().map_err(Clone::clone).and(placed).and_then(
+                    |(instant, offset)| reading(key.clone(), instant, offset, row.measurement),
+                );
                 found.row(row.row, reading);
             }
         }
     }
 
-    fn place_stamped(&mut self, zone: &ZoneOffsets, options: &ImportOptions<'_>, found: &mut Found) {
+    fn place_stamped(
+        &mut self,
+        zone: &ZoneOffsets,
+        options: &ImportOptions<'_>,
+        found: &mut Found,
+    ) {
         let mut stamped = std::mem::take(&mut self.stamped);
         stamped.sort_by_key(|row| (row.source, row.stamp, row.row));
         for of_source in stamped.chunk_by(|a, b| a.source == b.source) {
             let Some(source) = of_source.first().map(|row| row.source) else { continue };
             let id = self.sources.id(source);
-            let key = SensorKey::new(format!("dexcom-clarity:{}", if id.is_empty() { "unnamed" } else { id }));
-            let sensor = key.map_err(ReadingError::Sensor).and_then(|key| self.sensor(key, source, None, zone));
+            let key = SensorKey::new(format!(
+                "dexcom-clarity:{}",
+                if id.is_empty() { "unnamed" } else { id }
+            ));
+            let sensor = key
+                .map_err(ReadingError::Sensor)
+                .and_then(|key| self.sensor(key, source, None, zone));
             let sensor = sensor.map(|sensor| options.known_or(sensor));
             if let Ok(sensor) = &sensor {
                 found.sensor(sensor.clone());
             }
             for of_stamp in of_source.chunk_by(|a, b| a.stamp == b.stamp) {
-                // Different readings under one stamp: the person travelled west, and nothing tells which came first.
+                // Different readings under one stamp: the person travelled west, and nothing tells
+                // which came first.
                 let twice = of_stamp.windows(2).any(|pair| match pair {
                     [a, b] => !a.measurement.says_the_same_as(b.measurement),
                     _ => false,
@@ -364,33 +398,45 @@ fn place_by_stamp(
     let instant = row.stamp - offset.seconds();
     let local = DateTime::from_timestamp(row.stamp, 0).ok_or(TimeError::Unreadable)?;
     let record = RecordKey::new(&local.format("%Y-%m-%dT%H:%M:%S").to_string())?;
-    if let Some(stored) = options.stored.and_then(|stored| stored(sensor.key(), &record)).filter(|at| *at != instant) {
+    if let Some(stored) =
+        options.stored.and_then(|stored| stored(sensor.key(), &record)).filter(|at| *at != instant)
+    {
         let earlier = ticks::earlier(sensor, zone, row.stamp - stored);
         return Err(ReadingError::AlreadyImportedElsewhere { earlier });
     }
     Ok(reading(sensor.key().clone(), instant, offset, row.measurement)?.with_record_key(record))
 }
 
-fn reading(key: SensorKey, instant: i64, offset: UtcOffset, measurement: Measurement) -> Result<Reading, ReadingError> {
+fn reading(
+    key: SensorKey,
+    instant: i64,
+    offset: UtcOffset,
+    measurement: Measurement,
+) -> Result<Reading, ReadingError> {
     let time = DateTime::from_timestamp(instant, 0).ok_or(TimeError::Unreadable)?;
     Ok(Reading::new(key, time, Some(offset), measurement))
 }
 
-/// A local stamp, `2024-05-01T08:15:00` or with a space, as unix seconds as if it were UTC. Fractions are left off.
+/// A local stamp, `2024-05-01T08:15:00` or with a space, as unix seconds as if it were UTC.
+/// Fractions are left off.
 fn local_seconds(stamp: &str) -> Option<i64> {
     let (whole, fraction) = stamp.split_at_checked(19)?;
     let fraction_fits = fraction.is_empty()
-        || fraction.strip_prefix('.').is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
+        || fraction
+            .strip_prefix('.')
+            .is_some_and(|digits| digits.bytes().all(|byte| byte.is_ascii_digit()));
     let bytes = whole.as_bytes();
     let mark = |at: usize, marks: &[u8]| bytes.get(at).is_some_and(|byte| marks.contains(byte));
     let number = |from: usize, to: usize| {
         let digits = whole.get(from..to)?;
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<u32>().ok())?
     };
-    let marked = mark(4, b"-") && mark(7, b"-") && mark(10, b"T ") && mark(13, b":") && mark(16, b":");
+    let marked =
+        mark(4, b"-") && mark(7, b"-") && mark(10, b"T ") && mark(13, b":") && mark(16, b":");
     if !marked || !fraction_fits {
         return None;
     }
-    let date = NaiveDate::from_ymd_opt(i32::try_from(number(0, 4)?).ok()?, number(5, 7)?, number(8, 10)?)?;
+    let date =
+        NaiveDate::from_ymd_opt(i32::try_from(number(0, 4)?).ok()?, number(5, 7)?, number(8, 10)?)?;
     Some(date.and_hms_opt(number(11, 13)?, number(14, 16)?, number(17, 19)?)?.and_utc().timestamp())
 }

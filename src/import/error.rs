@@ -1,4 +1,5 @@
-//! Why a whole file is refused. What is wrong with one row is a [`ReadingError`](crate::glucose::ReadingError) instead.
+//! Why a whole file is refused. What is wrong with one row is a
+//! [`ReadingError`](crate::glucose::ReadingError) instead.
 
 use super::{MAX_BYTES, MAX_ROW_BYTES, MAX_ROWS, MAX_SENSORS};
 
@@ -22,7 +23,9 @@ pub enum ImportError {
         row: Option<usize>,
     },
     /// The file has local times only, and no time zone was given.
-    #[error("the file has local times without UTC offsets: say in which time zone the person lives")]
+    #[error(
+        "the file has local times without UTC offsets: say in which time zone the person lives"
+    )]
     TimeZoneRequired,
     /// A Clarity header without a unit.
     #[error("the header names neither mg/dL nor mmol/L: export the file again")]

@@ -33,7 +33,11 @@ pub(super) fn recognise(text: &str) -> Result<Recognised, ImportError> {
     };
     let unknown = || ImportError::UnknownFormat { recognised: foreign(text) };
     if first.text.trim_start().starts_with(['{', '[']) {
-        return if super::open::is_object_with_time(first) { Ok(Recognised::Ndjson) } else { Err(unknown()) };
+        return if super::open::is_object_with_time(first) {
+            Ok(Recognised::Ndjson)
+        } else {
+            Err(unknown())
+        };
     }
     if let Some(columns) = Columns::of(first.text) {
         return Ok(Recognised::Csv { columns, header: first.number });
@@ -44,20 +48,32 @@ pub(super) fn recognise(text: &str) -> Result<Recognised, ImportError> {
     }
 }
 
-/// The layout of a Clarity file: by the English column names, else by position where an `EGV` row is found.
-fn clarity<'a>(header: Line<'a>, rows: impl Iterator<Item = Line<'a>>) -> Option<Result<Layout, ImportError>> {
-    [',', ';', '\t'].into_iter().find_map(|delimiter| Layout::by_name(header.text, delimiter)).or_else(|| {
-        rows.take(ROWS_LOOKED_AT)
-            .find_map(|row| [',', ';', '\t'].into_iter().find(|delimiter| Layout::is_reading(row.text, *delimiter)))
-            .and_then(|delimiter| Layout::by_position(header.text, delimiter))
-    })
+/// The layout of a Clarity file: by the English column names, else by position where an `EGV` row
+/// is found.
+fn clarity<'a>(
+    header: Line<'a>,
+    rows: impl Iterator<Item = Line<'a>>,
+) -> Option<Result<Layout, ImportError>> {
+    [',', ';', '\t']
+        .into_iter()
+        .find_map(|delimiter| Layout::by_name(header.text, delimiter))
+        .or_else(|| {
+            rows.take(ROWS_LOOKED_AT)
+                .find_map(|row| {
+                    [',', ';', '\t']
+                        .into_iter()
+                        .find(|delimiter| Layout::is_reading(row.text, *delimiter))
+                })
+                .and_then(|delimiter| Layout::by_position(header.text, delimiter))
+        })
 }
 
 /// What a file of another maker looks like.
 fn foreign(text: &str) -> Option<&'static str> {
     let head: Vec<_> = text::lines(text).take(12).map(|line| line.text).collect();
     let has = |words: &str| head.iter().any(|line| line.contains(words));
-    let starts = |words: &str| head.first().is_some_and(|line| line.trim_start().starts_with(words));
+    let starts =
+        |words: &str| head.first().is_some_and(|line| line.trim_start().starts_with(words));
     if starts("{") || starts("[") {
         let nightscout = has("\"sgv\"") || has("\"dateString\"");
         return Some(if nightscout { "Nightscout entries" } else { "a JSON document" });
@@ -65,7 +81,10 @@ fn foreign(text: &str) -> Option<&'static str> {
     if starts("Last Name;") || has("-------;") || has("Sensor Glucose (") {
         return Some("a Medtronic CareLink file");
     }
-    if starts("Glucose Data") || has("FreeStyle Libre") || (has("Record Type") && has("Historic Glucose")) {
+    if starts("Glucose Data")
+        || has("FreeStyle Libre")
+        || (has("Record Type") && has("Historic Glucose"))
+    {
         return Some("a LibreView file");
     }
     if starts("<") {

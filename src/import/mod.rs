@@ -1,8 +1,8 @@
 //! Vendor files and open formats to readings.
 //!
-//! [`import`] takes the bytes of one file and gives its readings, placed in time, with what it could not take and why, row by
-//! row. It stores nothing, and knows no clock, no time zone database and no disk: the caller says the time, the person's time
-//! zone and what is stored already.
+//! [`import`] takes the bytes of one file and gives its readings, placed in time, with what it
+//! could not take and why, row by row. It stores nothing, and knows no clock, no time zone database
+//! and no disk: the caller says the time, the person's time zone and what is stored already.
 //!
 //! Accepted, recognised by content:
 //!
@@ -36,7 +36,8 @@ pub const MAX_ROWS: usize = 2_000_000;
 /// Sensors a file may name.
 pub const MAX_SENSORS: usize = 1_000;
 
-/// Where the store has a record: the unix second under which it stored this sensor's record of this key, if any.
+/// Where the store has a record: the unix second under which it stored this sensor's record of this
+/// key, if any.
 pub type StoredInstant<'a> = &'a dyn Fn(&SensorKey, &RecordKey) -> Option<i64>;
 
 /// What an import has to know besides the file.
@@ -54,23 +55,24 @@ impl<'a> ImportOptions<'a> {
         Self { now, zone: None, known: HashMap::new(), stored: None }
     }
 
-    /// With the time zone the person lives in, over the whole stretch of the file: a file with local times needs it.
+    /// With the time zone the person lives in, over the whole stretch of the file: a file with
+    /// local times needs it.
     #[must_use]
     pub fn with_zone(mut self, zone: ZoneOffsets) -> Self {
         self.zone = Some(zone);
         self
     }
 
-    /// With the sensors that are stored already. The tick epoch of one binds: its readings are placed by it, and a file that
-    /// would place them elsewhere is refused.
+    /// With the sensors that are stored already. The tick epoch of one binds: its readings are
+    /// placed by it, and a file that would place them elsewhere is refused.
     #[must_use]
     pub fn with_known(mut self, sensors: impl IntoIterator<Item = Sensor>) -> Self {
         self.known = sensors.into_iter().map(|sensor| (sensor.key().clone(), sensor)).collect();
         self
     }
 
-    /// With a look into the store, for files whose rows have nothing but a local time: a row that is stored at another instant
-    /// already is refused.
+    /// With a look into the store, for files whose rows have nothing but a local time: a row that
+    /// is stored at another instant already is refused.
     #[must_use]
     pub const fn with_stored(mut self, stored: StoredInstant<'a>) -> Self {
         self.stored = Some(stored);
@@ -148,7 +150,8 @@ pub struct SkippedRows {
     pub insulin: usize,
     /// Everything else: names, devices, carbohydrates, exercise.
     pub other: usize,
-    /// The same reading once more; of two different ones of a sensor at one instant the first, which the later row corrects.
+    /// The same reading once more; of two different ones of a sensor at one instant the first,
+    /// which the later row corrects.
     pub repeated: usize,
 }
 
@@ -192,15 +195,20 @@ impl fmt::Debug for Import {
 /// ```
 ///
 /// # Errors
-/// [`ImportError`] where the file as a whole is not taken: another format, no time zone for local times, beyond a cap.
+/// [`ImportError`] where the file as a whole is not taken: another format, no time zone for local
+/// times, beyond a cap.
 pub fn import(bytes: &[u8], options: &ImportOptions<'_>) -> Result<Import, ImportError> {
     let text = text::decode(bytes)?;
     text::check_size(text)?;
     let recognised = format::recognise(text)?;
     let mut found = Found::new(recognised.format(), options.now);
     match recognised {
-        Recognised::Clarity { layout, header } => clarity::read(text, &layout, header, options, &mut found)?,
-        Recognised::Csv { columns, header } => open::read_csv(text, &columns, header, options, &mut found)?,
+        Recognised::Clarity { layout, header } => {
+            clarity::read(text, &layout, header, options, &mut found)?
+        }
+        Recognised::Csv { columns, header } => {
+            open::read_csv(text, &columns, header, options, &mut found)?
+        }
         Recognised::Ndjson => open::read_ndjson(text, options, &mut found)?,
     }
     Ok(found.finish())
@@ -216,7 +224,13 @@ struct Found {
 impl Found {
     fn new(format: Format, now: DateTime<Utc>) -> Self {
         let skipped = SkippedRows::default();
-        let import = Import { format, sensors: Vec::new(), readings: Vec::new(), rejected: Vec::new(), skipped };
+        let import = Import {
+            format,
+            sensors: Vec::new(),
+            readings: Vec::new(),
+            rejected: Vec::new(),
+            skipped,
+        };
         Self { now, sensors: BTreeMap::new(), import }
     }
 
@@ -239,13 +253,17 @@ impl Found {
         let mut import = self.import;
         import.readings.sort_by(|a, b| {
             let by_sensor = || a.reading.sensor().cmp(b.reading.sensor());
-            a.reading.seconds().cmp(&b.reading.seconds()).then_with(by_sensor).then(a.row.cmp(&b.row))
+            a.reading
+                .seconds()
+                .cmp(&b.reading.seconds())
+                .then_with(by_sensor)
+                .then(a.row.cmp(&b.row))
         });
         let all = import.readings.len();
         // The later row stands: what a file says last is its correction.
         import.readings.dedup_by(|later, kept| {
-            let same =
-                later.reading.seconds() == kept.reading.seconds() && later.reading.sensor() == kept.reading.sensor();
+            let same = later.reading.seconds() == kept.reading.seconds()
+                && later.reading.sensor() == kept.reading.sensor();
             if same {
                 std::mem::swap(later, kept);
             }
@@ -254,7 +272,8 @@ impl Found {
         import.skipped.repeated += all - import.readings.len();
         import.rejected.sort_by_key(|rejected| rejected.row);
         let read: HashSet<_> = import.readings.iter().map(|found| found.reading.sensor()).collect();
-        import.sensors = self.sensors.into_values().filter(|sensor| read.contains(sensor.key())).collect();
+        import.sensors =
+            self.sensors.into_values().filter(|sensor| read.contains(sensor.key())).collect();
         import
     }
 }

@@ -1,13 +1,15 @@
-//! The open format: `time`, `value`, `unit` and perhaps `device`, `status`, as CSV or as one JSON object a line.
+//! The open format: `time`, `value`, `unit` and perhaps `device`, `status`, as CSV or as one JSON
+//! object a line.
 //!
-//! Times carry their UTC offset, so nothing here needs a time zone. `Z` and `-00:00` say the instant and leave the person's
-//! offset open (RFC 9557, section 2): the person's zone gives it, where known.
+//! Times carry their UTC offset, so nothing here needs a time zone. `Z` and `-00:00` say the
+//! instant and leave the person's offset open (RFC 9557, section 2): the person's zone gives it,
+//! where known.
 
 use super::text::{self, Line};
 use super::{Found, ImportError, ImportOptions, MAX_SENSORS};
 use crate::glucose::{
-    AbsentReason, Device, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError, Sensor, SensorKey, TimeError,
-    UtcOffset,
+    AbsentReason, Device, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError, Sensor,
+    SensorKey, TimeError, UtcOffset,
 };
 use chrono::{DateTime, NaiveDateTime};
 use serde::Deserialize;
@@ -85,7 +87,9 @@ pub(super) fn read_csv(
     let mut cells = Vec::new();
     for line in text::lines(text).filter(|line| line.number > header) {
         let closed = text::split(line.text, ',', &mut cells);
-        if !line.ended && (!closed || cells.len() < columns.count || columns.may_go_on(line, &cells)) {
+        if !line.ended
+            && (!closed || cells.len() < columns.count || columns.may_go_on(line, &cells))
+        {
             found.reject(line.number, ReadingError::CutOff);
             continue;
         }
@@ -106,8 +110,9 @@ pub(super) fn read_csv(
 }
 
 impl Columns {
-    /// Whether the last cell of a line without end could be a part of a longer one: a value, a device's name, an empty status.
-    /// A time, a unit and a status tell by themselves whether they are whole.
+    /// Whether the last cell of a line without end could be a part of a longer one: a value, a
+    /// device's name, an empty status. A time, a unit and a status tell by themselves whether
+    /// they are whole.
     fn may_go_on(&self, line: Line<'_>, cells: &[Cow<'_, str>]) -> bool {
         let last = cells.len().saturating_sub(1);
         let open = last == self.value || Some(last) == self.device;
@@ -117,7 +122,11 @@ impl Columns {
 }
 
 /// Reads JSON lines into `found`.
-pub(super) fn read_ndjson(text: &str, options: &ImportOptions<'_>, found: &mut Found) -> Result<(), ImportError> {
+pub(super) fn read_ndjson(
+    text: &str,
+    options: &ImportOptions<'_>,
+    found: &mut Found,
+) -> Result<(), ImportError> {
     let mut sensors = Sensors::default();
     for line in text::lines(text) {
         let entry = match serde_json::from_str::<JsonEntry<'_>>(line.text) {
@@ -132,9 +141,13 @@ pub(super) fn read_ndjson(text: &str, options: &ImportOptions<'_>, found: &mut F
 
 impl<'a> JsonEntry<'a> {
     fn cells(&self) -> Result<Entry<'a>, ReadingError> {
-        let text = |field: Option<&'a RawValue>, name| text_of(field).map_err(|()| ReadingError::Column(name));
+        let text = |field: Option<&'a RawValue>, name| {
+            text_of(field).map_err(|()| ReadingError::Column(name))
+        };
         let value = match self.value.map(RawValue::get) {
-            Some(number) if number.starts_with(|first: char| first == '-' || first.is_ascii_digit()) => {
+            Some(number)
+                if number.starts_with(|first: char| first == '-' || first.is_ascii_digit()) =>
+            {
                 Some(Cow::Borrowed(number))
             }
             _ => text(self.value, "value")?,
@@ -185,7 +198,8 @@ impl Sensors {
         let name = device.unwrap_or_default();
         if !self.0.contains_key(name) {
             let key = SensorKey::new(format!("open:{}", device.unwrap_or("unnamed")))?;
-            let sensor = options.known_or(Sensor::new(key, Device::new(device.unwrap_or("Unnamed sensor"), None)?));
+            let sensor = options
+                .known_or(Sensor::new(key, Device::new(device.unwrap_or("Unnamed sensor"), None)?));
             found.sensor(sensor.clone());
             self.0.insert(name.to_owned(), sensor);
         }
@@ -194,9 +208,14 @@ impl Sensors {
 }
 
 impl Entry<'_> {
-    fn reading(&self, sensor: &Sensor, options: &ImportOptions<'_>) -> Result<Reading, ReadingError> {
+    fn reading(
+        &self,
+        sensor: &Sensor,
+        options: &ImportOptions<'_>,
+    ) -> Result<Reading, ReadingError> {
         let (time, offset) = time(self.time.as_deref().ok_or(ReadingError::Column("time"))?)?;
-        let offset = offset.or_else(|| options.zone.as_ref().map(|zone| zone.offset_at(time.timestamp())));
+        let offset =
+            offset.or_else(|| options.zone.as_ref().map(|zone| zone.offset_at(time.timestamp())));
         let measurement = self.measurement(sensor)?;
         Ok(Reading::new(sensor.key().clone(), time.to_utc(), offset, measurement))
     }
@@ -205,7 +224,11 @@ impl Entry<'_> {
         let status = self.status.as_deref().unwrap_or("ok").to_ascii_lowercase();
         let limit = |of: fn((GlucoseValue, GlucoseValue)) -> GlucoseValue| match self.value {
             Some(_) => self.value(),
-            None => sensor.scale().or_else(Sensor::default_scale).map(of).ok_or(ReadingError::Column("value")),
+            None => sensor
+                .scale()
+                .or_else(Sensor::default_scale)
+                .map(of)
+                .ok_or(ReadingError::Column("value")),
         };
         match status.as_str() {
             "ok" => self.value().map(Measurement::Value),
@@ -219,7 +242,8 @@ impl Entry<'_> {
 
     fn value(&self) -> Result<GlucoseValue, ReadingError> {
         let value = self.value.as_deref().ok_or(ReadingError::Column("value"))?;
-        let unit: GlucoseUnit = self.unit.as_deref().ok_or(ReadingError::Column("unit"))?.parse()?;
+        let unit: GlucoseUnit =
+            self.unit.as_deref().ok_or(ReadingError::Column("unit"))?.parse()?;
         Ok(GlucoseValue::parse(value, unit)?)
     }
 }

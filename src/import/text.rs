@@ -1,6 +1,7 @@
 //! From bytes to numbered lines, and from a line to its cells.
 //!
-//! A row is a line: none of the accepted formats breaks one, so a stray quote costs one row, never the rest of the file.
+//! A row is a line: none of the accepted formats breaks one, so a stray quote costs one row, never
+//! the rest of the file.
 
 use super::{ImportError, MAX_BYTES, MAX_ROW_BYTES, MAX_ROWS};
 use std::borrow::Cow;
@@ -27,7 +28,8 @@ pub(super) struct Line<'a> {
     pub(super) ended: bool,
 }
 
-/// The bytes as text, without byte order marks. A character cut in two at the very end is dropped with its line's end.
+/// The bytes as text, without byte order marks. A character cut in two at the very end is dropped
+/// with its line's end.
 pub(super) fn decode(bytes: &[u8]) -> Result<&str, ImportError> {
     if bytes.len() > MAX_BYTES {
         return Err(ImportError::TooLarge);
@@ -93,8 +95,11 @@ pub(super) fn split<'a>(line: &'a str, delimiter: char, cells: &mut Vec<Cow<'a, 
                     return false;
                 };
                 let (inner, after) = quoted.split_at(end);
-                let cell =
-                    if inner.contains('"') { Cow::Owned(inner.replace("\"\"", "\"")) } else { Cow::Borrowed(inner) };
+                let cell = if inner.contains('"') {
+                    Cow::Owned(inner.replace("\"\"", "\""))
+                } else {
+                    Cow::Borrowed(inner)
+                };
                 (cell, after.split_once(delimiter).map(|(_, after)| after))
             }
         };
@@ -146,7 +151,11 @@ mod tests {
             (r#""a"x,b"#, vec!["a", "b"], true),
             ("", vec![""], true),
         ] {
-            assert_eq!(cells(line), (expected.into_iter().map(str::to_owned).collect(), closed), "{line}");
+            assert_eq!(
+                cells(line),
+                (expected.into_iter().map(str::to_owned).collect(), closed),
+                "{line}"
+            );
         }
     }
 

@@ -1,14 +1,17 @@
 //! Places the readings of transmitters that count seconds.
 //!
-//! A transmitter's count knows neither time zones nor travel, so a reading's instant is the transmitter's epoch plus its count.
-//! What the local stamps add is the UTC offset: they run beside the count, and where they jump by a multiple of 15 minutes the
-//! person's clock changed its offset. Nothing here reads a file.
+//! A transmitter's count knows neither time zones nor travel, so a reading's instant is the
+//! transmitter's epoch plus its count. What the local stamps add is the UTC offset: they run beside
+//! the count, and where they jump by a multiple of 15 minutes the person's clock changed its
+//! offset. Nothing here reads a file.
 //!
-//! A transmitter's quartz drifts against the phone's clock: 89 s over 65 days and 107 s over 24 days in a real export. The
-//! instants follow the count, so they stay within two minutes of the stamps there; offsets are told from jumps between
-//! neighbours, which drift does not touch.
+//! A transmitter's quartz drifts against the phone's clock: 89 s over 65 days and 107 s over 24
+//! days in a real export. The instants follow the count, so they stay within two minutes of the
+//! stamps there; offsets are told from jumps between neighbours, which drift does not touch.
 
-use crate::glucose::{LocalInstant, Measurement, ReadingError, Sensor, SensorKey, TimeError, UtcOffset, ZoneOffsets};
+use crate::glucose::{
+    LocalInstant, Measurement, ReadingError, Sensor, SensorKey, TimeError, UtcOffset, ZoneOffsets,
+};
 use chrono::DateTime;
 use std::collections::HashMap;
 
@@ -20,7 +23,8 @@ const SMALLEST_JUMP: i64 = 10 * 60;
 const JUMP_TOLERANCE: i64 = 150;
 /// Two epochs of one transmitter closer than this are the same but for drift.
 const SAME_EPOCH: i64 = 10 * 60;
-/// Stamps of one transmitter further apart than the world's offsets (26 h) and drift belong to a wrong date.
+/// Stamps of one transmitter further apart than the world's offsets (26 h) and drift belong to a
+/// wrong date.
 const FURTHEST_STAMP: i64 = 27 * 3600;
 /// A person is taken to be where the last transmitter left them for so long; after that, at home.
 const LONGEST_CARRY: i64 = 3 * 86_400;
@@ -68,11 +72,15 @@ impl Placed {
         self.rows.first().map(|(row, _)| row.source)
     }
 
-    /// Each row with its instant in unix seconds and the offset of the person's clock, or why it is not taken.
-    pub(super) fn into_rows(self) -> impl Iterator<Item = (TickRow, Result<(i64, UtcOffset), ReadingError>)> {
+    /// Each row with its instant in unix seconds and the offset of the person's clock, or why it is
+    /// not taken.
+    pub(super) fn into_rows(
+        self,
+    ) -> impl Iterator<Item = (TickRow, Result<(i64, UtcOffset), ReadingError>)> {
         let epoch = self.epoch.unwrap_or_default();
         self.rows.into_iter().map(move |(row, offset)| {
-            let placed = self.refused.clone().map_or(offset, Err).map(|offset| (epoch + row.tick, offset));
+            let placed =
+                self.refused.clone().map_or(offset, Err).map(|offset| (epoch + row.tick, offset));
             (row, placed)
         })
     }
@@ -86,17 +94,21 @@ struct Whereabouts {
     deviation: i64,
 }
 
-/// Places every transmitter, the earliest first, so that a person who travels stays abroad when the transmitter is changed.
+/// Places every transmitter, the earliest first, so that a person who travels stays abroad when the
+/// transmitter is changed.
 pub(super) fn place<'a>(
     transmitters: Vec<Transmitter>,
     zone: &ZoneOffsets,
     known: impl Fn(&SensorKey) -> Option<&'a Sensor>,
 ) -> Vec<Placed> {
-    let mut sorted: Vec<_> = transmitters.into_iter().map(|transmitter| sort(transmitter, zone)).collect();
+    let mut sorted: Vec<_> =
+        transmitters.into_iter().map(|transmitter| sort(transmitter, zone)).collect();
     sorted.sort_by(|a, b| (a.first_stamp(), &a.key).cmp(&(b.first_stamp(), &b.key)));
     let mut placed: Vec<Placed> = Vec::with_capacity(sorted.len());
     for transmitter in sorted {
-        let before = placed.last().and_then(|previous| whereabouts(previous, transmitter.first_stamp()?, zone));
+        let before = placed
+            .last()
+            .and_then(|previous| whereabouts(previous, transmitter.first_stamp()?, zone));
         let known = known(&transmitter.key);
         placed.push(transmitter.place(before, zone, known));
     }
@@ -104,10 +116,12 @@ pub(super) fn place<'a>(
     placed
 }
 
-/// Where a stored transmitter shows that the file was given another zone, the new ones after it (and before it, at the start of
-/// the file) would be stored at wrong instants, and bind them: they are refused with it.
+/// Where a stored transmitter shows that the file was given another zone, the new ones after it
+/// (and before it, at the start of the file) would be stored at wrong instants, and bind them: they
+/// are refused with it.
 fn refuse_beside_refused(placed: &mut [Placed]) {
-    let mut reason = placed.iter().find(|placed| placed.bound).and_then(|placed| placed.refused.clone());
+    let mut reason =
+        placed.iter().find(|placed| placed.bound).and_then(|placed| placed.refused.clone());
     for transmitter in placed {
         if transmitter.bound {
             reason.clone_from(&transmitter.refused);
@@ -130,8 +144,10 @@ fn sort(mut transmitter: Transmitter, zone: &ZoneOffsets) -> Sorted<'_> {
     let middle = skews.len() / 2;
     let median = if skews.is_empty() { 0 } else { *skews.select_nth_unstable(middle).1 };
     transmitter.rows.sort_by_key(|row| (row.tick, row.stamp, row.row));
-    let (rows, astray) =
-        transmitter.rows.into_iter().partition(|row| (row.stamp - row.tick - median).abs() <= FURTHEST_STAMP);
+    let (rows, astray) = transmitter
+        .rows
+        .into_iter()
+        .partition(|row| (row.stamp - row.tick - median).abs() <= FURTHEST_STAMP);
     Sorted { key: transmitter.key, rows, astray, zone }
 }
 
@@ -140,19 +156,27 @@ impl Sorted<'_> {
         self.rows.first().map(|row| row.stamp)
     }
 
-    /// The epoch that the zone implies: by the first row whose stamp means one instant only. Otherwise why there is none.
+    /// The epoch that the zone implies: by the first row whose stamp means one instant only.
+    /// Otherwise why there is none.
     fn implied_epoch(&self, deviation: i64) -> Result<(i64, &TickRow), TimeError> {
         let mut reason = TimeError::Unreadable;
         for row in &self.rows {
             match resolve(self.zone, row.stamp - deviation) {
-                Ok(offset) => return Ok((row.stamp - deviation - offset.seconds() - row.tick, row)),
+                Ok(offset) => {
+                    return Ok((row.stamp - deviation - offset.seconds() - row.tick, row));
+                }
                 Err(error) => reason = error,
             }
         }
         Err(reason)
     }
 
-    fn place(self, before: Option<Whereabouts>, zone: &ZoneOffsets, known: Option<&Sensor>) -> Placed {
+    fn place(
+        self,
+        before: Option<Whereabouts>,
+        zone: &ZoneOffsets,
+        known: Option<&Sensor>,
+    ) -> Placed {
         let deviation = before.map_or(0, |before| before.deviation);
         let implied = self.implied_epoch(deviation);
         let known = known.and_then(|sensor| Some((sensor, sensor.tick_epoch()?)));
@@ -160,10 +184,13 @@ impl Sorted<'_> {
         let (epoch, refused) = match (known, implied) {
             (None, Ok((epoch, _))) => (Ok(epoch), None),
             (None, Err(reason)) => (Err(reason), None),
-            // The same zone by name: the person travelled in between, and the stored epoch knows better.
+            // The same zone by name: the person travelled in between, and the stored epoch knows
+            // better.
             (Some((_, bound)), _) if same_zone => (Ok(bound), None),
             (Some((_, bound)), Err(_)) => (Ok(bound), None),
-            (Some((_, bound)), Ok((epoch, _))) if (epoch - bound).abs() < SAME_EPOCH => (Ok(bound), None),
+            (Some((_, bound)), Ok((epoch, _))) if (epoch - bound).abs() < SAME_EPOCH => {
+                (Ok(bound), None)
+            }
             // The next transmitter is judged by where this zone would have left the person.
             (Some((sensor, bound)), Ok((epoch, anchor))) => {
                 let earlier = earlier(sensor, zone, anchor.stamp - anchor.tick - bound);
@@ -174,7 +201,9 @@ impl Sorted<'_> {
             Ok(epoch) => offsets(self.rows, epoch, deviation, zone),
             Err(reason) => self.rows.into_iter().map(|row| (row, Err(reason.into()))).collect(),
         };
-        rows.extend(self.astray.into_iter().map(|row| (row, Err(ReadingError::Column("Transmitter Time")))));
+        rows.extend(
+            self.astray.into_iter().map(|row| (row, Err(ReadingError::Column("Transmitter Time")))),
+        );
         Placed { key: self.key, epoch: epoch.ok(), bound: known.is_some(), refused, rows }
     }
 }
@@ -189,7 +218,8 @@ pub(super) fn resolve(zone: &ZoneOffsets, stamp: i64) -> Result<UtcOffset, TimeE
     }
 }
 
-/// What the zone of an earlier import is called: by name where it is stored, else by the offset it gave, in seconds.
+/// What the zone of an earlier import is called: by name where it is stored, else by the offset it
+/// gave, in seconds.
 pub(super) fn earlier(sensor: &Sensor, zone: &ZoneOffsets, offset: i64) -> String {
     let named = sensor.zone().filter(|name| *name != zone.name()).map(str::to_owned);
     let minutes = i32::try_from(nearest_offset(offset) / 60).unwrap_or(i32::MAX);
@@ -222,7 +252,8 @@ fn offsets(
         let offset = match clocks.entry(row.source) {
             std::collections::hash_map::Entry::Occupied(mut clock) => clock.get_mut().next(ahead),
             std::collections::hash_map::Entry::Vacant(slot) => {
-                let expected = last.unwrap_or_else(|| zone.offset_at(epoch + row.tick).seconds() + deviation);
+                let expected =
+                    last.unwrap_or_else(|| zone.offset_at(epoch + row.tick).seconds() + deviation);
                 slot.insert(LocalClock::first(ahead, expected)).offset
             }
         };
@@ -234,7 +265,8 @@ fn offsets(
     rows.into_iter().map(place).collect()
 }
 
-/// One phone's or receiver's clock against the transmitter's: how far ahead of UTC by the count, and how much of that is offset.
+/// One phone's or receiver's clock against the transmitter's: how far ahead of UTC by the count,
+/// and how much of that is offset.
 struct LocalClock {
     ahead: i64,
     offset: i64,
@@ -244,8 +276,10 @@ struct LocalClock {
 
 impl LocalClock {
     fn first(ahead: i64, expected: i64) -> Self {
-        // Drift since the epoch can reach minutes: where the expected offset explains the stamp, it is that one.
-        let offset = if (ahead - expected).abs() < SMALLEST_JUMP { expected } else { nearest_offset(ahead) };
+        // Drift since the epoch can reach minutes: where the expected offset explains the stamp, it
+        // is that one.
+        let offset =
+            if (ahead - expected).abs() < SMALLEST_JUMP { expected } else { nearest_offset(ahead) };
         Self { ahead, offset, wrong: 0 }
     }
 

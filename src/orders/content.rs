@@ -49,7 +49,8 @@ impl Content {
         }
     }
 
-    /// The content a profile's canonical names, with or without `|version`; none where we do not know it.
+    /// The content a profile's canonical names, with or without `|version`; none where we do not
+    /// know it.
     pub fn from_canonical(canonical: &str) -> Option<Self> {
         let unversioned = canonical.split('|').next()?;
         Self::from_profile(unversioned.strip_prefix(PROFILE_BASE)?)

@@ -1,8 +1,9 @@
 //! Which data a receiver asks for, how often and how far back.
 //!
-//! Reads the standing orders a receiver holds for a patient, and one-time orders that reach the app by another way
-//! (`ServiceRequest`s of HL7 CGM). Nothing here knows when an order was last served, and nothing here sends. What cannot be followed
-//! is refused with a reason for the person to see, never passed over.
+//! Reads the standing orders a receiver holds for a patient, and one-time orders that reach the app
+//! by another way (`ServiceRequest`s of HL7 CGM). Nothing here knows when an order was last served,
+//! and nothing here sends. What cannot be followed is refused with a reason for the person to see,
+//! never passed over.
 
 mod content;
 mod one_time;

@@ -1,7 +1,8 @@
 //! Reads a one-time order: data over dates that the order itself gives, asked for once.
 //!
-//! How such an order reaches the app is between it and the clinic: a scanned code, a message, a link. So it is looked at here as
-//! strictly as one from the receiver, and whatever is wrong with it refuses the whole of it.
+//! How such an order reaches the app is between it and the clinic: a scanned code, a message, a
+//! link. So it is looked at here as strictly as one from the receiver, and whatever is wrong with
+//! it refuses the whole of it.
 
 use super::content::Content;
 use super::order::{OrderError, OrderId, OrderStatus};
@@ -71,17 +72,22 @@ struct Period {
 
 /// Reads a one-time order for `patient` at the receiver whose FHIR base is `base`.
 ///
-/// Its dates are whole local days, both included. Of a month or a year all days count; of a time, the day it falls on by the offset
-/// it is written with.
+/// Its dates are whole local days, both included. Of a month or a year all days count; of a time,
+/// the day it falls on by the offset it is written with.
 ///
 /// # Errors
 /// [`OneTimeOrderError`]: nothing of such an order is followed.
-pub fn parse_one_time_order(body: &[u8], base: &Url, patient: &PatientId) -> Result<OneTimeOrder, OneTimeOrderError> {
+pub fn parse_one_time_order(
+    body: &[u8],
+    base: &Url,
+    patient: &PatientId,
+) -> Result<OneTimeOrder, OneTimeOrderError> {
     if body.len() > MAX_BYTES {
         return Err(OneTimeOrderError::TooLarge);
     }
     let raw: Json<'_> = serde_json::from_slice(body).map_err(|_| OneTimeOrderError::Unparsable)?;
-    let request: ServiceRequest<'_> = serde_json::from_str(raw.get()).map_err(|_| OrderError::Unreadable)?;
+    let request: ServiceRequest<'_> =
+        serde_json::from_str(raw.get()).map_err(|_| OrderError::Unreadable)?;
     if !request.is_service_request() || !request.has_code(ONE_TIME_ORDER) {
         return Err(OneTimeOrderError::NotOneTime);
     }
@@ -92,7 +98,11 @@ pub fn parse_one_time_order(body: &[u8], base: &Url, patient: &PatientId) -> Res
     }
     let specs = request.extensions("data-submission-one-time-spec")?;
     let [spec] = specs.as_slice() else {
-        return Err(if specs.is_empty() { OneTimeOrderError::NoDates } else { OrderError::Unreadable.into() });
+        return Err(if specs.is_empty() {
+            OneTimeOrderError::NoDates
+        } else {
+            OrderError::Unreadable.into()
+        });
     };
     let parts = spec.parts()?;
     let dates = read_dates(&parts)?;
@@ -102,11 +112,13 @@ pub fn parse_one_time_order(body: &[u8], base: &Url, patient: &PatientId) -> Res
 
 fn read_dates(parts: &[Part<'_>]) -> Result<DateRange, OneTimeOrderError> {
     let mut stated = parts.iter().filter(|part| part.url == "timePeriod");
-    let period = stated.next().and_then(|part| part.value_period).ok_or(OneTimeOrderError::NoDates)?;
+    let period =
+        stated.next().and_then(|part| part.value_period).ok_or(OneTimeOrderError::NoDates)?;
     if stated.next().is_some() {
         return Err(OneTimeOrderError::UnreadableDates);
     }
-    let period: Period = serde_json::from_str(period.get()).map_err(|_| OneTimeOrderError::UnreadableDates)?;
+    let period: Period =
+        serde_json::from_str(period.get()).map_err(|_| OneTimeOrderError::UnreadableDates)?;
     let (start, end) = period.start.zip(period.end).ok_or(OneTimeOrderError::NoDates)?;
     let (first, _) = days_of(&start).ok_or(OneTimeOrderError::UnreadableDates)?;
     let (_, last) = days_of(&end).ok_or(OneTimeOrderError::UnreadableDates)?;
@@ -115,7 +127,10 @@ fn read_dates(parts: &[Part<'_>]) -> Result<DateRange, OneTimeOrderError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::needless_pass_by_value, reason = "json! makes values, and tests read better without borrowing them")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "json! makes values, and tests read better without borrowing them"
+)]
 mod tests {
     use super::super::order::MAX_PROFILES;
     use super::*;
@@ -159,23 +174,37 @@ mod tests {
     }
 
     fn dates(start: Value, end: Value) -> Result<String, OneTimeOrderError> {
-        parse(&order(json!([period(start, end), profile("cgm-summary")]))).map(|order| order.dates.to_string())
+        parse(&order(json!([period(start, end), profile("cgm-summary")])))
+            .map(|order| order.dates.to_string())
     }
 
     #[test]
     fn the_guides_examples_are_followed() {
-        let folder = std::env::var("CGM_IG_DIR").unwrap_or_else(|_| "../shared/ig/hl7.fhir.uv.cgm-1.0.0".into());
+        let folder = std::env::var("CGM_IG_DIR")
+            .unwrap_or_else(|_| "../shared/ig/hl7.fhir.uv.cgm-1.0.0".into());
         let folder = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder);
         let base = Url::parse("https://ehr.example/fhir").unwrap();
         let patient = PatientId::new("patientExample").unwrap();
         for (name, dates, content) in [
-            ("OneTimeOrderExample", "2024-01-01..2024-12-31", Content::Readings(GlucoseUnit::MgPerDl)),
+            (
+                "OneTimeOrderExample",
+                "2024-01-01..2024-12-31",
+                Content::Readings(GlucoseUnit::MgPerDl),
+            ),
             ("OneTimeOrder30DayExample", "2024-12-17..2025-01-16", Content::Summary),
         ] {
             let path = folder.join(format!("ServiceRequest-cgmDataSubmission{name}.json"));
-            let order = parse_one_time_order(&std::fs::read(path).unwrap(), &base, &patient).unwrap();
-            assert_eq!((order.dates.to_string().as_str(), order.content.as_slice()), (dates, &[content][..]), "{name}");
-            assert_eq!((order.id.as_str(), order.unknown_profiles.len()), (&*format!("cgmDataSubmission{name}"), 0));
+            let order =
+                parse_one_time_order(&std::fs::read(path).unwrap(), &base, &patient).unwrap();
+            assert_eq!(
+                (order.dates.to_string().as_str(), order.content.as_slice()),
+                (dates, &[content][..]),
+                "{name}"
+            );
+            assert_eq!(
+                (order.id.as_str(), order.unknown_profiles.len()),
+                (&*format!("cgmDataSubmission{name}"), 0)
+            );
         }
     }
 
@@ -187,7 +216,11 @@ mod tests {
             ("2024", "2024", "2024-01-01..2024-12-31"),
             ("2024-01", "2024-02", "2024-01-01..2024-02-29"),
             ("2023-12", "2024", "2023-12-01..2024-12-31"),
-            ("2024-05-01T00:00:00+02:00", "2024-05-14T23:59:59.999+02:00", "2024-05-01..2024-05-14"),
+            (
+                "2024-05-01T00:00:00+02:00",
+                "2024-05-14T23:59:59.999+02:00",
+                "2024-05-01..2024-05-14",
+            ),
             // The day as it is written, not as it is in UTC.
             ("2024-05-01T01:00:00+05:00", "2024-05-14T23:00:00-08:00", "2024-05-01..2024-05-14"),
             ("2024-05-01T08:00:00Z", "2024-06", "2024-05-01..2024-06-30"),
@@ -227,8 +260,15 @@ mod tests {
         let parts = |parts: Value| parse(&order(parts)).unwrap_err();
         assert_eq!(parts(json!([profile("cgm-summary")])), NoDates);
         assert_eq!(parts(json!([{"url": "timePeriod"}, profile("cgm-summary")])), NoDates);
-        assert_eq!(parts(json!([{"url": "timePeriod", "valuePeriod": 1}, profile("cgm-summary")])), UnreadableDates);
-        assert_eq!(parts(json!([may(), may(), profile("cgm-summary")])), UnreadableDates, "which of the two?");
+        assert_eq!(
+            parts(json!([{"url": "timePeriod", "valuePeriod": 1}, profile("cgm-summary")])),
+            UnreadableDates
+        );
+        assert_eq!(
+            parts(json!([may(), may(), profile("cgm-summary")])),
+            UnreadableDates,
+            "which of the two?"
+        );
     }
 
     #[test]
@@ -262,13 +302,22 @@ mod tests {
         for (field, value, expected) in cases {
             assert_eq!(parse(&with(field, value.clone())), Err(expected), "{field} {value}");
         }
-        assert!(parse(&with("subject", json!({"reference": "https://ehr.example/fhir/Patient/p-1"}))).is_ok());
+        assert!(
+            parse(&with("subject", json!({"reference": "https://ehr.example/fhir/Patient/p-1"})))
+                .is_ok()
+        );
     }
 
     #[test]
     fn what_it_wants_is_taken_once_and_what_we_do_not_know_is_shown() {
         let unknown = json!({"url": "submissionDataProfile", "valueCanonical": "http://example.org/n\u{7}ew|2"});
-        let order = parse(&order(json!([may(), profile("cgm-device"), profile("cgm-device|1.0.0"), unknown]))).unwrap();
+        let order = parse(&order(json!([
+            may(),
+            profile("cgm-device"),
+            profile("cgm-device|1.0.0"),
+            unknown
+        ])))
+        .unwrap();
         assert_eq!(order.content, [Content::Device]);
         assert_eq!(order.unknown_profiles, ["http://example.org/n ew|2"]);
         let stored = serde_json::to_string(&order).unwrap();
@@ -286,7 +335,8 @@ mod tests {
         let error = parts(MAX_PROFILES + 3).unwrap_err();
         assert_eq!(error, OneTimeOrderError::Order(OrderError::TooMany));
         assert!(error.to_string().contains("50"), "{error}");
-        let (base, patient) = (Url::parse("https://a.example").unwrap(), PatientId::new("p").unwrap());
+        let (base, patient) =
+            (Url::parse("https://a.example").unwrap(), PatientId::new("p").unwrap());
         let spaces = |count| parse_one_time_order(&vec![b' '; count], &base, &patient).unwrap_err();
         assert_eq!(spaces(MAX_BYTES), OneTimeOrderError::Unparsable);
         assert_eq!(spaces(MAX_BYTES + 1), OneTimeOrderError::TooLarge);

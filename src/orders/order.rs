@@ -167,11 +167,17 @@ pub struct Schedule {
 }
 
 impl Schedule {
-    /// The local dates `content` covers when sent on `today`: complete days ending yesterday, or with today where the person
-    /// asked to send now.
+    /// The local dates `content` covers when sent on `today`: complete days ending yesterday, or
+    /// with today where the person asked to send now.
     ///
-    /// Where the order does not say how far back, that is one period, and for summaries and reports at least 14 days.
-    pub fn lookback_dates_of(&self, content: Content, today: NaiveDate, include_today: bool) -> DateRange {
+    /// Where the order does not say how far back, that is one period, and for summaries and reports
+    /// at least 14 days.
+    pub fn lookback_dates_of(
+        &self,
+        content: Content,
+        today: NaiveDate,
+        include_today: bool,
+    ) -> DateRange {
         let end = if include_today { today.succ_opt().unwrap_or(today) } else { today };
         let last = end.pred_opt().unwrap_or(end);
         let mut first = self.lookback.unwrap_or(self.period).start_before(end).unwrap_or(last);
@@ -184,7 +190,8 @@ impl Schedule {
     /// The dates that all of the schedule's content together covers.
     pub fn lookback_dates(&self, today: NaiveDate, include_today: bool) -> DateRange {
         let of = |content| self.lookback_dates_of(content, today, include_today);
-        let widest = self.content.iter().map(|content| of(*content)).max_by_key(|dates| dates.days());
+        let widest =
+            self.content.iter().map(|content| of(*content)).max_by_key(|dates| dates.days());
         widest.unwrap_or_else(|| of(Content::Device))
     }
 }
@@ -196,7 +203,12 @@ mod tests {
 
     const READINGS: Content = Content::Readings(GlucoseUnit::MgPerDl);
 
-    fn dates(period: &str, lookback: Option<&str>, content: &[Content], include_today: bool) -> String {
+    fn dates(
+        period: &str,
+        lookback: Option<&str>,
+        content: &[Content],
+        include_today: bool,
+    ) -> String {
         let schedule = Schedule {
             period: period.parse().unwrap(),
             lookback: lookback.map(|text| text.parse().unwrap()),
@@ -217,7 +229,11 @@ mod tests {
             ("1 mo", None, Content::SummaryPdf, "2024-04-15..2024-05-14"),
             ("1 wk", Some("1 a"), READINGS, "2023-05-15..2024-05-14"),
         ] {
-            assert_eq!(dates(period, lookback, &[content], false), expected, "{period} {lookback:?}");
+            assert_eq!(
+                dates(period, lookback, &[content], false),
+                expected,
+                "{period} {lookback:?}"
+            );
         }
     }
 
@@ -228,7 +244,10 @@ mod tests {
 
     #[test]
     fn each_content_reaches_back_as_far_as_its_own_rule_says() {
-        assert_eq!(dates("1 d", None, &[READINGS, Content::Summary], false), "2024-05-01..2024-05-14");
+        assert_eq!(
+            dates("1 d", None, &[READINGS, Content::Summary], false),
+            "2024-05-01..2024-05-14"
+        );
         let schedule = Schedule {
             period: UcumPeriod::days(1),
             lookback: None,
@@ -236,7 +255,10 @@ mod tests {
             unknown_profiles: Vec::new(),
         };
         let today = "2024-05-15".parse().unwrap();
-        assert_eq!(schedule.lookback_dates_of(READINGS, today, false).to_string(), "2024-05-14..2024-05-14");
+        assert_eq!(
+            schedule.lookback_dates_of(READINGS, today, false).to_string(),
+            "2024-05-14..2024-05-14"
+        );
     }
 
     #[test]

@@ -1,4 +1,5 @@
-//! Stretches of time as orders give them: an exact decimal and a UCUM unit. Days, months and years are the calendar's.
+//! Stretches of time as orders give them: an exact decimal and a UCUM unit. Days, months and years
+//! are the calendar's.
 
 use chrono::{Days, Months, NaiveDate};
 use serde::{Deserialize, Serialize};
@@ -121,11 +122,15 @@ impl UcumPeriod {
     pub fn value(self) -> String {
         let one = 10_u64.pow(u32::from(self.scale));
         let (whole, fraction) = (self.mantissa / one, self.mantissa % one);
-        if self.scale == 0 { whole.to_string() } else { format!("{whole}.{fraction:0w$}", w = usize::from(self.scale)) }
+        if self.scale == 0 {
+            whole.to_string()
+        } else {
+            format!("{whole}.{fraction:0w$}", w = usize::from(self.scale))
+        }
     }
 
-    /// The first date of those that end before `end`: whole months and years by the calendar, anything else in days, begun ones
-    /// counted in full. None at the edge of the calendar.
+    /// The first date of those that end before `end`: whole months and years by the calendar,
+    /// anything else in days, begun ones counted in full. None at the edge of the calendar.
     pub(super) fn start_before(self, end: NaiveDate) -> Option<NaiveDate> {
         let months_in_unit = match self.unit {
             TimeUnit::Month => 1,
@@ -185,7 +190,9 @@ impl TryFrom<String> for UcumPeriod {
 /// A JSON number's digits and how many of them stand after the point, without trailing zeros there.
 fn exact(number: &str) -> Option<(u64, u8)> {
     let (decimal, exponent) = match number.split_once(['e', 'E']) {
-        Some((decimal, exponent)) => (decimal, exponent.parse::<i64>().ok().filter(|e| e.abs() <= MAX_SCALE)?),
+        Some((decimal, exponent)) => {
+            (decimal, exponent.parse::<i64>().ok().filter(|e| e.abs() <= MAX_SCALE)?)
+        }
         None => (number, 0),
     };
     let (whole, fraction) = decimal.split_once('.').unwrap_or((decimal, ""));
@@ -206,7 +213,10 @@ fn exact(number: &str) -> Option<(u64, u8)> {
     if mantissa == 0 {
         return Some((0, 0));
     }
-    u8::try_from(scale).ok().filter(|scale| i64::from(*scale) <= MAX_SCALE).map(|scale| (mantissa, scale))
+    u8::try_from(scale)
+        .ok()
+        .filter(|scale| i64::from(*scale) <= MAX_SCALE)
+        .map(|scale| (mantissa, scale))
 }
 
 #[cfg(test)]
@@ -259,13 +269,21 @@ mod tests {
     #[test]
     fn months_and_years_are_the_calendars() {
         let start = |text: &str, end: &str| {
-            text.parse::<UcumPeriod>().unwrap().start_before(end.parse().unwrap()).unwrap().to_string()
+            text.parse::<UcumPeriod>()
+                .unwrap()
+                .start_before(end.parse().unwrap())
+                .unwrap()
+                .to_string()
         };
         assert_eq!(start("2 wk", "2024-05-15"), "2024-05-01");
         assert_eq!(start("1 mo", "2024-03-31"), "2024-02-29");
         assert_eq!(start("3 mo", "2024-05-15"), "2024-02-15");
         assert_eq!(start("1 a", "2024-02-29"), "2023-02-28");
-        assert_eq!(start("1.5 mo", "2024-05-16"), "2024-03-31", "a month and 15.2 days, the last begun");
+        assert_eq!(
+            start("1.5 mo", "2024-05-16"),
+            "2024-03-31",
+            "a month and 15.2 days, the last begun"
+        );
         assert_eq!(start("0.5 a", "2024-07-01"), "2024-01-01");
         assert_eq!(start("36 h", "2024-05-15"), "2024-05-13");
         assert_eq!(start("1 s", "2024-05-15"), "2024-05-14");

@@ -1,5 +1,5 @@
-//! A `ServiceRequest` as receivers write it, what is checked of every order before it is followed, and how it names the data it
-//! wants. Schedules and dates are read elsewhere.
+//! A `ServiceRequest` as receivers write it, what is checked of every order before it is followed,
+//! and how it names the data it wants. Schedules and dates are read elsewhere.
 
 use super::content::Content;
 use super::order::{MAX_CANONICAL, MAX_EXTENSIONS, MAX_PROFILES, OrderError, OrderId};
@@ -82,7 +82,10 @@ impl<'a> ServiceRequest<'a> {
 
     /// Whether it is an order of this code of the guide's own code system.
     pub(super) fn has_code(&self, code: &str) -> bool {
-        self.code.coding.each().any(|coding: Coding| coding.system == CGM_CODE_SYSTEM && coding.code == code)
+        self.code
+            .coding
+            .each()
+            .any(|coding: Coding| coding.system == CGM_CODE_SYSTEM && coding.code == code)
     }
 
     pub(super) fn id(&self) -> Option<OrderId> {
@@ -118,8 +121,10 @@ impl<'a> ServiceRequest<'a> {
 impl<'a> Extension<'a> {
     /// What it consists of.
     pub(super) fn parts(&self) -> Result<Vec<Part<'a>>, OrderError> {
-        let parts: Elements<'a> =
-            self.extension.and_then(|raw| serde_json::from_str(raw.get()).ok()).ok_or(OrderError::Unreadable)?;
+        let parts: Elements<'a> = self
+            .extension
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .ok_or(OrderError::Unreadable)?;
         // A schedule has two more: how often, and how far back.
         if parts.count > MAX_PROFILES + 2 {
             return Err(OrderError::TooMany);
@@ -129,7 +134,8 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// The data these parts name, each once, and the canonicals we do not know, as the person may see them.
+/// The data these parts name, each once, and the canonicals we do not know, as the person may see
+/// them.
 pub(super) fn read_profiles(parts: &[Part<'_>]) -> Result<(Vec<Content>, Vec<String>), OrderError> {
     let (mut content, mut unknown_profiles) = (Vec::new(), Vec::new());
     for part in parts.iter().filter(|part| part.url == "submissionDataProfile") {
@@ -148,7 +154,8 @@ pub(super) fn read_profiles(parts: &[Part<'_>]) -> Result<(Vec<Content>, Vec<Str
 /// Whether a reference, relative or below the base, versioned or not, is to the patient.
 fn is_about(reference: &str, base: &Url, patient: &PatientId) -> bool {
     let base = base.as_str().trim_end_matches('/');
-    let relative = reference.strip_prefix(base).and_then(|rest| rest.strip_prefix('/')).unwrap_or(reference);
+    let relative =
+        reference.strip_prefix(base).and_then(|rest| rest.strip_prefix('/')).unwrap_or(reference);
     let id = relative.strip_prefix("Patient/").and_then(|rest| rest.split("/_history/").next());
     id == Some(patient.as_str())
 }

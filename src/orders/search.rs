@@ -1,7 +1,8 @@
 //! Reads one page of a receiver's orders: a searchset Bundle of `ServiceRequest`s.
 //!
-//! Receivers promise to search by patient and code only, so everything else is looked at here. Requests that are no standing
-//! orders of ours (laboratory orders, referrals) are none of our business and pass without a word.
+//! Receivers promise to search by patient and code only, so everything else is looked at here.
+//! Requests that are no standing orders of ours (laboratory orders, referrals) are none of our
+//! business and pass without a word.
 
 use super::order::{MAX_SCHEDULES, OrderError, OrderStatus, RefusedOrder, Schedule, StandingOrder};
 use super::period::{PeriodError, TimeUnit, UcumPeriod};
@@ -28,7 +29,8 @@ pub enum OrderSearchError {
     /// More entries or links than anybody means.
     #[error("the receiver's page of orders has more than {MAX_ENTRIES} entries or links")]
     TooMany,
-    /// The next page is at another place. Following it would show the token to a stranger; leaving it would lose orders.
+    /// The next page is at another place. Following it would show the token to a stranger; leaving
+    /// it would lose orders.
     #[error("the receiver's next page of orders is not on the receiver's own server")]
     NextElsewhere,
     /// Larger than is read.
@@ -96,12 +98,17 @@ struct Quantity<'a> {
 ///
 /// # Errors
 /// [`OrderSearchError`]. An order that cannot be followed is no error but [`OrderSearch::refused`].
-pub fn parse_order_search(body: &[u8], base: &Url, patient: &PatientId) -> Result<OrderSearch, OrderSearchError> {
+pub fn parse_order_search(
+    body: &[u8],
+    base: &Url,
+    patient: &PatientId,
+) -> Result<OrderSearch, OrderSearchError> {
     if body.len() > MAX_BYTES {
         return Err(OrderSearchError::TooLarge);
     }
     let raw: Json<'_> = serde_json::from_slice(body).map_err(|_| OrderSearchError::Unparsable)?;
-    let page: Page<'_> = serde_json::from_str(raw.get()).map_err(|_| OrderSearchError::NotABundle)?;
+    let page: Page<'_> =
+        serde_json::from_str(raw.get()).map_err(|_| OrderSearchError::NotABundle)?;
     if page.resource_type != "Bundle" {
         return Err(OrderSearchError::NotABundle);
     }
@@ -114,7 +121,8 @@ pub fn parse_order_search(body: &[u8], base: &Url, patient: &PatientId) -> Resul
     let next = next_page(&page.link, base).map_err(|_| OrderSearchError::NextElsewhere)?;
     let mut found = OrderSearch { orders: Vec::new(), refused: Vec::new(), next };
     for entry in page.entry.kept {
-        let resource = serde_json::from_str::<Entry<'_>>(entry.get()).ok().and_then(|entry| entry.resource);
+        let resource =
+            serde_json::from_str::<Entry<'_>>(entry.get()).ok().and_then(|entry| entry.resource);
         if let Some(resource) = resource {
             read_order(resource, base, patient, &mut found);
         }
@@ -124,14 +132,19 @@ pub fn parse_order_search(body: &[u8], base: &Url, patient: &PatientId) -> Resul
 
 fn read_order(resource: Json<'_>, base: &Url, patient: &PatientId, found: &mut OrderSearch) {
     let Ok(request) = serde_json::from_str::<ServiceRequest<'_>>(resource.get()) else {
-        found.refused.push(RefusedOrder { id: None, schedule: None, reason: OrderError::Unreadable });
+        found.refused.push(RefusedOrder {
+            id: None,
+            schedule: None,
+            reason: OrderError::Unreadable,
+        });
         return;
     };
     if !request.is_service_request() || !request.has_code(STANDING_ORDER) {
         return;
     }
     let id = request.id();
-    let mut refuse = |schedule, reason| found.refused.push(RefusedOrder { id: id.clone(), schedule, reason });
+    let mut refuse =
+        |schedule, reason| found.refused.push(RefusedOrder { id: id.clone(), schedule, reason });
     if let Err(reason) = request.check(base, patient) {
         return refuse(None, reason);
     }
@@ -156,8 +169,12 @@ fn read_order(resource: Json<'_>, base: &Url, patient: &PatientId, found: &mut O
 
 fn read_schedule(extension: &Extension<'_>) -> Result<Schedule, OrderError> {
     let parts = extension.parts()?;
-    let quantity = |url: &str| parts.iter().find(|part| part.url == url).map(|part| read_period(part.value_quantity));
-    let period = quantity("submissionPeriod").unwrap_or(Err(PeriodError::Missing)).map_err(OrderError::Period)?;
+    let quantity = |url: &str| {
+        parts.iter().find(|part| part.url == url).map(|part| read_period(part.value_quantity))
+    };
+    let period = quantity("submissionPeriod")
+        .unwrap_or(Err(PeriodError::Missing))
+        .map_err(OrderError::Period)?;
     let lookback = quantity("lookbackPeriod").transpose().map_err(OrderError::Lookback)?;
     let (content, unknown_profiles) = read_profiles(&parts)?;
     Ok(Schedule { period, lookback, content, unknown_profiles })
@@ -165,7 +182,8 @@ fn read_schedule(extension: &Extension<'_>) -> Result<Schedule, OrderError> {
 
 fn read_period(quantity: Option<Json<'_>>) -> Result<UcumPeriod, PeriodError> {
     let quantity = quantity.ok_or(PeriodError::Missing)?;
-    let quantity: Quantity<'_> = serde_json::from_str(quantity.get()).map_err(|_| PeriodError::Missing)?;
+    let quantity: Quantity<'_> =
+        serde_json::from_str(quantity.get()).map_err(|_| PeriodError::Missing)?;
     let value = quantity.value.ok_or(PeriodError::Missing)?;
     if quantity.comparator.is_some() {
         return Err(PeriodError::Unreadable);
@@ -176,7 +194,10 @@ fn read_period(quantity: Option<Json<'_>>) -> Result<UcumPeriod, PeriodError> {
 }
 
 #[cfg(test)]
-#[expect(clippy::needless_pass_by_value, reason = "json! makes values, and tests read better without borrowing them")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "json! makes values, and tests read better without borrowing them"
+)]
 mod tests {
     use super::super::content::Content;
     use super::*;
@@ -194,7 +215,8 @@ mod tests {
     }
 
     fn page(resources: &[Value]) -> Value {
-        let entries: Vec<_> = resources.iter().map(|resource| json!({"resource": resource})).collect();
+        let entries: Vec<_> =
+            resources.iter().map(|resource| json!({"resource": resource})).collect();
         json!({"resourceType": "Bundle", "type": "searchset", "total": 1, "entry": entries})
     }
 
@@ -215,7 +237,10 @@ mod tests {
     }
 
     fn fortnightly() -> Value {
-        quantity("submissionPeriod", json!({"value": 2, "unit": "week", "system": UCUM, "code": "wk"}))
+        quantity(
+            "submissionPeriod",
+            json!({"value": 2, "unit": "week", "system": UCUM, "code": "wk"}),
+        )
     }
 
     fn order(extensions: Value) -> Value {
@@ -234,13 +259,18 @@ mod tests {
 
     fn reason(resource: Value) -> Option<OrderError> {
         let found = found(resource);
-        assert!(found.orders.is_empty() || found.refused.is_empty() || found.refused[0].schedule.is_some());
+        assert!(
+            found.orders.is_empty()
+                || found.refused.is_empty()
+                || found.refused[0].schedule.is_some()
+        );
         found.refused.first().map(|refused| refused.reason)
     }
 
     #[test]
     fn the_guides_example_is_followed() {
-        let folder = std::env::var("CGM_IG_DIR").unwrap_or_else(|_| "../shared/ig/hl7.fhir.uv.cgm-1.0.0".into());
+        let folder = std::env::var("CGM_IG_DIR")
+            .unwrap_or_else(|_| "../shared/ig/hl7.fhir.uv.cgm-1.0.0".into());
         let path = std::path::PathBuf::from(env!("CARGO_MANIFEST_DIR"))
             .join(folder)
             .join("ServiceRequest-cgmDataSubmissionStandingOrderExample.json");
@@ -258,11 +288,17 @@ mod tests {
 
     #[test]
     fn every_profile_of_the_guide_is_known_with_or_without_version() {
-        let all: Vec<_> = Content::ALL.iter().map(|content| profile(&format!("{}|1.0.0", content.profile()))).collect();
-        let mut parts = vec![fortnightly(), quantity("lookbackPeriod", json!({"value": 0.50, "code": "mo"}))];
+        let all: Vec<_> = Content::ALL
+            .iter()
+            .map(|content| profile(&format!("{}|1.0.0", content.profile())))
+            .collect();
+        let mut parts =
+            vec![fortnightly(), quantity("lookbackPeriod", json!({"value": 0.50, "code": "mo"}))];
         parts.extend(all);
         parts.push(profile("cgm-summary"));
-        parts.push(json!({"url": "submissionDataProfile", "valueCanonical": "http://example.org/new|2"}));
+        parts.push(
+            json!({"url": "submissionDataProfile", "valueCanonical": "http://example.org/new|2"}),
+        );
         let found = found(order(json!([schedule(json!(parts))])));
         let schedule = &found.orders[0].schedules[0];
         assert_eq!(schedule.content, Content::ALL);
@@ -275,22 +311,39 @@ mod tests {
         let good = schedule(json!([fortnightly(), profile("cgm-sensor-reading-mass-per-volume")]));
         let bad = |parts: Value| {
             let found = found(order(json!([schedule(parts), good])));
-            assert_eq!(found.orders[0].schedules[0].content, [Content::Readings(GlucoseUnit::MgPerDl)]);
+            assert_eq!(
+                found.orders[0].schedules[0].content,
+                [Content::Readings(GlucoseUnit::MgPerDl)]
+            );
             assert_eq!((found.refused.len(), found.refused[0].schedule), (1, Some(0)));
             assert_eq!(found.refused[0].id, Some(found.orders[0].id.clone()));
             found.refused[0].reason
         };
-        let every = |value: Value| bad(json!([quantity("submissionPeriod", value), profile("cgm-summary")]));
+        let every = |value: Value| {
+            bad(json!([quantity("submissionPeriod", value), profile("cgm-summary")]))
+        };
         assert_eq!(bad(json!([profile("cgm-summary")])), OrderError::Period(PeriodError::Missing));
         assert_eq!(every(json!({"code": "wk"})), OrderError::Period(PeriodError::Missing));
-        assert_eq!(every(json!({"value": 0, "code": "wk"})), OrderError::Period(PeriodError::NotPositive));
-        assert_eq!(every(json!({"value": -1.5, "code": "d"})), OrderError::Period(PeriodError::NotPositive));
-        assert_eq!(every(json!({"value": "2", "code": "d"})), OrderError::Period(PeriodError::Unreadable));
+        assert_eq!(
+            every(json!({"value": 0, "code": "wk"})),
+            OrderError::Period(PeriodError::NotPositive)
+        );
+        assert_eq!(
+            every(json!({"value": -1.5, "code": "d"})),
+            OrderError::Period(PeriodError::NotPositive)
+        );
+        assert_eq!(
+            every(json!({"value": "2", "code": "d"})),
+            OrderError::Period(PeriodError::Unreadable)
+        );
         assert_eq!(
             every(json!({"value": 2, "comparator": "<", "code": "d"})),
             OrderError::Period(PeriodError::Unreadable)
         );
-        assert_eq!(every(json!({"value": 2, "unit": "week"})), OrderError::Period(PeriodError::Unit));
+        assert_eq!(
+            every(json!({"value": 2, "unit": "week"})),
+            OrderError::Period(PeriodError::Unit)
+        );
         assert_eq!(
             every(json!({"value": 2, "system": "http://x", "code": "d"})),
             OrderError::Period(PeriodError::Unit)
@@ -319,14 +372,21 @@ mod tests {
             let found = found(with("status", json!(code)));
             assert_eq!((found.orders[0].status, found.orders[0].runs()), (status, false));
         }
-        assert!(!found(order(json!([]))).orders[0].runs(), "without a schedule nothing is automatic");
+        assert!(
+            !found(order(json!([]))).orders[0].runs(),
+            "without a schedule nothing is automatic"
+        );
     }
 
     #[test]
     fn what_is_not_to_be_followed_is_refused_and_shown() {
         for (field, value, expected) in [
             ("subject", json!({"reference": "Patient/p-2"}), OrderError::OtherPatient),
-            ("subject", json!({"reference": "https://other.example/fhir/Patient/p-1"}), OrderError::OtherPatient),
+            (
+                "subject",
+                json!({"reference": "https://other.example/fhir/Patient/p-1"}),
+                OrderError::OtherPatient,
+            ),
             ("subject", json!({"reference": "Group/p-1"}), OrderError::OtherPatient),
             ("subject", json!(null), OrderError::OtherPatient),
             ("intent", json!("plan"), OrderError::Intent),
@@ -350,7 +410,8 @@ mod tests {
 
     #[test]
     fn other_requests_are_none_of_our_business() {
-        let other_code = with("code", json!({"coding": [{"system": "http://loinc.org", "code": "4548-4"}]}));
+        let other_code =
+            with("code", json!({"coding": [{"system": "http://loinc.org", "code": "4548-4"}]}));
         let one_time = with(
             "code",
             json!({"coding": [{"system": CGM_CODE_SYSTEM, "code": "cgm-data-submission-one-time-order"}]}),
@@ -364,7 +425,8 @@ mod tests {
     fn the_next_page_is_followed_on_the_receivers_own_server_only() {
         let next = |url: &str| {
             let mut page = page(&[]);
-            page["link"] = json!([{"relation": "self", "url": "x"}, {"relation": "next", "url": url}]);
+            page["link"] =
+                json!([{"relation": "self", "url": "x"}, {"relation": "next", "url": url}]);
             search(&page).map(|found| found.next.map(String::from))
         };
         for (url, resolved) in [
@@ -390,13 +452,21 @@ mod tests {
 
     #[test]
     fn what_is_no_page_of_orders_is_an_error() {
-        let parse = |body: &[u8]| parse_order_search(body, &base(), &PatientId::new("p").unwrap()).unwrap_err();
+        let parse = |body: &[u8]| {
+            parse_order_search(body, &base(), &PatientId::new("p").unwrap()).unwrap_err()
+        };
         assert_eq!(parse(b"<html>"), OrderSearchError::Unparsable);
         assert_eq!(parse(b"[]"), OrderSearchError::NotABundle);
         assert_eq!(parse(br#"{"resourceType":"OperationOutcome"}"#), OrderSearchError::NotABundle);
-        assert_eq!(parse(br#"{"resourceType":"Bundle","type":"collection"}"#), OrderSearchError::WrongType);
+        assert_eq!(
+            parse(br#"{"resourceType":"Bundle","type":"collection"}"#),
+            OrderSearchError::WrongType
+        );
         assert_eq!(parse(&vec![b' '; MAX_BYTES + 1]), OrderSearchError::TooLarge);
-        assert_eq!(search(&page(&vec![json!({}); MAX_ENTRIES + 1])), Err(OrderSearchError::TooMany));
+        assert_eq!(
+            search(&page(&vec![json!({}); MAX_ENTRIES + 1])),
+            Err(OrderSearchError::TooMany)
+        );
     }
 
     proptest! {

@@ -1,6 +1,7 @@
 //! The authorisation request: state, PKCE and the URL the browser opens.
 //!
-//! Source: SMART App Launch 2.2, "Obtain authorization code"; RFC 7636 for PKCE. Randomness comes in as bytes.
+//! Source: SMART App Launch 2.2, "Obtain authorization code"; RFC 7636 for PKCE. Randomness comes
+//! in as bytes.
 
 use super::{PendingAuthorization, Secret};
 use base64::Engine as _;
@@ -9,7 +10,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
-/// The `state` of one authorisation: 256 random bits, which only this app and the browser's answer know.
+/// The `state` of one authorisation: 256 random bits, which only this app and the browser's answer
+/// know.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct AuthorizationState(Secret);
@@ -62,8 +64,8 @@ impl PkceVerifier {
 }
 
 impl PendingAuthorization {
-    /// The URL to open in the system's browser (RFC 8252: never in a web view). It holds the state: show it to nobody
-    /// else.
+    /// The URL to open in the system's browser (RFC 8252: never in a web view). It holds the state:
+    /// show it to nobody else.
     pub fn url(&self) -> String {
         let mut url = self.authorization_endpoint.clone();
         url.query_pairs_mut()
@@ -88,8 +90,8 @@ mod tests {
     #[test]
     fn the_challenge_is_that_of_rfc_7636_appendix_b() {
         let octets = [
-            116, 24, 223, 180, 151, 153, 224, 37, 79, 250, 96, 125, 216, 173, 187, 186, 22, 212, 37, 77, 105, 214, 191,
-            240, 91, 88, 5, 88, 83, 132, 141, 121,
+            116, 24, 223, 180, 151, 153, 224, 37, 79, 250, 96, 125, 216, 173, 187, 186, 22, 212,
+            37, 77, 105, 214, 191, 240, 91, 88, 5, 88, 83, 132, 141, 121,
         ];
         let verifier = PkceVerifier::from_bytes(octets);
         assert_eq!(verifier.expose(), "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk");

@@ -28,7 +28,8 @@ pub enum BaseError {
     TooLong,
 }
 
-/// A receiver's FHIR base URL: https (http on loopback only), no query, fragment or user, no trailing slash.
+/// A receiver's FHIR base URL: https (http on loopback only), no query, fragment or user, no
+/// trailing slash.
 ///
 /// # Example
 /// ```
@@ -59,7 +60,8 @@ impl ReceiverBase {
 
     /// Whether `url` has this base's scheme, host and port.
     pub fn same_origin(&self, url: &str) -> bool {
-        Url::parse(url).is_ok_and(|url| url.origin() == self.url.origin() && url.origin().is_tuple())
+        Url::parse(url)
+            .is_ok_and(|url| url.origin() == self.url.origin() && url.origin().is_tuple())
     }
 
     /// Whether the base is on this machine, as in tests.
@@ -171,20 +173,33 @@ mod tests {
         ];
         for (text, expected) in cases {
             let parsed = text.parse::<ReceiverBase>();
-            assert_eq!(parsed.as_ref().map(ReceiverBase::as_str).map_err(|e| *e), expected, "{text}");
+            assert_eq!(
+                parsed.as_ref().map(ReceiverBase::as_str).map_err(|e| *e),
+                expected,
+                "{text}"
+            );
         }
-        assert_eq!(format!("https://a/{}", "x".repeat(3000)).parse::<ReceiverBase>(), Err(BaseError::TooLong));
+        assert_eq!(
+            format!("https://a/{}", "x".repeat(3000)).parse::<ReceiverBase>(),
+            Err(BaseError::TooLong)
+        );
     }
 
     #[test]
     fn an_origin_is_scheme_host_and_port() {
         let base: ReceiverBase = "https://ehr.example/fhir".parse().unwrap();
-        for same in ["https://ehr.example", "https://ehr.example:443/other?x", "https://EHR.EXAMPLE/fhir"] {
+        for same in
+            ["https://ehr.example", "https://ehr.example:443/other?x", "https://EHR.EXAMPLE/fhir"]
+        {
             assert!(base.same_origin(same), "{same}");
         }
-        for other in
-            ["http://ehr.example/fhir", "https://ehr.example:8443/", "https://ehr.example.evil/", "x:y", "/fhir"]
-        {
+        for other in [
+            "http://ehr.example/fhir",
+            "https://ehr.example:8443/",
+            "https://ehr.example.evil/",
+            "x:y",
+            "/fhir",
+        ] {
             assert!(!base.same_origin(other), "{other}");
         }
     }

@@ -1,8 +1,8 @@
 //! Judges what the browser brought back: the right place, the right state, in time, and a code.
 //!
-//! Source: RFC 6749 section 4.1.2, RFC 9207 for `iss`: where the server promises it, it must be there, and where the server's
-//! name is known, it must be that. That a callback counts once is the caller's part: the pending
-//! authorisation is taken out of the vault before the code is used.
+//! Source: RFC 6749 section 4.1.2, RFC 9207 for `iss`: where the server promises it, it must be
+//! there, and where the server's name is known, it must be that. That a callback counts once is the
+//! caller's part: the pending authorisation is taken out of the vault before the code is used.
 
 use super::{PendingAuthorization, Secret};
 use chrono::{DateTime, Utc};
@@ -11,8 +11,8 @@ use url::Url;
 /// No callback in the field comes near it.
 const MAX_LENGTH: usize = 16 * 1024;
 
-/// Error codes of RFC 6749 section 4.1.2.1 and `OpenID` Connect that may be repeated to a host. Any other text is
-/// the server's own.
+/// Error codes of RFC 6749 section 4.1.2.1 and `OpenID` Connect that may be repeated to a host. Any
+/// other text is the server's own.
 const KNOWN_ERRORS: [&str; 9] = [
     "invalid_request",
     "unauthorized_client",
@@ -41,10 +41,14 @@ pub enum CallbackError {
     #[error("what the browser brought back has {0} twice: begin the connection again")]
     Duplicate(&'static str),
     /// Not the state of this authorisation.
-    #[error("what the browser brought back is not from this authorisation: begin the connection again")]
+    #[error(
+        "what the browser brought back is not from this authorisation: begin the connection again"
+    )]
     OtherState,
     /// From another authorisation server.
-    #[error("what the browser brought back is from another authorisation server: begin the connection again")]
+    #[error(
+        "what the browser brought back is from another authorisation server: begin the connection again"
+    )]
     OtherIssuer,
     /// More than an hour old.
     #[error("the authorisation took longer than an hour: begin the connection again")]
@@ -53,7 +57,9 @@ pub enum CallbackError {
     #[error("access was not granted in the browser")]
     AccessDenied,
     /// The server refuses the scopes: asking for simpler ones may help.
-    #[error("the receiver refuses the scopes asked for: begin the connection again, simpler ones are asked for then")]
+    #[error(
+        "the receiver refuses the scopes asked for: begin the connection again, simpler ones are asked for then"
+    )]
     InvalidScope,
     /// Another error, by its code where it is a known one.
     #[error("the receiver refused the authorisation ({0})")]
@@ -162,7 +168,8 @@ mod tests {
 
     fn back(query: &str) -> Result<String, CallbackError> {
         let query = query.replace("STATE", pending().state.expose());
-        validate(&format!("com.example.app:/callback?{query}"), &pending(), now()).map(|code| code.expose().to_owned())
+        validate(&format!("com.example.app:/callback?{query}"), &pending(), now())
+            .map(|code| code.expose().to_owned())
     }
 
     #[test]
@@ -204,7 +211,8 @@ mod tests {
         assert_eq!(judge("error=access_denied"), Err(CallbackError::Missing("iss")));
         assert_eq!(judge("code=c&iss=https%3A%2F%2Fauth.example"), Ok(()));
 
-        // Nothing says which name is the right one. The promise alone still tells its callbacks from another server's.
+        // Nothing says which name is the right one. The promise alone still tells its callbacks
+        // from another server's.
         pending.issuer = None;
         let judge = |query: &str| {
             let url = format!("com.example.app:/callback?{query}&state={}", pending.state.expose());

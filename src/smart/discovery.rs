@@ -1,6 +1,8 @@
-//! Reads a receiver's `.well-known/smart-configuration`: where to authorise, and what the server can do.
+//! Reads a receiver's `.well-known/smart-configuration`: where to authorise, and what the server
+//! can do.
 //!
-//! Source: SMART App Launch 2.2, "Conformance". It must not trust the document further than the base it came from.
+//! Source: SMART App Launch 2.2, "Conformance". It must not trust the document further than the
+//! base it came from.
 
 use super::{ReceiverBase, is_secure};
 use serde_json::Value;
@@ -13,7 +15,10 @@ const MAX_URL: usize = 2048;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DiscoveryError {
     /// More than 256 KiB.
-    #[error("the receiver's SMART configuration is larger than {} bytes", SmartConfiguration::MAX_BYTES)]
+    #[error(
+        "the receiver's SMART configuration is larger than {} bytes",
+        SmartConfiguration::MAX_BYTES
+    )]
     TooLarge,
     /// Not a JSON object.
     #[error("the receiver's SMART configuration is not a JSON object: check the base URL")]
@@ -31,7 +36,9 @@ pub enum DiscoveryError {
     #[error("the receiver's {0} is not https: nothing is sent there")]
     InsecureUrl(&'static str),
     /// No PKCE with S256, which SMART requires.
-    #[error("the receiver does not state S256 in code_challenge_methods_supported, which SMART requires")]
+    #[error(
+        "the receiver does not state S256 in code_challenge_methods_supported, which SMART requires"
+    )]
     NoS256,
 }
 
@@ -48,13 +55,16 @@ pub struct SmartConfiguration {
 }
 
 impl SmartConfiguration {
-    /// No document in the field comes near it. Read as JSON values it takes up to a hundred times as much for a moment.
+    /// No document in the field comes near it. Read as JSON values it takes up to a hundred times
+    /// as much for a moment.
     pub const MAX_BYTES: usize = 256 << 10;
 
-    /// Reads the document of the receiver at `base`. Relative endpoints are taken from below the base.
+    /// Reads the document of the receiver at `base`. Relative endpoints are taken from below the
+    /// base.
     ///
     /// # Errors
-    /// [`DiscoveryError`], which names the field. An unusable revocation endpoint is left out instead: it is optional.
+    /// [`DiscoveryError`], which names the field. An unusable revocation endpoint is left out
+    /// instead: it is optional.
     pub fn parse(base: &ReceiverBase, body: &[u8]) -> Result<Self, DiscoveryError> {
         if body.len() > Self::MAX_BYTES {
             return Err(DiscoveryError::TooLarge);
@@ -86,10 +96,13 @@ impl SmartConfiguration {
             token_endpoint,
             revocation_endpoint: endpoint("revocation_endpoint").ok(),
             issuer: match document.get("issuer").and_then(Value::as_str) {
-                Some(issuer) if issuer.len() > MAX_URL => return Err(DiscoveryError::TooLong("issuer")),
+                Some(issuer) if issuer.len() > MAX_URL => {
+                    return Err(DiscoveryError::TooLong("issuer"));
+                }
                 issuer => issuer.map(str::to_owned),
             },
-            names_issuer: document.get("authorization_response_iss_parameter_supported") == Some(&Value::Bool(true)),
+            names_issuer: document.get("authorization_response_iss_parameter_supported")
+                == Some(&Value::Bool(true)),
             capabilities: strings("capabilities")?,
             scopes_supported: strings("scopes_supported")?,
         })
@@ -115,7 +128,8 @@ impl SmartConfiguration {
         self.issuer.as_deref()
     }
 
-    /// Whether the server says that every callback carries `iss` (RFC 9207): one without is not its own then.
+    /// Whether the server says that every callback carries `iss` (RFC 9207): one without is not its
+    /// own then.
     pub fn names_issuer(&self) -> bool {
         self.names_issuer
     }
@@ -136,7 +150,10 @@ fn resolve(base: &ReceiverBase, field: &'static str, text: &str) -> Result<Url, 
     if text.len() > MAX_URL {
         return Err(DiscoveryError::TooLong(field));
     }
-    let url = base.resolve(text).filter(|url| url.fragment().is_none()).ok_or(DiscoveryError::Malformed(field))?;
+    let url = base
+        .resolve(text)
+        .filter(|url| url.fragment().is_none())
+        .ok_or(DiscoveryError::Malformed(field))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(DiscoveryError::Malformed(field));
     }
@@ -171,9 +188,15 @@ mod tests {
     #[test]
     fn relative_endpoints_are_taken_from_below_the_base() {
         let found = SmartConfiguration::parse(&base(), &document(|_| ())).unwrap();
-        assert_eq!(found.authorization_endpoint().as_str(), "https://auth.example/authorize?tenant=1");
+        assert_eq!(
+            found.authorization_endpoint().as_str(),
+            "https://auth.example/authorize?tenant=1"
+        );
         assert_eq!(found.token_endpoint().as_str(), "https://ehr.example/fhir/token");
-        assert_eq!(found.revocation_endpoint().unwrap().as_str(), "https://ehr.example/oauth/revoke");
+        assert_eq!(
+            found.revocation_endpoint().unwrap().as_str(),
+            "https://ehr.example/oauth/revoke"
+        );
         assert!(found.has_capability("permission-v2") && !found.has_capability("permission-v1"));
     }
 
@@ -182,10 +205,26 @@ mod tests {
         let cases: [(&str, Value, DiscoveryError); 9] = [
             ("token_endpoint", Value::Null, DiscoveryError::Missing("token_endpoint")),
             ("token_endpoint", json!(7), DiscoveryError::Malformed("token_endpoint")),
-            ("token_endpoint", json!("http://auth.example/t"), DiscoveryError::InsecureUrl("token_endpoint")),
-            ("token_endpoint", json!("http://127.0.0.1/t"), DiscoveryError::InsecureUrl("token_endpoint")),
-            ("authorization_endpoint", json!("javascript:x"), DiscoveryError::InsecureUrl("authorization_endpoint")),
-            ("authorization_endpoint", json!("https://a:b@c/"), DiscoveryError::Malformed("authorization_endpoint")),
+            (
+                "token_endpoint",
+                json!("http://auth.example/t"),
+                DiscoveryError::InsecureUrl("token_endpoint"),
+            ),
+            (
+                "token_endpoint",
+                json!("http://127.0.0.1/t"),
+                DiscoveryError::InsecureUrl("token_endpoint"),
+            ),
+            (
+                "authorization_endpoint",
+                json!("javascript:x"),
+                DiscoveryError::InsecureUrl("authorization_endpoint"),
+            ),
+            (
+                "authorization_endpoint",
+                json!("https://a:b@c/"),
+                DiscoveryError::Malformed("authorization_endpoint"),
+            ),
             ("code_challenge_methods_supported", json!(["plain"]), DiscoveryError::NoS256),
             ("code_challenge_methods_supported", Value::Null, DiscoveryError::NoS256),
             ("capabilities", json!("permission-v2"), DiscoveryError::Malformed("capabilities")),
@@ -203,9 +242,12 @@ mod tests {
 
     #[test]
     fn only_true_promises_the_issuer_in_callbacks() {
-        for (value, promised) in
-            [(Value::Null, false), (json!(false), false), (json!("true"), false), (json!(true), true)]
-        {
+        for (value, promised) in [
+            (Value::Null, false),
+            (json!(false), false),
+            (json!("true"), false),
+            (json!(true), true),
+        ] {
             let body = document(|d| {
                 d.insert("authorization_response_iss_parameter_supported".to_owned(), value);
             });

@@ -1,7 +1,7 @@
 //! SMART App Launch without I/O: discovery, authorisation request, callback, token, scopes.
 //!
-//! Follows SMART App Launch 2.2 for a native public client. Nothing here sends, stores, reads a clock or draws a random
-//! number: bytes, `now` and randomness are arguments.
+//! Follows SMART App Launch 2.2 for a native public client. Nothing here sends, stores, reads a
+//! clock or draws a random number: bytes, `now` and randomness are arguments.
 
 mod authorization;
 mod base;

@@ -1,6 +1,9 @@
-//! What must survive the app's death while the browser is open. It goes into the vault, and nowhere else.
+//! What must survive the app's death while the browser is open. It goes into the vault, and nowhere
+//! else.
 
-use super::{AuthorizationState, PkceVerifier, ReceiverBase, RedirectUri, ScopeRequest, SmartConfiguration};
+use super::{
+    AuthorizationState, PkceVerifier, ReceiverBase, RedirectUri, ScopeRequest, SmartConfiguration,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -43,7 +46,10 @@ impl PendingAuthorization {
     pub const LIFETIME: TimeDelta = TimeDelta::hours(1);
 
     /// An authorisation at `base`, which described itself as `server`.
-    #[expect(clippy::too_many_arguments, reason = "each is a part of the request, and none has a default")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a part of the request, and none has a default"
+    )]
     pub fn new(
         base: ReceiverBase,
         server: &SmartConfiguration,
@@ -136,7 +142,10 @@ pub(super) mod tests {
     fn it_lasts_an_hour() {
         assert!(!pending().is_expired(now() + TimeDelta::minutes(59)));
         assert!(pending().is_expired(now() + TimeDelta::minutes(60)));
-        assert!(!pending().is_expired(now() - TimeDelta::days(1)), "a clock set back does not end it");
+        assert!(
+            !pending().is_expired(now() - TimeDelta::days(1)),
+            "a clock set back does not end it"
+        );
     }
 
     #[test]

@@ -9,13 +9,17 @@ use url::Url;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RedirectError {
     /// Not an absolute URI.
-    #[error("the redirect URI is not a URI: write it like com.example.app:/callback or https://app.example/callback")]
+    #[error(
+        "the redirect URI is not a URI: write it like com.example.app:/callback or https://app.example/callback"
+    )]
     Unreadable,
     /// Plain http off this machine, or a scheme a browser or the system takes for itself.
     #[error("the redirect URI is neither https, nor the app's own scheme, nor http on loopback")]
     Scheme,
     /// A query, fragment or user name.
-    #[error("the redirect URI has a query, fragment or user name: leave it off, state carries what must come back")]
+    #[error(
+        "the redirect URI has a query, fragment or user name: leave it off, state carries what must come back"
+    )]
     Extras,
 }
 
@@ -43,7 +47,9 @@ impl RedirectUri {
                 url.path().to_owned(),
             )
         };
-        place(&self.url) == place(returned) && returned.username().is_empty() && returned.password().is_none()
+        place(&self.url) == place(returned)
+            && returned.username().is_empty()
+            && returned.password().is_none()
     }
 }
 
@@ -55,7 +61,10 @@ impl FromStr for RedirectUri {
         if text.len() > 2048 {
             return Err(RedirectError::Unreadable);
         }
-        let taken = matches!(url.scheme(), "javascript" | "data" | "file" | "about" | "blob" | "ftp" | "ws" | "wss");
+        let taken = matches!(
+            url.scheme(),
+            "javascript" | "data" | "file" | "about" | "blob" | "ftp" | "ws" | "wss"
+        );
         if taken || (matches!(url.scheme(), "http" | "https") && !super::is_secure(&url)) {
             return Err(RedirectError::Scheme);
         }
@@ -93,10 +102,16 @@ mod tests {
 
     #[test]
     fn own_schemes_https_and_loopback_are_taken() {
-        for uri in
-            ["com.example.app:/callback", "myapp://callback", "https://app.example/cb", "http://127.0.0.1:7000/cb"]
-        {
-            assert_eq!(uri.parse::<RedirectUri>().map(|u| u.as_str().to_owned()).as_deref(), Ok(uri));
+        for uri in [
+            "com.example.app:/callback",
+            "myapp://callback",
+            "https://app.example/cb",
+            "http://127.0.0.1:7000/cb",
+        ] {
+            assert_eq!(
+                uri.parse::<RedirectUri>().map(|u| u.as_str().to_owned()).as_deref(),
+                Ok(uri)
+            );
         }
         for (uri, error) in [
             ("http://app.example/cb", RedirectError::Scheme),

@@ -1,8 +1,8 @@
-//! The scopes asked for and the scopes granted: v1 (`.read`, `.write`) and v2 (`.cruds?category=…`) of SMART App
-//! Launch.
+//! The scopes asked for and the scopes granted: v1 (`.read`, `.write`) and v2 (`.cruds?category=…`)
+//! of SMART App Launch.
 //!
-//! What to ask for comes from the HL7 CGM guide, section "Data Submission". A grant may be less or more than what was
-//! asked for; a restriction that is not understood grants nothing.
+//! What to ask for comes from the HL7 CGM guide, section "Data Submission". A grant may be less or
+//! more than what was asked for; a restriction that is not understood grants nothing.
 
 use super::SmartConfiguration;
 use serde::{Deserialize, Serialize};
@@ -54,8 +54,11 @@ impl SearchToken {
         code: "laboratory",
     };
     /// The category this SDK gives a report.
-    pub const LAB: Self =
-        Self { parameter: "category", system: "http://terminology.hl7.org/CodeSystem/v2-0074", code: "LAB" };
+    pub const LAB: Self = Self {
+        parameter: "category",
+        system: "http://terminology.hl7.org/CodeSystem/v2-0074",
+        code: "LAB",
+    };
     /// The code of standing orders.
     pub const STANDING_ORDER: Self = Self {
         parameter: "code",
@@ -92,7 +95,8 @@ pub struct ScopeRequest {
 }
 
 impl ScopeRequest {
-    /// The widest there is to ask for: the guide's scopes with their restrictions, and reading back what was sent.
+    /// The widest there is to ask for: the guide's scopes with their restrictions, and reading back
+    /// what was sent.
     pub const WIDEST: Self = Self { form: ScopeForm::Granular, read_back: true };
 
     /// The guide's scopes, written in `form`.
@@ -100,14 +104,16 @@ impl ScopeRequest {
         Self { form, read_back: false }
     }
 
-    /// The same, and searching for what was sent: the guide has no scope for it, and not every receiver grants it.
+    /// The same, and searching for what was sent: the guide has no scope for it, and not every
+    /// receiver grants it.
     #[must_use]
     pub fn with_read_back(self, read_back: bool) -> Self {
         Self { read_back, ..self }
     }
 
-    /// The narrowest form the server understands. Restrictions are left out where the server lists resource scopes and
-    /// none of them has one; a list is not exhaustive, and the wider form is understood by the same servers.
+    /// The narrowest form the server understands. Restrictions are left out where the server lists
+    /// resource scopes and none of them has one; a list is not exhaustive, and the wider form
+    /// is understood by the same servers.
     pub fn for_server(server: &SmartConfiguration) -> Self {
         if !server.has_capability("permission-v2") {
             return Self::new(ScopeForm::V1);
@@ -115,11 +121,16 @@ impl ScopeRequest {
         let listed = server.scopes_supported();
         let lists_resources = listed.iter().any(|scope| scope.starts_with("patient/"));
         let lists_restrictions = listed.iter().any(|scope| scope.contains('?'));
-        Self::new(if lists_resources && !lists_restrictions { ScopeForm::V2 } else { ScopeForm::Granular })
+        Self::new(if lists_resources && !lists_restrictions {
+            ScopeForm::V2
+        } else {
+            ScopeForm::Granular
+        })
     }
 
-    /// What may be asked of a server that may be asked for `self` at most and answered `invalid_scope` to `refused`: first without
-    /// reading back, then in a simpler form, of which reading back may be a part again.
+    /// What may be asked of a server that may be asked for `self` at most and answered
+    /// `invalid_scope` to `refused`: first without reading back, then in a simpler form, of
+    /// which reading back may be a part again.
     #[must_use]
     pub fn after_refusal_of(self, refused: Self) -> Self {
         if refused.read_back {
@@ -198,8 +209,8 @@ pub struct GrantedScopes {
 }
 
 impl GrantedScopes {
-    /// More scopes than this are not read: what they would grant is not granted. They are no error, for which a good token would be
-    /// thrown away.
+    /// More scopes than this are not read: what they would grant is not granted. They are no error,
+    /// for which a good token would be thrown away.
     pub const MAX_SCOPES: usize = 1000;
 
     /// Reads a token's `scope`. What is not understood grants nothing.
@@ -241,9 +252,16 @@ impl GrantedScopes {
         self.offline
     }
 
-    fn any(&self, resource: ResourceType, has: Option<SearchToken>, allows: impl Fn(&Grant) -> bool) -> bool {
+    fn any(
+        &self,
+        resource: ResourceType,
+        has: Option<SearchToken>,
+        allows: impl Fn(&Grant) -> bool,
+    ) -> bool {
         self.grants.iter().any(|grant| {
-            grant.resource.as_deref().is_none_or(|name| name == resource.name()) && allows(grant) && grant.admits(has)
+            grant.resource.as_deref().is_none_or(|name| name == resource.name())
+                && allows(grant)
+                && grant.admits(has)
         })
     }
 }
@@ -257,36 +275,47 @@ impl Grant {
         if !matches!(context, "patient" | "user") {
             return None;
         }
-        let (what, query) = rest.split_once('?').map_or((rest, None), |(what, query)| (what, Some(query)));
+        let (what, query) =
+            rest.split_once('?').map_or((rest, None), |(what, query)| (what, Some(query)));
         let (resource, permission) = what.split_once('.')?;
         let (create, read, search) = match permission {
             "*" => (true, true, true),
             "read" => (false, true, true),
             "write" => (true, false, false),
-            letters if !letters.is_empty() && letters.bytes().all(|letter| b"cruds".contains(&letter)) => {
+            letters
+                if !letters.is_empty()
+                    && letters.bytes().all(|letter| b"cruds".contains(&letter)) =>
+            {
                 (letters.contains('c'), letters.contains('r'), letters.contains('s'))
             }
             _ => return None,
         };
         let mut restrictions = Vec::new();
-        for (parameter, values) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-            if restrictions.len() == Self::MAX_RESTRICTIONS || values.matches(',').count() >= Self::MAX_RESTRICTIONS {
+        for (parameter, values) in url::form_urlencoded::parse(query.unwrap_or_default().as_bytes())
+        {
+            if restrictions.len() == Self::MAX_RESTRICTIONS
+                || values.matches(',').count() >= Self::MAX_RESTRICTIONS
+            {
                 return None;
             }
-            restrictions.push((parameter.into_owned(), values.split(',').map(str::to_owned).collect()));
+            restrictions
+                .push((parameter.into_owned(), values.split(',').map(str::to_owned).collect()));
         }
         let resource = (resource != "*").then(|| resource.to_owned());
         Some(Self { resource, create, read, search, restrictions })
     }
 
-    /// Whether what carries `has` fits all restrictions. A bare code fits in any system, `system|code` only in its own.
+    /// Whether what carries `has` fits all restrictions. A bare code fits in any system,
+    /// `system|code` only in its own.
     fn admits(&self, has: Option<SearchToken>) -> bool {
         self.restrictions.iter().all(|(parameter, values)| {
             has.is_some_and(|has| {
                 has.parameter == parameter
                     && values.iter().any(|value| match value.split_once('|') {
                         None => value == has.code,
-                        Some((system, code)) => system == has.system && (code == has.code || code.is_empty()),
+                        Some((system, code)) => {
+                            system == has.system && (code == has.code || code.is_empty())
+                        }
                     })
             })
         })
@@ -304,7 +333,11 @@ mod tests {
             "authorization_endpoint": "a", "token_endpoint": "t", "code_challenge_methods_supported": ["S256"],
             "capabilities": [capability], "scopes_supported": scopes,
         });
-        SmartConfiguration::parse(&"https://ehr.example/fhir".parse().unwrap(), body.to_string().as_bytes()).unwrap()
+        SmartConfiguration::parse(
+            &"https://ehr.example/fhir".parse().unwrap(),
+            body.to_string().as_bytes(),
+        )
+        .unwrap()
     }
 
     #[test]
@@ -314,10 +347,18 @@ mod tests {
             ("permission-v2", "", ScopeForm::Granular),
             ("permission-v2", "openid launch/patient", ScopeForm::Granular),
             ("permission-v2", "patient/*.cruds", ScopeForm::V2),
-            ("permission-v2", "patient/Device.cu patient/Observation.cu?category=laboratory", ScopeForm::Granular),
+            (
+                "permission-v2",
+                "patient/Device.cu patient/Observation.cu?category=laboratory",
+                ScopeForm::Granular,
+            ),
         ];
         for (capability, scopes, form) in cases {
-            assert_eq!(ScopeRequest::for_server(&server(capability, scopes)).form(), form, "{capability} {scopes}");
+            assert_eq!(
+                ScopeRequest::for_server(&server(capability, scopes)).form(),
+                form,
+                "{capability} {scopes}"
+            );
         }
     }
 
@@ -352,18 +393,36 @@ mod tests {
     fn every_form_asked_for_covers_what_is_sent_once_granted() {
         for form in [ScopeForm::Granular, ScopeForm::V2, ScopeForm::V1] {
             let granted = GrantedScopes::parse(ScopeRequest::new(form).text());
-            assert!(granted.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY)), "{form:?}");
-            assert!(granted.may_create(ResourceType::DiagnosticReport, Some(SearchToken::LAB)), "{form:?}");
+            assert!(
+                granted.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY)),
+                "{form:?}"
+            );
+            assert!(
+                granted.may_create(ResourceType::DiagnosticReport, Some(SearchToken::LAB)),
+                "{form:?}"
+            );
             assert!(granted.may_create(ResourceType::Device, None), "{form:?}");
             assert!(granted.may_read(ResourceType::Patient, None), "{form:?}");
-            assert!(granted.may_search(ResourceType::ServiceRequest, Some(SearchToken::STANDING_ORDER)), "{form:?}");
-            assert!(!granted.may_read(ResourceType::Observation, Some(SearchToken::LABORATORY)), "{form:?}");
+            assert!(
+                granted.may_search(ResourceType::ServiceRequest, Some(SearchToken::STANDING_ORDER)),
+                "{form:?}"
+            );
+            assert!(
+                !granted.may_read(ResourceType::Observation, Some(SearchToken::LABORATORY)),
+                "{form:?}"
+            );
             assert!(!granted.may_create(ResourceType::Patient, None), "{form:?}");
             assert!(granted.offline());
 
             let granted = GrantedScopes::parse(ScopeRequest::new(form).with_read_back(true).text());
-            assert!(granted.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY)), "{form:?}");
-            assert!(granted.may_search(ResourceType::Observation, Some(SearchToken::LABORATORY)), "{form:?}");
+            assert!(
+                granted.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY)),
+                "{form:?}"
+            );
+            assert!(
+                granted.may_search(ResourceType::Observation, Some(SearchToken::LABORATORY)),
+                "{form:?}"
+            );
             assert!(granted.may_create(ResourceType::Device, None), "{form:?}");
             assert!(granted.may_search(ResourceType::Device, None), "{form:?}");
             assert!(!granted.may_create(ResourceType::Patient, None), "{form:?}");
@@ -405,13 +464,20 @@ mod tests {
 
     #[test]
     fn more_scopes_or_restrictions_than_are_read_grant_nothing() {
-        let may = |text: &str| GrantedScopes::parse(text).may_create(ResourceType::Device, Some(SearchToken::LAB));
+        let may = |text: &str| {
+            GrantedScopes::parse(text).may_create(ResourceType::Device, Some(SearchToken::LAB))
+        };
         let all = |count| format!("patient/Device.c?{}", vec!["category=LAB"; count].join("&"));
         assert!(may(&all(Grant::MAX_RESTRICTIONS)) && !may(&all(Grant::MAX_RESTRICTIONS + 1)));
         let one_of = |count| format!("patient/Device.c?category={}", vec!["LAB"; count].join(","));
-        assert!(may(&one_of(Grant::MAX_RESTRICTIONS)) && !may(&one_of(Grant::MAX_RESTRICTIONS + 1)));
+        assert!(
+            may(&one_of(Grant::MAX_RESTRICTIONS)) && !may(&one_of(Grant::MAX_RESTRICTIONS + 1))
+        );
         let last_of = |count| format!("{} patient/Device.c", vec!["openid"; count - 1].join(" "));
-        assert!(may(&last_of(GrantedScopes::MAX_SCOPES)) && !may(&last_of(GrantedScopes::MAX_SCOPES + 1)));
+        assert!(
+            may(&last_of(GrantedScopes::MAX_SCOPES))
+                && !may(&last_of(GrantedScopes::MAX_SCOPES + 1))
+        );
     }
 
     #[test]

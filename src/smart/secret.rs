@@ -1,12 +1,13 @@
-//! Text that must not be shown: tokens, verifiers, states. It is only read by the code that puts it on the wire or in
-//! the vault.
+//! Text that must not be shown: tokens, verifiers, states. It is only read by the code that puts it
+//! on the wire or in the vault.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, Serializer};
 use sha2::{Digest, Sha256};
 use std::fmt;
 
-/// A text that `Debug` does not show and that is wiped when dropped. It serialises as it is: only into the vault.
+/// A text that `Debug` does not show and that is wiped when dropped. It serialises as it is: only
+/// into the vault.
 #[derive(Clone, Deserialize)]
 #[serde(from = "String")]
 pub struct Secret(SecretString);

@@ -1,7 +1,7 @@
 //! Token responses, and the token state kept between them.
 //!
-//! Source: RFC 6749 section 5.1 and SMART App Launch 2.2, "Obtain access token". A response is read as granted, not as
-//! asked for; whom it is for is compared at every response.
+//! Source: RFC 6749 section 5.1 and SMART App Launch 2.2, "Obtain access token". A response is read
+//! as granted, not as asked for; whom it is for is compared at every response.
 
 use super::{GrantedScopes, Secret};
 use crate::fhir::PatientId;
@@ -32,7 +32,9 @@ pub enum TokenResponseError {
     #[error("the receiver gave a token that is not a bearer token")]
     NotBearer,
     /// The response names no patient: a person is never searched for.
-    #[error("the receiver did not say whose record the token is for: ask it to give the patient with launch/patient")]
+    #[error(
+        "the receiver did not say whose record the token is for: ask it to give the patient with launch/patient"
+    )]
     NoPatient,
 }
 
@@ -47,7 +49,8 @@ pub struct TokenResponse {
 }
 
 impl TokenResponse {
-    /// No token response in the field comes near it. Read as JSON values it takes up to a hundred times as much for a moment.
+    /// No token response in the field comes near it. Read as JSON values it takes up to a hundred
+    /// times as much for a moment.
     pub const MAX_BYTES: usize = 256 << 10;
 
     /// Reads a token endpoint's answer. Unknown fields are ignored.
@@ -75,7 +78,8 @@ impl TokenResponse {
             Some(Value::String(text)) => Ok(Some(text.as_str())),
             Some(_) => Err(TokenResponseError::Malformed(field)),
         };
-        // What goes into an Authorization header: RFC 6750's characters are a part of the visible ones.
+        // What goes into an Authorization header: RFC 6750's characters are a part of the visible
+        // ones.
         let token = |field: &'static str| match text(field)? {
             Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
                 Err(TokenResponseError::Malformed(field))
@@ -116,7 +120,9 @@ impl TokenResponse {
 fn lifetime(field: Option<&Value>) -> Result<Option<i64>, TokenResponseError> {
     let seconds = match field {
         None | Some(Value::Null) => return Ok(None),
-        Some(Value::Number(number)) => number.as_i64().or_else(|| number.as_u64().map(|_| i64::MAX)),
+        Some(Value::Number(number)) => {
+            number.as_i64().or_else(|| number.as_u64().map(|_| i64::MAX))
+        }
         Some(Value::String(text)) => text.trim().parse().ok(),
         Some(_) => None,
     };
@@ -160,7 +166,11 @@ impl TokenState {
     ///
     /// # Errors
     /// [`TokenResponseError::NoPatient`].
-    pub fn granted(response: TokenResponse, requested: &str, now: DateTime<Utc>) -> Result<Self, TokenResponseError> {
+    pub fn granted(
+        response: TokenResponse,
+        requested: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Self, TokenResponseError> {
         let patient = response.patient.ok_or(TokenResponseError::NoPatient)?;
         Ok(Self {
             access: response.access,
@@ -174,11 +184,17 @@ impl TokenState {
         })
     }
 
-    /// The tokens after a refresh. Without a new refresh token the old one stays good (RFC 6749 section 6).
+    /// The tokens after a refresh. Without a new refresh token the old one stays good (RFC 6749
+    /// section 6).
     ///
     /// # Errors
-    /// [`OtherPatient`] where the response names another patient; one that names none is for the same.
-    pub fn refreshed(&self, response: TokenResponse, now: DateTime<Utc>) -> Result<Self, OtherPatient> {
+    /// [`OtherPatient`] where the response names another patient; one that names none is for the
+    /// same.
+    pub fn refreshed(
+        &self,
+        response: TokenResponse,
+        now: DateTime<Utc>,
+    ) -> Result<Self, OtherPatient> {
         if response.patient.as_ref().is_some_and(|patient| *patient != self.patient) {
             return Err(OtherPatient);
         }
@@ -228,8 +244,9 @@ impl TokenState {
         self.expires_at.and_then(|seconds| DateTime::from_timestamp(seconds, 0))
     }
 
-    /// Whether to refresh before use: the token ends within two minutes (a quarter of its life if that is shorter), or
-    /// the clock was set back to before it was given, so that its age is unknown.
+    /// Whether to refresh before use: the token ends within two minutes (a quarter of its life if
+    /// that is shorter), or the clock was set back to before it was given, so that its age is
+    /// unknown.
     pub fn needs_refresh(&self, now: DateTime<Utc>) -> bool {
         let Some(expires_at) = self.expires_at else { return false };
         let leeway = (expires_at.saturating_sub(self.obtained_at) / 4).clamp(0, 120);
@@ -279,8 +296,7 @@ mod tests {
     }
 
     fn hour() -> TokenState {
-        let text =
-            r#"{"access_token":"a1","token_type":"Bearer","expires_in":3600,"refresh_token":"r1","patient":"p1"}"#;
+        let text = r#"{"access_token":"a1","token_type":"Bearer","expires_in":3600,"refresh_token":"r1","patient":"p1"}"#;
         TokenState::granted(response(text), "patient/*.cu", now()).unwrap()
     }
 
@@ -295,7 +311,10 @@ mod tests {
         assert_eq!(state.expires_at(), None);
         assert!(state.refresh().is_none());
         assert_eq!(state.scopes_text(), "patient/*.cu");
-        assert!(!state.needs_refresh(now() + TimeDelta::days(30)), "without an end only a 401 tells");
+        assert!(
+            !state.needs_refresh(now() + TimeDelta::days(30)),
+            "without an end only a 401 tells"
+        );
     }
 
     #[test]
@@ -305,7 +324,10 @@ mod tests {
             ("<html>", TokenResponseError::Unreadable),
             (r#"{"token_type":"bearer"}"#, TokenResponseError::Missing("access_token")),
             (r#"{"access_token":"a"}"#, TokenResponseError::Missing("token_type")),
-            (r#"{"access_token":"a\r\nb","token_type":"bearer"}"#, TokenResponseError::Malformed("access_token")),
+            (
+                r#"{"access_token":"a\r\nb","token_type":"bearer"}"#,
+                TokenResponseError::Malformed("access_token"),
+            ),
             (r#"{"access_token":"a","token_type":"mac"}"#, TokenResponseError::NotBearer),
             (
                 r#"{"access_token":"a","token_type":"bearer","expires_in":[]}"#,
@@ -315,23 +337,34 @@ mod tests {
                 r#"{"access_token":"a","token_type":"bearer","patient":"../x"}"#,
                 TokenResponseError::Malformed("patient"),
             ),
-            (r#"{"access_token":"a","token_type":"bearer","patient":".."}"#, TokenResponseError::Malformed("patient")),
-            (r#"{"access_token":"a","token_type":"bearer","patient":7}"#, TokenResponseError::Malformed("patient")),
+            (
+                r#"{"access_token":"a","token_type":"bearer","patient":".."}"#,
+                TokenResponseError::Malformed("patient"),
+            ),
+            (
+                r#"{"access_token":"a","token_type":"bearer","patient":7}"#,
+                TokenResponseError::Malformed("patient"),
+            ),
         ];
         for (text, expected) in cases {
             assert_eq!(TokenResponse::parse(text.as_bytes()).err(), Some(expected), "{text}");
         }
         let no_patient = response(r#"{"access_token":"a","token_type":"bearer"}"#);
-        assert_eq!(TokenState::granted(no_patient, "", now()).err(), Some(TokenResponseError::NoPatient));
+        assert_eq!(
+            TokenState::granted(no_patient, "", now()).err(),
+            Some(TokenResponseError::NoPatient)
+        );
     }
 
     #[test]
     fn lifetimes_come_as_numbers_or_text() {
         let read = |written: &str| {
-            let text = format!(r#"{{"access_token":"a","token_type":"bearer","expires_in":{written}}}"#);
+            let text =
+                format!(r#"{{"access_token":"a","token_type":"bearer","expires_in":{written}}}"#);
             TokenResponse::parse(text.as_bytes()).map(|response| response.expires_in)
         };
-        let cases = [("3600", Some(3600)), ("\"3600\"", Some(3600)), ("-5", Some(0)), ("null", None)];
+        let cases =
+            [("3600", Some(3600)), ("\"3600\"", Some(3600)), ("-5", Some(0)), ("null", None)];
         for (written, expected) in cases {
             assert_eq!(read(written).ok(), Some(expected), "{written}");
         }
@@ -342,18 +375,23 @@ mod tests {
 
     #[test]
     fn a_token_is_refreshed_before_it_ends_and_when_the_clock_went_back() {
-        let cases = [(0, false), (3479, false), (3480, true), (3600, true), (-299, false), (-301, true)];
+        let cases =
+            [(0, false), (3479, false), (3480, true), (3600, true), (-299, false), (-301, true)];
         for (seconds, due) in cases {
             assert_eq!(hour().needs_refresh(now() + TimeDelta::seconds(seconds)), due, "{seconds}");
         }
-        assert!(!hour().is_expired(now() + TimeDelta::seconds(3599)) && hour().is_expired(now() + TimeDelta::hours(1)));
+        assert!(
+            !hour().is_expired(now() + TimeDelta::seconds(3599))
+                && hour().is_expired(now() + TimeDelta::hours(1))
+        );
     }
 
     #[test]
     fn a_refresh_replaces_the_refresh_token_where_a_new_one_comes() {
         let later = now() + TimeDelta::hours(1);
-        let rotated =
-            response(r#"{"access_token":"a2","token_type":"bearer","refresh_token":"r2","scope":"patient/*.rs"}"#);
+        let rotated = response(
+            r#"{"access_token":"a2","token_type":"bearer","refresh_token":"r2","scope":"patient/*.rs"}"#,
+        );
         let state = hour().refreshed(rotated, later).unwrap();
         assert_eq!(state.refresh().unwrap().expose(), "r2");
         assert_eq!(state.scopes_text(), "patient/*.rs");
@@ -380,7 +418,10 @@ mod tests {
         let text = r#"{"access_token":"tok-1","token_type":"Bearer","refresh_token":"ref-1","patient":"pat-1"}"#;
         let state = TokenState::granted(response(text), "", now()).unwrap();
         let shown = format!("{:?} {state:?} {:?}", response(text), state.patient());
-        assert!(!["tok-1", "ref-1", "pat-1"].iter().any(|secret| shown.contains(secret)), "{shown}");
+        assert!(
+            !["tok-1", "ref-1", "pat-1"].iter().any(|secret| shown.contains(secret)),
+            "{shown}"
+        );
     }
 
     proptest! {

@@ -1,16 +1,17 @@
 //! One reading per instant: where sensors overlap, only that of the sensor started last counts.
 //!
-//! A sensor covers an instant while its latest reading is less than its interval old. A reading is let through when no sensor
-//! started later covers its instant; of two sensors started in the same second, the one registered later counts. Readings wait,
-//! in time order, until their sensor's interval is told, usually for one reading, and never for more than [`MOST_WAITING`].
+//! A sensor covers an instant while its latest reading is less than its interval old. A reading is
+//! let through when no sensor started later covers its instant; of two sensors started in the same
+//! second, the one registered later counts. Readings wait, in time order, until their sensor's
+//! interval is told, usually for one reading, and never for more than [`MOST_WAITING`].
 
 use super::interval::{Interval, Pace, Verdict};
 use super::level::Level;
 use crate::glucose::{SensorId, UtcOffset};
 use std::collections::{BTreeMap, VecDeque};
 
-/// Readings that may wait at once. A sensor whose pace is still untold after so many (days of readings) is taken as it then
-/// seems, so that memory stays bounded whatever comes.
+/// Readings that may wait at once. A sensor whose pace is still untold after so many (days of
+/// readings) is taken as it then seems, so that memory stays bounded whatever comes.
 const MOST_WAITING: usize = 1024;
 
 /// A reading with a value, placed in time.
@@ -50,7 +51,8 @@ pub(super) struct Canonical {
 }
 
 impl Canonical {
-    /// `starts` are the unix seconds of sensors' first readings ever; a sensor not named starts at its first reading here.
+    /// `starts` are the unix seconds of sensors' first readings ever; a sensor not named starts at
+    /// its first reading here.
     pub(super) fn new(starts: BTreeMap<SensorId, i64>) -> Self {
         Self {
             starts,
@@ -62,8 +64,14 @@ impl Canonical {
         }
     }
 
-    /// Takes the next reading, not earlier than the one before; a second one of a sensor in one second is left out.
-    pub(super) fn push(&mut self, id: SensorId, reading: Placed, mut counted: impl FnMut(Placed, Interval)) {
+    /// Takes the next reading, not earlier than the one before; a second one of a sensor in one
+    /// second is left out.
+    pub(super) fn push(
+        &mut self,
+        id: SensorId,
+        reading: Placed,
+        mut counted: impl FnMut(Placed, Interval),
+    ) {
         let known = self.latest.filter(|(latest, _)| *latest == id).map(|(_, sensor)| sensor);
         let known = known.or_else(|| self.index.get(&id).copied());
         let sensor = known.unwrap_or(self.sensors.len());
@@ -85,7 +93,11 @@ impl Canonical {
         } else {
             let start = self.starts.get(&id).copied().unwrap_or(reading.seconds);
             self.index.insert(id, sensor);
-            self.sensors.push(Worn { rank: (start, id), pace: Pace::starting_at(reading.seconds), untold: 0 });
+            self.sensors.push(Worn {
+                rank: (start, id),
+                pace: Pace::starting_at(reading.seconds),
+                untold: 0,
+            });
         }
         if let Some(worn) = self.sensors.get_mut(sensor) {
             worn.untold += 1;
@@ -94,21 +106,31 @@ impl Canonical {
         // A sensor started later may still speak at this very second.
         self.release(reading.seconds, &mut counted);
         if self.queue.len() > MOST_WAITING {
-            if let Some(sensor) = self.queue.iter().find(|w| w.interval.is_none()).map(|w| w.sensor) {
+            if let Some(sensor) = self.queue.iter().find(|w| w.interval.is_none()).map(|w| w.sensor)
+            {
                 self.settle(sensor);
             }
             self.release(reading.seconds, &mut counted);
         }
     }
 
-    /// The usual case, without the detours of `tell` and `release`: only one sensor covers, and only its reading before this
-    /// one waits. That one comes out, now told its interval, and this one waits in its place.
+    /// The usual case, without the detours of `tell` and `release`: only one sensor covers, and
+    /// only its reading before this one waits. That one comes out, now told its interval, and
+    /// this one waits in its place.
     #[inline]
-    fn exchange_only(&mut self, sensor: usize, interval: Interval, reading: Placed) -> Option<Placed> {
+    fn exchange_only(
+        &mut self,
+        sensor: usize,
+        interval: Interval,
+        reading: Placed,
+    ) -> Option<Placed> {
         let rank = self.sensors.get(sensor)?.rank;
         let [(covering, until)] = self.covering.as_mut_slice() else { return None };
         let only = self.queue.len() == 1 && *covering == rank;
-        let waiting = self.queue.front_mut().filter(|w| only && w.sensor == sensor && w.interval.is_none())?;
+        let waiting = self
+            .queue
+            .front_mut()
+            .filter(|w| only && w.sensor == sensor && w.interval.is_none())?;
         let before = std::mem::replace(&mut waiting.reading, reading);
         *until = before.seconds.saturating_add(interval.seconds());
         Some(before)
@@ -134,15 +156,18 @@ impl Canonical {
         let Some(worn) = self.sensors.get_mut(sensor) else { return };
         let told = worn.untold.saturating_sub(but);
         worn.untold -= told;
-        let untold = self.queue.iter_mut().rev().filter(|w| w.sensor == sensor && w.interval.is_none());
+        let untold =
+            self.queue.iter_mut().rev().filter(|w| w.sensor == sensor && w.interval.is_none());
         for waiting in untold.skip(but).take(told) {
             waiting.interval = Some(interval);
         }
     }
 
-    /// Lets through what was measured before `now`, in order, until one still waits for its interval.
+    /// Lets through what was measured before `now`, in order, until one still waits for its
+    /// interval.
     fn release(&mut self, now: i64, counted: &mut impl FnMut(Placed, Interval)) {
-        while let Some(instant) = self.queue.front().map(|first| first.reading.seconds).filter(|instant| *instant < now)
+        while let Some(instant) =
+            self.queue.front().map(|first| first.reading.seconds).filter(|instant| *instant < now)
         {
             let together = self.queue.iter().take_while(|w| w.reading.seconds == instant).count();
             if !self.all_told(together, now) {
@@ -150,7 +175,9 @@ impl Canonical {
             }
             self.covering.retain(|(_, until)| *until > instant);
             for waiting in self.queue.iter().take(together) {
-                if let (Some(worn), Some(interval)) = (self.sensors.get(waiting.sensor), waiting.interval) {
+                if let (Some(worn), Some(interval)) =
+                    (self.sensors.get(waiting.sensor), waiting.interval)
+                {
                     let until = instant.saturating_add(interval.seconds());
                     match self.covering.iter_mut().find(|(rank, _)| *rank == worn.rank) {
                         Some((_, covered)) => *covered = until,
@@ -168,13 +195,16 @@ impl Canonical {
         }
     }
 
-    /// Whether the first so many readings have their interval. A sensor silent for so long that its next gap tells nothing will
-    /// not change it any more.
+    /// Whether the first so many readings have their interval. A sensor silent for so long that its
+    /// next gap tells nothing will not change it any more.
     fn all_told(&mut self, first: usize, now: i64) -> bool {
         for position in 0..first {
-            let untold = self.queue.get(position).filter(|w| w.interval.is_none()).map(|w| w.sensor);
+            let untold =
+                self.queue.get(position).filter(|w| w.interval.is_none()).map(|w| w.sensor);
             let Some(sensor) = untold else { continue };
-            let Some(interval) = self.sensors.get(sensor).and_then(|worn| worn.pace.certain_at(now)) else {
+            let Some(interval) =
+                self.sensors.get(sensor).and_then(|worn| worn.pace.certain_at(now))
+            else {
                 return false;
             };
             self.tell(sensor, 0, interval);
@@ -193,10 +223,13 @@ mod tests {
     fn counted(readings: &[(u32, i64)]) -> (Vec<(i64, Interval)>, usize) {
         let value = GlucoseValue::new(101, 0, GlucoseUnit::MgPerDl).unwrap();
         let level = Level::of(Measurement::Value(value)).unwrap();
-        let (mut canonical, mut counted, mut waited) = (Canonical::new(BTreeMap::new()), Vec::new(), 0);
+        let (mut canonical, mut counted, mut waited) =
+            (Canonical::new(BTreeMap::new()), Vec::new(), 0);
         for (sensor, seconds) in readings {
             let reading = Placed { seconds: *seconds, offset: UtcOffset::UTC, level };
-            canonical.push(SensorId(*sensor), reading, |reading, interval| counted.push((reading.seconds, interval)));
+            canonical.push(SensorId(*sensor), reading, |reading, interval| {
+                counted.push((reading.seconds, interval))
+            });
             waited = waited.max(canonical.queue.len());
         }
         canonical.finish(|reading, interval| counted.push((reading.seconds, interval)));
@@ -219,7 +252,9 @@ mod tests {
         let worn: Vec<_> = (0..30_000).map(|n| (n / 2016, 300 * i64::from(n))).collect();
         assert!(counted(&worn).1 <= 8);
         // Sensors of one reading each, ever new, beside one that goes on, in the same second.
-        let lone: Vec<_> = (0..5_000).flat_map(|n| [(0, 300 * i64::from(n)), (1 + n, 300 * i64::from(n))]).collect();
+        let lone: Vec<_> = (0..5_000)
+            .flat_map(|n| [(0, 300 * i64::from(n)), (1 + n, 300 * i64::from(n))])
+            .collect();
         let (counted, waited) = counted(&lone);
         assert!(waited <= MOST_WAITING + 1, "{waited}");
         assert_eq!(counted.len(), 5_000);

@@ -1,7 +1,8 @@
 //! Local dates: on which there were readings, and how much of each is covered.
 //!
-//! A reading's date is by its own UTC offset, kept within the dates summarised: so a traveller's dates may come and go in any
-//! order. Covered time belongs to the date by the offset of the first reading that covers it, cut at that date's midnight.
+//! A reading's date is by its own UTC offset, kept within the dates summarised: so a traveller's
+//! dates may come and go in any order. Covered time belongs to the date by the offset of the first
+//! reading that covers it, cut at that date's midnight.
 
 use crate::glucose::{DateRange, UtcOffset};
 use chrono::NaiveDate;

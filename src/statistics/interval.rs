@@ -1,8 +1,10 @@
-//! How often a sensor measures, learned from the gaps between its readings; each reading's weight and coverage follow from it.
+//! How often a sensor measures, learned from the gaps between its readings; each reading's weight
+//! and coverage follow from it.
 //!
-//! Monitors measure every 1, 5 or 15 minutes. A reading counts for the interval on which the three gaps after it agree; where
-//! they do not agree, for that of its sensor's reading before it; before the first such reading, for that reading's. So one or
-//! two lost readings in a row change nothing, and a source that changes its pace changes the weight at the very reading.
+//! Monitors measure every 1, 5 or 15 minutes. A reading counts for the interval on which the three
+//! gaps after it agree; where they do not agree, for that of its sensor's reading before it; before
+//! the first such reading, for that reading's. So one or two lost readings in a row change nothing,
+//! and a source that changes its pace changes the weight at the very reading.
 
 /// So many gaps in a row of one length tell a sensor's interval.
 const AGREEING_GAPS: u8 = 3;
@@ -34,8 +36,8 @@ impl Interval {
         self.minutes() as i64 * 60
     }
 
-    /// The interval a gap speaks for, with room for jitter and for one lost reading of a one-minute sensor. None where it
-    /// could be several: ten minutes is two fives as well as ten ones.
+    /// The interval a gap speaks for, with room for jitter and for one lost reading of a one-minute
+    /// sensor. None where it could be several: ten minutes is two fives as well as ten ones.
     const fn of_gap(seconds: i64) -> Option<Self> {
         match seconds {
             1..=150 => Some(Self::One),
@@ -46,7 +48,8 @@ impl Interval {
     }
 }
 
-/// What a new reading tells about the readings of its sensor that wait for their interval. The new one itself always waits.
+/// What a new reading tells about the readings of its sensor that wait for their interval. The new
+/// one itself always waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     /// Nothing yet.
@@ -112,7 +115,8 @@ impl Pace {
         for (votes, _) in self.votes.iter_mut().zip(Interval::ALL).filter(|(_, i)| *i == interval) {
             *votes = votes.saturating_add(1);
         }
-        let gaps = self.streak.filter(|(same, _)| *same == interval).map_or(1, |(_, gaps)| gaps + 1);
+        let gaps =
+            self.streak.filter(|(same, _)| *same == interval).map_or(1, |(_, gaps)| gaps + 1);
         if gaps < AGREEING_GAPS {
             self.streak = Some((interval, gaps));
             return Verdict::Wait;
@@ -122,19 +126,21 @@ impl Pace {
         Verdict::All(interval)
     }
 
-    /// The interval of waiting readings where none of the sensor's next, at `now` or later, can change it.
+    /// The interval of waiting readings where none of the sensor's next, at `now` or later, can
+    /// change it.
     pub(super) fn certain_at(&self, now: i64) -> Option<Interval> {
         self.learned.filter(|_| now.saturating_sub(self.last) > LONGEST_TELLING_GAP)
     }
 
-    /// The interval of readings that nothing more will tell about: the learned one, else what most gaps spoke for (the shorter
-    /// of two: loss only lengthens gaps), else five minutes.
+    /// The interval of readings that nothing more will tell about: the learned one, else what most
+    /// gaps spoke for (the shorter of two: loss only lengthens gaps), else five minutes.
     pub(super) fn settled(&self) -> Interval {
         if let Some(learned) = self.learned {
             return learned;
         }
         let most = self.votes.iter().copied().max().unwrap_or(0);
-        let voted = self.votes.iter().zip(Interval::ALL).find(|(votes, _)| most > 0 && **votes == most);
+        let voted =
+            self.votes.iter().zip(Interval::ALL).find(|(votes, _)| most > 0 && **votes == most);
         voted.map_or(Interval::Five, |(_, interval)| interval)
     }
 }

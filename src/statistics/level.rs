@@ -1,16 +1,20 @@
-//! A reading's value as a whole number that statistics can add up exactly, and the consensus range it falls in.
+//! A reading's value as a whole number that statistics can add up exactly, and the consensus range
+//! it falls in.
 
 use crate::glucose::{GlucoseUnit, GlucoseValue, Measurement};
 
-/// Levels in one mg/dL. Fine enough for every value in either unit: six decimals, and the five of the molar factor.
+/// Levels in one mg/dL. Fine enough for every value in either unit: six decimals, and the five of
+/// the molar factor.
 pub(super) const PER_MG_DL: u64 = 100_000_000_000;
 /// Levels in a millionth of a mmol/L; 18.01559 mg/dL are one mmol/L.
 const PER_MICRO_MMOL_L: u64 = 1_801_559;
 /// Milligrams per decilitre in one millimole per litre.
 pub(super) const MG_DL_PER_MMOL_L: f64 = 18.015_59;
 
-/// Where the upper four ranges start. 54, 70, 181 and 251 mg/dL after rounding half-up to 1 mg/dL (Battelino 2019).
-const MG_DL_STARTS: [u64; 4] = [PER_MG_DL / 2 * 107, PER_MG_DL / 2 * 139, PER_MG_DL / 2 * 361, PER_MG_DL / 2 * 501];
+/// Where the upper four ranges start. 54, 70, 181 and 251 mg/dL after rounding half-up to 1 mg/dL
+/// (Battelino 2019).
+const MG_DL_STARTS: [u64; 4] =
+    [PER_MG_DL / 2 * 107, PER_MG_DL / 2 * 139, PER_MG_DL / 2 * 361, PER_MG_DL / 2 * 501];
 /// The same by 3.0, 3.9, 10.1 and 14.0 mmol/L after rounding half-up to 0.1 mmol/L.
 const MMOL_L_STARTS: [u64; 4] = [
     PER_MICRO_MMOL_L * 2_950_000,
@@ -29,7 +33,8 @@ pub(super) enum Band {
     VeryHigh,
 }
 
-/// A value in hundred-billionths of a mg/dL, and its range. Clipped values count 1 mg/dL beyond the device's limit.
+/// A value in hundred-billionths of a mg/dL, and its range. Clipped values count 1 mg/dL beyond the
+/// device's limit.
 #[derive(Clone, Copy)]
 pub(super) struct Level {
     pub(super) amount: u64,
@@ -120,10 +125,13 @@ mod tests {
 
     #[test]
     fn a_clipped_value_falls_in_the_range_beyond_the_limit() {
-        for (text, unit) in [("40", MgPerDl), ("54", MgPerDl), ("2.2", MmolPerL), ("3.0", MmolPerL)] {
+        for (text, unit) in [("40", MgPerDl), ("54", MgPerDl), ("2.2", MmolPerL), ("3.0", MmolPerL)]
+        {
             assert_eq!(band_of(text, unit, Measurement::Below), Band::VeryLow, "{text}");
         }
-        for (text, unit) in [("250", MgPerDl), ("400", MgPerDl), ("13.9", MmolPerL), ("27.8", MmolPerL)] {
+        for (text, unit) in
+            [("250", MgPerDl), ("400", MgPerDl), ("13.9", MmolPerL), ("27.8", MmolPerL)]
+        {
             assert_eq!(band_of(text, unit, Measurement::Above), Band::VeryHigh, "{text}");
         }
         assert_eq!(band_of("55", MgPerDl, Measurement::Below), Band::Low);

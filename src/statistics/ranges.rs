@@ -5,7 +5,8 @@ use std::fmt;
 /// Most decimals percentages are reconciled to.
 const MOST_DECIMALS: u8 = 6;
 
-/// How much of the time glucose was in each of the five consensus ranges (Battelino 2019), in percent of the time measured.
+/// How much of the time glucose was in each of the five consensus ranges (Battelino 2019), in
+/// percent of the time measured.
 ///
 /// | range | mg/dL | mmol/L |
 /// | --- | --- | --- |
@@ -15,8 +16,8 @@ const MOST_DECIMALS: u8 = 6;
 /// | high | 181–250 | 10.1–13.9 |
 /// | very high | above 250 | above 13.9 |
 ///
-/// The ranges do not overlap: `low` is without `very low`, `high` without `very high`. A value falls in a range after rounding
-/// half-up to 1 mg/dL or 0.1 mmol/L in the unit it was reported in.
+/// The ranges do not overlap: `low` is without `very low`, `high` without `very high`. A value
+/// falls in a range after rounding half-up to 1 mg/dL or 0.1 mmol/L in the unit it was reported in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct TimesInRanges {
     minutes: [u64; 5],
@@ -64,9 +65,10 @@ impl TimesInRanges {
         percent
     }
 
-    /// The five percentages from very low to very high, rounded to `decimals` places (at most 6) so that they add up to exactly
-    /// 100, in units of the last place: hundredths for 2, whole percent for 0. Each is cut, and what is missing goes one by one
-    /// to those that lost most (largest remainder; of equals, the range with more time). A range without time stays 0.
+    /// The five percentages from very low to very high, rounded to `decimals` places (at most 6) so
+    /// that they add up to exactly 100, in units of the last place: hundredths for 2, whole
+    /// percent for 0. Each is cut, and what is missing goes one by one to those that lost most
+    /// (largest remainder; of equals, the range with more time). A range without time stays 0.
     ///
     /// Use 0 for what people read and 2 for what receivers get.
     pub fn reconciled(self, decimals: u8) -> [u32; 5] {
@@ -76,7 +78,8 @@ impl TimesInRanges {
         let mut units = scaled.map(|scaled| u32::try_from(scaled / total).unwrap_or(u32::MAX));
         let remainders = scaled.map(|scaled| scaled % total);
         let missing = remainders.iter().sum::<u128>() / total;
-        let mut by_loss: Vec<_> = units.iter_mut().zip(remainders.into_iter().zip(self.minutes)).collect();
+        let mut by_loss: Vec<_> =
+            units.iter_mut().zip(remainders.into_iter().zip(self.minutes)).collect();
         by_loss.sort_by_key(|(_, loss)| std::cmp::Reverse(*loss));
         for (units, _) in by_loss.into_iter().take(usize::try_from(missing).unwrap_or(0)) {
             *units += 1;

@@ -17,7 +17,8 @@ const SUFFICIENT_ACTIVE_PERCENT: i64 = 70;
 /// Why there is no summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SummaryError {
-    /// Under two readings with a value: no deviation, so no coefficient of variation, which a summary must have.
+    /// Under two readings with a value: no deviation, so no coefficient of variation, which a
+    /// summary must have.
     #[error(
         "{readings} reading(s) with a value in {dates}, a summary needs 2: ingest readings first or choose other dates"
     )]
@@ -35,8 +36,8 @@ pub enum SummaryError {
     },
 }
 
-/// Whether a summary speaks for the person's usual glucose (Battelino 2019: 14 days with 70 % of readings).
-/// A short one is still a summary, and is submitted with a note.
+/// Whether a summary speaks for the person's usual glucose (Battelino 2019: 14 days with 70 % of
+/// readings). A short one is still a summary, and is submitted with a note.
 #[derive(Clone, Copy, PartialEq)]
 pub enum Sufficiency {
     /// At least 14 dates, a sensor active for at least 70 % of them.
@@ -60,7 +61,8 @@ impl fmt::Debug for Sufficiency {
     }
 }
 
-/// Builds a [`Summary`] from readings in order of time, in one pass. Memory grows with sensors and dates, not with readings.
+/// Builds a [`Summary`] from readings in order of time, in one pass. Memory grows with sensors and
+/// dates, not with readings.
 ///
 /// ```
 /// use cgm_submitter::glucose::{GlucoseUnit, GlucoseValue, Measurement, Sample, SensorId, UtcOffset, ZoneOffsets};
@@ -110,9 +112,14 @@ impl Counted {
 }
 
 impl SummaryBuilder {
-    /// A summary of `dates`, whose instants are `window`. `sensor_starts` are the unix seconds of the sensors' first readings
-    /// ever: where sensors overlap, the one started last counts. A sensor not named starts at its first value in the window.
-    pub fn new(dates: DateRange, window: Window, sensor_starts: impl IntoIterator<Item = (SensorId, i64)>) -> Self {
+    /// A summary of `dates`, whose instants are `window`. `sensor_starts` are the unix seconds of
+    /// the sensors' first readings ever: where sensors overlap, the one started last counts. A
+    /// sensor not named starts at its first value in the window.
+    pub fn new(
+        dates: DateRange,
+        window: Window,
+        sensor_starts: impl IntoIterator<Item = (SensorId, i64)>,
+    ) -> Self {
         Self {
             dates,
             window,
@@ -129,8 +136,9 @@ impl SummaryBuilder {
         }
     }
 
-    /// Adds a reading, not earlier than the one before. Readings outside the window are ignored, and those without a value: they
-    /// count neither in a mean nor as coverage. Of two of one sensor in one second the first counts.
+    /// Adds a reading, not earlier than the one before. Readings outside the window are ignored,
+    /// and those without a value: they count neither in a mean nor as coverage. Of two of one
+    /// sensor in one second the first counts.
     pub fn push(&mut self, sample: Sample) {
         if !self.window.contains(sample.seconds) {
             return;
@@ -141,14 +149,16 @@ impl SummaryBuilder {
         if self.in_order {
             let reading = Placed { seconds: sample.seconds, offset: sample.offset, level };
             let counted = &mut self.counted;
-            self.canonical.push(sample.sensor, reading, |reading, interval| counted.add(reading, interval));
+            self.canonical
+                .push(sample.sensor, reading, |reading, interval| counted.add(reading, interval));
         }
     }
 
     /// The summary of all readings pushed.
     ///
     /// # Errors
-    /// [`SummaryError::TooFewReadings`] under two readings with a value, [`SummaryError::NotInTimeOrder`].
+    /// [`SummaryError::TooFewReadings`] under two readings with a value,
+    /// [`SummaryError::NotInTimeOrder`].
     pub fn finish(self) -> Result<Summary, SummaryError> {
         let Self { dates, window, in_order, canonical, mut counted, .. } = self;
         if !in_order {
@@ -157,7 +167,8 @@ impl SummaryBuilder {
         canonical.finish(|reading, interval| counted.add(reading, interval));
         let Counted { tally, days, covered, .. } = counted;
         let readings = tally.readings();
-        let (mean_mg_dl, sd_mg_dl) = tally.mean_and_sd().ok_or(SummaryError::TooFewReadings { readings, dates })?;
+        let (mean_mg_dl, sd_mg_dl) =
+            tally.mean_and_sd().ok_or(SummaryError::TooFewReadings { readings, dates })?;
         let (days_of_wear, days_well_covered) = days.finish();
         Ok(Summary {
             dates,
@@ -180,10 +191,12 @@ impl fmt::Debug for SummaryBuilder {
     }
 }
 
-/// The consensus statistics of a stretch of dates (Danne 2017, Battelino 2019), unrounded. Built by [`SummaryBuilder`].
+/// The consensus statistics of a stretch of dates (Danne 2017, Battelino 2019), unrounded. Built by
+/// [`SummaryBuilder`].
 ///
-/// Each reading counts for its sensor's nominal interval of 1, 5 or 15 minutes, learned from the gaps between its readings;
-/// with one interval throughout that is plain counting. "Low" and "High" count 1 mg/dL beyond the device's limit.
+/// Each reading counts for its sensor's nominal interval of 1, 5 or 15 minutes, learned from the
+/// gaps between its readings; with one interval throughout that is plain counting. "Low" and "High"
+/// count 1 mg/dL beyond the device's limit.
 #[derive(Clone, PartialEq)]
 pub struct Summary {
     dates: DateRange,
@@ -244,7 +257,8 @@ impl Summary {
         3.31 + 0.023_92 * self.mean_mg_dl
     }
 
-    /// Glucose management indicator, mmol/mol, for display: 12.71 + 4.70587 · mean mmol/L (Bergenstal 2018).
+    /// Glucose management indicator, mmol/mol, for display: 12.71 + 4.70587 · mean mmol/L
+    /// (Bergenstal 2018).
     pub const fn gmi_mmol_mol(&self) -> f64 {
         12.71 + 4.705_87 * self.mean_mmol_l()
     }
@@ -259,12 +273,14 @@ impl Summary {
         self.days_of_wear
     }
 
-    /// Local dates covered for at least 70 % of 24 hours, also where clocks made the date shorter or longer.
+    /// Local dates covered for at least 70 % of 24 hours, also where clocks made the date shorter
+    /// or longer.
     pub const fn days_well_covered(&self) -> u32 {
         self.days_well_covered
     }
 
-    /// Minutes of the window within a reading's interval: the union of [t, t + interval) over the readings counted.
+    /// Minutes of the window within a reading's interval: the union of [t, t + interval) over the
+    /// readings counted.
     pub const fn covered_minutes(&self) -> f64 {
         self.covered_seconds as f64 / 60.0
     }
@@ -282,8 +298,8 @@ impl Summary {
     /// Whether this speaks for the person's usual glucose.
     pub fn sufficiency(&self) -> Sufficiency {
         let days = Some(self.dates.days()).filter(|days| *days < SUFFICIENT_DAYS);
-        let short =
-            self.covered_seconds.saturating_mul(100) < self.window.seconds().saturating_mul(SUFFICIENT_ACTIVE_PERCENT);
+        let short = self.covered_seconds.saturating_mul(100)
+            < self.window.seconds().saturating_mul(SUFFICIENT_ACTIVE_PERCENT);
         match (days, short.then(|| self.sensor_active_percent())) {
             (None, None) => Sufficiency::Sufficient,
             (days, sensor_active_percent) => Sufficiency::Short { days, sensor_active_percent },

@@ -67,16 +67,18 @@ impl Tally {
         minutes
     }
 
-    /// Weighted mean and standard deviation, mg/dL; at least two readings. With equal weights the deviation is the sample's,
-    /// over n − 1: √(Σw(x−μ)² / (Σw − Σw²/Σw)).
+    /// Weighted mean and standard deviation, mg/dL; at least two readings. With equal weights the
+    /// deviation is the sample's, over n − 1: √(Σw(x−μ)² / (Σw − Σw²/Σw)).
     pub(super) fn mean_and_sd(&self) -> Option<(f64, f64)> {
         if self.readings() < 2 {
             return None;
         }
         let weight = self.weight();
-        let amount: u128 = self.weighted().map(|(weight, sums)| u128::from(weight) * sums.amount).sum();
-        // About a whole number within a hundred-billionth of the mean nothing cancels. The sum about it fits wherever the sum of
-        // squares does, so arithmetic that wraps in between still ends right.
+        let amount: u128 =
+            self.weighted().map(|(weight, sums)| u128::from(weight) * sums.amount).sum();
+        // About a whole number within a hundred-billionth of the mean nothing cancels. The sum
+        // about it fits wherever the sum of squares does, so arithmetic that wraps in
+        // between still ends right.
         let near = amount / u128::from(weight);
         let about = |sums: &Sums| {
             let cross = near.wrapping_mul(sums.amount).wrapping_mul(2);
@@ -84,8 +86,10 @@ impl Tally {
             sums.squares.wrapping_sub(cross).wrapping_add(square)
         };
         let total = weight as f64;
-        let spread: f64 = self.weighted().map(|(weight, sums)| weight as f64 * about(sums) as f64).sum();
-        let squared_weights: u64 = self.weighted().map(|(weight, sums)| weight * weight * sums.readings).sum();
+        let spread: f64 =
+            self.weighted().map(|(weight, sums)| weight as f64 * about(sums) as f64).sum();
+        let squared_weights: u64 =
+            self.weighted().map(|(weight, sums)| weight * weight * sums.readings).sum();
         let variance = spread / (total - squared_weights as f64 / total);
         let unit = PER_MG_DL as f64;
         Some((amount as f64 / total / unit, variance.sqrt() / unit))

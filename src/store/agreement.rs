@@ -1,5 +1,5 @@
-//! The store against a naive model of it: readings in a map, every acceptance in a set. Random histories must leave both with the same
-//! answers.
+//! The store against a naive model of it: readings in a map, every acceptance in a set. Random
+//! histories must leave both with the same answers.
 
 use super::testing::{BASE, Scratch, reading, value, with_record};
 use super::{ConnectionId, ReadingCode, ReadingKey, VersionedReading};
@@ -16,7 +16,8 @@ type Receiver = (usize, ReadingCode);
 #[derive(Clone, Debug)]
 enum Step {
     Ingest(Vec<Row>),
-    /// The receiver answers for some of the readings known so far: one bit each. Current versions, or the first ones.
+    /// The receiver answers for some of the readings known so far: one bit each. Current versions,
+    /// or the first ones.
     Accept(Receiver, u64, bool),
     Refuse(Receiver, u64),
     Reopen,
@@ -58,7 +59,12 @@ impl Model {
             set.iter().any(|(_, _, k, v)| (*k, *v) == (at, stored.version))
         };
         if seen(&self.accepted) || seen(&self.refused) {
-            self.earlier.push(Earlier { at, version: stored.version, said: stored.said, moved_to: None });
+            self.earlier.push(Earlier {
+                at,
+                version: stored.version,
+                said: stored.said,
+                moved_to: None,
+            });
         }
     }
 
@@ -71,14 +77,24 @@ impl Model {
             let holder = self
                 .readings
                 .iter()
-                .find(|(k, r)| record.is_some() && r.record == *record && k.sensor() == target.sensor())
+                .find(|(k, r)| {
+                    record.is_some() && r.record == *record && k.sensor() == target.sensor()
+                })
                 .map(|(k, _)| *k);
             if let Some(holder) = holder.filter(|h| *h != target) {
                 self.supersede(holder);
                 self.readings.remove(&holder);
-                let belongs = |e: &Earlier| (e.at == holder && e.moved_to.is_none()) || e.moved_to == Some(holder);
-                let theirs = self.earlier.iter().enumerate().filter(|(_, e)| belongs(e)).map(|(i, _)| (i, target));
-                let theirs: Vec<_> = theirs.filter(|(i, _)| !moved.iter().any(|(m, _)| m == i)).collect();
+                let belongs = |e: &Earlier| {
+                    (e.at == holder && e.moved_to.is_none()) || e.moved_to == Some(holder)
+                };
+                let theirs = self
+                    .earlier
+                    .iter()
+                    .enumerate()
+                    .filter(|(_, e)| belongs(e))
+                    .map(|(i, _)| (i, target));
+                let theirs: Vec<_> =
+                    theirs.filter(|(i, _)| !moved.iter().any(|(m, _)| m == i)).collect();
                 moved.extend(theirs);
             }
         }
@@ -126,15 +142,20 @@ impl Model {
         }
     }
 
-    fn unsent(&self, (connection, code): Receiver) -> Vec<(ReadingKey, u32, Measurement, Option<Measurement>)> {
+    fn unsent(
+        &self,
+        (connection, code): Receiver,
+    ) -> Vec<(ReadingKey, u32, Measurement, Option<Measurement>)> {
         let missing = self.readings.iter().filter(|(k, r)| {
             let fact = (connection, code, **k, r.version);
             !self.accepted.contains(&fact) && !self.refused.contains(&fact)
         });
         missing
             .map(|(k, r)| {
-                let belongs = |e: &&Earlier| (e.at == *k && e.moved_to.is_none()) || e.moved_to == Some(*k);
-                let had = |e: &&Earlier| self.accepted.contains(&(connection, code, e.at, e.version));
+                let belongs =
+                    |e: &&Earlier| (e.at == *k && e.moved_to.is_none()) || e.moved_to == Some(*k);
+                let had =
+                    |e: &&Earlier| self.accepted.contains(&(connection, code, e.at, e.version));
                 let replaces = self.earlier.iter().rev().filter(belongs).find(had).map(|e| e.said);
                 (*k, r.version, r.said, replaces)
             })
@@ -142,10 +163,16 @@ impl Model {
     }
 }
 
-fn paged(scratch: &Scratch, connection: ConnectionId, code: ReadingCode, window: Window) -> Vec<VersionedReading> {
+fn paged(
+    scratch: &Scratch,
+    connection: ConnectionId,
+    code: ReadingCode,
+    window: Window,
+) -> Vec<VersionedReading> {
     let mut all: Vec<VersionedReading> = Vec::new();
     loop {
-        let page = scratch.store.unsent(connection, code, window, all.last().map(|u| u.key), 3).unwrap();
+        let page =
+            scratch.store.unsent(connection, code, window, all.last().map(|u| u.key), 3).unwrap();
         let done = page.len() < 3;
         all.extend(page);
         if done {
@@ -159,7 +186,8 @@ fn batch() -> impl Strategy<Value = Vec<Row>> {
     proptest::collection::vec(row, 1..10).prop_map(|mut rows| {
         let (mut instants, mut records) = (BTreeSet::new(), BTreeSet::new());
         rows.retain(|(sensor, seconds, _, record)| {
-            instants.insert((*sensor, *seconds)) && record.is_none_or(|r| records.insert((*sensor, r)))
+            instants.insert((*sensor, *seconds))
+                && record.is_none_or(|r| records.insert((*sensor, r)))
         });
         rows
     })

@@ -36,7 +36,8 @@ pub enum ConnectionState {
     Misconfigured,
     /// A token for another patient came back: disconnect and connect anew.
     WrongPatient,
-    /// Ended by the person. What the receiver has is still known, should they connect again as the same patient.
+    /// Ended by the person. What the receiver has is still known, should they connect again as the
+    /// same patient.
     Disconnected,
 }
 
@@ -57,7 +58,11 @@ impl ConnectionState {
     }
 
     fn from_code(code: &str) -> Result<Self, StoreError> {
-        STATES.iter().find(|(_, c)| *c == code).map(|(state, _)| *state).ok_or(StoreError::Row("connection state"))
+        STATES
+            .iter()
+            .find(|(_, c)| *c == code)
+            .map(|(state, _)| *state)
+            .ok_or(StoreError::Row("connection state"))
     }
 }
 
@@ -108,7 +113,8 @@ pub struct ConnectionDetails {
     pub gzip: Option<bool>,
     /// Whether it honours conditional create; none where not known.
     pub conditional_create: Option<bool>,
-    /// Whether it ever answered that something was there already: then it does look before it creates.
+    /// Whether it ever answered that something was there already: then it does look before it
+    /// creates.
     pub finds_again: bool,
     /// Whether it ever said of something that it read it and keeps no copy.
     pub keeps_no_copies: bool,
@@ -116,7 +122,10 @@ pub struct ConnectionDetails {
 
 impl std::fmt::Debug for ConnectionRecord {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ConnectionRecord").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("ConnectionRecord")
+            .field("id", &self.id)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -147,8 +156,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn connections(&self) -> Result<Vec<ConnectionRecord>, StoreError> {
-        let mut statement =
-            self.db.prepare_cached("SELECT * FROM connections WHERE state <> 'disconnected' ORDER BY id")?;
+        let mut statement = self.db.prepare_cached(
+            "SELECT * FROM connections WHERE state <> 'disconnected' ORDER BY id",
+        )?;
         let mut rows = statement.query([])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
@@ -175,8 +185,8 @@ impl Store {
         Ok(self.connections()?.into_iter().find(|c| c.base == base))
     }
 
-    /// Adds a connection, or takes up again the one that was ended for the same base and patient: what that receiver has of this
-    /// patient is still in the ledger.
+    /// Adds a connection, or takes up again the one that was ended for the same base and patient:
+    /// what that receiver has of this patient is still in the ledger.
     ///
     /// # Errors
     /// [`StoreError`], also where another connection to this base exists.
@@ -213,22 +223,35 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Missing`] where there is none.
-    pub fn set_connection_state(&mut self, id: ConnectionId, state: ConnectionState) -> Result<(), StoreError> {
-        let changed = self.db.execute("UPDATE connections SET state = ? WHERE id = ?", params![state.code(), id.0])?;
+    pub fn set_connection_state(
+        &mut self,
+        id: ConnectionId,
+        state: ConnectionState,
+    ) -> Result<(), StoreError> {
+        let changed = self.db.execute(
+            "UPDATE connections SET state = ? WHERE id = ?",
+            params![state.code(), id.0],
+        )?;
         if changed == 0 { Err(StoreError::Missing("connection")) } else { Ok(()) }
     }
 
-    /// Takes a connection out of service where it is active. What was said of it meanwhile by somebody else stands.
+    /// Takes a connection out of service where it is active. What was said of it meanwhile by
+    /// somebody else stands.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn block_connection(&mut self, id: ConnectionId, state: ConnectionState) -> Result<(), StoreError> {
+    pub fn block_connection(
+        &mut self,
+        id: ConnectionId,
+        state: ConnectionState,
+    ) -> Result<(), StoreError> {
         let sql = "UPDATE connections SET state = ? WHERE id = ? AND state = 'active'";
         self.db.execute(sql, params![state.code(), id.0])?;
         Ok(())
     }
 
-    /// Changes a connection's details in one transaction: `change` sees what another process may have written meanwhile.
+    /// Changes a connection's details in one transaction: `change` sees what another process may
+    /// have written meanwhile.
     ///
     /// # Errors
     /// [`StoreError::Missing`] where there is none.
@@ -237,30 +260,40 @@ impl Store {
         id: ConnectionId,
         change: impl FnOnce(&mut ConnectionDetails),
     ) -> Result<(), StoreError> {
-        let transaction = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let transaction =
+            self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         let found: Option<String> = transaction
             .query_row("SELECT details FROM connections WHERE id = ?", [id.0], |row| row.get(0))
             .optional()?;
         let found = found.ok_or(StoreError::Missing("connection"))?;
-        let mut details = serde_json::from_str(&found).map_err(|_| StoreError::Row("connection"))?;
+        let mut details =
+            serde_json::from_str(&found).map_err(|_| StoreError::Row("connection"))?;
         change(&mut details);
-        transaction.execute("UPDATE connections SET details = ? WHERE id = ?", params![text(&details)?, id.0])?;
+        transaction.execute(
+            "UPDATE connections SET details = ? WHERE id = ?",
+            params![text(&details)?, id.0],
+        )?;
         transaction.commit()?;
         Ok(())
     }
 
-    /// Ends a connection: what is queued for it goes at once, with its orders and what is known of the authorisation. The ledger of
-    /// what the receiver has stays.
+    /// Ends a connection: what is queued for it goes at once, with its orders and what is known of
+    /// the authorisation. The ledger of what the receiver has stays.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn remove_connection(&mut self, id: ConnectionId) -> Result<(), StoreError> {
-        let transaction = self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let transaction =
+            self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
         transaction.execute("DELETE FROM submissions WHERE connection = ?", [id.0])?;
         transaction.execute("DELETE FROM orders WHERE connection = ?", [id.0])?;
         transaction.execute(
             "UPDATE connections SET state = ?, details = ? WHERE id = ?",
-            params![ConnectionState::Disconnected.code(), text(&ConnectionDetails::default())?, id.0],
+            params![
+                ConnectionState::Disconnected.code(),
+                text(&ConnectionDetails::default())?,
+                id.0
+            ],
         )?;
         transaction.commit()?;
         Ok(())

@@ -4,7 +4,9 @@
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// A later version of this SDK wrote the file.
-    #[error("the database has schema {found}, this version knows {known}: update the app; the file was not touched")]
+    #[error(
+        "the database has schema {found}, this version knows {known}: update the app; the file was not touched"
+    )]
     NewerSchema {
         /// The file's schema version.
         found: u32,
@@ -12,7 +14,9 @@ pub enum StoreError {
         known: u32,
     },
     /// The file is no database, or a broken one.
-    #[error("the file is not a readable database: restore it or choose another place; the file was not touched")]
+    #[error(
+        "the file is not a readable database: restore it or choose another place; the file was not touched"
+    )]
     Corrupt,
     /// Another process held the database for more than five seconds.
     #[error("the database is busy in another process: try again")]

@@ -1,6 +1,7 @@
 //! The database file: opening it without harm, its size, its checkpoint.
 //!
-//! A file that is not ours is recognised by its first hundred bytes, before SQLite may touch it or put anything beside it.
+//! A file that is not ours is recognised by its first hundred bytes, before SQLite may touch it or
+//! put anything beside it.
 
 use super::{Store, StoreError, schema};
 use rusqlite::{Connection, OpenFlags};
@@ -37,7 +38,8 @@ fn number<const N: usize>(header: &[u8], at: usize) -> Option<[u8; N]> {
     header.get(at..at + N)?.try_into().ok()
 }
 
-/// Whether a file of this length with this header may be opened: offsets are those of SQLite's file format.
+/// Whether a file of this length with this header may be opened: offsets are those of SQLite's file
+/// format.
 fn inspect(header: &[u8], file_length: u64) -> Result<(), StoreError> {
     let field = |at| number(header, at).map(u32::from_be_bytes).ok_or(StoreError::Corrupt);
     if !header.starts_with(MAGIC) || field(68)?.cast_signed() != APPLICATION_ID {
@@ -68,8 +70,12 @@ fn check(path: &Path) -> Result<(), StoreError> {
     if !metadata.is_file() {
         return Err(StoreError::Disk("it is not a file"));
     }
-    // A log that a kill left behind has the truth about the file beside it: SQLite recovers first, and the schema step checks again.
-    if metadata.len() == 0 || length(&beside(path, "-wal")) > 0 || length(&beside(path, "-journal")) > 0 {
+    // A log that a kill left behind has the truth about the file beside it: SQLite recovers first,
+    // and the schema step checks again.
+    if metadata.len() == 0
+        || length(&beside(path, "-wal")) > 0
+        || length(&beside(path, "-journal")) > 0
+    {
         return Ok(());
     }
     let mut header = Vec::with_capacity(HEADER);
@@ -79,13 +85,16 @@ fn check(path: &Path) -> Result<(), StoreError> {
 
 fn connect(path: &Path) -> Result<Connection, StoreError> {
     // Without the URI flag: a path is a path, whatever it begins with.
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = Connection::open_with_flags(path, flags)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.busy_timeout(Duration::from_secs(5))?;
     schema::prepare(&mut db)?;
     db.pragma_update(None, "synchronous", "FULL")?;
-    // Apple's fsync returns before the disk has the data unless asked otherwise; elsewhere these do nothing.
+    // Apple's fsync returns before the disk has the data unless asked otherwise; elsewhere these do
+    // nothing.
     db.pragma_update(None, "fullfsync", true)?;
     db.pragma_update(None, "checkpoint_fullfsync", true)?;
     db.pragma_update(None, "foreign_keys", true)?;
@@ -94,8 +103,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     Ok(db)
 }
 
-/// Makes a new file readable by its owner alone; SQLite gives its log the same permissions. Best effort: where it fails, opening
-/// says why.
+/// Makes a new file readable by its owner alone; SQLite gives its log the same permissions. Best
+/// effort: where it fails, opening says why.
 fn keep_private(path: &Path) {
     let mut options = std::fs::File::options();
     options.write(true).create_new(true);
@@ -108,25 +117,28 @@ impl Store {
     /// Opens the database at `path`, making or migrating it.
     ///
     /// # Errors
-    /// [`StoreError::NewerSchema`] and [`StoreError::Corrupt`], which leave the file as it is and put nothing beside it;
-    /// [`StoreError::Disk`].
+    /// [`StoreError::NewerSchema`] and [`StoreError::Corrupt`], which leave the file as it is and
+    /// put nothing beside it; [`StoreError::Disk`].
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         check(path)?;
         keep_private(path);
         Ok(Self { db: connect(path)? })
     }
 
-    /// Moves the write-ahead log into the file and empties it, and gives freed pages back: before the app is suspended.
+    /// Moves the write-ahead log into the file and empties it, and gives freed pages back: before
+    /// the app is suspended.
     ///
     /// # Errors
     /// [`StoreError::Busy`] where another process is reading; nothing is lost then.
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
         {
-            let mut statement = self.db.prepare(&format!("PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})"))?;
+            let mut statement =
+                self.db.prepare(&format!("PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})"))?;
             let mut rows = statement.query([])?;
             while rows.next()?.is_some() {}
         }
-        let busy: bool = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        let busy: bool =
+            self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
         if busy { Err(StoreError::Busy) } else { Ok(()) }
     }
 
@@ -136,7 +148,8 @@ impl Store {
     /// [`StoreError::Disk`] where the file cannot be found.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
         let path = Path::new(self.db.path().ok_or(StoreError::Disk("the file cannot be found"))?);
-        let file = std::fs::metadata(path).map_err(|_| StoreError::Disk("the file cannot be found"))?;
+        let file =
+            std::fs::metadata(path).map_err(|_| StoreError::Disk("the file cannot be found"))?;
         Ok(file.len() + length(&beside(path, "-wal")) + length(&beside(path, "-shm")))
     }
 }
@@ -149,8 +162,10 @@ mod tests {
     /// Everything in the file's folder, byte for byte.
     fn folder(path: &Path) -> Vec<(PathBuf, Vec<u8>)> {
         let entries = std::fs::read_dir(path.parent().unwrap()).unwrap();
-        let mut all: Vec<_> =
-            entries.map(|e| e.unwrap().path()).map(|p| (p.clone(), std::fs::read(p).unwrap())).collect();
+        let mut all: Vec<_> = entries
+            .map(|e| e.unwrap().path())
+            .map(|p| (p.clone(), std::fs::read(p).unwrap()))
+            .collect();
         all.sort();
         all
     }
@@ -202,9 +217,11 @@ mod tests {
 
     #[test]
     fn another_apps_database_is_refused_and_left_alone() {
-        for (mode, tables) in
-            [("DELETE", "CREATE TABLE notes (text)"), ("WAL", "CREATE TABLE notes (text)"), ("DELETE", "VACUUM")]
-        {
+        for (mode, tables) in [
+            ("DELETE", "CREATE TABLE notes (text)"),
+            ("WAL", "CREATE TABLE notes (text)"),
+            ("DELETE", "VACUUM"),
+        ] {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("cgm.db");
             let db = Connection::open(&path).unwrap();
@@ -224,7 +241,9 @@ mod tests {
         db.pragma_update(None, "user_version", schema::KNOWN + 1).unwrap();
         db.close().unwrap();
         let (found, known) = (schema::KNOWN + 1, schema::KNOWN);
-        assert!(matches!(refused(&path), StoreError::NewerSchema { found: f, known: k } if (f, k) == (found, known)));
+        assert!(
+            matches!(refused(&path), StoreError::NewerSchema { found: f, known: k } if (f, k) == (found, known))
+        );
     }
 
     #[test]
@@ -233,10 +252,14 @@ mod tests {
         let path = folder.path().join("cgm.db");
         std::fs::write(&path, "").unwrap();
         let store = Store::open(&path).unwrap();
-        let pragma = |name| store.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
+        let pragma =
+            |name| store.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(pragma("user_version"), i64::from(schema::KNOWN));
         assert_eq!(pragma("application_id"), i64::from(APPLICATION_ID));
-        assert_eq!((pragma("auto_vacuum"), pragma("synchronous"), pragma("foreign_keys")), (2, 2, 1));
+        assert_eq!(
+            (pragma("auto_vacuum"), pragma("synchronous"), pragma("foreign_keys")),
+            (2, 2, 1)
+        );
         assert_eq!(store.extent().unwrap(), None);
     }
 
@@ -244,7 +267,10 @@ mod tests {
     fn a_folder_or_a_missing_folder_is_said_to_be_the_disks() {
         let folder = tempfile::tempdir().unwrap();
         assert!(matches!(Store::open(folder.path()), Err(StoreError::Disk(_))));
-        assert!(matches!(Store::open(&folder.path().join("none/cgm.db")), Err(StoreError::Disk(_))));
+        assert!(matches!(
+            Store::open(&folder.path().join("none/cgm.db")),
+            Err(StoreError::Disk(_))
+        ));
     }
 
     #[test]
@@ -262,7 +288,10 @@ mod tests {
     fn a_reading_takes_at_most_24_bytes() {
         let mut scratch = Scratch::new();
         let before = length(&scratch.path());
-        scratch.ingest("s", (0..20_000).map(|i| (i * 300, value(40 + u32::try_from(i % 361).unwrap()))));
+        scratch.ingest(
+            "s",
+            (0..20_000).map(|i| (i * 300, value(40 + u32::try_from(i % 361).unwrap()))),
+        );
         scratch.store.checkpoint().unwrap();
         let bytes = (length(&scratch.path()) - before) / 20_000;
         assert!(bytes <= 20, "{bytes} bytes a reading");

@@ -1,8 +1,9 @@
-//! How a measurement and the person's UTC offset are kept as one integer: a row of two columns is read a quarter faster than one of
-//! three, and that is most of what a summary costs.
+//! How a measurement and the person's UTC offset are kept as one integer: a row of two columns is
+//! read a quarter faster than one of three, and that is most of what a summary costs.
 //!
-//! From the low end: seven bits of form (kind, unit, decimal places, whether it has a history), twelve bits of offset, and the digits. A
-//! value in whole mg/dL, the commonest, takes four bytes on disk. An absent measurement keeps its reason in place of digits.
+//! From the low end: seven bits of form (kind, unit, decimal places, whether it has a history),
+//! twelve bits of offset, and the digits. A value in whole mg/dL, the commonest, takes four bytes
+//! on disk. An absent measurement keeps its reason in place of digits.
 
 use super::ReadingKey;
 use super::StoreError;
@@ -42,7 +43,10 @@ pub(super) fn offset(offset: UtcOffset) -> i64 {
 pub(super) fn encode(measurement: Measurement) -> i64 {
     let digits = |value: GlucoseValue, kind: i64| {
         let unit = if value.unit() == GlucoseUnit::MmolPerL { MOLAR } else { 0 };
-        i64::from(value.mantissa()) << DIGITS_SHIFT | i64::from(value.scale()) << SCALE_SHIFT | unit | kind
+        i64::from(value.mantissa()) << DIGITS_SHIFT
+            | i64::from(value.scale()) << SCALE_SHIFT
+            | unit
+            | kind
     };
     match measurement {
         Measurement::Value(value) => digits(value, 0),
@@ -105,9 +109,15 @@ mod tests {
     #[test]
     fn every_measurement_comes_back_digit_for_digit() {
         let (mass, molar) = (GlucoseUnit::MgPerDl, GlucoseUnit::MmolPerL);
-        let values = [value("101", mass), value("100.10", mass), value("6.7", molar), value("6.700000", molar)];
-        let measured =
-            values.into_iter().flat_map(|v| [Measurement::Value(v), Measurement::Below(v), Measurement::Above(v)]);
+        let values = [
+            value("101", mass),
+            value("100.10", mass),
+            value("6.7", molar),
+            value("6.700000", molar),
+        ];
+        let measured = values
+            .into_iter()
+            .flat_map(|v| [Measurement::Value(v), Measurement::Below(v), Measurement::Above(v)]);
         for measurement in measured.chain(REASONS.map(Measurement::Absent)) {
             for minutes in [-1080, -570, 0, 345, 1080] {
                 let at = UtcOffset::from_minutes(minutes).unwrap();
@@ -116,7 +126,10 @@ mod tests {
                 assert_eq!(decode(packed | HISTORY).unwrap(), measurement);
                 let key = ReadingKey::new(crate::glucose::SensorId(3), 77).unwrap();
                 let sample = sample(key, packed | HISTORY).unwrap();
-                assert_eq!((sample.seconds, sample.offset, sample.measurement), (77, at, measurement));
+                assert_eq!(
+                    (sample.seconds, sample.offset, sample.measurement),
+                    (77, at, measurement)
+                );
             }
             assert_eq!(encode(measurement) & (HISTORY | OFFSET_MASK), 0);
         }

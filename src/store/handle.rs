@@ -13,20 +13,27 @@ impl StoreHandle {
         Self(Arc::new(Mutex::new(store)))
     }
 
-    /// Runs `work` with the store. A panic in earlier work does not poison it: every method is a transaction of its own.
+    /// Runs `work` with the store. A panic in earlier work does not poison it: every method is a
+    /// transaction of its own.
     ///
     /// # Errors
-    /// What `work` returns, [`StoreError::Internal`] where it panicked, [`StoreError::Busy`] where the runtime is shutting down.
-    pub async fn call<T, E>(&self, work: impl FnOnce(&mut Store) -> Result<T, E> + Send + 'static) -> Result<T, E>
+    /// What `work` returns, [`StoreError::Internal`] where it panicked, [`StoreError::Busy`] where
+    /// the runtime is shutting down.
+    pub async fn call<T, E>(
+        &self,
+        work: impl FnOnce(&mut Store) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
         let store = Arc::clone(&self.0);
-        tokio::task::spawn_blocking(move || work(&mut store.lock().unwrap_or_else(PoisonError::into_inner)))
-            .await
-            .unwrap_or_else(|stopped| {
-                Err(if stopped.is_panic() { StoreError::Internal } else { StoreError::Busy }.into())
-            })
+        tokio::task::spawn_blocking(move || {
+            work(&mut store.lock().unwrap_or_else(PoisonError::into_inner))
+        })
+        .await
+        .unwrap_or_else(|stopped| {
+            Err(if stopped.is_panic() { StoreError::Internal } else { StoreError::Busy }.into())
+        })
     }
 }

@@ -1,7 +1,8 @@
 //! Taking readings in: one transaction that checks, dedupes, corrects and says what became of each.
 //!
-//! A sensor says one thing at one instant: the key is sensor and second, or the maker's record key where there is one. Of several rows
-//! of one batch for the same instant or record the last counts, so that the same batch again changes nothing.
+//! A sensor says one thing at one instant: the key is sensor and second, or the maker's record key
+//! where there is one. Of several rows of one batch for the same instant or record the last counts,
+//! so that the same batch again changes nothing.
 
 use super::{ReadingKey, Store, StoreError, form, key, ledger, readings, sensors};
 use crate::glucose::{Reading, ReadingError, RecordKey, Sensor, SensorId, SensorKey, ZoneOffsets};
@@ -53,7 +54,11 @@ impl Source {
     fn find(tx: &Transaction<'_>, key: &SensorKey) -> Result<Option<Self>, StoreError> {
         let Some(id) = sensors::id(tx, key)? else { return Ok(None) };
         let whole = key::whole(id);
-        Ok(Some(Self { id, ledger: ledger::range(tx, whole)?, history: readings::superseded_range(tx, whole)? }))
+        Ok(Some(Self {
+            id,
+            ledger: ledger::range(tx, whole)?,
+            history: readings::superseded_range(tx, whole)?,
+        }))
     }
 }
 
@@ -62,7 +67,8 @@ struct Contested<'a> {
     row: usize,
     key: ReadingKey,
     reading: &'a Reading,
-    /// Whether its record stood elsewhere: false where nobody had seen it there, true where someone had.
+    /// Whether its record stood elsewhere: false where nobody had seen it there, true where
+    /// someone had.
     moved: Option<bool>,
 }
 
@@ -75,7 +81,11 @@ struct Sources<'a> {
 }
 
 impl<'a> Sources<'a> {
-    fn of(&mut self, tx: &Transaction<'_>, key: &'a SensorKey) -> Result<Option<Source>, StoreError> {
+    fn of(
+        &mut self,
+        tx: &Transaction<'_>,
+        key: &'a SensorKey,
+    ) -> Result<Option<Source>, StoreError> {
         let known = self.last.filter(|(last, _)| *last == key).map(|(_, place)| place);
         let place = if let Some(place) = known.or_else(|| self.by_key.get(key).copied()) {
             place
@@ -107,12 +117,15 @@ fn last_of_each<'a>(mut contested: Vec<Contested<'a>>) -> Vec<Contested<'a>> {
     contested
 }
 
-/// Clears the places that records leave, before any of them takes its new one: a whole series may have shifted by one.
+/// Clears the places that records leave, before any of them takes its new one: a whole series may
+/// have shifted by one.
 fn move_away(tx: &Transaction<'_>, contested: &mut [Contested<'_>]) -> Result<(), StoreError> {
     let mut any = false;
     for c in contested {
         let Some(record) = c.reading.record_key() else { continue };
-        if let Some(holder) = readings::by_record(tx, c.key.sensor(), record)?.filter(|holder| holder.key != c.key) {
+        if let Some(holder) =
+            readings::by_record(tx, c.key.sensor(), record)?.filter(|holder| holder.key != c.key)
+        {
             c.moved = Some(readings::move_away(tx, &holder, c.key)?);
             any = true;
         }
@@ -162,7 +175,8 @@ fn place(
     Ok(())
 }
 
-const INSERT: &str = "INSERT INTO readings (key, measurement, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+const INSERT: &str =
+    "INSERT INTO readings (key, measurement, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 
 fn ingest(
     tx: &Transaction<'_>,
@@ -181,7 +195,8 @@ fn ingest(
             Err(reason) => Err(reason),
         };
         let placed = source.and_then(|source| {
-            let key = ReadingKey::new(source.id, reading.seconds()).ok_or(ReadingError::InTheFuture)?;
+            let key =
+                ReadingKey::new(source.id, reading.seconds()).ok_or(ReadingError::InTheFuture)?;
             Ok((source, key))
         });
         let (source, key) = match placed {
@@ -194,7 +209,8 @@ fn ingest(
         let offset = reading.offset().unwrap_or_else(|| zone.offset_at(reading.seconds()));
         let packed = form::encode(reading.measurement()) | form::offset(offset);
         let record = reading.record_key().map(RecordKey::as_str);
-        let inserted = !within(source.history, key) && insert.execute(params![key, packed, record])? == 1;
+        let inserted =
+            !within(source.history, key) && insert.execute(params![key, packed, record])? == 1;
         if inserted {
             report.stored += 1;
             if within(source.ledger, key) {
@@ -219,12 +235,14 @@ fn ingest(
 }
 
 impl Store {
-    /// Takes readings in, in one transaction, and says what became of each. A reading without UTC offset gets the one `zone` has at its
-    /// instant. One refused does not hold up the others.
+    /// Takes readings in, in one transaction, and says what became of each. A reading without UTC
+    /// offset gets the one `zone` has at its instant. One refused does not hold up the others.
     ///
-    /// The same measurement again changes nothing: digits, offset and record key of the first stay (one without record key takes the
-    /// later one's). Another measurement for the same instant takes the earlier one's place, or becomes a new version of it where a
-    /// receiver has the earlier one or is being sent it. A record key known at another instant is a correction: its reading moves.
+    /// The same measurement again changes nothing: digits, offset and record key of the first stay
+    /// (one without record key takes the later one's). Another measurement for the same instant
+    /// takes the earlier one's place, or becomes a new version of it where a receiver has the
+    /// earlier one or is being sent it. A record key known at another instant is a correction: its
+    /// reading moves.
     ///
     /// # Errors
     /// [`StoreError`]; nothing is stored then.
@@ -237,7 +255,8 @@ impl Store {
         self.ingest_from(&[], readings, zone, now)
     }
 
-    /// The same for sensors that are made known in the same transaction: what places their readings binds only with them.
+    /// The same for sensors that are made known in the same transaction: what places their readings
+    /// binds only with them.
     ///
     /// # Errors
     /// [`StoreError`]; nothing is stored then, and no sensor known.
@@ -288,11 +307,18 @@ mod tests {
 
     /// What became of them: stored, already there, replaced, corrected, rejected.
     fn counts(report: &IngestReport) -> [usize; 5] {
-        [report.stored, report.already_there, report.replaced, report.corrected, report.rejected.len()]
+        [
+            report.stored,
+            report.already_there,
+            report.replaced,
+            report.corrected,
+            report.rejected.len(),
+        ]
     }
 
     fn send_all(scratch: &mut Scratch, connection: ConnectionId) {
-        let unsent = scratch.store.unsent(connection, ReadingCode::Mass, all(), None, 1_000).unwrap();
+        let unsent =
+            scratch.store.unsent(connection, ReadingCode::Mass, all(), None, 1_000).unwrap();
         let accepted: Vec<_> = unsent.iter().map(|u| (u.key, u.version)).collect();
         scratch.store.record_accepted(connection, ReadingCode::Mass, &accepted).unwrap();
     }
@@ -309,15 +335,23 @@ mod tests {
         ]);
         assert_eq!(counts(&report), [2, 0, 0, 0, 3]);
         let reasons: Vec<_> = report.rejected.into_iter().map(|r| (r.row, r.reason)).collect();
-        let expected = [(1, ReadingError::UnknownSensor), (2, ReadingError::TooOld), (3, ReadingError::InTheFuture)];
+        let expected = [
+            (1, ReadingError::UnknownSensor),
+            (2, ReadingError::TooOld),
+            (3, ReadingError::InTheFuture),
+        ];
         assert_eq!(reasons, expected);
-        assert_eq!(said(&scratch), [(0, value(100)), (300, Measurement::Absent(AbsentReason::Error))]);
+        assert_eq!(
+            said(&scratch),
+            [(0, value(100)), (300, Measurement::Absent(AbsentReason::Error))]
+        );
     }
 
     #[test]
     fn the_same_again_changes_nothing_and_the_first_writing_stays() {
         let mut scratch = scratch();
-        let written = |text| Measurement::Value(GlucoseValue::parse(text, GlucoseUnit::MgPerDl).unwrap());
+        let written =
+            |text| Measurement::Value(GlucoseValue::parse(text, GlucoseUnit::MgPerDl).unwrap());
         let at = DateTime::from_timestamp(BASE, 0).unwrap();
         let key = SensorKey::new("s").unwrap();
         let first = Reading::new(key.clone(), at, None, written("100.10"));
@@ -368,7 +402,8 @@ mod tests {
         let mut scratch = scratch();
         let connection = scratch.connect("https://a.example");
         let instants = [reading("s", 0, value(100)), reading("s", 0, value(101))];
-        let records = [reading("s", 300, value(100)), reading("s", 600, value(100))].map(|r| with_record(r, "r"));
+        let records = [reading("s", 300, value(100)), reading("s", 600, value(100))]
+            .map(|r| with_record(r, "r"));
         for twins in [&instants, &records] {
             scratch.take(twins);
             send_all(&mut scratch, connection);

@@ -1,8 +1,9 @@
 //! Where a reading stands in the database: sensor and unix second, packed into one integer.
 //!
-//! `readings` is a rowid table whose `INTEGER PRIMARY KEY` is this integer, and not a WITHOUT ROWID table keyed by two columns: only
-//! rowid tables have SQLite's append fast path and its dense leaf packing, and a sensor's readings arrive nearly in order. Key order is
-//! sensor by sensor, each in time order, so a sensor's stretch of time is one contiguous range of the tree.
+//! `readings` is a rowid table whose `INTEGER PRIMARY KEY` is this integer, and not a WITHOUT ROWID
+//! table keyed by two columns: only rowid tables have SQLite's append fast path and its dense leaf
+//! packing, and a sensor's readings arrive nearly in order. Key order is sensor by sensor, each in
+//! time order, so a sensor's stretch of time is one contiguous range of the tree.
 
 use crate::glucose::{SensorId, Window};
 use rusqlite::ToSql;
@@ -20,7 +21,8 @@ const SENSORS_END: u32 = 1 << (63 - SECOND_BITS);
 pub struct ReadingKey(i64);
 
 impl ReadingKey {
-    /// The key of the reading of `sensor` at a unix second; none for a second before 1970 or after 2514.
+    /// The key of the reading of `sensor` at a unix second; none for a second before 1970 or after
+    /// 2514.
     pub const fn new(sensor: SensorId, seconds: i64) -> Option<Self> {
         if seconds < 0 || seconds >= SECONDS_END || sensor.0 >= SENSORS_END {
             return None;
@@ -50,7 +52,8 @@ impl ReadingKey {
     }
 }
 
-/// First and last packed key a sensor can have in a window; none where the window holds no possible second.
+/// First and last packed key a sensor can have in a window; none where the window holds no possible
+/// second.
 pub(super) fn range(sensor: SensorId, window: Window) -> Option<(i64, i64)> {
     let first = ReadingKey::new(sensor, window.start().max(0))?;
     let last = ReadingKey::new(sensor, window.end().min(SECONDS_END).checked_sub(1)?)?;
@@ -106,7 +109,10 @@ mod tests {
         assert_eq!(ReadingKey::new(SensorId(1), -1), None);
         assert_eq!(ReadingKey::new(SensorId(1), SECONDS_END), None);
         assert_eq!(ReadingKey::new(SensorId(SENSORS_END), 0), None);
-        assert!(ReadingKey::new(SensorId(SENSORS_END - 1), SECONDS_END - 1).is_some_and(|k| k.packed() == i64::MAX));
+        assert!(
+            ReadingKey::new(SensorId(SENSORS_END - 1), SECONDS_END - 1)
+                .is_some_and(|k| k.packed() == i64::MAX)
+        );
         assert_eq!(ReadingKey::from_packed(-1), None);
     }
 
@@ -117,6 +123,9 @@ mod tests {
         assert_eq!(ReadingKey(first).seconds(), 100);
         assert_eq!(ReadingKey(last).seconds(), 199);
         assert_eq!(range(SensorId(3), Window::from_unix(100, 100).unwrap()), None);
-        assert_eq!(range(SensorId(3), Window::from_unix(i64::MIN, i64::MAX).unwrap()), Some(whole(SensorId(3))));
+        assert_eq!(
+            range(SensorId(3), Window::from_unix(i64::MIN, i64::MAX).unwrap()),
+            Some(whole(SensorId(3)))
+        );
     }
 }

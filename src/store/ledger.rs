@@ -1,8 +1,9 @@
 //! The ledger: which readings each connection has, in each unit.
 //!
-//! Kept as intervals of keys, so that it grows with gaps and not with readings. An interval says that every reading stored in it, in its
-//! current version, was accepted by that connection under that code. What changes a reading cuts the intervals it lies in; acceptance
-//! of what lay between joins them again.
+//! Kept as intervals of keys, so that it grows with gaps and not with readings. An interval says
+//! that every reading stored in it, in its current version, was accepted by that connection under
+//! that code. What changes a reading cuts the intervals it lies in; acceptance of what lay between
+//! joins them again.
 
 use super::{ConnectionId, ReadingKey, Store, StoreError, key, quarantine, readings};
 use crate::glucose::GlucoseUnit;
@@ -10,8 +11,9 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRe
 use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
 use serde::{Deserialize, Serialize};
 
-/// The ledger's tables. `first` and `last` are keys of one sensor, both included; intervals of one connection and code are disjoint.
-/// `accepted_versions` remembers acceptance of versions that are no longer current.
+/// The ledger's tables. `first` and `last` are keys of one sensor, both included; intervals of one
+/// connection and code are disjoint. `accepted_versions` remembers acceptance of versions that are
+/// no longer current.
 pub(super) const TABLES: &str = "
     CREATE TABLE ledger (
         connection INTEGER NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
@@ -88,7 +90,10 @@ fn neighbour(db: &Connection, sql: &str, key: i64) -> Result<Option<i64>, StoreE
 }
 
 /// First and last key the ledger has of a sensor's keys, over all connections.
-pub(super) fn range(db: &Connection, (first, last): (i64, i64)) -> Result<Option<(i64, i64)>, StoreError> {
+pub(super) fn range(
+    db: &Connection,
+    (first, last): (i64, i64),
+) -> Result<Option<(i64, i64)>, StoreError> {
     let edges: (Option<i64>, Option<i64>) = db
         .prepare_cached("SELECT min(first), max(last) FROM ledger WHERE first BETWEEN ? AND ?")?
         .query_row([first, last], |row| Ok((row.get(0)?, row.get(1)?)))?;
@@ -96,13 +101,20 @@ pub(super) fn range(db: &Connection, (first, last): (i64, i64)) -> Result<Option
 }
 
 /// Whether a connection has, or may have, this version of a reading outside of any interval.
-pub(super) fn remembers(db: &Connection, key: ReadingKey, version: u32) -> Result<bool, StoreError> {
+pub(super) fn remembers(
+    db: &Connection,
+    key: ReadingKey,
+    version: u32,
+) -> Result<bool, StoreError> {
     let sql = "SELECT 1 FROM accepted_versions WHERE key = ? AND version = ?";
     Ok(db.prepare_cached(sql)?.exists(params![key, version])?)
 }
 
 /// Who has the current version of the reading at a key.
-pub(super) fn covering(db: &Connection, key: ReadingKey) -> Result<Vec<(ConnectionId, ReadingCode)>, StoreError> {
+pub(super) fn covering(
+    db: &Connection,
+    key: ReadingKey,
+) -> Result<Vec<(ConnectionId, ReadingCode)>, StoreError> {
     let mut statement = db.prepare_cached(
         "SELECT c.id, k.code, (SELECT last FROM ledger l WHERE l.connection = c.id AND l.code = k.code AND l.first <= ?1
          ORDER BY l.first DESC LIMIT 1) AS last FROM connections c, (SELECT 0 AS code UNION ALL SELECT 1) k",
@@ -117,8 +129,13 @@ pub(super) fn covering(db: &Connection, key: ReadingKey) -> Result<Vec<(Connecti
     Ok(covering)
 }
 
-/// Takes a reading that is about to change out of the ledger, and remembers who accepted it as it was.
-pub(super) fn forget(tx: &Transaction<'_>, key: ReadingKey, version: u32) -> Result<(), StoreError> {
+/// Takes a reading that is about to change out of the ledger, and remembers who accepted it as it
+/// was.
+pub(super) fn forget(
+    tx: &Transaction<'_>,
+    key: ReadingKey,
+    version: u32,
+) -> Result<(), StoreError> {
     for (connection, code) in covering(tx, key)? {
         remember(tx, connection, code, key, version)?;
     }
@@ -143,7 +160,8 @@ pub(super) fn cut(tx: &Transaction<'_>, keys: &[ReadingKey]) -> Result<(), Store
     cut_of(tx, keys, |_| true)
 }
 
-/// Takes keys of stored readings out of the intervals of those connections and codes that `whose` says yes to.
+/// Takes keys of stored readings out of the intervals of those connections and codes that `whose`
+/// says yes to.
 pub(super) fn cut_of(
     tx: &Transaction<'_>,
     keys: &[ReadingKey],
@@ -164,8 +182,10 @@ pub(super) fn cut_of(
         let mut rows = statement.query([first, last])?;
         while let Some(row) = rows.next()? {
             let interval: Interval = (row.get(2)?, row.get(3)?);
-            let (from, to) =
-                (keys.partition_point(|key| *key < interval.0), keys.partition_point(|key| *key <= interval.1));
+            let (from, to) = (
+                keys.partition_point(|key| *key < interval.0),
+                keys.partition_point(|key| *key <= interval.1),
+            );
             let of = (ConnectionId(row.get(0)?), row.get(1)?);
             if from < to && whose(of) {
                 cuts.push((of, interval, from..to));
@@ -173,16 +193,14 @@ pub(super) fn cut_of(
         }
     }
     for ((connection, code), interval, hit) in cuts {
-        tx.prepare_cached("DELETE FROM ledger WHERE connection = ? AND code = ? AND first = ?")?.execute(params![
-            connection.0,
-            code,
-            interval.0
-        ])?;
+        tx.prepare_cached("DELETE FROM ledger WHERE connection = ? AND code = ? AND first = ?")?
+            .execute(params![connection.0, code, interval.0])?;
         let mut start = interval.0;
         let hit = keys.get(hit).unwrap_or_default();
         for (key, next) in hit.iter().zip(hit.iter().skip(1).copied().map(Some).chain([None])) {
             put(tx, connection, code, (start, *key))?;
-            // Late readings often come in runs: nothing is left of the interval between two of one run.
+            // Late readings often come in runs: nothing is left of the interval between two of one
+            // run.
             start = match neighbour(tx, NEXT, *key)? {
                 Some(after) if next.is_none_or(|next| after < next) => after,
                 _ => next.unwrap_or(i64::MAX),
@@ -203,17 +221,16 @@ fn put(
     if start >= end {
         return Ok(());
     }
-    let Some(last) = neighbour(tx, PREVIOUS, end)?.filter(|last| *last >= start) else { return Ok(()) };
-    tx.prepare_cached("INSERT INTO ledger (connection, code, first, last) VALUES (?, ?, ?, ?)")?.execute(params![
-        connection.0,
-        code,
-        start,
-        last
-    ])?;
+    let Some(last) = neighbour(tx, PREVIOUS, end)?.filter(|last| *last >= start) else {
+        return Ok(());
+    };
+    tx.prepare_cached("INSERT INTO ledger (connection, code, first, last) VALUES (?, ?, ?, ?)")?
+        .execute(params![connection.0, code, start, last])?;
     Ok(())
 }
 
-/// Adds an interval of stored readings, joining what it overlaps and what no stored reading keeps apart from it.
+/// Adds an interval of stored readings, joining what it overlaps and what no stored reading keeps
+/// apart from it.
 fn join(
     tx: &Transaction<'_>,
     connection: ConnectionId,
@@ -221,16 +238,21 @@ fn join(
     (mut first, mut last): Interval,
 ) -> Result<(), StoreError> {
     let interval = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get(1)?));
-    // The interval that begins furthest right of all that begin at or before `last`, again and again: it overlaps or lies left.
+    // The interval that begins furthest right of all that begin at or before `last`, again and
+    // again: it overlaps or lies left.
     let mut touching = tx.prepare_cached(
         "SELECT first, last FROM ledger WHERE connection = ? AND code = ? AND first <= ? ORDER BY first DESC LIMIT 1",
     )?;
-    let mut remove = tx.prepare_cached("DELETE FROM ledger WHERE connection = ? AND code = ? AND first = ?")?;
-    while let Some((left, right)) =
-        touching.query_row(params![connection.0, code, last], interval).optional()? as Option<Interval>
+    let mut remove =
+        tx.prepare_cached("DELETE FROM ledger WHERE connection = ? AND code = ? AND first = ?")?;
+    while let Some((left, right)) = touching
+        .query_row(params![connection.0, code, last], interval)
+        .optional()? as Option<Interval>
     {
         let overlaps = right >= first;
-        if !overlaps && (!key::same_sensor(right, first) || neighbour(tx, NEXT, right)?.is_none_or(|next| next < first))
+        if !overlaps
+            && (!key::same_sensor(right, first)
+                || neighbour(tx, NEXT, right)?.is_none_or(|next| next < first))
         {
             break;
         }
@@ -241,24 +263,21 @@ fn join(
     let mut after = tx.prepare_cached(
         "SELECT first, last FROM ledger WHERE connection = ? AND code = ? AND first > ? ORDER BY first LIMIT 1",
     )?;
-    let next: Option<Interval> = after.query_row(params![connection.0, code, last], interval).optional()?;
+    let next: Option<Interval> =
+        after.query_row(params![connection.0, code, last], interval).optional()?;
     if let Some((left, right)) = next.filter(|(left, _)| key::same_sensor(*left, last))
         && neighbour(tx, NEXT, last)?.is_some_and(|next| next >= left)
     {
         remove.execute(params![connection.0, code, left])?;
         last = last.max(right);
     }
-    tx.prepare_cached("INSERT INTO ledger (connection, code, first, last) VALUES (?, ?, ?, ?)")?.execute(params![
-        connection.0,
-        code,
-        first,
-        last
-    ])?;
+    tx.prepare_cached("INSERT INTO ledger (connection, code, first, last) VALUES (?, ?, ?, ?)")?
+        .execute(params![connection.0, code, first, last])?;
     Ok(())
 }
 
-/// Records that a connection has these versions, accepted now or there already. A version that is no longer current is remembered, and
-/// its successor stays unsent.
+/// Records that a connection has these versions, accepted now or there already. A version that is
+/// no longer current is remembered, and its successor stays unsent.
 pub(super) fn record_accepted(
     tx: &Transaction<'_>,
     connection: ConnectionId,
@@ -268,13 +287,18 @@ pub(super) fn record_accepted(
     let mut accepted = accepted.to_vec();
     accepted.sort_unstable();
     accepted.dedup();
-    let mut stored = tx.prepare_cached("SELECT key, measurement FROM readings WHERE key >= ? ORDER BY key LIMIT 2")?;
+    let mut stored = tx.prepare_cached(
+        "SELECT key, measurement FROM readings WHERE key >= ? ORDER BY key LIMIT 2",
+    )?;
     let mut run: Option<Interval> = None;
     let mut expected = None;
     for (key, version) in accepted {
         quarantine::release(tx, connection, code, key, version)?;
         let mut rows = stored.query([key])?;
-        let found = rows.next()?.map(|row| Ok::<(i64, i64), StoreError>((row.get(0)?, row.get(1)?))).transpose()?;
+        let found = rows
+            .next()?
+            .map(|row| Ok::<(i64, i64), StoreError>((row.get(0)?, row.get(1)?)))
+            .transpose()?;
         let next: Option<i64> = rows.next()?.map(|row| row.get(0)).transpose()?;
         drop(rows);
         let current = match found {
@@ -289,7 +313,9 @@ pub(super) fn record_accepted(
         }
         let key = key.packed();
         run = match run {
-            Some((first, last)) if expected == Some(key) && key::same_sensor(last, key) => Some((first, key)),
+            Some((first, last)) if expected == Some(key) && key::same_sensor(last, key) => {
+                Some((first, key))
+            }
             Some(done) => {
                 join(tx, connection, code, done)?;
                 Some((key, key))
@@ -305,8 +331,8 @@ pub(super) fn record_accepted(
 const TOUCHING: &str = "SELECT first, last FROM ledger WHERE connection = ?1 AND code = ?2 AND first <= ?4 AND first >=
     coalesce((SELECT max(first) FROM ledger WHERE connection = ?1 AND code = ?2 AND first <= ?3), ?3) ORDER BY first";
 
-/// Calls `each` with every stretch of a range of one sensor's keys that lies in an interval, in key order, while it returns true.
-/// True where it always did.
+/// Calls `each` with every stretch of a range of one sensor's keys that lies in an interval, in key
+/// order, while it returns true. True where it always did.
 pub(super) fn covered(
     db: &Connection,
     (connection, code): (ConnectionId, ReadingCode),
@@ -324,8 +350,8 @@ pub(super) fn covered(
     Ok(true)
 }
 
-/// Calls `each` with every stretch of a range of one sensor's keys that lies in no interval, in key order, while it returns true.
-/// True where it always did.
+/// Calls `each` with every stretch of a range of one sensor's keys that lies in no interval, in key
+/// order, while it returns true. True where it always did.
 pub(super) fn gaps(
     db: &Connection,
     (connection, code): (ConnectionId, ReadingCode),
@@ -346,7 +372,8 @@ pub(super) fn gaps(
 }
 
 impl Store {
-    /// Records that a connection has these versions of readings under a code, accepted now or there already.
+    /// Records that a connection has these versions of readings under a code, accepted now or there
+    /// already.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -371,7 +398,8 @@ mod tests {
 
     fn send_all(scratch: &mut Scratch, connection: ConnectionId) -> usize {
         let all = Window::from_unix(0, i64::MAX).unwrap();
-        let unsent = scratch.store.unsent(connection, ReadingCode::Mass, all, None, 10_000).unwrap();
+        let unsent =
+            scratch.store.unsent(connection, ReadingCode::Mass, all, None, 10_000).unwrap();
         let accepted: Vec<_> = unsent.iter().map(|u| (u.key, u.version)).collect();
         scratch.store.record_accepted(connection, ReadingCode::Mass, &accepted).unwrap();
         accepted.len()
@@ -419,7 +447,8 @@ mod tests {
         scratch.store.record_accepted(b, ReadingCode::Mass, &[(key, 0)]).unwrap();
         let all = Window::from_unix(0, i64::MAX).unwrap();
         for connection in [a, b] {
-            let unsent = scratch.store.unsent(connection, ReadingCode::Mass, all, None, 10).unwrap();
+            let unsent =
+                scratch.store.unsent(connection, ReadingCode::Mass, all, None, 10).unwrap();
             assert_eq!((unsent[0].version, unsent[0].replaces), (1, Some(value(100))));
         }
     }

@@ -1,4 +1,5 @@
-//! Small things the database must remember about itself, by name: the installation it belongs to, for example.
+//! Small things the database must remember about itself, by name: the installation it belongs to,
+//! for example.
 
 use super::{Store, StoreError};
 use rusqlite::OptionalExtension;

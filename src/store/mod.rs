@@ -1,6 +1,7 @@
 //! The one SQLite database of a person: readings, sensors, connections, orders, outbox, ledger.
 //!
-//! Every public method is one short transaction. Nothing here decides, and nothing here knows FHIR or HTTP.
+//! Every public method is one short transaction. Nothing here decides, and nothing here knows FHIR
+//! or HTTP.
 
 #[cfg(test)]
 mod agreement;
@@ -36,8 +37,8 @@ pub use key::ReadingKey;
 pub use ledger::ReadingCode;
 pub use orders::StoredOrder;
 pub use outbox::{
-    BatchId, BatchRecord, EntryRecord, Item, Listed, NewBatch, Progress, Seen, SubmissionId, SubmissionRecord,
-    SubmissionState,
+    BatchId, BatchRecord, EntryRecord, Item, Listed, NewBatch, Progress, Seen, SubmissionId,
+    SubmissionRecord, SubmissionState,
 };
 pub use quarantine::QuarantinedReading;
 pub use resources::{SentResource, SentStatus};

@@ -37,7 +37,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`]; the earlier ones stay then.
-    pub fn save_orders(&mut self, connection: ConnectionId, orders: &[StoredOrder]) -> Result<(), StoreError> {
+    pub fn save_orders(
+        &mut self,
+        connection: ConnectionId,
+        orders: &[StoredOrder],
+    ) -> Result<(), StoreError> {
         let tx = self.write()?;
         tx.execute("DELETE FROM orders WHERE connection = ?", [connection.0])?;
         for order in orders {
@@ -56,8 +60,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn orders(&self, connection: ConnectionId) -> Result<Vec<StoredOrder>, StoreError> {
-        let mut statement =
-            self.db.prepare_cached("SELECT order_id, json, fetched_at FROM orders WHERE connection = ? ORDER BY id")?;
+        let mut statement = self.db.prepare_cached(
+            "SELECT order_id, json, fetched_at FROM orders WHERE connection = ? ORDER BY id",
+        )?;
         let rows = statement.query_map([connection.0], |row| {
             Ok(StoredOrder { id: row.get(0)?, json: row.get(1)?, fetched_at: row.get(2)? })
         })?;

@@ -1,4 +1,5 @@
-//! Readings a receiver refused for good, with what it said: never sent again as they are, and never forgotten.
+//! Readings a receiver refused for good, with what it said: never sent again as they are, and never
+//! forgotten.
 //!
 //! A refusal is of one version: a correction is sent again.
 
@@ -35,13 +36,18 @@ pub struct QuarantinedReading {
 
 impl std::fmt::Debug for QuarantinedReading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("QuarantinedReading").field("code", &self.code).field("key", &self.key).finish_non_exhaustive()
+        f.debug_struct("QuarantinedReading")
+            .field("code", &self.code)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
     }
 }
 
 /// Whether a version of a reading is refused anywhere.
 pub(super) fn holds(db: &Connection, key: ReadingKey, version: u32) -> Result<bool, StoreError> {
-    Ok(db.prepare_cached("SELECT 1 FROM quarantine WHERE key = ? AND version = ?")?.exists(params![key, version])?)
+    Ok(db
+        .prepare_cached("SELECT 1 FROM quarantine WHERE key = ? AND version = ?")?
+        .exists(params![key, version])?)
 }
 
 /// Quarantines one version of a reading; said again, the later outcome stands.
@@ -69,7 +75,9 @@ pub(super) fn release(
     version: u32,
 ) -> Result<bool, StoreError> {
     let released = tx
-        .prepare_cached("DELETE FROM quarantine WHERE connection = ? AND code = ? AND key = ? AND version = ?")?
+        .prepare_cached(
+            "DELETE FROM quarantine WHERE connection = ? AND code = ? AND key = ? AND version = ?",
+        )?
         .execute(params![connection.0, code, key, version])?;
     Ok(released > 0)
 }
@@ -97,18 +105,27 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn quarantined(&self, connection: ConnectionId) -> Result<Vec<QuarantinedReading>, StoreError> {
+    pub fn quarantined(
+        &self,
+        connection: ConnectionId,
+    ) -> Result<Vec<QuarantinedReading>, StoreError> {
         let mut statement = self.db.prepare_cached(
             "SELECT code, key, version, outcome FROM quarantine WHERE connection = ? AND dismissed = 0
              ORDER BY code, key, version",
         )?;
         let rows = statement.query_map([connection.0], |row| {
-            Ok(QuarantinedReading { code: row.get(0)?, key: row.get(1)?, version: row.get(2)?, outcome: row.get(3)? })
+            Ok(QuarantinedReading {
+                code: row.get(0)?,
+                key: row.get(1)?,
+                version: row.get(2)?,
+                outcome: row.get(3)?,
+            })
         })?;
         Ok(rows.collect::<Result<_, _>>()?)
     }
 
-    /// Lets everything a connection refused be sent again: readings, devices, summaries. How many there are.
+    /// Lets everything a connection refused be sent again: readings, devices, summaries. How many
+    /// there are.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -176,7 +193,8 @@ mod tests {
         }
         let unsent = |scratch: &Scratch| -> Vec<(ReadingKey, u32)> {
             let all = Window::from_unix(0, i64::MAX).unwrap();
-            let unsent = scratch.store.unsent(connection, ReadingCode::Mass, all, None, 10).unwrap();
+            let unsent =
+                scratch.store.unsent(connection, ReadingCode::Mass, all, None, 10).unwrap();
             unsent.into_iter().map(|u| (u.key, u.version)).collect()
         };
         assert_eq!(unsent(&scratch), []);
@@ -185,7 +203,10 @@ mod tests {
         scratch.take(&[reading("s", 300, value(101))]);
         assert_eq!(unsent(&scratch), [(keys[0], 0), (keys[1], 1)]);
         let shown = scratch.store.quarantined(connection).unwrap();
-        assert_eq!(shown.iter().map(|q| (q.key, q.outcome.as_str())).collect::<Vec<_>>(), [(keys[1], "not today")]);
+        assert_eq!(
+            shown.iter().map(|q| (q.key, q.outcome.as_str())).collect::<Vec<_>>(),
+            [(keys[1], "not today")]
+        );
         scratch.store.dismiss_quarantined(connection, ReadingCode::Mass, keys[1], 0).unwrap();
         assert_eq!(scratch.store.quarantined(connection).unwrap(), []);
         let again = scratch.store.retry_quarantined(connection, ReadingCode::Mass, keys[0], 0);

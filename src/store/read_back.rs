@@ -1,10 +1,13 @@
-//! What a receiver accepted and, asked later, does not have: sent again once, and never in a circle.
+//! What a receiver accepted and, asked later, does not have: sent again once, and never in a
+//! circle.
 //!
-//! A receiver may hide what it has, or may have removed it for good reasons. So a thing is sent again for this reason only
-//! once; found lacking a second time, it is reported and left alone.
+//! A receiver may hide what it has, or may have removed it for good reasons. So a thing is sent
+//! again for this reason only once; found lacking a second time, it is reported and left alone.
 
 use super::ledger::{self, ReadingCode};
-use super::{ConnectionId, ReadingKey, Store, StoreError, VersionedReading, key, readings, sensors, unsent};
+use super::{
+    ConnectionId, ReadingKey, Store, StoreError, VersionedReading, key, readings, sensors, unsent,
+};
 use crate::glucose::Window;
 use rusqlite::{Connection, params};
 
@@ -49,8 +52,9 @@ fn accepted(
 }
 
 impl Store {
-    /// The readings of a window whose current version a connection accepted under a code, in key order after `after`, at most
-    /// `limit`. Ask again with the last one's key for more; fewer than `limit` is the end.
+    /// The readings of a window whose current version a connection accepted under a code, in key
+    /// order after `after`, at most `limit`. Ask again with the last one's key for more; fewer
+    /// than `limit` is the end.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -68,9 +72,10 @@ impl Store {
         accepted(&*self.read()?, (connection, code), window, after, limit)
     }
 
-    /// Makes readings unsent that a connection accepted in this version and turned out to lack; how many are unsent then. Those that were
-    /// sent again before, or were corrected meanwhile, stay as they are. That the receiver has seen the version is
-    /// remembered: a correction still says what it corrects.
+    /// Makes readings unsent that a connection accepted in this version and turned out to lack; how
+    /// many are unsent then. Those that were sent again before, or were corrected meanwhile,
+    /// stay as they are. That the receiver has seen the version is remembered: a correction
+    /// still says what it corrects.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -110,7 +115,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn send_resource_again(&mut self, connection: ConnectionId, identifier: &str) -> Result<bool, StoreError> {
+    pub fn send_resource_again(
+        &mut self,
+        connection: ConnectionId,
+        identifier: &str,
+    ) -> Result<bool, StoreError> {
         let sql = "UPDATE sent_resources SET lacking = 1
                    WHERE connection = ? AND identifier = ? AND lacking < 2 AND refusal IS NULL";
         Ok(self.db.execute(sql, params![connection.0, identifier])? > 0)
@@ -165,7 +174,10 @@ mod tests {
             }
         }
         assert_eq!(found, (0..10).map(|i| base + i * 300).collect::<Vec<_>>());
-        assert_eq!(scratch.store.accepted(connection, ReadingCode::Molar, all(), None, 100).unwrap(), []);
+        assert_eq!(
+            scratch.store.accepted(connection, ReadingCode::Molar, all(), None, 100).unwrap(),
+            []
+        );
         let part = Window::from_unix(base + 300, base + 900).unwrap();
         let found = scratch.store.accepted(connection, MASS, part, None, 100).unwrap();
         assert_eq!(seconds(&found), [base + 300, base + 600]);
@@ -182,7 +194,11 @@ mod tests {
         assert_eq!(scratch.store.send_again(a, MASS, &lacking).unwrap(), 3);
         assert_eq!(scratch.store.unsent_count(a, MASS, all()).unwrap(), 3);
         assert_eq!(scratch.store.unsent_count(b, MASS, all()).unwrap(), 0);
-        assert_eq!(scratch.store.send_again(a, MASS, &lacking).unwrap(), 3, "they are unsent already");
+        assert_eq!(
+            scratch.store.send_again(a, MASS, &lacking).unwrap(),
+            3,
+            "they are unsent already"
+        );
         assert_eq!(send(&mut scratch, a), lacking);
         assert_eq!(scratch.store.send_again(a, MASS, &lacking).unwrap(), 0, "once is enough");
         assert_eq!(scratch.store.unsent_count(a, MASS, all()).unwrap(), 0);
@@ -205,8 +221,14 @@ mod tests {
     fn a_resource_is_sent_again_once() {
         let mut scratch = Scratch::new();
         let connection = scratch.connect("https://a.example");
-        let device = SentResource::new("urn:uuid:1", "device", Some("Device/1".to_owned()), SentStatus::Delivered);
-        let settled = |store: &Store| store.resource(connection, "urn:uuid:1").unwrap().unwrap().is_settled();
+        let device = SentResource::new(
+            "urn:uuid:1",
+            "device",
+            Some("Device/1".to_owned()),
+            SentStatus::Delivered,
+        );
+        let settled =
+            |store: &Store| store.resource(connection, "urn:uuid:1").unwrap().unwrap().is_settled();
         let store = &mut scratch.store;
         store.record_resource(connection, &device).unwrap();
         assert!(settled(store));

@@ -1,16 +1,20 @@
-//! The readings' rows: their tables, one row's life, and the history of those that were corrected after a receiver had seen them.
+//! The readings' rows: their tables, one row's life, and the history of those that were corrected
+//! after a receiver had seen them.
 //!
-//! A reading's version is 0 until a version someone has seen is corrected; the earlier one then moves to `superseded`. Only such rows
-//! carry the history mark, so that ordinary ones cost nothing. Readings that a maker's record key shows to have moved to another instant
-//! take their history along.
+//! A reading's version is 0 until a version someone has seen is corrected; the earlier one then
+//! moves to `superseded`. Only such rows carry the history mark, so that ordinary ones cost
+//! nothing. Readings that a maker's record key shows to have moved to another instant take their
+//! history along.
 
 use super::form::{self, HISTORY};
 use super::{ReadingKey, StoreError, claims, ledger};
 use crate::glucose::{Measurement, RecordKey, SensorId, UtcOffset};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-/// The readings' tables. `measurement` is packed as [`form`] says, with the UTC offset but in `superseded`. `superseded.moved_to` is the key at which the record stands now, where that
-/// is another; while a batch of moves is under way it is written negative, so that one move does not drag along another's.
+/// The readings' tables. `measurement` is packed as [`form`] says, with the UTC offset but in
+/// `superseded`. `superseded.moved_to` is the key at which the record stands now, where that
+/// is another; while a batch of moves is under way it is written negative, so that one move does
+/// not drag along another's.
 pub(super) const TABLES: &str = "
     CREATE TABLE readings (
         key INTEGER PRIMARY KEY,
@@ -59,7 +63,10 @@ fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredReading> {
 
 /// The reading at a key.
 pub(super) fn at(db: &Connection, key: ReadingKey) -> Result<Option<StoredReading>, StoreError> {
-    Ok(db.prepare_cached(&format!("{SELECT} WHERE key = ?"))?.query_row([key], stored).optional()?)
+    Ok(db
+        .prepare_cached(&format!("{SELECT} WHERE key = ?"))?
+        .query_row([key], stored)
+        .optional()?)
 }
 
 /// A sensor's reading with a maker's record key.
@@ -79,19 +86,25 @@ pub(super) fn version(db: &Connection, key: ReadingKey, packed: i64) -> Result<u
     if packed & HISTORY == 0 {
         return Ok(0);
     }
-    let last: Option<u32> =
-        db.prepare_cached("SELECT max(version) FROM superseded WHERE key = ?")?.query_row([key], |row| row.get(0))?;
+    let last: Option<u32> = db
+        .prepare_cached("SELECT max(version) FROM superseded WHERE key = ?")?
+        .query_row([key], |row| row.get(0))?;
     Ok(last.map_or(0, |last| last + 1))
 }
 
 /// [`HISTORY`] where the key has earlier versions, or a reading that moved there has.
 fn history(db: &Connection, key: ReadingKey) -> Result<i64, StoreError> {
-    let known = db.prepare_cached("SELECT 1 FROM superseded WHERE key = ?1 OR moved_to = ?1")?.exists([key])?;
+    let known = db
+        .prepare_cached("SELECT 1 FROM superseded WHERE key = ?1 OR moved_to = ?1")?
+        .exists([key])?;
     Ok(if known { HISTORY } else { 0 })
 }
 
 /// First and last key of a sensor's `superseded` rows and their targets, where there are any.
-pub(super) fn superseded_range(db: &Connection, (first, last): (i64, i64)) -> Result<Option<(i64, i64)>, StoreError> {
+pub(super) fn superseded_range(
+    db: &Connection,
+    (first, last): (i64, i64),
+) -> Result<Option<(i64, i64)>, StoreError> {
     let edges: (Option<i64>, Option<i64>) = db
         .prepare_cached(
             "SELECT min(at), max(at) FROM (SELECT key AS at FROM superseded WHERE key BETWEEN ?1 AND ?2
@@ -110,11 +123,8 @@ pub(super) fn insert(
     record: Option<&RecordKey>,
 ) -> Result<(), StoreError> {
     let packed = form::encode(measurement) | form::offset(offset) | history(tx, key)?;
-    tx.prepare_cached("INSERT INTO readings (key, measurement, record) VALUES (?, ?, ?)")?.execute(params![
-        key,
-        packed,
-        record.map(RecordKey::as_str)
-    ])?;
+    tx.prepare_cached("INSERT INTO readings (key, measurement, record) VALUES (?, ?, ?)")?
+        .execute(params![key, packed, record.map(RecordKey::as_str)])?;
     Ok(())
 }
 
@@ -124,11 +134,8 @@ pub(super) fn supersede(tx: &Transaction<'_>, reading: &StoredReading) -> Result
     if !claims::is_claimed(tx, reading.key, version)? {
         return Ok(false);
     }
-    tx.prepare_cached("INSERT INTO superseded (key, version, measurement) VALUES (?, ?, ?)")?.execute(params![
-        reading.key,
-        version,
-        reading.packed & !HISTORY & !form::OFFSET_MASK
-    ])?;
+    tx.prepare_cached("INSERT INTO superseded (key, version, measurement) VALUES (?, ?, ?)")?
+        .execute(params![reading.key, version, reading.packed & !HISTORY & !form::OFFSET_MASK])?;
     ledger::forget(tx, reading.key, version)?;
     Ok(true)
 }
@@ -151,8 +158,13 @@ pub(super) fn overwrite(
 }
 
 /// Gives a reading without record key the one its maker now names.
-pub(super) fn adopt_record(tx: &Transaction<'_>, key: ReadingKey, record: &RecordKey) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE readings SET record = ? WHERE key = ?")?.execute(params![record.as_str(), key])?;
+pub(super) fn adopt_record(
+    tx: &Transaction<'_>,
+    key: ReadingKey,
+    record: &RecordKey,
+) -> Result<(), StoreError> {
+    tx.prepare_cached("UPDATE readings SET record = ? WHERE key = ?")?
+        .execute(params![record.as_str(), key])?;
     Ok(())
 }
 
@@ -165,7 +177,11 @@ pub(super) fn mark_history(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), 
 }
 
 /// Takes a reading away because its record now stands at `target`. True where someone has seen it.
-pub(super) fn move_away(tx: &Transaction<'_>, reading: &StoredReading, target: ReadingKey) -> Result<bool, StoreError> {
+pub(super) fn move_away(
+    tx: &Transaction<'_>,
+    reading: &StoredReading,
+    target: ReadingKey,
+) -> Result<bool, StoreError> {
     let seen = supersede(tx, reading)?;
     tx.prepare_cached("DELETE FROM readings WHERE key = ?")?.execute([reading.key])?;
     tx.prepare_cached("UPDATE superseded SET moved_to = ?2 WHERE (key = ?1 AND moved_to IS NULL) OR moved_to = ?1")?
@@ -180,6 +196,12 @@ pub(super) fn settle_moves(tx: &Transaction<'_>) -> Result<(), StoreError> {
 }
 
 /// Whether a version is one of the earlier ones.
-pub(super) fn was_superseded(db: &Connection, key: ReadingKey, version: u32) -> Result<bool, StoreError> {
-    Ok(db.prepare_cached("SELECT 1 FROM superseded WHERE key = ? AND version = ?")?.exists(params![key, version])?)
+pub(super) fn was_superseded(
+    db: &Connection,
+    key: ReadingKey,
+    version: u32,
+) -> Result<bool, StoreError> {
+    Ok(db
+        .prepare_cached("SELECT 1 FROM superseded WHERE key = ? AND version = ?")?
+        .exists(params![key, version])?)
 }

@@ -8,7 +8,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn recorded_at(&self, sensor: &SensorKey, record: &RecordKey) -> Result<Option<i64>, StoreError> {
+    pub fn recorded_at(
+        &self,
+        sensor: &SensorKey,
+        record: &RecordKey,
+    ) -> Result<Option<i64>, StoreError> {
         let Some(sensor) = sensors::id(&self.db, sensor)? else { return Ok(None) };
         Ok(readings::by_record(&self.db, sensor, record)?.map(|stored| stored.key.seconds()))
     }

@@ -1,9 +1,11 @@
-//! What a receiver has of everything that is no single reading: devices, summaries, reports, keyed by their identifiers.
+//! What a receiver has of everything that is no single reading: devices, summaries, reports, keyed
+//! by their identifiers.
 
 use super::{ConnectionId, Store, StoreError};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
-/// The table of sent resources. `lacking` is 1 for one the receiver accepted and turned out to lack, 2 once it was sent again.
+/// The table of sent resources. `lacking` is 1 for one the receiver accepted and turned out to
+/// lack, 2 once it was sent again.
 pub(super) const TABLES: &str = "
     CREATE TABLE sent_resources (
         id INTEGER PRIMARY KEY,
@@ -43,7 +45,12 @@ pub enum SentStatus {
 }
 
 impl SentResource {
-    pub(super) fn new(identifier: &str, kind: &str, location: Option<String>, status: SentStatus) -> Self {
+    pub(super) fn new(
+        identifier: &str,
+        kind: &str,
+        location: Option<String>,
+        status: SentStatus,
+    ) -> Self {
         Self { identifier: identifier.to_owned(), kind: kind.to_owned(), location, status }
     }
 }
@@ -71,7 +78,8 @@ fn resource(row: &Row<'_>) -> rusqlite::Result<SentResource> {
     Ok(SentResource { identifier: row.get(0)?, kind: row.get(1)?, location: row.get(2)?, status })
 }
 
-/// Records a resource; said again, the later status stands, and a location once known is kept where none comes.
+/// Records a resource; said again, the later status stands, and a location once known is kept where
+/// none comes.
 pub(super) fn record_resource(
     tx: &Transaction<'_>,
     connection: ConnectionId,
@@ -91,11 +99,16 @@ pub(super) fn record_resource(
 }
 
 impl Store {
-    /// Records what became of a resource at a receiver; a location once known is kept where none comes.
+    /// Records what became of a resource at a receiver; a location once known is kept where none
+    /// comes.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn record_resource(&mut self, connection: ConnectionId, sent: &SentResource) -> Result<(), StoreError> {
+    pub fn record_resource(
+        &mut self,
+        connection: ConnectionId,
+        sent: &SentResource,
+    ) -> Result<(), StoreError> {
         let tx = self.write()?;
         record_resource(&tx, connection, sent)?;
         tx.commit()?;
@@ -106,7 +119,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn resource(&self, connection: ConnectionId, identifier: &str) -> Result<Option<SentResource>, StoreError> {
+    pub fn resource(
+        &self,
+        connection: ConnectionId,
+        identifier: &str,
+    ) -> Result<Option<SentResource>, StoreError> {
         Ok(self
             .db
             .prepare_cached(
@@ -120,7 +137,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn refused_resources(&self, connection: ConnectionId) -> Result<Vec<(String, String)>, StoreError> {
+    pub fn refused_resources(
+        &self,
+        connection: ConnectionId,
+    ) -> Result<Vec<(String, String)>, StoreError> {
         let mut statement = self.db.prepare_cached(
             "SELECT kind, refusal FROM sent_resources WHERE connection = ? AND refusal IS NOT NULL ORDER BY id",
         )?;
@@ -132,7 +152,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn resources_of_kind(&self, connection: ConnectionId, kind: &str) -> Result<Vec<SentResource>, StoreError> {
+    pub fn resources_of_kind(
+        &self,
+        connection: ConnectionId,
+        kind: &str,
+    ) -> Result<Vec<SentResource>, StoreError> {
         let mut statement = self.db.prepare_cached(
             "SELECT identifier, kind, location, refusal, lacking FROM sent_resources WHERE connection = ? AND kind = ? ORDER BY id",
         )?;
@@ -147,7 +171,11 @@ mod tests {
     use crate::store::testing::Scratch;
 
     fn sent(identifier: &str, location: Option<&str>, status: &str) -> SentResource {
-        let status = if status == "refused" { SentStatus::Refused("no".to_owned()) } else { SentStatus::Delivered };
+        let status = if status == "refused" {
+            SentStatus::Refused("no".to_owned())
+        } else {
+            SentStatus::Delivered
+        };
         SentResource::new(identifier, "device", location.map(str::to_owned), status)
     }
 
@@ -157,7 +185,9 @@ mod tests {
         let connection = scratch.connect("https://a.example");
         let other = scratch.connect("https://b.example");
         let store = &mut scratch.store;
-        store.record_resource(connection, &sent("urn:uuid:1", Some("Device/1"), "accepted")).unwrap();
+        store
+            .record_resource(connection, &sent("urn:uuid:1", Some("Device/1"), "accepted"))
+            .unwrap();
         store.record_resource(connection, &sent("urn:uuid:2", None, "refused")).unwrap();
         store.record_resource(connection, &sent("urn:uuid:1", None, "refused")).unwrap();
         let first = sent("urn:uuid:1", Some("Device/1"), "refused");
@@ -167,6 +197,10 @@ mod tests {
         assert_eq!(store.resources_of_kind(connection, "device").unwrap(), all);
         assert_eq!(store.resources_of_kind(connection, "summary").unwrap(), []);
         store.remove_connection(connection).unwrap();
-        assert_eq!(store.resources_of_kind(connection, "device").unwrap().len(), 2, "the receiver still has them");
+        assert_eq!(
+            store.resources_of_kind(connection, "device").unwrap().len(),
+            2,
+            "the receiver still has them"
+        );
     }
 }

@@ -1,7 +1,9 @@
-//! Reading stored samples in time order, without holding them in memory and without touching what lies outside the window.
+//! Reading stored samples in time order, without holding them in memory and without touching what
+//! lies outside the window.
 //!
-//! Keys are ordered sensor by sensor. The window is cut where a sensor's stretch begins or ends; between two cuts the same sensors are
-//! at work: one is streamed, several are merged from small buffers.
+//! Keys are ordered sensor by sensor. The window is cut where a sensor's stretch begins or ends;
+//! between two cuts the same sensors are at work: one is streamed, several are merged from small
+//! buffers.
 
 use super::sensors::{self, Span};
 use super::{ReadingKey, Store, StoreError, form, key};
@@ -14,7 +16,8 @@ use std::collections::{BinaryHeap, VecDeque};
 const BUFFERED: u32 = 256;
 
 /// A range of keys, in order.
-const RANGE: &str = "SELECT key, measurement FROM readings WHERE key BETWEEN ?1 AND ?2 ORDER BY key";
+const RANGE: &str =
+    "SELECT key, measurement FROM readings WHERE key BETWEEN ?1 AND ?2 ORDER BY key";
 
 /// Visits the samples of rows of [`RANGE`]; how many.
 fn visit_rows(mut rows: Rows<'_>, visit: &mut impl FnMut(Sample)) -> Result<u32, StoreError> {
@@ -37,7 +40,11 @@ impl Lane {
         if let (true, Some((first, last))) = (self.ahead.is_empty(), self.rest) {
             let rows = statement.query(params![first, last, BUFFERED])?;
             let more = visit_rows(rows, &mut |sample| self.ahead.push_back(sample))? == BUFFERED;
-            let next = self.ahead.back().and_then(|s| ReadingKey::new(s.sensor, s.seconds)).map(|k| k.packed() + 1);
+            let next = self
+                .ahead
+                .back()
+                .and_then(|s| ReadingKey::new(s.sensor, s.seconds))
+                .map(|k| k.packed() + 1);
             self.rest = next.filter(|next| more && *next <= last).map(|next| (next, last));
         }
         Ok(self.ahead.pop_front())
@@ -49,7 +56,8 @@ fn merge(
     ranges: &[(i64, i64)],
     visit: &mut impl FnMut(Sample),
 ) -> Result<(), StoreError> {
-    let mut lanes: Vec<Lane> = ranges.iter().map(|range| Lane { ahead: VecDeque::new(), rest: Some(*range) }).collect();
+    let mut lanes: Vec<Lane> =
+        ranges.iter().map(|range| Lane { ahead: VecDeque::new(), rest: Some(*range) }).collect();
     let mut heads: Vec<Option<Sample>> = Vec::with_capacity(lanes.len());
     let mut order = BinaryHeap::with_capacity(lanes.len());
     for (number, lane) in lanes.iter_mut().enumerate() {
@@ -58,7 +66,9 @@ fn merge(
         heads.push(head);
     }
     while let Some(Reverse((_, _, number))) = order.pop() {
-        let (Some(head), Some(lane)) = (heads.get_mut(number), lanes.get_mut(number)) else { continue };
+        let (Some(head), Some(lane)) = (heads.get_mut(number), lanes.get_mut(number)) else {
+            continue;
+        };
         if let Some(sample) = head.take() {
             visit(sample);
         }
@@ -88,19 +98,23 @@ fn scan(db: &Connection, window: Window, visit: &mut impl FnMut(Sample)) -> Resu
             at_work.push(span);
         }
         let slice = Window::from_unix(*from, *to).map_err(|_| StoreError::Row("sensor"))?;
-        let ranges: Vec<(i64, i64)> = at_work.iter().filter_map(|span| key::range(span.sensor, slice)).collect();
+        let ranges: Vec<(i64, i64)> =
+            at_work.iter().filter_map(|span| key::range(span.sensor, slice)).collect();
         match ranges.as_slice() {
             [] => {}
             [(first, last)] => _ = visit_rows(whole.query([first, last])?, visit)?,
-            several => merge(&mut db.prepare_cached(&format!("{RANGE} LIMIT ?3"))?, several, visit)?,
+            several => {
+                merge(&mut db.prepare_cached(&format!("{RANGE} LIMIT ?3"))?, several, visit)?
+            }
         }
     }
     Ok(())
 }
 
 impl Store {
-    /// Shows every sample of a window to `visit`, in time order across sensors, of one moment's state of the database. At one instant
-    /// the sensor registered first comes first. `visit` cannot call the store.
+    /// Shows every sample of a window to `visit`, in time order across sensors, of one moment's
+    /// state of the database. At one instant the sensor registered first comes first. `visit`
+    /// cannot call the store.
     ///
     /// # Errors
     /// [`StoreError`]; samples before an unreadable row have been shown.
@@ -115,11 +129,13 @@ impl Store {
     /// [`StoreError`].
     pub fn count(&self, window: Window) -> Result<u64, StoreError> {
         let snapshot = self.read()?;
-        let mut statement = snapshot.prepare_cached("SELECT count(*) FROM readings WHERE key BETWEEN ? AND ?")?;
+        let mut statement =
+            snapshot.prepare_cached("SELECT count(*) FROM readings WHERE key BETWEEN ? AND ?")?;
         let mut count = 0;
         for span in sensors::spans(&snapshot, window)? {
             if let Some((first, last)) = key::range(span.sensor, window) {
-                count += statement.query_row([first, last], |row| row.get::<_, i64>(0))?.unsigned_abs();
+                count +=
+                    statement.query_row([first, last], |row| row.get::<_, i64>(0))?.unsigned_abs();
             }
         }
         Ok(count)
@@ -134,7 +150,9 @@ mod tests {
 
     fn seen(store: &Store, from: i64, to: i64) -> Vec<(i64, u32)> {
         let mut seen = Vec::new();
-        store.scan(Window::from_unix(from, to).unwrap(), |s| seen.push((s.seconds, s.sensor.0))).unwrap();
+        store
+            .scan(Window::from_unix(from, to).unwrap(), |s| seen.push((s.seconds, s.sensor.0)))
+            .unwrap();
         seen
     }
 

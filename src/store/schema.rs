@@ -2,7 +2,8 @@
 
 use super::file::APPLICATION_ID;
 use super::{
-    StoreError, connections, ledger, meta, orders, outbox, quarantine, read_back, readings, resources, sensors,
+    StoreError, connections, ledger, meta, orders, outbox, quarantine, read_back, readings,
+    resources, sensors,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -24,8 +25,8 @@ const STEPS: &[&[&str]] = &[&[
 #[expect(clippy::cast_possible_truncation, reason = "a handful")]
 pub(super) const KNOWN: u32 = STEPS.len() as u32;
 
-/// Brings the file to the newest schema, or leaves it untouched. A new file gets marks and tables in one transaction, before it has a
-/// write-ahead log: whoever finds it sees all or nothing.
+/// Brings the file to the newest schema, or leaves it untouched. A new file gets marks and tables
+/// in one transaction, before it has a write-ahead log: whoever finds it sees all or nothing.
 pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
     if state(db)? != State::Ready {
         // Takes effect only while the file is still empty.
@@ -59,7 +60,9 @@ fn state(db: &Connection) -> Result<State, StoreError> {
     let tables: u32 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     match (mark, tables, found) {
         (0, 0, 0) => Ok(State::At(0)),
-        (APPLICATION_ID, _, found) if found > KNOWN => Err(StoreError::NewerSchema { found, known: KNOWN }),
+        (APPLICATION_ID, _, found) if found > KNOWN => {
+            Err(StoreError::NewerSchema { found, known: KNOWN })
+        }
         (APPLICATION_ID, _, KNOWN) => Ok(State::Ready),
         (APPLICATION_ID, _, found) => Ok(State::At(found)),
         _ => Err(StoreError::Corrupt),

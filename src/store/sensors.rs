@@ -4,8 +4,8 @@ use super::{ReadingKey, Store, StoreError, key};
 use crate::glucose::{Device, GlucoseUnit, GlucoseValue, Sensor, SensorId, SensorKey, Window};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
-/// The sensors' table. `first` and `last` are unix seconds of stored readings, kept so that a query of a short window need not ask
-/// every sensor of ten years.
+/// The sensors' table. `first` and `last` are unix seconds of stored readings, kept so that a query
+/// of a short window need not ask every sensor of ten years.
 pub(super) const TABLES: &str = "
     CREATE TABLE sensors (
         id INTEGER PRIMARY KEY,
@@ -48,7 +48,8 @@ fn value(text: &str) -> Result<GlucoseValue, StoreError> {
 
 fn stored(row: &Row<'_>) -> Result<StoredSensor, StoreError> {
     let serial: Option<String> = row.get("serial")?;
-    let device = Device::new(row.get::<_, String>("name")?, serial.as_deref()).map_err(|_| UNREADABLE)?;
+    let device =
+        Device::new(row.get::<_, String>("name")?, serial.as_deref()).map_err(|_| UNREADABLE)?;
     let key = SensorKey::new(row.get::<_, String>("key")?).map_err(|_| UNREADABLE)?;
     let mut sensor = Sensor::new(key, device);
     let scale: (Option<String>, Option<String>) = (row.get("lowest")?, row.get("highest")?);
@@ -61,7 +62,12 @@ fn stored(row: &Row<'_>) -> Result<StoredSensor, StoreError> {
     if let Some(zone) = row.get::<_, Option<String>>("zone")? {
         sensor = sensor.with_zone(zone);
     }
-    Ok(StoredSensor { id: SensorId(row.get("id")?), sensor, first: row.get("first")?, last: row.get("last")? })
+    Ok(StoredSensor {
+        id: SensorId(row.get("id")?),
+        sensor,
+        first: row.get("first")?,
+        last: row.get("last")?,
+    })
 }
 
 fn by_key(db: &Connection, key: &SensorKey) -> Result<Option<StoredSensor>, StoreError> {
@@ -89,8 +95,9 @@ pub(super) struct Span {
 
 /// The sensors that may have readings in a window, in order of their numbers.
 pub(super) fn spans(db: &Connection, window: Window) -> Result<Vec<Span>, StoreError> {
-    let mut statement =
-        db.prepare_cached("SELECT id, first, last FROM sensors WHERE first < ?2 AND last >= ?1 ORDER BY id")?;
+    let mut statement = db.prepare_cached(
+        "SELECT id, first, last FROM sensors WHERE first < ?2 AND last >= ?1 ORDER BY id",
+    )?;
     let mut rows = statement.query([window.start(), window.end()])?;
     let mut spans = Vec::new();
     while let Some(row) = rows.next()? {
@@ -107,11 +114,13 @@ pub(super) fn spans(db: &Connection, window: Window) -> Result<Vec<Span>, StoreE
 pub(super) fn refresh_extent(tx: &Transaction<'_>, sensor: SensorId) -> Result<(), StoreError> {
     let (from, to) = key::whole(sensor);
     let edge = |sql: &str| -> Result<Option<i64>, StoreError> {
-        let key: Option<ReadingKey> = tx.prepare_cached(sql)?.query_row([from, to], |row| row.get(0)).optional()?;
+        let key: Option<ReadingKey> =
+            tx.prepare_cached(sql)?.query_row([from, to], |row| row.get(0)).optional()?;
         Ok(key.map(ReadingKey::seconds))
     };
     let first = edge("SELECT key FROM readings WHERE key BETWEEN ? AND ? ORDER BY key LIMIT 1")?;
-    let last = edge("SELECT key FROM readings WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1")?;
+    let last =
+        edge("SELECT key FROM readings WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1")?;
     tx.prepare_cached(
         "UPDATE sensors SET first = ?2, last = ?3 WHERE id = ?1 AND (first IS NOT ?2 OR last IS NOT ?3)",
     )?
@@ -123,7 +132,8 @@ pub(super) fn refresh_extent(tx: &Transaction<'_>, sensor: SensorId) -> Result<(
 pub(super) fn register(tx: &Transaction<'_>, sensor: &Sensor) -> Result<SensorId, StoreError> {
     let known = by_key(tx, sensor.key())?;
     let epoch = known.as_ref().and_then(|k| k.sensor.tick_epoch()).or(sensor.tick_epoch());
-    let mut wanted = epoch.map_or_else(|| sensor.clone(), |epoch| sensor.clone().with_tick_epoch(epoch));
+    let mut wanted =
+        epoch.map_or_else(|| sensor.clone(), |epoch| sensor.clone().with_tick_epoch(epoch));
     if let Some(zone) = known.as_ref().and_then(|k| k.sensor.zone()) {
         wanted = wanted.with_zone(zone);
     }
@@ -150,8 +160,8 @@ pub(super) fn register(tx: &Transaction<'_>, sensor: &Sensor) -> Result<SensorId
 }
 
 impl Store {
-    /// Makes a sensor known, or brings its description up to date. A tick epoch is taken once: one that is set never changes, so
-    /// compare the stored one where it matters.
+    /// Makes a sensor known, or brings its description up to date. A tick epoch is taken once: one
+    /// that is set never changes, so compare the stored one where it matters.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -184,7 +194,8 @@ impl Store {
         by_key(&self.db, key)
     }
 
-    /// Unix second of a sensor's latest stored reading; none where the sensor is unknown or has none.
+    /// Unix second of a sensor's latest stored reading; none where the sensor is unknown or has
+    /// none.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -198,7 +209,9 @@ impl Store {
     /// [`StoreError`].
     pub fn extent(&self) -> Result<Option<(i64, i64)>, StoreError> {
         let edges: (Option<i64>, Option<i64>) =
-            self.db.query_row("SELECT min(first), max(last) FROM sensors", [], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            self.db.query_row("SELECT min(first), max(last) FROM sensors", [], |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
         Ok(edges.0.zip(edges.1))
     }
 }
@@ -209,7 +222,10 @@ mod tests {
     use crate::store::testing::Scratch;
 
     fn sensor(name: &str) -> Sensor {
-        Sensor::new(SensorKey::new("dexcom:82AJ0D").unwrap(), Device::new(name, Some("82AJ0D")).unwrap())
+        Sensor::new(
+            SensorKey::new("dexcom:82AJ0D").unwrap(),
+            Device::new(name, Some("82AJ0D")).unwrap(),
+        )
     }
 
     fn scale(sensor: Sensor, lowest: &str, highest: &str) -> Sensor {

@@ -2,8 +2,8 @@
 
 use super::{ConnectionDetails, ConnectionId, ConnectionState, IngestReport, Store};
 use crate::glucose::{
-    Device, GlucoseUnit, GlucoseValue, Measurement, Reading, RecordKey, Sensor, SensorId, SensorKey, UtcOffset,
-    ZoneOffsets,
+    Device, GlucoseUnit, GlucoseValue, Measurement, Reading, RecordKey, Sensor, SensorId,
+    SensorKey, UtcOffset, ZoneOffsets,
 };
 use chrono::{DateTime, Utc};
 use std::path::PathBuf;
@@ -66,18 +66,27 @@ impl Scratch {
     /// Ingests a batch, ten years after [`BASE`].
     pub(super) fn take(&mut self, readings: &[Reading]) -> IngestReport {
         let now = DateTime::from_timestamp(BASE + 315_360_000, 0).unwrap();
-        self.store.ingest(readings, &ZoneOffsets::fixed(UtcOffset::from_minutes(120).unwrap()), now).unwrap()
+        self.store
+            .ingest(readings, &ZoneOffsets::fixed(UtcOffset::from_minutes(120).unwrap()), now)
+            .unwrap()
     }
 
     /// Registers a sensor and ingests readings of it.
-    pub(super) fn ingest(&mut self, sensor: &str, readings: impl Iterator<Item = (i64, Measurement)>) -> SensorId {
+    pub(super) fn ingest(
+        &mut self,
+        sensor: &str,
+        readings: impl Iterator<Item = (i64, Measurement)>,
+    ) -> SensorId {
         let id = self.register(sensor);
-        let readings: Vec<Reading> = readings.map(|(seconds, what)| reading(sensor, seconds, what)).collect();
+        let readings: Vec<Reading> =
+            readings.map(|(seconds, what)| reading(sensor, seconds, what)).collect();
         self.take(&readings);
         id
     }
 
     pub(super) fn connect(&mut self, base: &str) -> ConnectionId {
-        self.store.add_connection(base, "p1", ConnectionState::Active, &ConnectionDetails::default()).unwrap()
+        self.store
+            .add_connection(base, "p1", ConnectionState::Active, &ConnectionDetails::default())
+            .unwrap()
     }
 }

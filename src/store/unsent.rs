@@ -1,6 +1,8 @@
-//! What a connection does not have yet: stored readings outside its ledger's intervals and not in quarantine.
+//! What a connection does not have yet: stored readings outside its ledger's intervals and not in
+//! quarantine.
 //!
-//! Read in pages by key, so that a first submission of ten years needs no more memory than one of a day.
+//! Read in pages by key, so that a first submission of ten years needs no more memory than one of a
+//! day.
 
 use super::ledger::{self, ReadingCode};
 use super::{ConnectionId, ReadingKey, Store, StoreError, form, key, readings, sensors};
@@ -18,7 +20,8 @@ pub struct VersionedReading {
     pub version: u32,
     /// The maker's own key of the record.
     pub record_key: Option<RecordKey>,
-    /// What the last version said that this connection accepted under this code, where one was corrected.
+    /// What the last version said that this connection accepted under this code, where one was
+    /// corrected.
     pub replaces: Option<Measurement>,
 }
 
@@ -107,7 +110,11 @@ fn unsent(
     Ok(found)
 }
 
-fn unsent_count(db: &Connection, to: (ConnectionId, ReadingCode), window: Window) -> Result<u64, StoreError> {
+fn unsent_count(
+    db: &Connection,
+    to: (ConnectionId, ReadingCode),
+    window: Window,
+) -> Result<u64, StoreError> {
     let mut all = db.prepare_cached("SELECT count(*) FROM readings WHERE key BETWEEN ? AND ?")?;
     let mut refused = db.prepare_cached(&format!(
         "SELECT count(*) FROM readings WHERE key BETWEEN ?3 AND ?4 AND {QUARANTINED}
@@ -118,7 +125,8 @@ fn unsent_count(db: &Connection, to: (ConnectionId, ReadingCode), window: Window
         let Some(range) = key::range(span.sensor, window) else { continue };
         ledger::gaps(db, to, range, |(first, last)| {
             let stored: i64 = all.query_row([first, last], |row| row.get(0))?;
-            let refused: i64 = refused.query_row(params![to.0.0, to.1, first, last], |row| row.get(0))?;
+            let refused: i64 =
+                refused.query_row(params![to.0.0, to.1, first, last], |row| row.get(0))?;
             count += (stored - refused).unsigned_abs();
             Ok(true)
         })?;
@@ -127,8 +135,9 @@ fn unsent_count(db: &Connection, to: (ConnectionId, ReadingCode), window: Window
 }
 
 impl Store {
-    /// The readings of a window that a connection does not have under a code, in key order after `after`, at most `limit`: sensor by
-    /// sensor, each in time order. Ask again with the last one's key for more; fewer than `limit` is the end.
+    /// The readings of a window that a connection does not have under a code, in key order after
+    /// `after`, at most `limit`: sensor by sensor, each in time order. Ask again with the last
+    /// one's key for more; fewer than `limit` is the end.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -147,7 +156,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn unsent_count(&self, connection: ConnectionId, code: ReadingCode, window: Window) -> Result<u64, StoreError> {
+    pub fn unsent_count(
+        &self,
+        connection: ConnectionId,
+        code: ReadingCode,
+        window: Window,
+    ) -> Result<u64, StoreError> {
         unsent_count(&*self.read()?, (connection, code), window)
     }
 }

@@ -43,16 +43,28 @@ pub struct Backoff {
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { first: TimeDelta::seconds(2), longest: TimeDelta::hours(6), longest_asked: TimeDelta::days(1) }
+        Self {
+            first: TimeDelta::seconds(2),
+            longest: TimeDelta::hours(6),
+            longest_asked: TimeDelta::days(1),
+        }
     }
 }
 
 impl Backoff {
-    /// How long to wait after attempt number `attempt` (1 for the first), with `jitter` drawn from 0..=255.
+    /// How long to wait after attempt number `attempt` (1 for the first), with `jitter` drawn from
+    /// 0..=255.
     ///
-    /// Our own wait doubles with each attempt and is spread over its upper half, so that many phones do not come back at once.
-    /// A receiver's word is obeyed, up to a day; one that asks for less than our own wait does not shorten it.
-    pub fn delay(&self, attempt: u32, jitter: u8, asked: Option<RetryAfter>, now: DateTime<Utc>) -> TimeDelta {
+    /// Our own wait doubles with each attempt and is spread over its upper half, so that many
+    /// phones do not come back at once. A receiver's word is obeyed, up to a day; one that asks
+    /// for less than our own wait does not shorten it.
+    pub fn delay(
+        &self,
+        attempt: u32,
+        jitter: u8,
+        asked: Option<RetryAfter>,
+        now: DateTime<Utc>,
+    ) -> TimeDelta {
         let doubled = self.first * 2_i32.pow(attempt.saturating_sub(1).min(16));
         let ceiling = doubled.min(self.longest);
         let own = ceiling / 2 + (ceiling / 2) * i32::from(jitter) / 255;

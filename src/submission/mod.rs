@@ -1,7 +1,8 @@
-//! What to do about what came back, and how a submission is counted. Pure decisions; the delivery engine acts on them.
+//! What to do about what came back, and how a submission is counted. Pure decisions; the delivery
+//! engine acts on them.
 //!
-//! The response table is data here and nowhere else: [`entry_verdict`] for one entry, [`request_verdict`] for a whole
-//! request, [`Backoff`] for when to try again.
+//! The response table is data here and nowhere else: [`entry_verdict`] for one entry,
+//! [`request_verdict`] for a whole request, [`Backoff`] for when to try again.
 
 mod backoff;
 mod plan;

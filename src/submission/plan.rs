@@ -55,7 +55,8 @@ impl std::fmt::Display for Part {
     }
 }
 
-/// A part a receiver will have nothing of, for now: the submission goes on without it, and the next one tries again.
+/// A part a receiver will have nothing of, for now: the submission goes on without it, and the next
+/// one tries again.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stopped {
     /// Which part.
@@ -76,7 +77,8 @@ impl std::fmt::Debug for Stopped {
     }
 }
 
-/// How far a submission has come. The ledger tells what is still lacking; this only saves looking again.
+/// How far a submission has come. The ledger tells what is still lacking; this only saves looking
+/// again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Position {
     /// The devices, which later requests refer to by the location they got.

@@ -21,7 +21,8 @@ pub enum EntryVerdict {
     Refused,
 }
 
-/// What one entry's status means. `conditional` tells whether the entry was sent with `ifNoneExist`.
+/// What one entry's status means. `conditional` tells whether the entry was sent with
+/// `ifNoneExist`.
 pub const fn entry_verdict(status: u16, has_location: bool, conditional: bool) -> EntryVerdict {
     match status {
         201 => EntryVerdict::Accepted,
@@ -41,7 +42,8 @@ pub const fn entry_verdict(status: u16, has_location: bool, conditional: bool) -
     }
 }
 
-/// What came back for a whole request. No answer, or an unreadable one, is not here: then it is the same bytes again, later.
+/// What came back for a whole request. No answer, or an unreadable one, is not here: then it is the
+/// same bytes again, later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Said {
     /// The HTTP status.
@@ -72,7 +74,8 @@ pub enum RequestVerdict {
     ReadEntries,
     /// The same bytes again, later.
     SameBytesLater,
-    /// Refresh the token once, then the same bytes; after a second 401 a new authorisation is needed.
+    /// Refresh the token once, then the same bytes; after a second 401 a new authorisation is
+    /// needed.
     RefreshToken,
     /// The same content uncompressed, and remember it.
     Uncompressed,
@@ -86,7 +89,9 @@ pub enum RequestVerdict {
 
 /// What a whole request's answer means.
 pub const fn request_verdict(said: Said) -> RequestVerdict {
-    use RequestVerdict::{Bisect, Block, ReadEntries, RefreshToken, SameBytesLater, Smaller, Uncompressed};
+    use RequestVerdict::{
+        Bisect, Block, ReadEntries, RefreshToken, SameBytesLater, Smaller, Uncompressed,
+    };
     let Said { status, gzip, about_size, gzip_proved } = said;
     match status {
         200..=299 => ReadEntries,
@@ -131,7 +136,11 @@ mod tests {
             (304, false, true, Refused),
         ];
         for (status, location, conditional, expected) in table {
-            assert_eq!(entry_verdict(status, location, conditional), expected, "{status} {location} {conditional}");
+            assert_eq!(
+                entry_verdict(status, location, conditional),
+                expected,
+                "{status} {location} {conditional}"
+            );
         }
     }
 
@@ -162,8 +171,9 @@ mod tests {
         ] {
             assert_eq!(request_verdict(plain(status)), expected, "{status}");
         }
-        let said =
-            |status, gzip, about_size, gzip_proved| request_verdict(Said { status, gzip, about_size, gzip_proved });
+        let said = |status, gzip, about_size, gzip_proved| {
+            request_verdict(Said { status, gzip, about_size, gzip_proved })
+        };
         assert_eq!(said(415, true, false, true), Uncompressed);
         assert_eq!(said(400, true, false, false), Uncompressed);
         assert_eq!(said(400, true, false, true), Bisect);

@@ -1,6 +1,8 @@
 //! What the [`Submitter`](super::Submitter) puts together from store, orders and files.
 
-use super::types::{ImportReport, LeftOut, Orders, OutcomeStatus, RefusedItem, SubmissionOutcome, SubmissionRequest};
+use super::types::{
+    ImportReport, LeftOut, Orders, OutcomeStatus, RefusedItem, SubmissionOutcome, SubmissionRequest,
+};
 use crate::delivery::summarise;
 use crate::environment::{Entropy, EnvironmentError, Locks};
 use crate::error::Error;
@@ -15,14 +17,20 @@ use std::cell::Cell;
 use std::path::Path;
 use std::time::Duration;
 
-/// How often a held lock is tried again, and how many times: a minute in all, for a migration may take its time.
+/// How often a held lock is tried again, and how many times: a minute in all, for a migration may
+/// take its time.
 const OPENING_PAUSE: Duration = Duration::from_millis(10);
 const OPENING_TRIES: usize = 6_000;
 
 /// Opens the database, and gives its own name, with which its entries in the vault begin. Blocks.
 ///
-/// One process at a time: two that open a new database at once would see it half made, and give it two names.
-pub(super) fn open(path: &Path, entropy: &dyn Entropy, locks: &Locks) -> Result<(Store, String), Error> {
+/// One process at a time: two that open a new database at once would see it half made, and give it
+/// two names.
+pub(super) fn open(
+    path: &Path,
+    entropy: &dyn Entropy,
+    locks: &Locks,
+) -> Result<(Store, String), Error> {
     let mut tries = 0..OPENING_TRIES;
     let _lock = loop {
         match locks.try_lock("open")? {
@@ -79,9 +87,11 @@ pub(super) fn import_into(
         imported.readings.into_iter().map(|found| (found.row, found.reading)).unzip();
     let zone = fill.as_ref().unwrap_or(local);
     let report = store.ingest_from(&imported.sensors, &readings, zone, now)?;
-    let mut rejected: Vec<_> = imported.rejected.into_iter().map(|row| (row.row, row.reason)).collect();
+    let mut rejected: Vec<_> =
+        imported.rejected.into_iter().map(|row| (row.row, row.reason)).collect();
     let place = |index: usize| rows.get(index).copied().unwrap_or_default();
-    rejected.extend(report.rejected.iter().map(|refused| (place(refused.row), refused.reason.clone())));
+    rejected
+        .extend(report.rejected.iter().map(|refused| (place(refused.row), refused.reason.clone())));
     rejected.sort_by_key(|(row, _)| *row);
     let skipped = imported.skipped;
     Ok(ImportReport {
@@ -96,19 +106,27 @@ pub(super) fn import_into(
     })
 }
 
-/// The local dates of readings in the zone that opens a submission's window: a submission of these dates has every one of them.
+/// The local dates of readings in the zone that opens a submission's window: a submission of these
+/// dates has every one of them.
 fn local_dates(readings: &[Reading], zone: &ZoneOffsets) -> Result<Option<DateRange>, Error> {
     let seconds = readings.iter().map(Reading::seconds);
     let edges = seconds.clone().min().zip(seconds.max());
-    Ok(edges.map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last))).transpose()?)
+    Ok(edges
+        .map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last)))
+        .transpose()?)
 }
 
 /// The orders as last read.
 pub(super) fn orders(store: &Store, connection: ConnectionId) -> Result<Orders, Error> {
     let stored = store.orders(connection)?;
-    let read = |order: &StoredOrder| serde_json::from_str(&order.json).map_err(|_| StoreError::Row("order").into());
+    let read = |order: &StoredOrder| {
+        serde_json::from_str(&order.json).map_err(|_| StoreError::Row("order").into())
+    };
     let all: Vec<StandingOrder> = stored.iter().map(read).collect::<Result<_, Error>>()?;
-    Ok(Orders { active: all.into_iter().filter(StandingOrder::runs).collect(), refused: Vec::new() })
+    Ok(Orders {
+        active: all.into_iter().filter(StandingOrder::runs).collect(),
+        refused: Vec::new(),
+    })
 }
 
 /// Keeps the orders a receiver has now.
@@ -159,7 +177,8 @@ pub(super) fn plans(
     for (wanted, dates) in wishes {
         let wanted = granted(wanted, &scopes, &mut left_out);
         let plan = Plan { wanted, dates, window: dates.window(zone)? };
-        if wanted.summary && matches!(summarise(store, dates, plan.window), Err(Error::Summary(_))) {
+        if wanted.summary && matches!(summarise(store, dates, plan.window), Err(Error::Summary(_)))
+        {
             left_out.push(LeftOut::TooFewReadings);
         }
         if (wanted.devices || wanted.summary || wanted.readings) && !plans.contains(&plan) {
@@ -179,19 +198,23 @@ fn ordered(
 ) -> Vec<(Wanted, DateRange)> {
     let has = |content: Content| schedule.content.contains(&content);
     // The person's own unit where the order lists it, once; otherwise the other one.
-    let other = if own == GlucoseUnit::MgPerDl { GlucoseUnit::MmolPerL } else { GlucoseUnit::MgPerDl };
+    let other =
+        if own == GlucoseUnit::MgPerDl { GlucoseUnit::MmolPerL } else { GlucoseUnit::MgPerDl };
     let unit = [own, other].into_iter().find(|unit| has(Content::Readings(*unit)));
     let (summary, devices) = (has(Content::Summary), has(Content::Device));
     if has(Content::SummaryPdf) {
         left_out.push(LeftOut::NotSupported("the report as PDF"));
     }
-    if !summary && schedule.content.iter().any(|content| matches!(content, Content::SummaryMember(_))) {
+    if !summary
+        && schedule.content.iter().any(|content| matches!(content, Content::SummaryMember(_)))
+    {
         left_out.push(LeftOut::NotSupported("single figures without their summary"));
     }
     if !schedule.unknown_profiles.is_empty() {
         left_out.push(LeftOut::NotSupported("content of a profile that is not known"));
     }
-    let none = Wanted { devices: false, summary: false, readings: false, unit: unit.unwrap_or(own) };
+    let none =
+        Wanted { devices: false, summary: false, readings: false, unit: unit.unwrap_or(own) };
     let summary_dates = schedule.lookback_dates_of(Content::Summary, today, false);
     let data_dates = schedule.lookback_dates_of(Content::Device, today, false);
     let data = Wanted { devices, readings: unit.is_some(), ..none };

@@ -1,12 +1,13 @@
-//! The one object an app holds: it composes store, connections and delivery, and decides nothing by itself.
+//! The one object an app holds: it composes store, connections and delivery, and decides nothing by
+//! itself.
 
 mod content;
 mod order_search;
 mod types;
 
 pub use types::{
-    Config, Connection, ImportReport, LeftOut, Orders, OutcomeStatus, Patient, RefusedItem, SubmissionOutcome,
-    SubmissionPreview, SubmissionRequest,
+    Config, Connection, ImportReport, LeftOut, Orders, OutcomeStatus, Patient, RefusedItem,
+    SubmissionOutcome, SubmissionPreview, SubmissionRequest,
 };
 
 use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
@@ -15,7 +16,9 @@ use crate::environment::{Environment, Locks};
 use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Sensor, SensorKey, ZoneOffsets};
 use crate::statistics::Summary;
-use crate::store::{ConnectionId, ConnectionState, IngestReport, StoreHandle, SubmissionId, SubmissionState};
+use crate::store::{
+    ConnectionId, ConnectionState, IngestReport, StoreHandle, SubmissionId, SubmissionState,
+};
 use crate::submission::{Plan, Tally};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::future::Future;
@@ -26,8 +29,9 @@ use tokio::sync::OnceCell;
 
 /// Gets one person's readings from this device into the clinic's record.
 ///
-/// Making one does no I/O. Its methods may be awaited on any executor: the work runs on a small runtime of its own.
-/// Dropping a method's future stops the work where it is, which is as safe as a kill.
+/// Making one does no I/O. Its methods may be awaited on any executor: the work runs on a small
+/// runtime of its own. Dropping a method's future stops the work where it is, which is as safe as a
+/// kill.
 pub struct Submitter {
     inner: Arc<Inner>,
     runtime: OnceLock<Runtime>,
@@ -111,7 +115,8 @@ impl Submitter {
         .await
     }
 
-    /// Stores readings. A reading that is there already is not stored twice; a bad one is reported and the others go in.
+    /// Stores readings. A reading that is there already is not stored twice; a bad one is reported
+    /// and the others go in.
     ///
     /// # Errors
     /// [`Error`] where the database fails; then nothing of this call was stored.
@@ -146,26 +151,36 @@ impl Submitter {
             let zone = inner.zone()?;
             let parts = inner.parts().await?;
             let extent = parts.store.call(|store| store.extent()).await?;
-            Ok(extent.map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last))).transpose()?)
+            Ok(extent
+                .map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last)))
+                .transpose()?)
         })
         .await
     }
 
-    /// Stores the readings of a file: its format is recognised from its content. `zone` is the time zone of its clock, needed
-    /// where the file's times have no UTC offset.
+    /// Stores the readings of a file: its format is recognised from its content. `zone` is the time
+    /// zone of its clock, needed where the file's times have no UTC offset.
     ///
     /// # Errors
     /// [`Error`] where the file is of no known format or needs a zone, or the database fails.
-    pub async fn import(&self, bytes: Vec<u8>, zone: Option<ZoneOffsets>) -> Result<ImportReport, Error> {
+    pub async fn import(
+        &self,
+        bytes: Vec<u8>,
+        zone: Option<ZoneOffsets>,
+    ) -> Result<ImportReport, Error> {
         self.run(|inner| async move {
             let (local, now) = (inner.zone()?, inner.now());
             let parts = inner.parts().await?;
-            parts.store.call(move |store| content::import_into(store, &bytes, zone, &local, now)).await
+            parts
+                .store
+                .call(move |store| content::import_into(store, &bytes, zone, &local, now))
+                .await
         })
         .await
     }
 
-    /// The unit the person's device shows: the one of the latest reading, mg/dL where there is none.
+    /// The unit the person's device shows: the one of the latest reading, mg/dL where there is
+    /// none.
     ///
     /// # Errors
     /// [`Error`] where the database fails.
@@ -198,19 +213,25 @@ impl Submitter {
         .await
     }
 
-    /// Starts connecting to a receiver: open the URL in the system's browser, then pass the redirect to
-    /// [`Submitter::complete_connection`], also in a new process.
+    /// Starts connecting to a receiver: open the URL in the system's browser, then pass the
+    /// redirect to [`Submitter::complete_connection`], also in a new process.
     ///
     /// # Errors
     /// [`Error`] where the receiver cannot be reached or is no SMART server, or the vault fails.
-    pub async fn begin_connection(&self, receiver: Receiver) -> Result<AuthorizationRequest, Error> {
-        self.run(|inner| async move { Ok(inner.parts().await?.connector.begin(&receiver).await?) }).await
+    pub async fn begin_connection(
+        &self,
+        receiver: Receiver,
+    ) -> Result<AuthorizationRequest, Error> {
+        self.run(|inner| async move { Ok(inner.parts().await?.connector.begin(&receiver).await?) })
+            .await
     }
 
-    /// Completes connecting with the URL the browser was redirected to. Nothing is sent before the person confirmed the patient.
+    /// Completes connecting with the URL the browser was redirected to. Nothing is sent before the
+    /// person confirmed the patient.
     ///
     /// # Errors
-    /// [`Error`] where the redirect is not the one asked for, was denied, or brings a token for another patient.
+    /// [`Error`] where the redirect is not the one asked for, was denied, or brings a token for
+    /// another patient.
     pub async fn complete_connection(&self, redirect_url: String) -> Result<Connection, Error> {
         self.run(|inner| async move {
             let parts = inner.parts().await?;
@@ -244,12 +265,16 @@ impl Submitter {
         .await
     }
 
-    /// Ends a connection: its tokens and what is queued for it go at once, and the token is revoked where the receiver can.
+    /// Ends a connection: its tokens and what is queued for it go at once, and the token is revoked
+    /// where the receiver can.
     ///
     /// # Errors
     /// [`Error`] where the database or the vault fails.
     pub async fn disconnect(&self, connection: ConnectionId) -> Result<Revocation, Error> {
-        self.run(|inner| async move { Ok(inner.parts().await?.connector.disconnect(connection).await?) }).await
+        self.run(
+            |inner| async move { Ok(inner.parts().await?.connector.disconnect(connection).await?) },
+        )
+        .await
     }
 
     /// Reads the receiver's standing orders for the patient, and keeps them.
@@ -259,7 +284,13 @@ impl Submitter {
     pub async fn refresh_orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
         self.run(|inner| async move {
             let parts = inner.parts().await?;
-            order_search::refresh_orders(&parts.store, &inner.environment, &parts.connector, connection).await
+            order_search::refresh_orders(
+                &parts.store,
+                &inner.environment,
+                &parts.connector,
+                connection,
+            )
+            .await
         })
         .await
     }
@@ -292,9 +323,12 @@ impl Submitter {
                 .store
                 .call(move |store| {
                     let connection = store.connection(connection)?;
-                    let (plans, left_out) = content::plans(store, &connection, request, &zone, now)?;
-                    let previews: Vec<_> =
-                        plans.iter().map(|plan| preview(store, &connection, plan)).collect::<Result<_, Error>>()?;
+                    let (plans, left_out) =
+                        content::plans(store, &connection, request, &zone, now)?;
+                    let previews: Vec<_> = plans
+                        .iter()
+                        .map(|plan| preview(store, &connection, plan))
+                        .collect::<Result<_, Error>>()?;
                     Ok::<_, Error>(SubmissionPreview { parts: previews, left_out })
                 })
                 .await
@@ -302,11 +336,12 @@ impl Submitter {
         .await
     }
 
-    /// Submits now, and tells what happens on the way. What the receiver has already is not sent again. What an earlier, interrupted
-    /// submission left goes first.
+    /// Submits now, and tells what happens on the way. What the receiver has already is not sent
+    /// again. What an earlier, interrupted submission left goes first.
     ///
-    /// A refusal of single entries is not an error: it is in the outcome. Waits asked for by the receiver are waited out up to
-    /// `patience`; beyond that the outcome says until when, and [`Submitter::run_due`] goes on.
+    /// A refusal of single entries is not an error: it is in the outcome. Waits asked for by the
+    /// receiver are waited out up to `patience`; beyond that the outcome says until when, and
+    /// [`Submitter::run_due`] goes on.
     ///
     /// # Errors
     /// [`Error`] where the connection needs the person, or the database or the vault fails.
@@ -330,47 +365,61 @@ impl Submitter {
                     speaks_known_guide(&record)?;
                     let (plans, left_out) = content::plans(store, &record, request, &zone, now)?;
                     let open = |plan: &Plan| store.open_submission(connection, plan, now);
-                    let ids: Vec<SubmissionId> = plans.iter().map(open).collect::<Result<_, _>>()?;
+                    let ids: Vec<SubmissionId> =
+                        plans.iter().map(open).collect::<Result<_, _>>()?;
                     Ok((ids, left_out))
                 })
                 .await?;
             let mut status = OutcomeStatus::Done;
             for id in &submissions {
-                status = match parts.delivery.run(connection, Some(*id), patience, &on_event).await? {
-                    Stopped::Finished => continue,
-                    Stopped::WaitUntil(until) => OutcomeStatus::Waiting(until),
-                    Stopped::Blocked(state) => OutcomeStatus::Blocked(state),
-                };
+                status =
+                    match parts.delivery.run(connection, Some(*id), patience, &on_event).await? {
+                        Stopped::Finished => continue,
+                        Stopped::WaitUntil(until) => OutcomeStatus::Waiting(until),
+                        Stopped::Blocked(state) => OutcomeStatus::Blocked(state),
+                    };
                 break;
             }
-            parts.store.call(move |store| content::outcome(store, connection, submissions, left_out, status)).await
+            parts
+                .store
+                .call(move |store| {
+                    content::outcome(store, connection, submissions, left_out, status)
+                })
+                .await
         })
         .await
     }
 
-    /// Verifies a finished submission: asks the receiver for what it accepted, by identifier, and compares. What the receiver turns out to
-    /// lack is sent again by the next submission, once, where that cannot put it there twice.
+    /// Verifies a finished submission: asks the receiver for what it accepted, by identifier, and
+    /// compares. What the receiver turns out to lack is sent again by the next submission,
+    /// once, where that cannot put it there twice.
     ///
-    /// A receiver that cannot be asked, for lack of permission ([`Receiver::with_read_back`]) or of a search, is not an error: the
-    /// parts that could not be verified are in the result. 25,000 readings take a few hundred requests; waits the receiver asks for
-    /// are waited out up to `patience`.
+    /// A receiver that cannot be asked, for lack of permission ([`Receiver::with_read_back`]) or of
+    /// a search, is not an error: the parts that could not be verified are in the result.
+    /// 25,000 readings take a few hundred requests; waits the receiver asks for are waited out
+    /// up to `patience`.
     ///
     /// # Errors
-    /// [`Error`] where the receiver does not answer, the connection needs the person, or the database or the vault fails.
+    /// [`Error`] where the receiver does not answer, the connection needs the person, or the
+    /// database or the vault fails.
     pub async fn verify(
         &self,
         submission: SubmissionId,
         patience: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Verification, Error> {
-        self.run(|inner| async move { inner.parts().await?.delivery.verify(submission, patience, &on_event).await })
-            .await
+        self.run(|inner| async move {
+            inner.parts().await?.delivery.verify(submission, patience, &on_event).await
+        })
+        .await
     }
 
-    /// Goes on with whatever is queued for any connection, for at most `budget` of waiting. For background wake-ups and after a restart.
+    /// Goes on with whatever is queued for any connection, for at most `budget` of waiting. For
+    /// background wake-ups and after a restart.
     ///
     /// # Errors
-    /// [`Error`] where the database or the vault fails, or a connection cannot be served as it is: the others are served all the same.
+    /// [`Error`] where the database or the vault fails, or a connection cannot be served as it is:
+    /// the others are served all the same.
     pub async fn run_due(
         &self,
         budget: Duration,
@@ -387,7 +436,8 @@ impl Submitter {
                     failed.get_or_insert(error);
                 }
                 for submission in open {
-                    let record = parts.store.call(move |store| store.submission(submission.id)).await?;
+                    let record =
+                        parts.store.call(move |store| store.submission(submission.id)).await?;
                     sum.add(&record.progress.tally.since(&submission.progress.tally));
                 }
             }
@@ -408,8 +458,8 @@ impl Submitter {
         .await
     }
 
-    /// Lets everything a receiver refused be sent again with the next submission; how many there are. For when the receiver, or what
-    /// it was that it refused, was mended.
+    /// Lets everything a receiver refused be sent again with the next submission; how many there
+    /// are. For when the receiver, or what it was that it refused, was mended.
     ///
     /// # Errors
     /// [`Error`] where the database fails.
@@ -428,7 +478,10 @@ impl Submitter {
     pub async fn cancel(&self, submission: SubmissionId) -> Result<(), Error> {
         self.run(|inner| async move {
             let parts = inner.parts().await?;
-            parts.store.call(move |store| store.end_submission(submission, SubmissionState::Cancelled)).await?;
+            parts
+                .store
+                .call(move |store| store.end_submission(submission, SubmissionState::Cancelled))
+                .await?;
             Ok(())
         })
         .await
@@ -456,11 +509,14 @@ impl Inner {
         locks.push("-locks");
         let locks = Locks::new(locks);
         let (entropy, opening) = (Arc::clone(&self.environment.entropy), locks.clone());
-        let opened = tokio::task::spawn_blocking(move || content::open(&path, entropy.as_ref(), &opening));
+        let opened =
+            tokio::task::spawn_blocking(move || content::open(&path, entropy.as_ref(), &opening));
         let (store, namespace) = opened.await.unwrap_or(Err(Error::Runtime))?;
         let store = StoreHandle::new(store);
-        let connector = Connector::new(store.clone(), self.environment.clone(), locks.clone(), &namespace);
-        let delivery = Delivery::new(store.clone(), self.environment.clone(), connector.clone(), locks);
+        let connector =
+            Connector::new(store.clone(), self.environment.clone(), locks.clone(), &namespace);
+        let delivery =
+            Delivery::new(store.clone(), self.environment.clone(), connector.clone(), locks);
         Ok(Parts { store, connector, delivery })
     }
 }

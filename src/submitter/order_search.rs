@@ -23,7 +23,8 @@ pub(super) async fn refresh_orders(
     let record = store.call(move |store| store.connection(connection)).await?;
     let unreadable = |why: &'static str| Error::Unreadable { what: "orders", why: why.to_owned() };
     let base = Url::parse(&record.base).map_err(|_| unreadable("its address is malformed"))?;
-    let patient = PatientId::new(record.patient).map_err(|_| unreadable("the patient id is malformed"))?;
+    let patient =
+        PatientId::new(record.patient).map_err(|_| unreadable("the patient id is malformed"))?;
     let mut page = base.clone();
     page.path_segments_mut()
         .map_err(|()| unreadable("its address is malformed"))?

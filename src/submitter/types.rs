@@ -30,7 +30,8 @@ pub struct Connection {
     pub id: ConnectionId,
     /// The receiver's FHIR base URL.
     pub base: String,
-    /// The patient whose record it writes to: show this to the person, then call `confirm_patient`.
+    /// The patient whose record it writes to: show this to the person, then call
+    /// `confirm_patient`.
     pub patient: Patient,
     /// What it may do.
     pub state: ConnectionState,
@@ -55,7 +56,10 @@ impl std::fmt::Debug for Patient {
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Connection").field("id", &self.id).field("state", &self.state).finish_non_exhaustive()
+        f.debug_struct("Connection")
+            .field("id", &self.id)
+            .field("state", &self.state)
+            .finish_non_exhaustive()
     }
 }
 
@@ -129,7 +133,10 @@ pub struct RefusedItem {
 /// Leaves out the receiver's words: they are for the person, and may quote anything.
 impl std::fmt::Debug for RefusedItem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("RefusedItem").field("kind", &self.kind).field("time", &self.time).finish_non_exhaustive()
+        f.debug_struct("RefusedItem")
+            .field("kind", &self.kind)
+            .field("time", &self.time)
+            .finish_non_exhaustive()
     }
 }
 
@@ -153,7 +160,9 @@ pub struct SubmissionOutcome {
 impl SubmissionOutcome {
     /// Whether everything was delivered and nothing refused.
     pub fn is_complete(&self) -> bool {
-        self.status == OutcomeStatus::Done && self.tally.entries.refused == 0 && self.stopped.is_empty()
+        self.status == OutcomeStatus::Done
+            && self.tally.entries.refused == 0
+            && self.stopped.is_empty()
     }
 }
 
@@ -185,7 +194,8 @@ pub struct ImportReport {
     pub skipped: usize,
     /// Rows that were refused: the line in the file, and why.
     pub rejected: Vec<(usize, ReadingError)>,
-    /// The local dates of its readings, by the device's own time zone: a submission of these has all of them.
+    /// The local dates of its readings, by the device's own time zone: a submission of these has
+    /// all of them.
     pub dates: Option<DateRange>,
 }
 

@@ -1,6 +1,8 @@
-//! HTTP: the built-in transport over reqwest, for every place where the host does not bring its own.
+//! HTTP: the built-in transport over reqwest, for every place where the host does not bring its
+//! own.
 //!
-//! It sends one request once. It must not retry, follow redirects or judge a status: those are decided above.
+//! It sends one request once. It must not retry, follow redirects or judge a status: those are
+//! decided above.
 
 #[cfg(feature = "reqwest")]
 mod reqwest;
@@ -15,12 +17,22 @@ use std::sync::Arc;
 
 #[cfg(feature = "reqwest")]
 impl Environment {
-    /// The operating system's clock and randomness and the built-in transport, with the app's secure storage and time zone.
+    /// The operating system's clock and randomness and the built-in transport, with the app's
+    /// secure storage and time zone.
     ///
     /// # Errors
     /// [`TransportSetupError`] where TLS cannot be set up.
-    pub fn system(vault: Arc<dyn Vault>, local_time: Arc<dyn LocalTime>) -> Result<Self, TransportSetupError> {
+    pub fn system(
+        vault: Arc<dyn Vault>,
+        local_time: Arc<dyn LocalTime>,
+    ) -> Result<Self, TransportSetupError> {
         let transport = Arc::new(ReqwestTransport::new()?);
-        Ok(Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy), local_time, transport, vault })
+        Ok(Self {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy),
+            local_time,
+            transport,
+            vault,
+        })
     }
 }

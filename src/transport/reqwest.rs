@@ -1,6 +1,8 @@
-//! The transport over reqwest, rustls and ring, trusting the bundled webpki roots and what the host adds.
+//! The transport over reqwest, rustls and ring, trusting the bundled webpki roots and what the host
+//! adds.
 //!
-//! No platform verifier (it needs JNI set up before it), no system proxy, no redirects, no retries, no cookies.
+//! No platform verifier (it needs JNI set up before it), no system proxy, no redirects, no retries,
+//! no cookies.
 
 use crate::environment::{BoxFuture, Transport, TransportError};
 use crate::smart::is_secure;
@@ -65,11 +67,12 @@ impl ReqwestTransportBuilder {
         for (i, der) in self.roots.into_iter().enumerate() {
             roots.add(der.into()).map_err(|_| TransportSetupError::Root(i))?;
         }
-        let tls = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .map_err(|_| TransportSetupError::Tls)?
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+        let tls =
+            ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .map_err(|_| TransportSetupError::Tls)?
+                .with_root_certificates(roots)
+                .with_no_client_auth();
         let client = Client::builder()
             .tls_backend_preconfigured(tls)
             .redirect(redirect::Policy::none())
@@ -111,8 +114,12 @@ impl ReqwestTransport {
         }
     }
 
-    async fn answer(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError> {
-        let url = url::Url::parse(&request.uri().to_string()).map_err(|_| TransportError::Request)?;
+    async fn answer(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<http::Response<Vec<u8>>, TransportError> {
+        let url =
+            url::Url::parse(&request.uri().to_string()).map_err(|_| TransportError::Request)?;
         if !is_secure(&url) {
             return Err(TransportError::Request);
         }
@@ -138,7 +145,10 @@ impl ReqwestTransport {
 }
 
 impl Transport for ReqwestTransport {
-    fn send(&self, request: http::Request<Vec<u8>>) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
+    fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
         Box::pin(self.answer(request))
     }
 }
@@ -156,7 +166,8 @@ fn classify(error: &reqwest::Error) -> TransportError {
     }
 }
 
-/// Whether a refused certificate is somewhere in the chain of causes. An `io::Error` hides its cause from `source`.
+/// Whether a refused certificate is somewhere in the chain of causes. An `io::Error` hides its
+/// cause from `source`.
 fn is_untrusted(error: &(dyn Error + 'static)) -> bool {
     let mut next = Some(error);
     while let Some(error) = next {
@@ -187,12 +198,13 @@ mod tests {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
         let certificate = made.cert.der().to_vec();
         let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(made.signing_key.serialize_der()));
-        let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![CertificateDer::from(certificate.clone())], key)
-            .unwrap();
+        let config =
+            ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+                .with_safe_default_protocol_versions()
+                .unwrap()
+                .with_no_client_auth()
+                .with_single_cert(vec![CertificateDer::from(certificate.clone())], key)
+                .unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("https://localhost:{}/fhir", listener.local_addr().unwrap().port());
         let config = Arc::new(config);
@@ -211,21 +223,28 @@ mod tests {
         send(transport, url).await.map(|answer| answer.status().as_u16())
     }
 
-    async fn send(transport: &ReqwestTransport, url: &str) -> Result<http::Response<Vec<u8>>, TransportError> {
+    async fn send(
+        transport: &ReqwestTransport,
+        url: &str,
+    ) -> Result<http::Response<Vec<u8>>, TransportError> {
         transport.send(http::Request::get(url).body(Vec::new()).unwrap()).await
     }
 
     #[tokio::test]
     async fn a_certificate_nobody_vouches_for_is_told_apart_and_one_the_host_trusts_is_taken() {
         let (url, certificate) = serve();
-        assert_eq!(get(&ReqwestTransport::new().unwrap(), &url).await, Err(TransportError::Untrusted));
+        assert_eq!(
+            get(&ReqwestTransport::new().unwrap(), &url).await,
+            Err(TransportError::Untrusted)
+        );
         let trusting = ReqwestTransport::builder().root(certificate).build().unwrap();
         assert_eq!(get(&trusting, &url).await, Ok(204));
         let other_name = url.replace("localhost", "127.0.0.1");
         assert_eq!(get(&trusting, &other_name).await, Err(TransportError::Untrusted));
     }
 
-    /// A server on loopback that gives every connection the same bytes; its address, and how many came.
+    /// A server on loopback that gives every connection the same bytes; its address, and how many
+    /// came.
     async fn serve_bytes(answer: Vec<u8>) -> (String, Arc<Mutex<usize>>) {
         let listener = TokioListener::bind("127.0.0.1:0").await.unwrap();
         let (address, count) = (listener.local_addr().unwrap(), Arc::new(Mutex::new(0)));
@@ -245,15 +264,22 @@ mod tests {
 
     #[tokio::test]
     async fn an_answer_comes_back_with_status_headers_and_body() {
-        let (url, _) = serve_bytes(b"HTTP/1.1 429 x\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\nhi".to_vec()).await;
+        let (url, _) = serve_bytes(
+            b"HTTP/1.1 429 x\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\nhi".to_vec(),
+        )
+        .await;
         let answer = send(&ReqwestTransport::new().unwrap(), &url).await.unwrap();
-        assert_eq!((answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()), (429, "7"));
+        assert_eq!(
+            (answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()),
+            (429, "7")
+        );
         assert_eq!(answer.body(), b"hi");
     }
 
     #[tokio::test]
     async fn a_redirect_is_an_answer_and_not_followed() {
-        let (target, reached) = serve_bytes(b"HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
+        let (target, reached) =
+            serve_bytes(b"HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
         let redirect = format!("HTTP/1.1 307 x\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n");
         let (url, _) = serve_bytes(redirect.into_bytes()).await;
         let answer = send(&ReqwestTransport::new().unwrap(), &url).await.unwrap();
@@ -270,7 +296,10 @@ mod tests {
         let announced = b"HTTP/1.1 200 x\r\ncontent-length: 999999999\r\n\r\n".to_vec();
         for answer in [chunked, announced] {
             let (url, _) = serve_bytes(answer).await;
-            assert_eq!(send(&transport, &url).await.err(), Some(TransportError::TooLarge { limit: 1000 }));
+            assert_eq!(
+                send(&transport, &url).await.err(),
+                Some(TransportError::TooLarge { limit: 1000 })
+            );
         }
     }
 
@@ -290,7 +319,8 @@ mod tests {
     #[tokio::test]
     async fn a_server_that_says_nothing_times_out() {
         let listener = TokioListener::bind("127.0.0.1:0").await.unwrap();
-        let transport = ReqwestTransport::builder().timeout(Duration::from_millis(100)).build().unwrap();
+        let transport =
+            ReqwestTransport::builder().timeout(Duration::from_millis(100)).build().unwrap();
         let url = format!("http://{}/", listener.local_addr().unwrap());
         assert_eq!(send(&transport, &url).await.err(), Some(TransportError::Broken));
     }

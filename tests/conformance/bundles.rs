@@ -11,9 +11,15 @@ pub(crate) struct Bundle {
 }
 
 impl Bundle {
-    /// The bundle of this number in a story. One that is sent without conditions (`ifNoneExist`) says so in its name: the validator
-    /// demands what the name says.
-    pub(crate) fn new(dialect: Dialect, story: &str, number: usize, conditional: bool, json: Vec<u8>) -> Self {
+    /// The bundle of this number in a story. One that is sent without conditions (`ifNoneExist`)
+    /// says so in its name: the validator demands what the name says.
+    pub(crate) fn new(
+        dialect: Dialect,
+        story: &str,
+        number: usize,
+        conditional: bool,
+        json: Vec<u8>,
+    ) -> Self {
         let kind = if conditional { "" } else { ".unconditional" };
         Self { name: format!("{}/{story}-{number}{kind}.json", dialect.code()), json }
     }
@@ -41,7 +47,9 @@ impl Bundles {
 
     /// How many resources there are, and how many in the largest bundle.
     pub(crate) fn resources(&self) -> (usize, usize) {
-        let entries = |json| serde_json::from_slice::<Value>(json).unwrap()["entry"].as_array().unwrap().len();
+        let entries = |json| {
+            serde_json::from_slice::<Value>(json).unwrap()["entry"].as_array().unwrap().len()
+        };
         let sizes: Vec<usize> = self.by_name.values().map(|json| entries(json)).collect();
         (sizes.iter().sum(), sizes.into_iter().max().unwrap_or_default())
     }

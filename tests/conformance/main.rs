@@ -1,8 +1,10 @@
-//! Writes bundles of everything the crate can write, for the validator beside this file: each resource, in both units and in every
-//! dialect, over what inputs can be. Dates and chance are fixed, so every machine writes the same bytes.
+//! Writes bundles of everything the crate can write, for the validator beside this file: each
+//! resource, in both units and in every dialect, over what inputs can be. Dates and chance are
+//! fixed, so every machine writes the same bytes.
 //!
-//! `CGM_BUNDLES_DIR` names the folder they stay in, one of the dialect's name for each dialect. Here it is held that nothing is lacking
-//! and that it is not more than the validator is given to do.
+//! `CGM_BUNDLES_DIR` names the folder they stay in, one of the dialect's name for each dialect.
+//! Here it is held that nothing is lacking and that it is not more than the validator is given to
+//! do.
 #![cfg(all(feature = "shell", feature = "reqwest"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
 
@@ -28,7 +30,8 @@ use cgm_submitter::fhir::Dialect;
 use std::path::Path;
 use tokio::task::JoinSet;
 
-/// A resource takes the validator some hundredths of a second, and a bundle more than its resources.
+/// A resource takes the validator some hundredths of a second, and a bundle more than its
+/// resources.
 const MOST_RESOURCES: usize = 1_200;
 const MOST_OF_A_BUNDLE: usize = 150;
 
@@ -60,6 +63,9 @@ async fn the_bundles_hold_every_resource_in_every_shape_and_are_the_same_every_t
         assert!(lacking.is_empty(), "no bundle in {} has {lacking:?}", dialect.code());
     }
     let (all, largest) = bundles.resources();
-    assert!(all <= MOST_RESOURCES && largest <= MOST_OF_A_BUNDLE, "{all} resources, up to {largest} in a bundle");
+    assert!(
+        all <= MOST_RESOURCES && largest <= MOST_OF_A_BUNDLE,
+        "{all} resources, up to {largest} in a bundle"
+    );
     assert_eq!(bundles.different_in(&everything().await), None);
 }

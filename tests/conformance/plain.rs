@@ -1,4 +1,5 @@
-//! A receiver of no guide: the sandbox behind a front that declares transactions at the base and nothing of a guide.
+//! A receiver of no guide: the sandbox behind a front that declares transactions at the base and
+//! nothing of a guide.
 
 use cgm_submitter::environment::{BoxFuture, Transport, TransportError};
 use serde_json::{Value, json};

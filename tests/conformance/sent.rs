@@ -1,4 +1,5 @@
-//! What the SDK sends: a person's readings through the `Submitter` to the sandbox, which takes them.
+//! What the SDK sends: a person's readings through the `Submitter` to the sandbox, which takes
+//! them.
 
 use crate::bundles::Bundle;
 use crate::plain::Front;
@@ -26,11 +27,13 @@ fn order(id: usize, schedule: &Value) -> Value {
 
 /// Every so many days, so many days back, these profiles.
 fn schedule(days: u32, lookback: Option<u32>, profiles: &[&str]) -> Value {
-    let quantity = |days: u32| json!({"value": days, "system": "http://unitsofmeasure.org", "code": "d"});
+    let quantity =
+        |days: u32| json!({"value": days, "system": "http://unitsofmeasure.org", "code": "d"});
     let mut parts = vec![json!({"url": "submissionPeriod", "valueQuantity": quantity(days)})];
-    parts.extend(lookback.map(|back| json!({"url": "lookbackPeriod", "valueQuantity": quantity(back)})));
-    let profile =
-        |name: &&str| json!({"url": "submissionDataProfile", "valueCanonical": format!("{PROFILE_BASE}{name}")});
+    parts.extend(
+        lookback.map(|back| json!({"url": "lookbackPeriod", "valueQuantity": quantity(back)})),
+    );
+    let profile = |name: &&str| json!({"url": "submissionDataProfile", "valueCanonical": format!("{PROFILE_BASE}{name}")});
     parts.extend(profiles.iter().map(profile));
     parts.into()
 }
@@ -49,19 +52,31 @@ pub(crate) async fn send(dialect: Dialect, story: Story) -> Vec<Bundle> {
     for sensor in &story.sensors {
         app.register_sensor(sensor.clone()).await.unwrap();
     }
-    assert!(app.ingest(story.readings.clone()).await.unwrap().rejected.is_empty(), "{}", story.name);
+    assert!(
+        app.ingest(story.readings.clone()).await.unwrap().rejected.is_empty(),
+        "{}",
+        story.name
+    );
     let connection = world.connect(&app).await;
     world.tape.clear();
     ask(&world, &app, connection, &story).await;
     if !story.later.is_empty() {
-        assert!(app.ingest(story.later.clone()).await.unwrap().rejected.is_empty(), "{}", story.name);
+        assert!(
+            app.ingest(story.later.clone()).await.unwrap().rejected.is_empty(),
+            "{}",
+            story.name
+        );
         ask(&world, &app, connection, &story).await;
     }
     let bundle = |(number, sent): (usize, Sent)| {
         let text = sent.text();
         let conditional = text.contains(r#""ifNoneExist""#);
         // A receiver without conditional create is found out by a first request.
-        assert!(conditional || !story.conditional && number > 1, "{}: sent without a condition", story.name);
+        assert!(
+            conditional || !story.conditional && number > 1,
+            "{}: sent without a condition",
+            story.name
+        );
         Bundle::new(dialect, story.name, number, conditional, text.into_bytes())
     };
     (1..).zip(world.tape.bundles()).map(bundle).collect()
@@ -72,7 +87,10 @@ async fn ask(world: &World, app: &Submitter, connection: ConnectionId, story: &S
         let request = match *ask {
             Ask::Own(dates, unit) => SubmissionRequest::Own { dates: dates.parse().unwrap(), unit },
             Ask::Ordered { days, lookback, profiles } => {
-                world.clinic.set_orders(AMY, &[order(1, &schedule(days, lookback, profiles))]).unwrap();
+                world
+                    .clinic
+                    .set_orders(AMY, &[order(1, &schedule(days, lookback, profiles))])
+                    .unwrap();
                 assert_eq!(app.refresh_orders(connection).await.unwrap().active.len(), 1);
                 SubmissionRequest::Ordered
             }

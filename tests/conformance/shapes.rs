@@ -1,4 +1,5 @@
-//! The shapes a resource can have on the wire. A new kind of entry does not compile here until its shape is listed.
+//! The shapes a resource can have on the wire. A new kind of entry does not compile here until its
+//! shape is listed.
 
 use cgm_submitter::fhir::{EntryKind, SummaryMember};
 use cgm_submitter::glucose::GlucoseUnit;
@@ -63,14 +64,24 @@ const SHAPES: [Shape; 23] = [
     ("a device by location", |r| device(r).starts_with("Device/")),
     ("a device by entry", |r| device(r).starts_with("urn:uuid:")),
     ("a reading without a device", |r| is_reading(r) && r["device"].is_null()),
-    ("a reading that replaces by identifier", |r| is_reading(r) && replaces(r, "identifier").is_object()),
-    ("a reading that replaces by location", |r| is_reading(r) && replaces(r, "reference").is_string()),
-    ("a summary that replaces by identifier", |r| !is_reading(r) && replaces(r, "identifier").is_object()),
-    ("a summary that replaces by location", |r| !is_reading(r) && replaces(r, "reference").is_string()),
+    ("a reading that replaces by identifier", |r| {
+        is_reading(r) && replaces(r, "identifier").is_object()
+    }),
+    ("a reading that replaces by location", |r| {
+        is_reading(r) && replaces(r, "reference").is_string()
+    }),
+    ("a summary that replaces by identifier", |r| {
+        !is_reading(r) && replaces(r, "identifier").is_object()
+    }),
+    ("a summary that replaces by location", |r| {
+        !is_reading(r) && replaces(r, "reference").is_string()
+    }),
     ("a summary with a note", |r| r["note"][0]["text"].is_string()),
     ("a summary without a note", |r| r["hasMember"].is_array() && r["note"].is_null()),
     ("a device with a serial number", |r| r["serialNumber"].is_string()),
-    ("a device without a serial number", |r| r["deviceName"].is_array() && r["serialNumber"].is_null()),
+    ("a device without a serial number", |r| {
+        r["deviceName"].is_array() && r["serialNumber"].is_null()
+    }),
     ("an offset of 14 hours east", |r| time(r).ends_with("+14:00")),
     ("an offset of 14 hours west", |r| time(r).ends_with("-14:00")),
     ("an offset of half an hour", |r| time(r).ends_with("-02:30")),
@@ -80,7 +91,8 @@ const SHAPES: [Shape; 23] = [
 ];
 
 /// Numbers as they stand there: read as JSON, they lose their zeros.
-const DIGITS: [&str; 4] = [r#""value":100.10,"#, r#""value":6.70,"#, r#""value":180.000001,"#, r#""value":100.00,"#];
+const DIGITS: [&str; 4] =
+    [r#""value":100.10,"#, r#""value":6.70,"#, r#""value":180.000001,"#, r#""value":100.00,"#];
 
 fn absent(resource: &Value) -> &str {
     resource["dataAbsentReason"]["coding"][0]["code"].as_str().unwrap_or_default()
@@ -96,12 +108,20 @@ fn time(resource: &Value) -> &str {
 
 /// What none of the bundles has.
 pub(crate) fn lacking(texts: &[&str]) -> Vec<&'static str> {
-    let bundles: Vec<Value> = texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
-    let resources = || bundles.iter().flat_map(|bundle| bundle["entry"].as_array().unwrap()).map(|e| &e["resource"]);
-    let is = |sign: &str, resource: &Value| resource["resourceType"] == sign || code(resource) == sign;
+    let bundles: Vec<Value> =
+        texts.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let resources = || {
+        bundles
+            .iter()
+            .flat_map(|bundle| bundle["entry"].as_array().unwrap())
+            .map(|e| &e["resource"])
+    };
+    let is =
+        |sign: &str, resource: &Value| resource["resourceType"] == sign || code(resource) == sign;
     let kinds = KINDS.iter().flat_map(|kind| signs(*kind)).copied();
     let kinds = kinds.filter(|sign| !resources().any(|resource| is(sign, resource)));
     let shapes = SHAPES.iter().filter(|(_, has)| !resources().any(has)).map(|(name, _)| *name);
-    let digits = DIGITS.into_iter().filter(|digits| !texts.iter().any(|text| text.contains(digits)));
+    let digits =
+        DIGITS.into_iter().filter(|digits| !texts.iter().any(|text| text.contains(digits)));
     kinds.chain(shapes).chain(digits).collect()
 }

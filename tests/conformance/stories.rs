@@ -1,9 +1,11 @@
-//! Whose readings they are, what the sensors said, and what is asked for: each story is one thing that shows on the wire.
+//! Whose readings they are, what the sensors said, and what is asked for: each story is one thing
+//! that shows on the wire.
 
 use crate::world::{SENSOR, mg, molar, sensor};
 use cgm_submitter::fhir::SummaryMember;
 use cgm_submitter::glucose::{
-    AbsentReason, Device, GlucoseUnit, GlucoseValue, Measurement, Reading, RecordKey, Sensor, SensorKey, UtcOffset,
+    AbsentReason, Device, GlucoseUnit, GlucoseValue, Measurement, Reading, RecordKey, Sensor,
+    SensorKey, UtcOffset,
 };
 use cgm_submitter::orders::Content;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -59,7 +61,9 @@ fn of(key: &str, time: DateTime<Utc>, measurement: Measurement) -> Reading {
 /// Every five minutes from the morning of 2 May 2024.
 fn in_a_row(measurements: impl IntoIterator<Item = Measurement>) -> Vec<Reading> {
     let start = time("2024-05-02T06:00:00Z");
-    let at = |(n, measurement): (i64, Measurement)| of(SENSOR, start + TimeDelta::minutes(5 * n), measurement);
+    let at = |(n, measurement): (i64, Measurement)| {
+        of(SENSOR, start + TimeDelta::minutes(5 * n), measurement)
+    };
     (0_i64..).zip(measurements).map(at).collect()
 }
 
@@ -126,20 +130,66 @@ fn clocks() -> Vec<Story> {
     };
     // 14 hours is the widest FHIR can say.
     let offsets = [840, -840, 841, -1080, 0, 345, -570, 765, -1];
-    let offsets = (0..).zip(offsets).map(|(n, minutes)| at(&format!("2024-05-02T12:{:02}:00Z", 5 * n), minutes));
+    let offsets = (0..)
+        .zip(offsets)
+        .map(|(n, minutes)| at(&format!("2024-05-02T12:{:02}:00Z", 5 * n), minutes));
     let edge = |name, zone, dates, times: [&str; 4]| Story {
         zone,
-        ..story(name, times.map(|text| of(SENSOR, time(text), mg(99))).to_vec(), &[Ask::Own(dates, MASS)])
+        ..story(
+            name,
+            times.map(|text| of(SENSOR, time(text), mg(99))).to_vec(),
+            &[Ask::Own(dates, MASS)],
+        )
     };
-    let leap = ["2024-02-28T18:15:00Z", "2024-02-29T18:10:00Z", "2024-02-29T18:15:00Z", "2024-03-01T18:14:59Z"];
-    let years = ["2023-12-30T10:00:00Z", "2023-12-31T09:59:59Z", "2023-12-31T10:00:00Z", "2024-01-01T09:59:59Z"];
+    let leap = [
+        "2024-02-28T18:15:00Z",
+        "2024-02-29T18:10:00Z",
+        "2024-02-29T18:15:00Z",
+        "2024-03-01T18:14:59Z",
+    ];
+    let years = [
+        "2023-12-30T10:00:00Z",
+        "2023-12-31T09:59:59Z",
+        "2023-12-31T10:00:00Z",
+        "2024-01-01T09:59:59Z",
+    ];
     vec![
-        clock_change("spring-new-york", America::New_York, "2024-03-10T07:00:00Z", "2024-03-10..2024-03-10"),
-        clock_change("autumn-new-york", America::New_York, "2023-11-05T06:00:00Z", "2023-11-05..2023-11-05"),
-        clock_change("spring-lord-howe", Australia::Lord_Howe, "2023-09-30T15:30:00Z", "2023-10-01..2023-10-01"),
-        clock_change("autumn-lord-howe", Australia::Lord_Howe, "2024-04-06T15:00:00Z", "2024-04-07..2024-04-07"),
-        clock_change("spring-st-johns", America::St_Johns, "2024-03-10T05:30:00Z", "2024-03-10..2024-03-10"),
-        clock_change("autumn-st-johns", America::St_Johns, "2023-11-05T04:30:00Z", "2023-11-05..2023-11-05"),
+        clock_change(
+            "spring-new-york",
+            America::New_York,
+            "2024-03-10T07:00:00Z",
+            "2024-03-10..2024-03-10",
+        ),
+        clock_change(
+            "autumn-new-york",
+            America::New_York,
+            "2023-11-05T06:00:00Z",
+            "2023-11-05..2023-11-05",
+        ),
+        clock_change(
+            "spring-lord-howe",
+            Australia::Lord_Howe,
+            "2023-09-30T15:30:00Z",
+            "2023-10-01..2023-10-01",
+        ),
+        clock_change(
+            "autumn-lord-howe",
+            Australia::Lord_Howe,
+            "2024-04-06T15:00:00Z",
+            "2024-04-07..2024-04-07",
+        ),
+        clock_change(
+            "spring-st-johns",
+            America::St_Johns,
+            "2024-03-10T05:30:00Z",
+            "2024-03-10..2024-03-10",
+        ),
+        clock_change(
+            "autumn-st-johns",
+            America::St_Johns,
+            "2023-11-05T04:30:00Z",
+            "2023-11-05..2023-11-05",
+        ),
         Story { zone: Tz::UTC, ..story("offsets", offsets.collect(), &[Ask::Own(DAY, MASS)]) },
         edge("leap-day", Asia::Kathmandu, "2024-02-29..2024-03-01", leap),
         edge("new-year", Pacific::Kiritimati, "2023-12-31..2024-01-01", years),
@@ -156,16 +206,29 @@ fn devices() -> Vec<Story> {
         ("e", long_name.as_str(), Some(long_serial.as_str())),
         ("f|\\ж", "A", Some("0")),
     ];
-    let sensors = described
-        .map(|(key, name, serial)| Sensor::new(SensorKey::new(key).unwrap(), Device::new(name, serial).unwrap()));
+    let sensors = described.map(|(key, name, serial)| {
+        Sensor::new(SensorKey::new(key).unwrap(), Device::new(name, serial).unwrap())
+    });
     let start = time("2024-05-02T06:00:00Z");
-    let at = |n: usize, key: &str| of(key, start + TimeDelta::minutes(i64::try_from(n).unwrap()), mg(100));
-    let readings = described.iter().enumerate().flat_map(|(n, (key, ..))| [at(n, key), at(n + 60, key)]);
+    let at = |n: usize, key: &str| {
+        of(key, start + TimeDelta::minutes(i64::try_from(n).unwrap()), mg(100))
+    };
+    let readings =
+        described.iter().enumerate().flat_map(|(n, (key, ..))| [at(n, key), at(n + 60, key)]);
     let ticking = sensor("ticks").with_tick_epoch(start.timestamp() - 86_400);
     let keyed = |n: usize, key: &str| at(n, SENSOR).with_record_key(RecordKey::new(key).unwrap());
-    let keys = [keyed(0, "1"), keyed(5, "a|b\\c"), keyed(10, "ключ \"&<"), at(12, "ticks"), at(17, "ticks")];
+    let keys = [
+        keyed(0, "1"),
+        keyed(5, "a|b\\c"),
+        keyed(10, "ключ \"&<"),
+        at(12, "ticks"),
+        at(17, "ticks"),
+    ];
     vec![
-        Story { sensors: sensors.to_vec(), ..story("devices", readings.collect(), &[Ask::Own(DAY, MASS)]) },
+        Story {
+            sensors: sensors.to_vec(),
+            ..story("devices", readings.collect(), &[Ask::Own(DAY, MASS)])
+        },
         Story {
             sensors: vec![sensor(SENSOR), ticking],
             ..story("record-keys", keys.to_vec(), &[Ask::Own(DAY, MOLAR)])
@@ -174,8 +237,17 @@ fn devices() -> Vec<Story> {
 }
 
 fn changes() -> Vec<Story> {
-    let first = [mg(100), mg(101), mg(102), ABSENT[1], Measurement::Below(value("40", MASS)), mg(103)];
-    let then = [mg(200), Measurement::Above(value("400", MASS)), ABSENT[0], mg(104), mg(55), mg(103), mg(300)];
+    let first =
+        [mg(100), mg(101), mg(102), ABSENT[1], Measurement::Below(value("40", MASS)), mg(103)];
+    let then = [
+        mg(200),
+        Measurement::Above(value("400", MASS)),
+        ABSENT[0],
+        mg(104),
+        mg(55),
+        mg(103),
+        mg(300),
+    ];
     let both = [Ask::Own(DAY, MASS), Ask::Own(DAY, MOLAR)];
     vec![
         Story { later: in_a_row(then), ..story("corrections", in_a_row(first), &both) },
@@ -191,7 +263,8 @@ static MEMBERS: LazyLock<Vec<&'static str>> = LazyLock::new(|| {
     let both = [MASS, MOLAR].into_iter().flat_map(SummaryMember::of_summary);
     both.map(|member| Content::SummaryMember(member).profile()).collect()
 });
-static EVERYTHING: LazyLock<Vec<&'static str>> = LazyLock::new(|| Content::ALL.map(Content::profile).to_vec());
+static EVERYTHING: LazyLock<Vec<&'static str>> =
+    LazyLock::new(|| Content::ALL.map(Content::profile).to_vec());
 
 fn orders() -> Vec<Story> {
     const SUMMARY: &str = Content::Summary.profile();
@@ -212,9 +285,11 @@ fn orders() -> Vec<Story> {
         ("order-everything", 14, Some(3), &EVERYTHING),
     ];
     // Yesterday is 30 June.
-    let days_ago = |hour: &str, days| time(&format!("2024-07-01T{hour}:00:00Z")) - TimeDelta::days(days);
-    let readings: Vec<_> =
-        (1..=3).flat_map(|days| ["10", "11"].map(|hour| of(SENSOR, days_ago(hour, days), mg(140)))).collect();
+    let days_ago =
+        |hour: &str, days| time(&format!("2024-07-01T{hour}:00:00Z")) - TimeDelta::days(days);
+    let readings: Vec<_> = (1..=3)
+        .flat_map(|days| ["10", "11"].map(|hour| of(SENSOR, days_ago(hour, days), mg(140))))
+        .collect();
     let mut stories: Vec<_> = asked
         .into_iter()
         .map(|(name, days, lookback, profiles)| {
@@ -223,8 +298,9 @@ fn orders() -> Vec<Story> {
         .collect();
     // Two weeks, worn throughout: a summary without a note.
     let start = days_ago("10", 16);
-    let fortnight =
-        (0..16 * 96).map(|n| of(SENSOR, start + TimeDelta::minutes(15 * n), mg(60 + u32::try_from(n % 200).unwrap())));
+    let fortnight = (0..16 * 96).map(|n| {
+        of(SENSOR, start + TimeDelta::minutes(15 * n), mg(60 + u32::try_from(n % 200).unwrap()))
+    });
     let ask = [Ask::Ordered { days: 14, lookback: None, profiles: &[SUMMARY] }];
     stories.push(story("order-fortnight", fortnight.collect(), &ask));
     stories

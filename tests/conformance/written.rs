@@ -1,10 +1,12 @@
-//! What the crate can write and the SDK does not send of itself, or only rarely: straight through `BundleWriter`.
+//! What the crate can write and the SDK does not send of itself, or only rarely: straight through
+//! `BundleWriter`.
 
 use crate::bundles::Bundle;
 use crate::chance::Chance;
 use cgm_submitter::fhir::{
-    BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference, Dialect, Fit, Identifier, PatientId,
-    ReadingEntry, ReadingKey, Replaced, SubjectReference, SummaryEntry, SummaryFacts, SummaryMember, UnitWriter,
+    BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference, Dialect, Fit,
+    Identifier, PatientId, ReadingEntry, ReadingKey, Replaced, SubjectReference, SummaryEntry,
+    SummaryFacts, SummaryMember, UnitWriter,
 };
 use cgm_submitter::glucose::{
     AbsentReason, DateRange, Device, GlucoseUnit, GlucoseValue, Measurement, SensorKey, UtcOffset,
@@ -32,7 +34,12 @@ impl Person {
         Self { subject, sensor: SensorKey::new("demo:CGM-0001").unwrap() }
     }
 
-    fn reading(&self, seconds: i64, measurement: Measurement, unit: GlucoseUnit) -> ReadingEntry<'_> {
+    fn reading(
+        &self,
+        seconds: i64,
+        measurement: Measurement,
+        unit: GlucoseUnit,
+    ) -> ReadingEntry<'_> {
         ReadingEntry {
             subject: &self.subject,
             sensor: &self.sensor,
@@ -56,7 +63,11 @@ impl Person {
 }
 
 /// A bundle of one unit.
-fn bundle(dialect: Dialect, conditional: bool, write: impl FnOnce(&mut UnitWriter<'_>) -> Written) -> Vec<u8> {
+fn bundle(
+    dialect: Dialect,
+    conditional: bool,
+    write: impl FnOnce(&mut UnitWriter<'_>) -> Written,
+) -> Vec<u8> {
     let timestamp: DateTime<Utc> = "2024-02-29T23:59:59.999Z".parse().unwrap();
     let writer = BundleWriter::new(timestamp, BundleLimits::default()).for_dialect(dialect);
     let mut writer = writer.with_conditional_create(conditional);
@@ -86,10 +97,15 @@ pub(crate) fn write(dialect: Dialect) -> Vec<Bundle> {
     let bundle = |name, number, conditional, write: &dyn Fn(&mut UnitWriter<'_>) -> Written| {
         Bundle::new(dialect, name, number, conditional, bundle(dialect, conditional, write))
     };
-    let mut all = vec![bundle("written-together", 1, true, &together), bundle("written-together", 2, false, &together)];
+    let mut all = vec![
+        bundle("written-together", 1, true, &together),
+        bundle("written-together", 2, false, &together),
+    ];
     for (number, unit) in (1..).zip(UNITS) {
         all.push(bundle("written-replacing", number, true, &|entries| replacing(unit, entries)));
-        all.push(bundle("written-members-alone", number, true, &|entries| members_alone(unit, entries)));
+        all.push(bundle("written-members-alone", number, true, &|entries| {
+            members_alone(unit, entries)
+        }));
         all.push(bundle("written-limits", number, true, &|entries| limits(unit, entries)));
         all.push(bundle("written-random", number, true, &|entries| random(unit, entries)));
     }
@@ -105,15 +121,21 @@ fn together(bundle: &mut UnitWriter<'_>) -> Written {
         let reading = person.reading(1_714_634_100, measurement, unit);
         bundle.reading(&ReadingEntry { device: Some(DeviceReference::Entry(entry)), ..reading })?;
     }
-    bundle.summary(&person.summary(&facts("2024-05-01..2024-05-14", 145.25), GlucoseUnit::MgPerDl)).map(drop)
+    bundle
+        .summary(&person.summary(&facts("2024-05-01..2024-05-14", 145.25), GlucoseUnit::MgPerDl))
+        .map(drop)
 }
 
 /// What names an earlier one the way the SDK does not.
 fn replacing(unit: GlucoseUnit, bundle: &mut UnitWriter<'_>) -> Written {
     let person = Person::new("A.b-3");
     let reading = person.reading(1_709_251_199, Measurement::Above(mg("400")), unit);
-    bundle.reading(&ReadingEntry { replaces: Some(Replaced::Location("Observation/b.7-C")), ..reading })?;
-    let (facts, earlier) = (facts("2024-02-29..2024-02-29", 99.95), facts("2024-02-29..2024-02-29", 99.85));
+    bundle.reading(&ReadingEntry {
+        replaces: Some(Replaced::Location("Observation/b.7-C")),
+        ..reading
+    })?;
+    let (facts, earlier) =
+        (facts("2024-02-29..2024-02-29", 99.95), facts("2024-02-29..2024-02-29", 99.85));
     let earlier = person.summary(&earlier, unit).identifier();
     bundle.summary(&person.summary(&facts, unit).replacing(Replaced::Identifier(earlier))).map(drop)
 }
@@ -143,7 +165,9 @@ fn limits(unit: GlucoseUnit, bundle: &mut UnitWriter<'_>) -> Written {
         cv_percent: 0.0,
         days_of_wear: 0,
         sensor_active_percent: 0.0,
-        note: Some("Fewer data than \"enough\": <interpret> & take care,\n2 lines — ≥ 70 %".to_owned()),
+        note: Some(
+            "Fewer data than \"enough\": <interpret> & take care,\n2 lines — ≥ 70 %".to_owned(),
+        ),
         ..facts("1990-01-01..1990-01-01", 10.0)
     };
     let high = SummaryFacts {
@@ -174,7 +198,9 @@ fn random(unit: GlucoseUnit, bundle: &mut UnitWriter<'_>) -> Written {
         let device = match chance.draw(0..3) {
             0 => None,
             1 => Some(DeviceReference::Location(&location)),
-            _ => Some(DeviceReference::Entry(chance.draw(proptest::sample::select(devices.clone())))),
+            _ => {
+                Some(DeviceReference::Entry(chance.draw(proptest::sample::select(devices.clone()))))
+            }
         };
         let replaces = match chance.draw(0..6) {
             0 => Some(Replaced::Identifier(other(&reading))),
@@ -194,10 +220,19 @@ fn other(reading: &ReadingEntry<'_>) -> Identifier {
 }
 
 fn measurement() -> impl Strategy<Value = Measurement> {
-    let reasons = [AbsentReason::Unknown, AbsentReason::Error, AbsentReason::NotPerformed, AbsentReason::Masked];
-    let text = |least: f64, most: f64| (least..most, 0..=6_usize).prop_map(|(v, scale)| format!("{v:.scale$}"));
-    let mass = text(11.0, 999.0).prop_map(|text| GlucoseValue::parse(&text, GlucoseUnit::MgPerDl).unwrap());
-    let molar = text(1.0, 54.0).prop_map(|text| GlucoseValue::parse(&text, GlucoseUnit::MmolPerL).unwrap());
+    let reasons = [
+        AbsentReason::Unknown,
+        AbsentReason::Error,
+        AbsentReason::NotPerformed,
+        AbsentReason::Masked,
+    ];
+    let text = |least: f64, most: f64| {
+        (least..most, 0..=6_usize).prop_map(|(v, scale)| format!("{v:.scale$}"))
+    };
+    let mass = text(11.0, 999.0)
+        .prop_map(|text| GlucoseValue::parse(&text, GlucoseUnit::MgPerDl).unwrap());
+    let molar =
+        text(1.0, 54.0).prop_map(|text| GlucoseValue::parse(&text, GlucoseUnit::MmolPerL).unwrap());
     prop_oneof![
         4 => mass.clone().prop_map(Measurement::Value),
         4 => molar.clone().prop_map(Measurement::Value),

@@ -3,7 +3,9 @@
 use crate::world::*;
 use cgm_submitter::connect::{ConnectError, EndpointError, Receiver, Revocation, TokenError};
 use cgm_submitter::environment::{Clock, TransportError};
-use cgm_submitter::smart::{BaseError, CallbackError, DiscoveryError, ResourceType, SearchToken, TokenResponseError};
+use cgm_submitter::smart::{
+    BaseError, CallbackError, DiscoveryError, ResourceType, SearchToken, TokenResponseError,
+};
 use cgm_submitter::store::ConnectionState;
 use chrono::TimeDelta;
 use serde_json::{Value, json};
@@ -18,7 +20,10 @@ async fn a_connection_begun_in_one_process_is_completed_in_another() {
 
     let connector = world.process();
     let record = connector.complete(&back).await.unwrap();
-    assert_eq!((record.state, record.patient.as_str()), (ConnectionState::Unconfirmed, "patient-1"));
+    assert_eq!(
+        (record.state, record.patient.as_str()),
+        (ConnectionState::Unconfirmed, "patient-1")
+    );
     assert_eq!(record.details.patient_name.as_deref(), Some("Ana Popescu"));
     assert_eq!(record.details.birth_date.as_deref(), Some("1980-02-29"));
     assert_eq!(record.details.dialect.as_deref(), Some("hl7-cgm"));
@@ -78,7 +83,10 @@ async fn a_late_callback_is_refused_and_leaves_nothing_behind() {
     let request = connector.begin(&receiver()).await.unwrap();
     let back = world.server.browser(&request);
     world.pass(TimeDelta::hours(2));
-    assert!(matches!(connector.complete(&back).await, Err(ConnectError::Callback(CallbackError::Expired))));
+    assert!(matches!(
+        connector.complete(&back).await,
+        Err(ConnectError::Callback(CallbackError::Expired))
+    ));
     assert_eq!(world.vault.names("pending"), Vec::<String>::new());
 }
 
@@ -105,7 +113,10 @@ async fn scopes_the_receiver_does_not_know_are_asked_for_more_simply_next_time()
     let error = world.connect(&connector).await.unwrap_err();
     assert!(matches!(error, ConnectError::Callback(CallbackError::InvalidScope)), "{error}");
     let record = world.connect(&world.process()).await.unwrap();
-    assert!(record.details.scopes.contains("patient/Observation.cu") && !record.details.scopes.contains('?'));
+    assert!(
+        record.details.scopes.contains("patient/Observation.cu")
+            && !record.details.scopes.contains('?')
+    );
 }
 
 #[tokio::test]
@@ -113,7 +124,13 @@ async fn a_token_without_patient_is_an_error_and_never_a_search() {
     let world = World::new();
     world.server.with(|state| state.patient = None);
     let error = world.connect(&world.process()).await.unwrap_err();
-    assert!(matches!(error, ConnectError::Endpoint(EndpointError::Response(TokenResponseError::NoPatient))), "{error}");
+    assert!(
+        matches!(
+            error,
+            ConnectError::Endpoint(EndpointError::Response(TokenResponseError::NoPatient))
+        ),
+        "{error}"
+    );
     assert_eq!(error.code(), "no-patient");
     assert_eq!(world.server.seen("/Patient").len(), 0);
     assert_eq!(world.server.with(|state| state.revoked.clone()), ["refresh-2"]);
@@ -128,7 +145,11 @@ async fn authorising_anew_for_the_same_patient_makes_the_connection_active_again
     let first = world.connect(&connector).await.unwrap();
     connector.confirm(first.id).await.unwrap();
     let reauthorise = ConnectionState::NeedsReauthorisation;
-    world.store().call(move |store| store.set_connection_state(first.id, reauthorise)).await.unwrap();
+    world
+        .store()
+        .call(move |store| store.set_connection_state(first.id, reauthorise))
+        .await
+        .unwrap();
     let again = world.connect(&connector).await.unwrap();
     assert_eq!((again.id, again.state), (first.id, ConnectionState::Active));
     assert_eq!(carried(&connector.access_token(first.id).await.unwrap()), "access-4");
@@ -158,7 +179,10 @@ async fn nothing_is_confirmed_before_the_patient_was_read() {
     let record = world.connect(&connector).await.unwrap();
     assert_eq!(record.details.patient_name, None);
     assert!(matches!(connector.confirm(record.id).await, Err(ConnectError::PatientUnknown)));
-    assert!(matches!(connector.fetch_patient(record.id).await, Err(ConnectError::Status { status: 503, .. })));
+    assert!(matches!(
+        connector.fetch_patient(record.id).await,
+        Err(ConnectError::Status { status: 503, .. })
+    ));
     world.server.with(|state| state.person_status = 200);
     let record = connector.fetch_patient(record.id).await.unwrap();
     assert_eq!(record.details.patient_name.as_deref(), Some("Ana Popescu"));
@@ -225,7 +249,10 @@ async fn a_malformed_discovery_document_is_named() {
     let world = World::new();
     let cases = [
         (json!([]), DiscoveryError::Unreadable),
-        (json!({"authorization_endpoint": "https://a.example/"}), DiscoveryError::Missing("token_endpoint")),
+        (
+            json!({"authorization_endpoint": "https://a.example/"}),
+            DiscoveryError::Missing("token_endpoint"),
+        ),
     ];
     for (document, expected) in cases {
         world.server.with(|state| state.configuration = document);
@@ -243,11 +270,16 @@ async fn nothing_shown_holds_a_secret_or_a_name() {
     let connector = world.process();
     let request = connector.begin(&receiver()).await.unwrap();
     let pending = world.vault.entries.lock().unwrap().values().last().cloned().unwrap();
-    let verifier = serde_json::from_str::<Value>(&pending).unwrap()["verifier"].as_str().unwrap().to_owned();
+    let verifier =
+        serde_json::from_str::<Value>(&pending).unwrap()["verifier"].as_str().unwrap().to_owned();
     let back = world.server.browser(&request);
     let record = connector.complete(&back).await.unwrap();
     let token = connector.access_token(record.id).await.unwrap();
-    let mut shown = format!("{request:?} {record:?} {:?} {token:?} {connector:?} {:?}", record.details, receiver());
+    let mut shown = format!(
+        "{request:?} {record:?} {:?} {token:?} {connector:?} {:?}",
+        record.details,
+        receiver()
+    );
 
     world.pass(TimeDelta::hours(2));
     world.server.with(|state| state.refresh = None);

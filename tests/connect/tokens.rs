@@ -28,7 +28,8 @@ async fn callers_in_two_processes_make_one_refresh() {
     let (app, extension) = (world.process(), world.process());
     let id = world.connect(&app).await.unwrap().id;
     world.pass(TimeDelta::hours(2));
-    let (a, b, c) = tokio::join!(app.access_token(id), extension.access_token(id), app.access_token(id));
+    let (a, b, c) =
+        tokio::join!(app.access_token(id), extension.access_token(id), app.access_token(id));
     let tokens = [a, b, c].map(|token| carried(&token.unwrap()));
     assert_eq!(tokens, ["access-3", "access-3", "access-3"]);
     assert_eq!(world.refreshes().len(), 1);
@@ -40,7 +41,10 @@ async fn after_a_401_one_refresh_serves_everybody_who_held_the_refused_token() {
     let connector = world.process();
     let id = world.connect(&connector).await.unwrap().id;
     let refused = connector.access_token(id).await.unwrap();
-    let (a, b) = tokio::join!(connector.refresh_after_401(id, &refused), connector.refresh_after_401(id, &refused));
+    let (a, b) = tokio::join!(
+        connector.refresh_after_401(id, &refused),
+        connector.refresh_after_401(id, &refused)
+    );
     assert_eq!(carried(&a.unwrap()), carried(&b.unwrap()));
     assert_eq!(world.refreshes().len(), 1);
 }
@@ -77,9 +81,15 @@ async fn a_refresh_whose_answer_was_lost_ends_in_needs_reauthorisation_and_says_
     let id = world.connect(&world.process()).await.unwrap().id;
     world.pass(TimeDelta::hours(2));
     world.server.with(|state| state.lose_next_answer = true);
-    assert!(matches!(world.process().access_token(id).await, Err(TokenError::Transport(TransportError::Broken))));
+    assert!(matches!(
+        world.process().access_token(id).await,
+        Err(TokenError::Transport(TransportError::Broken))
+    ));
     let error = world.process().access_token(id).await.unwrap_err();
-    assert!(matches!(error, TokenError::NeedsReauthorisation(ReauthorisationCause::Interrupted)), "{error}");
+    assert!(
+        matches!(error, TokenError::NeedsReauthorisation(ReauthorisationCause::Interrupted)),
+        "{error}"
+    );
     assert_eq!(world.record(id).await.state, ConnectionState::NeedsReauthorisation);
     assert!(world.process().access_token(id).await.is_err());
     assert_eq!(world.refreshes().len(), 2, "once refused, it is not sent any more");
@@ -105,7 +115,10 @@ async fn a_refused_refresh_needs_reauthorisation_and_is_not_tried_again() {
     world.server.with(|state| state.refresh = None);
     for cause in [ReauthorisationCause::Refused, ReauthorisationCause::NoToken] {
         let error = world.process().access_token(id).await.unwrap_err();
-        assert!(matches!(error, TokenError::NeedsReauthorisation(found) if found == cause), "{error}");
+        assert!(
+            matches!(error, TokenError::NeedsReauthorisation(found) if found == cause),
+            "{error}"
+        );
     }
     assert_eq!(world.refreshes().len(), 1);
 }
@@ -119,7 +132,10 @@ async fn without_a_refresh_token_the_end_of_the_access_is_a_state() {
     assert!(world.process().access_token(id).await.is_ok(), "still good for a minute");
     world.pass(TimeDelta::minutes(1));
     let error = world.process().access_token(id).await.unwrap_err();
-    assert!(matches!(error, TokenError::NeedsReauthorisation(ReauthorisationCause::NoRefreshToken)), "{error}");
+    assert!(
+        matches!(error, TokenError::NeedsReauthorisation(ReauthorisationCause::NoRefreshToken)),
+        "{error}"
+    );
     assert_eq!(world.record(id).await.state, ConnectionState::NeedsReauthorisation);
 }
 
@@ -144,9 +160,15 @@ async fn a_locked_vault_means_wait_and_changes_nothing() {
     *world.vault.locked.lock().unwrap() = true;
     let error = connector.access_token(id).await.unwrap_err();
     assert!(matches!(error, TokenError::VaultUnavailable) && error.retryable(), "{error}");
-    assert!(matches!(connector.begin(&receiver()).await, Err(ConnectError::Vault(VaultError::Unavailable))));
+    assert!(matches!(
+        connector.begin(&receiver()).await,
+        Err(ConnectError::Vault(VaultError::Unavailable))
+    ));
     assert!(connector.disconnect(id).await.unwrap_err().retryable());
-    assert_eq!((world.record(id).await.state, world.refreshes().len()), (ConnectionState::Unconfirmed, 0));
+    assert_eq!(
+        (world.record(id).await.state, world.refreshes().len()),
+        (ConnectionState::Unconfirmed, 0)
+    );
     *world.vault.locked.lock().unwrap() = false;
     assert!(connector.access_token(id).await.is_ok());
 }
@@ -173,7 +195,11 @@ async fn a_busy_token_endpoint_is_waited_for() {
     let id = world.connect(&connector).await.unwrap().id;
     world.pass(TimeDelta::minutes(59));
     world.server.with(|state| state.answer_next = Some((503, "busy")));
-    assert_eq!(carried(&connector.access_token(id).await.unwrap()), "access-2", "good for another minute");
+    assert_eq!(
+        carried(&connector.access_token(id).await.unwrap()),
+        "access-2",
+        "good for another minute"
+    );
     world.pass(TimeDelta::minutes(1));
     world.server.with(|state| state.answer_next = Some((429, "busy")));
     let error = connector.access_token(id).await.unwrap_err();
@@ -202,11 +228,16 @@ async fn an_answer_that_is_no_token_changes_nothing() {
     let connector = world.process();
     let id = world.connect(&connector).await.unwrap().id;
     world.pass(TimeDelta::hours(2));
-    for answer in
-        [(200, "<html>sign in to this wireless network</html>"), (302, ""), (200, r#"{"token_type":"bearer"}"#)]
-    {
+    for answer in [
+        (200, "<html>sign in to this wireless network</html>"),
+        (302, ""),
+        (200, r#"{"token_type":"bearer"}"#),
+    ] {
         world.server.with(|state| state.answer_next = Some(answer));
-        assert!(matches!(connector.access_token(id).await, Err(TokenError::Unreadable)), "{answer:?}");
+        assert!(
+            matches!(connector.access_token(id).await, Err(TokenError::Unreadable)),
+            "{answer:?}"
+        );
     }
     assert_eq!(world.record(id).await.state, ConnectionState::Unconfirmed);
     assert!(connector.access_token(id).await.is_ok());
@@ -229,6 +260,10 @@ async fn a_token_goes_to_no_other_origin() {
     }
     connector.disconnect(id).await.unwrap();
     for seen in world.server.seen("") {
-        assert!(seen.token.is_none() || seen.url.starts_with("https://ehr.example/fhir/"), "{}", seen.url);
+        assert!(
+            seen.token.is_none() || seen.url.starts_with("https://ehr.example/fhir/"),
+            "{}",
+            seen.url
+        );
     }
 }

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cgm_submitter::connect::{AuthorizationRequest, ConnectError, Connector, Receiver};
 use cgm_submitter::environment::{
-    BoxFuture, Clock, Environment, EnvironmentError, LocalTime, Locks, SystemEntropy, Transport, TransportError, Vault,
-    VaultError,
+    BoxFuture, Clock, Environment, EnvironmentError, LocalTime, Locks, SystemEntropy, Transport,
+    TransportError, Vault, VaultError,
 };
 use cgm_submitter::glucose::{UtcOffset, ZoneOffsets};
 use cgm_submitter::store::{ConnectionId, ConnectionRecord, Store, StoreHandle};
@@ -60,7 +60,9 @@ impl Server {
     }
 
     pub(crate) fn seen(&self, path: &str) -> Vec<Seen> {
-        self.with(|state| state.seen.iter().filter(|seen| seen.url.contains(path)).cloned().collect())
+        self.with(|state| {
+            state.seen.iter().filter(|seen| seen.url.contains(path)).cloned().collect()
+        })
     }
 
     /// What the person does in the browser: sign in and allow.
@@ -71,10 +73,15 @@ impl Server {
             if !state.granular && query["scope"].contains('?') {
                 return format!("{REDIRECT}?error=invalid_scope&state={}", query["state"]);
             }
-            assert_eq!((query["aud"].as_str(), query["code_challenge_method"].as_str()), (BASE, "S256"));
+            assert_eq!(
+                (query["aud"].as_str(), query["code_challenge_method"].as_str()),
+                (BASE, "S256")
+            );
             state.issued += 1;
             let code = format!("code-{}", state.issued);
-            state.codes.insert(code.clone(), (query["code_challenge"].clone(), query["scope"].clone()));
+            state
+                .codes
+                .insert(code.clone(), (query["code_challenge"].clone(), query["scope"].clone()));
             format!("{REDIRECT}?code={code}&state={}", query["state"])
         })
     }
@@ -83,8 +90,7 @@ impl Server {
 impl State {
     fn grant(&mut self, patient: Option<&str>, scope: Option<String>) -> (u16, Value) {
         self.issued += 1;
-        let mut body =
-            json!({"access_token": format!("access-{}", self.issued), "token_type": "bearer", "id_token": "x"});
+        let mut body = json!({"access_token": format!("access-{}", self.issued), "token_type": "bearer", "id_token": "x"});
         let mut set = |name: &str, value: Option<Value>| {
             if let Some(value) = value {
                 body[name] = value;
@@ -107,8 +113,11 @@ impl State {
         assert!(!form.contains_key("client_secret"));
         match form["grant_type"].as_str() {
             "authorization_code" => {
-                let Some((challenge, scope)) = self.codes.remove(&form["code"]) else { return refused };
-                let proof = URL_SAFE_NO_PAD.encode(Sha256::digest(form["code_verifier"].as_bytes()));
+                let Some((challenge, scope)) = self.codes.remove(&form["code"]) else {
+                    return refused;
+                };
+                let proof =
+                    URL_SAFE_NO_PAD.encode(Sha256::digest(form["code_verifier"].as_bytes()));
                 assert_eq!((proof, form["redirect_uri"].as_str()), (challenge, REDIRECT));
                 self.refresh = None;
                 self.grant(self.patient, Some(scope))
@@ -135,7 +144,10 @@ impl State {
                     return Err(error);
                 }
                 if let Some((status, body)) = self.answer_next.take() {
-                    return Ok((status, serde_json::from_str(body).unwrap_or_else(|_| body.into())));
+                    return Ok((
+                        status,
+                        serde_json::from_str(body).unwrap_or_else(|_| body.into()),
+                    ));
                 }
                 let answer = self.token(&seen.form);
                 if std::mem::take(&mut self.lose_next_answer) {
@@ -160,19 +172,29 @@ impl State {
 }
 
 impl Transport for Server {
-    fn send(&self, request: http::Request<Vec<u8>>) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
+    fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
         Box::pin(async move {
             // A server takes its time: two callers would meet here if nothing kept them apart.
             tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-            let token = request.headers().get("authorization").map(|value| value.to_str().unwrap().to_owned());
+            let token = request
+                .headers()
+                .get("authorization")
+                .map(|value| value.to_str().unwrap().to_owned());
             let form = url::form_urlencoded::parse(request.body()).into_owned().collect();
             let seen = Seen { url: request.uri().to_string(), token, form };
             let (status, body) = self.with(|state| {
                 state.seen.push(seen.clone());
                 state.answer(&seen)
             })?;
-            let response = http::Response::builder().status(status).header("content-type", "application/json");
-            Ok(response.header("retry-after", "120").body(serde_json::to_vec(&body).unwrap()).unwrap())
+            let response =
+                http::Response::builder().status(status).header("content-type", "application/json");
+            Ok(response
+                .header("retry-after", "120")
+                .body(serde_json::to_vec(&body).unwrap())
+                .unwrap())
         })
     }
 }
@@ -287,14 +309,22 @@ impl World {
             transport: self.server.clone(),
             vault: self.vault.clone(),
         };
-        Connector::new(self.store(), environment, Locks::new(self.folder.path().join("locks")), "db-1")
+        Connector::new(
+            self.store(),
+            environment,
+            Locks::new(self.folder.path().join("locks")),
+            "db-1",
+        )
     }
 
     pub(crate) fn pass(&self, delta: TimeDelta) {
         *self.clock.0.lock().unwrap() += delta;
     }
 
-    pub(crate) async fn connect(&self, connector: &Connector) -> Result<ConnectionRecord, ConnectError> {
+    pub(crate) async fn connect(
+        &self,
+        connector: &Connector,
+    ) -> Result<ConnectionRecord, ConnectError> {
         let request = connector.begin(&receiver()).await?;
         connector.complete(&self.server.browser(&request)).await
     }

@@ -23,7 +23,10 @@ fn each_entry_has_its_own_outcome() {
         json!({"response": {"status": "412", "location": "", "outcome": {"resourceType": "Patient"}}}),
     ]);
     let outcomes = parse_response(&body, 5).unwrap();
-    assert_eq!(outcomes.iter().map(|one| one.status).collect::<Vec<_>>(), [201, 200, 200, 400, 412]);
+    assert_eq!(
+        outcomes.iter().map(|one| one.status).collect::<Vec<_>>(),
+        [201, 200, 200, 400, 412]
+    );
     let references: Vec<_> = outcomes.iter().map(|one| one.reference()).collect();
     assert_eq!(references, [Some("Observation/12"), Some("Device/b.7"), None, None, None]);
     let said = outcomes[3].outcome.as_ref().unwrap();
@@ -36,7 +39,9 @@ fn each_entry_has_its_own_outcome() {
 #[test]
 fn what_is_no_answer_is_refused() {
     let ok = json!({"response": {"status": "201"}});
-    let bundle = |kind: &str| json!({"resourceType": "Bundle", "type": kind, "entry": [ok]}).to_string().into_bytes();
+    let bundle = |kind: &str| {
+        json!({"resourceType": "Bundle", "type": kind, "entry": [ok]}).to_string().into_bytes()
+    };
     let nested = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let cases: [(Vec<u8>, usize, ResponseError); 13] = [
         (b"<html>".to_vec(), 1, ResponseError::Unparsable),
@@ -60,8 +65,10 @@ fn what_is_no_answer_is_refused() {
 
 #[test]
 fn a_list_of_millions_is_counted_and_not_kept() {
-    let body =
-        format!(r#"{{"resourceType":"Bundle","type":"transaction-response","entry":[0{}]}}"#, ",0".repeat(7_999_999));
+    let body = format!(
+        r#"{{"resourceType":"Bundle","type":"transaction-response","entry":[0{}]}}"#,
+        ",0".repeat(7_999_999)
+    );
     let expected = ResponseError::WrongLength { expected: 1, found: 8_000_000 };
     assert_eq!(parse_response(body.as_bytes(), 1), Err(expected));
 }

@@ -6,7 +6,10 @@ fn filled(limits: BundleLimits, count: i64) -> (BundleWriter, i64) {
     let example = Example::new();
     let mut bundle = BundleWriter::new(DateTime::UNIX_EPOCH, limits);
     for number in 0..count {
-        let reading = ReadingEntry { key: ReadingKey::Second(number), ..example.reading(value("121", MG), MG) };
+        let reading = ReadingEntry {
+            key: ReadingKey::Second(number),
+            ..example.reading(value("121", MG), MG)
+        };
         if bundle.try_unit(|unit| unit.reading(&reading).map(drop)).unwrap() == Fit::Full {
             return (bundle, number);
         }
@@ -45,14 +48,18 @@ fn a_unit_that_does_not_fit_leaves_no_trace() {
     let (mut bundle, _) = filled(limits, 1);
     assert_eq!(bundle.try_unit(|unit| unit.summary(&summary).map(drop)), Ok(Fit::Added));
     let entries = bundle.finish().unwrap().entries;
-    assert_eq!(entries.iter().map(|entry| entry.unit).collect::<Vec<_>>(), [0, 1, 1, 1, 1, 1, 1, 1]);
+    assert_eq!(
+        entries.iter().map(|entry| entry.unit).collect::<Vec<_>>(),
+        [0, 1, 1, 1, 1, 1, 1, 1]
+    );
 }
 
 #[test]
 fn a_unit_larger_than_the_limits_goes_alone() {
     let (subject, facts) = (subject(), facts());
     let summary = SummaryEntry::new(&subject, &facts, MG).unwrap();
-    let mut bundle = BundleWriter::new(DateTime::UNIX_EPOCH, BundleLimits { max_entries: 1, max_bytes: 100 });
+    let mut bundle =
+        BundleWriter::new(DateTime::UNIX_EPOCH, BundleLimits { max_entries: 1, max_bytes: 100 });
     assert_eq!(bundle.try_unit(|unit| unit.summary(&summary).map(drop)), Ok(Fit::Added));
     let example = Example::new();
     let reading = example.reading(value("121", MG), MG);
@@ -63,7 +70,8 @@ fn a_unit_larger_than_the_limits_goes_alone() {
 #[test]
 fn twins_are_refused_and_what_else_the_unit_had_is_undone() {
     let example = Example::new();
-    let (one, other) = (example.reading(value("121", MG), MG), example.reading(value("122", MG), MG));
+    let (one, other) =
+        (example.reading(value("121", MG), MG), example.reading(value("122", MG), MG));
     let mut bundle = writer();
     assert_eq!(bundle.try_unit(|unit| unit.reading(&one).map(drop)), Ok(Fit::Added));
     let twin = bundle.try_unit(|unit| {
@@ -72,8 +80,15 @@ fn twins_are_refused_and_what_else_the_unit_had_is_undone() {
     });
     assert_eq!(twin, Err(BundleError::Twin(one.identifier())));
     assert_eq!(bundle.len(), 1);
-    assert_eq!(bundle.try_unit(|unit| unit.reading(&other).map(drop)), Ok(Fit::Added), "it was undone");
-    assert_eq!(bundle.try_unit(|unit| unit.reading(&one).map(drop)), Err(BundleError::Twin(one.identifier())));
+    assert_eq!(
+        bundle.try_unit(|unit| unit.reading(&other).map(drop)),
+        Ok(Fit::Added),
+        "it was undone"
+    );
+    assert_eq!(
+        bundle.try_unit(|unit| unit.reading(&one).map(drop)),
+        Err(BundleError::Twin(one.identifier()))
+    );
     assert_eq!(parsed(bundle)["entry"].as_array().unwrap().len(), 2);
 }
 
@@ -90,7 +105,11 @@ fn an_impossible_time_is_an_error_and_an_empty_bundle_is_none() {
         let _ = unit.reading(&reading);
         Ok(())
     });
-    assert_eq!((both, parsed(bundle)["entry"].as_array().unwrap().len()), (Ok(Fit::Added), 1), "the good part goes on");
+    assert_eq!(
+        (both, parsed(bundle)["entry"].as_array().unwrap().len()),
+        (Ok(Fit::Added), 1),
+        "the good part goes on"
+    );
     let mut bundle = writer();
     assert_eq!(bundle.try_unit(|_| Ok(())), Ok(Fit::Added));
     assert!(bundle.is_empty());
@@ -114,5 +133,8 @@ fn debug_output_shows_no_value_and_no_identifier() {
     let writer = format!("{bundle:?}");
     let bundle = bundle.finish().unwrap();
     let shown = format!("{reading:?} {writer} {twin:?} {twin} {bundle:?} {:?}", bundle.entries);
-    assert!(!shown.contains("121") && !shown.contains(&urn[9..17]) && !shown.contains("p-1"), "{shown}");
+    assert!(
+        !shown.contains("121") && !shown.contains(&urn[9..17]) && !shown.contains("p-1"),
+        "{shown}"
+    );
 }

@@ -31,16 +31,32 @@ fn the_same_fact_has_the_same_identifier_for_ever() {
         // reading|p-1|99504-3|dexcom:82AJ0D|1714634100|<40
         (of(second, MG, Measurement::Below(limit("40"))), "c0aac62c-0e0d-5a1b-b71e-45a614127b15"),
         // reading|p-1|99504-3|dexcom:82AJ0D|1714634100|error
-        (of(second, MG, Measurement::Absent(AbsentReason::Error)), "1cb2550d-648f-5ffb-bd1b-334d04864c00"),
+        (
+            of(second, MG, Measurement::Absent(AbsentReason::Error)),
+            "1cb2550d-648f-5ffb-bd1b-334d04864c00",
+        ),
         // reading|p-1|99504-3|dexcom:82AJ0D|tick:-86400|121
-        (of(ReadingKey::Tick(-86_400), MG, value("121", MG)), "cfd1a0f1-74ff-5b9f-a810-890ae0c74ec6"),
+        (
+            of(ReadingKey::Tick(-86_400), MG, value("121", MG)),
+            "cfd1a0f1-74ff-5b9f-a810-890ae0c74ec6",
+        ),
         // reading|p-1|99504-3|dexcom:82AJ0D|key:a\|b\\c|121
-        (of(ReadingKey::Record(&record), MG, value("121", MG)), "bf5434e3-4e72-5f69-b689-d462ab93bcba"),
+        (
+            of(ReadingKey::Record(&record), MG, value("121", MG)),
+            "bf5434e3-4e72-5f69-b689-d462ab93bcba",
+        ),
         // device|p-1|Dexcom G6|serial:82AJ0D
-        (Identifier::device(subject.patient(), &device, &sensor()).urn(), "59f249d7-8414-50e8-9b2d-7ed95a841627"),
+        (
+            Identifier::device(subject.patient(), &device, &sensor()).urn(),
+            "59f249d7-8414-50e8-9b2d-7ed95a841627",
+        ),
         // member|p-1|97507-8|2024-05-01|2024-05-14|mg/dL|<SHA-256 of "145.3" and a line end>
-        (summary.member_identifier(SummaryMember::Mean(MG)).unwrap().urn(), "9647ce29-e652-513a-a167-8097b6744ce8"),
-        // summary|p-1|107931-8|2024-05-01|2024-05-14|mg/dL|<SHA-256 of every figure, each with a line end>
+        (
+            summary.member_identifier(SummaryMember::Mean(MG)).unwrap().urn(),
+            "9647ce29-e652-513a-a167-8097b6744ce8",
+        ),
+        // summary|p-1|107931-8|2024-05-01|2024-05-14|mg/dL|<SHA-256 of every figure, each with a
+        // line end>
         (summary.identifier().urn(), "27ea4517-43f1-5da4-ad65-5c10d96dd27f"),
     ];
     for (urn, expected) in golden {
@@ -92,7 +108,10 @@ fn the_best_key_there_is_is_used() {
     let of = |key| reading("p", "s", key, MG, value("121", MG));
     assert_eq!(of(ReadingKey::of(&plain, SECONDS, None)), of(ReadingKey::Second(SECONDS)));
     assert_eq!(of(ReadingKey::of(&ticking, SECONDS, None)), of(ReadingKey::Tick(300)));
-    assert_eq!(of(ReadingKey::of(&ticking, SECONDS, Some(&record))), of(ReadingKey::Record(&record)));
+    assert_eq!(
+        of(ReadingKey::of(&ticking, SECONDS, Some(&record))),
+        of(ReadingKey::Record(&record))
+    );
 }
 
 #[test]
@@ -103,7 +122,8 @@ fn a_fuller_summary_is_another_fact_and_its_unchanged_figures_are_not() {
     let entry = |facts| SummaryEntry::new(&subject, facts, MG).unwrap();
     assert_ne!(entry(&facts).identifier(), entry(&fuller).identifier());
     assert_eq!(entry(&facts).identifier(), entry(&reworded).identifier());
-    let of = |facts, member| SummaryEntry::new(&subject, facts, MG).unwrap().member_identifier(member);
+    let of =
+        |facts, member| SummaryEntry::new(&subject, facts, MG).unwrap().member_identifier(member);
     assert_ne!(of(&facts, SummaryMember::Mean(MG)), of(&fuller, SummaryMember::Mean(MG)));
     assert_eq!(of(&facts, SummaryMember::Gmi), of(&fuller, SummaryMember::Gmi));
     let molar = SummaryEntry::new(&subject, &facts, MMOL).unwrap();

@@ -1,4 +1,5 @@
-//! Bundles as receivers see them: each resource's shape, the guide's own codes, identity, limits, and answers read back.
+//! Bundles as receivers see them: each resource's shape, the guide's own codes, identity, limits,
+//! and answers read back.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
 
@@ -10,12 +11,14 @@ mod resources;
 mod the_guide;
 
 use cgm_submitter::fhir::{
-    BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference, EntryKind, Fit, Identifier, PatientId,
-    ReadingEntry, ReadingKey, Replaced, ResponseError, SubjectReference, SummaryEntry, SummaryFacts, SummaryMember,
-    parse_capability, parse_outcome, parse_patient, parse_response,
+    BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference, EntryKind, Fit,
+    Identifier, PatientId, ReadingEntry, ReadingKey, Replaced, ResponseError, SubjectReference,
+    SummaryEntry, SummaryFacts, SummaryMember, parse_capability, parse_outcome, parse_patient,
+    parse_response,
 };
 use cgm_submitter::glucose::{
-    AbsentReason, Device, GlucoseUnit, GlucoseValue, Measurement, RecordKey, Sensor, SensorKey, UtcOffset,
+    AbsentReason, Device, GlucoseUnit, GlucoseValue, Measurement, RecordKey, Sensor, SensorKey,
+    UtcOffset,
 };
 use chrono::{DateTime, Utc};
 use proptest::prelude::*;
@@ -83,7 +86,10 @@ fn facts() -> SummaryFacts {
 }
 
 fn writer() -> BundleWriter {
-    BundleWriter::new("2024-05-15T06:00:00Z".parse::<DateTime<Utc>>().unwrap(), BundleLimits::default())
+    BundleWriter::new(
+        "2024-05-15T06:00:00Z".parse::<DateTime<Utc>>().unwrap(),
+        BundleLimits::default(),
+    )
 }
 
 fn parsed(bundle: BundleWriter) -> Value {

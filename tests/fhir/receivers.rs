@@ -28,7 +28,10 @@ fn the_operation_alone_is_enough_and_a_clients_half_is_not_looked_at() {
             {"mode": mode, "operation": [{"name": "submit-cgm-bundle", "definition": {"reference": "old form"}}, 7]}]});
         parse_capability(statement.to_string().as_bytes()).unwrap()
     };
-    assert_eq!((with("server").dialect, with("server").submit_operation), (Some(Dialect::Hl7Cgm), true));
+    assert_eq!(
+        (with("server").dialect, with("server").submit_operation),
+        (Some(Dialect::Hl7Cgm), true)
+    );
     assert_eq!((with("client").dialect, with("server").fhir_r4), (None, false));
     assert_eq!(parse_capability(b"{}"), Err(CapabilityError::NotACapabilityStatement));
     assert_eq!(parse_capability(b"<"), Err(CapabilityError::Unparsable));
@@ -37,10 +40,12 @@ fn the_operation_alone_is_enough_and_a_clients_half_is_not_looked_at() {
 #[test]
 fn a_server_of_no_guide_is_spoken_to_plainly_where_it_takes_transactions() {
     let with = |fhir: &str, rest: Value| {
-        let statement = json!({"resourceType": "CapabilityStatement", "fhirVersion": fhir, "rest": [rest]});
+        let statement =
+            json!({"resourceType": "CapabilityStatement", "fhirVersion": fhir, "rest": [rest]});
         parse_capability(statement.to_string().as_bytes()).unwrap().dialect
     };
-    let takes = json!({"mode": "server", "interaction": [{"code": "batch"}, {"code": "transaction"}]});
+    let takes =
+        json!({"mode": "server", "interaction": [{"code": "batch"}, {"code": "transaction"}]});
     assert_eq!(with("4.0.1", takes.clone()), Some(Dialect::Plain));
     assert_eq!(with("3.0.2", takes.clone()), None);
     assert_eq!(with("4.0.1", json!({"mode": "server", "interaction": [{"code": "batch"}]})), None);
@@ -64,13 +69,20 @@ fn the_official_name_is_shown_and_another_patient_is_an_error() {
         Some("James T. Kirk".into())
     );
     assert_eq!(name(json!([{"use": "old", "text": "A"}, {"text": "B\u{7}"}])), Some("B".into()));
-    assert_eq!(name(json!([{"use": "official"}, {"use": "usual", "family": "C"}])), Some("C".into()));
+    assert_eq!(
+        name(json!([{"use": "official"}, {"use": "usual", "family": "C"}])),
+        Some("C".into())
+    );
     assert_eq!(name(json!("not a list")), None);
     let shown = patient(json!([]));
     assert_eq!(shown.birth_date.as_deref(), Some("1990-02-28"));
     let other = json!({"resourceType": "Patient", "id": "p-2"}).to_string();
     assert_eq!(parse_patient(other.as_bytes(), &id), Err(PatientError::OtherPatient));
-    assert_eq!(parse_patient(b"{\"resourceType\":\"Bundle\"}", &id), Err(PatientError::NotAPatient));
-    let odd = json!({"resourceType": "Patient", "id": "p-1", "birthDate": "28.02.1990"}).to_string();
+    assert_eq!(
+        parse_patient(b"{\"resourceType\":\"Bundle\"}", &id),
+        Err(PatientError::NotAPatient)
+    );
+    let odd =
+        json!({"resourceType": "Patient", "id": "p-1", "birthDate": "28.02.1990"}).to_string();
     assert_eq!(parse_patient(odd.as_bytes(), &id).unwrap().birth_date, None);
 }

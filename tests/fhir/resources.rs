@@ -17,10 +17,16 @@ fn readings_of_every_kind() {
         example.reading(Measurement::Absent(AbsentReason::Error), MG),
     ];
     let fit = bundle.try_unit(|unit| {
-        let device =
-            unit.device(&DeviceEntry { subject: &example.subject, device: &device, sensor: &example.sensor })?;
+        let device = unit.device(&DeviceEntry {
+            subject: &example.subject,
+            device: &device,
+            sensor: &example.sensor,
+        })?;
         for reading in readings {
-            unit.reading(&ReadingEntry { device: Some(DeviceReference::Entry(device)), ..reading })?;
+            unit.reading(&ReadingEntry {
+                device: Some(DeviceReference::Entry(device)),
+                ..reading
+            })?;
         }
         Ok(())
     });
@@ -33,7 +39,9 @@ fn a_correction_says_what_it_replaces() {
     let example = Example::new();
     let earlier = example.reading(value("121", MG), MG).identifier();
     let mut bundle = writer();
-    for (text, replaced) in [("120", Replaced::Identifier(earlier)), ("119", Replaced::Location("Observation/12"))] {
+    for (text, replaced) in
+        [("120", Replaced::Identifier(earlier)), ("119", Replaced::Location("Observation/12"))]
+    {
         let reading = ReadingEntry {
             offset: UtcOffset::UTC,
             device: Some(DeviceReference::Location("Device/7")),
@@ -51,8 +59,9 @@ fn summaries_with_their_members() {
     for (name, unit) in [("summary_mass", MG), ("summary_molar", MMOL)] {
         let note = Some("Only 6 days of data: at least 14 days are needed to judge by.".to_owned());
         let facts = SummaryFacts { note, ..facts() };
-        let summary =
-            SummaryEntry::new(&subject, &facts, unit).unwrap().replacing(Replaced::Location("Observation/41"));
+        let summary = SummaryEntry::new(&subject, &facts, unit)
+            .unwrap()
+            .replacing(Replaced::Location("Observation/41"));
         let mut bundle = writer();
         assert_eq!(bundle.try_unit(|unit| unit.summary(&summary).map(drop)), Ok(Fit::Added));
         assert_eq!(bundle.len(), 7);

@@ -3,15 +3,22 @@
 use super::*;
 
 fn definition(name: &str) -> Value {
-    let folder = std::env::var("CGM_IG_DIR").unwrap_or_else(|_| "../shared/ig/hl7.fhir.uv.cgm-1.0.0".into());
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder).join(format!("StructureDefinition-{name}.json"));
-    serde_json::from_slice(&std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))).unwrap()
+    let folder =
+        std::env::var("CGM_IG_DIR").unwrap_or_else(|_| "../shared/ig/hl7.fhir.uv.cgm-1.0.0".into());
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join(folder)
+        .join(format!("StructureDefinition-{name}.json"));
+    serde_json::from_slice(
+        &std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display())),
+    )
+    .unwrap()
 }
 
 /// What the profile fixes on an element, by the element's id.
 fn fixed(profile: &Value, element: &str) -> Value {
     let elements = profile["differential"]["element"].as_array().unwrap();
-    let element = elements.iter().find(|e| e["id"] == element).unwrap_or_else(|| panic!("{element}"));
+    let element =
+        elements.iter().find(|e| e["id"] == element).unwrap_or_else(|| panic!("{element}"));
     let pattern = element.as_object().unwrap().iter().find(|(key, _)| key.starts_with("pattern"));
     pattern.unwrap_or_else(|| panic!("no pattern")).1.clone()
 }
@@ -36,7 +43,9 @@ fn assert_fixed(profile: &Value, element: &str, found: &Value) {
 
 #[test]
 fn readings_have_the_profiles_codes_and_units() {
-    for (name, unit) in [("cgm-sensor-reading-mass-per-volume", MG), ("cgm-sensor-reading-moles-per-volume", MMOL)] {
+    for (name, unit) in
+        [("cgm-sensor-reading-mass-per-volume", MG), ("cgm-sensor-reading-moles-per-volume", MMOL)]
+    {
         let example = Example::new();
         let mut bundle = writer();
         let reading = example.reading(value("6.7", MMOL), unit);
@@ -68,14 +77,24 @@ fn summaries_have_the_profiles_codes_and_units() {
             match member {
                 SummaryMember::TimesInRanges => {
                     let slices = ["VeryLow", "Low", "Target", "High", "VeryHigh"];
-                    for (component, slice) in resource["component"].as_array().unwrap().iter().zip(slices) {
+                    for (component, slice) in
+                        resource["component"].as_array().unwrap().iter().zip(slices)
+                    {
                         let at = format!("Observation.component:timeIn{slice}");
                         assert_fixed(&profile, &format!("{at}.code"), &component["code"]);
-                        assert_fixed(&profile, &format!("{at}.value[x]"), &component["valueQuantity"]);
+                        assert_fixed(
+                            &profile,
+                            &format!("{at}.value[x]"),
+                            &component["valueQuantity"],
+                        );
                     }
                 }
                 SummaryMember::DaysOfWear => {
-                    assert_fixed(&profile, "Observation.value[x]:valueQuantity", &resource["valueQuantity"]);
+                    assert_fixed(
+                        &profile,
+                        "Observation.value[x]:valueQuantity",
+                        &resource["valueQuantity"],
+                    );
                 }
                 _ => assert_fixed(&profile, "Observation.value[x]", &resource["valueQuantity"]),
             }

@@ -1,5 +1,9 @@
-//! Counts the bytes this test program holds, so that a test can say how much memory a parser takes at most.
-#![expect(unsafe_code, reason = "an allocator is unsafe by its trait; this one passes everything on")]
+//! Counts the bytes this test program holds, so that a test can say how much memory a parser takes
+//! at most.
+#![expect(
+    unsafe_code,
+    reason = "an allocator is unsafe by its trait; this one passes everything on"
+)]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -28,7 +32,8 @@ unsafe impl GlobalAlloc for Counting {
     }
 }
 
-/// The bytes `work` held at most, beyond what was held before. Other threads count too: one test at a time.
+/// The bytes `work` held at most, beyond what was held before. Other threads count too: one test at
+/// a time.
 pub(crate) fn most_held(work: impl FnOnce()) -> usize {
     let before = HELD.load(Relaxed);
     MOST.store(before, Relaxed);

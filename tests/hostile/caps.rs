@@ -1,13 +1,15 @@
 //! At its cap an input is read; one more and it is refused, by an error that names the cap.
 
 use cgm_submitter::fhir::{
-    Addresses, CGM_CODE_SYSTEM, CapabilityError, Kept, PROFILE_BASE, PatientError, PatientId, ResponseError,
-    STANDING_ORDER, SearchError, compare, parse_capability, parse_found, parse_outcome, parse_patient, parse_response,
+    Addresses, CGM_CODE_SYSTEM, CapabilityError, Kept, PROFILE_BASE, PatientError, PatientId,
+    ResponseError, STANDING_ORDER, SearchError, compare, parse_capability, parse_found,
+    parse_outcome, parse_patient, parse_response,
 };
 use cgm_submitter::import::{self, ImportError, ImportOptions};
 use cgm_submitter::orders::{OrderError, OrderSearchError, parse_order_search};
 use cgm_submitter::smart::{
-    DiscoveryError, GrantedScopes, ResourceType, SmartConfiguration, TokenResponse, TokenResponseError, TokenState,
+    DiscoveryError, GrantedScopes, ResourceType, SmartConfiguration, TokenResponse,
+    TokenResponseError, TokenState,
 };
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -96,7 +98,8 @@ fn no_document_is_larger_than_its_cap() {
     names(&error, SmartConfiguration::MAX_BYTES);
 
     assert!(TokenResponse::parse(&padded(&token(""), TokenResponse::MAX_BYTES)).is_ok());
-    let error = TokenResponse::parse(&padded(&token(""), TokenResponse::MAX_BYTES + 1)).unwrap_err();
+    let error =
+        TokenResponse::parse(&padded(&token(""), TokenResponse::MAX_BYTES + 1)).unwrap_err();
     assert_eq!(error, TokenResponseError::TooLarge);
     names(&error, TokenResponse::MAX_BYTES);
 }
@@ -119,7 +122,8 @@ fn a_capability_statement_has_no_list_longer_than_its_cap() {
 
 #[test]
 fn an_answer_with_more_entries_than_were_sent_is_refused_by_its_length() {
-    let answer = json!({"resourceType": "Bundle", "type": "batch-response", "entry": vec![0; LIST + 7]});
+    let answer =
+        json!({"resourceType": "Bundle", "type": "batch-response", "entry": vec![0; LIST + 7]});
     let error = parse_response(answer.to_string().as_bytes(), 500).unwrap_err();
     assert_eq!(error, ResponseError::WrongLength { expected: 500, found: LIST + 7 });
 }
@@ -189,7 +193,8 @@ fn an_order_has_no_list_longer_than_its_cap() {
 fn what_smart_is_told_has_no_text_longer_than_its_cap() {
     let url = |length: usize| format!("https://a.example/{}", "x".repeat(length - 18));
     assert!(smart(discovery(&url(2_048), &url(2_048)).to_string().as_bytes()).is_ok());
-    for (document, field) in [(discovery(&url(2_049), "t"), "issuer"), (discovery("i", &url(2_049)), "token_endpoint")]
+    for (document, field) in
+        [(discovery(&url(2_049), "t"), "issuer"), (discovery("i", &url(2_049)), "token_endpoint")]
     {
         let error = smart(document.to_string().as_bytes()).unwrap_err();
         assert_eq!(error, DiscoveryError::TooLong(field));
@@ -202,7 +207,8 @@ fn more_scopes_than_are_read_cost_nobody_the_token() {
     let scopes = format!("{}patient/Device.c", "a ".repeat(GrantedScopes::MAX_SCOPES));
     let first = json!({"access_token": "a", "token_type": "bearer", "refresh_token": "r", "patient": "p-1"});
     let first = TokenResponse::parse(first.to_string().as_bytes()).unwrap();
-    let state = TokenState::granted(first, "patient/Device.c", chrono::DateTime::UNIX_EPOCH).unwrap();
+    let state =
+        TokenState::granted(first, "patient/Device.c", chrono::DateTime::UNIX_EPOCH).unwrap();
     assert!(state.scopes().may_create(ResourceType::Device, None));
 
     let mut rotated = token(&scopes);
@@ -216,8 +222,12 @@ fn more_scopes_than_are_read_cost_nobody_the_token() {
 #[test]
 fn a_file_names_no_more_sensors_and_has_no_longer_rows_than_its_caps() {
     let now = "2024-06-01T00:00:00Z".parse().unwrap();
-    let read =
-        |rows: &str| import::import(format!("time,value,unit,device\n{rows}").as_bytes(), &ImportOptions::new(now));
+    let read = |rows: &str| {
+        import::import(
+            format!("time,value,unit,device\n{rows}").as_bytes(),
+            &ImportOptions::new(now),
+        )
+    };
     let sensors = |count: usize| {
         let row = |n| format!("2024-05-01T08:00:00+02:00,100,mg/dL,sensor {n}\n");
         read(&(0..count).map(row).collect::<String>())
@@ -234,16 +244,22 @@ fn a_file_names_no_more_sensors_and_has_no_longer_rows_than_its_caps() {
     names(&error, import::MAX_ROW_BYTES);
 }
 
-/// Nesting needs no cap: what is skipped is skipped without recursion, and what is held as values stops at 128 levels.
+/// Nesting needs no cap: what is skipped is skipped without recursion, and what is held as values
+/// stops at 128 levels.
 #[test]
 fn a_document_may_be_as_deep_as_it_is_long() {
     let deep = |size: usize| "[".repeat(size / 2) + &"]".repeat(size / 2);
-    let within = |field: &str, kind: &str| format!("{{\"resourceType\":\"{kind}\",\"{field}\":{}}}", deep(1 << 20));
+    let within = |field: &str, kind: &str| {
+        format!("{{\"resourceType\":\"{kind}\",\"{field}\":{}}}", deep(1 << 20))
+    };
     assert!(parse_capability(within("rest", "CapabilityStatement").as_bytes()).is_ok());
     assert!(parse_capability(within("other", "CapabilityStatement").as_bytes()).is_ok());
     assert!(parse_outcome(within("issue", "OperationOutcome").as_bytes()).is_some());
     let person = within("name", "Patient");
     assert_eq!(parse_patient(person.as_bytes(), &patient()), Err(PatientError::OtherPatient));
     assert_eq!(smart(deep(256 << 10).as_bytes()), Err(DiscoveryError::Unreadable));
-    assert_eq!(TokenResponse::parse(deep(256 << 10).as_bytes()).err(), Some(TokenResponseError::Unreadable));
+    assert_eq!(
+        TokenResponse::parse(deep(256 << 10).as_bytes()).err(),
+        Some(TokenResponseError::Unreadable)
+    );
 }

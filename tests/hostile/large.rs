@@ -1,5 +1,6 @@
-//! Inputs of megabytes that are made to cost as much as they can: deep, wide, long, of many small things. A parser that needs
-//! more than a fixed share of time or memory for each byte shows with these, and hardly with what libFuzzer finds.
+//! Inputs of megabytes that are made to cost as much as they can: deep, wide, long, of many small
+//! things. A parser that needs more than a fixed share of time or memory for each byte shows with
+//! these, and hardly with what libFuzzer finds.
 
 use std::iter::repeat_n;
 
@@ -13,7 +14,8 @@ pub(crate) struct Large {
     pub(crate) bytes: Vec<u8>,
 }
 
-/// Where in a document the many small things go, for each target that reads JSON: what stands before and after.
+/// Where in a document the many small things go, for each target that reads JSON: what stands
+/// before and after.
 const PLACES: [(&str, &str, &str); 29] = [
     ("capability", r#"{"resourceType":"CapabilityStatement","instantiates":"#, "}"),
     ("capability", r#"{"resourceType":"CapabilityStatement","rest":"#, "}"),
@@ -25,7 +27,11 @@ const PLACES: [(&str, &str, &str); 29] = [
         "}]}]}",
     ),
     ("discovery", "", ""),
-    ("discovery", r#"{"authorization_endpoint":"a","token_endpoint":"b","code_challenge_methods_supported":"#, "}"),
+    (
+        "discovery",
+        r#"{"authorization_endpoint":"a","token_endpoint":"b","code_challenge_methods_supported":"#,
+        "}",
+    ),
     (
         "discovery",
         r#"{"issuer":"#,
@@ -61,14 +67,24 @@ const PLACES: [(&str, &str, &str); 29] = [
     ),
     ("search_page", r#"{"resourceType":"Bundle","type":"searchset","entry":"#, "}"),
     ("search_page", r#"{"resourceType":"Bundle","type":"searchset","entry":[{"resource":"#, "}]}"),
-    ("search_page", r#"{"resourceType":"Bundle","type":"searchset","entry":[{"resource":{"identifier":"#, "}}]}"),
+    (
+        "search_page",
+        r#"{"resourceType":"Bundle","type":"searchset","entry":[{"resource":{"identifier":"#,
+        "}}]}",
+    ),
     ("token", "", ""),
     ("token", r#"{"access_token":"a","token_type":"bearer","patient":"p","scope":"#, "}"),
 ];
 
 /// What is repeated in a list, in a list of such lists, or in a text.
-const ELEMENTS: [&str; 6] =
-    ["0", "{}", "[]", r#"{"a":0}"#, r#"{"name":{},"resource":{},"response":{"status":"200"}}"#, r#""""#];
+const ELEMENTS: [&str; 6] = [
+    "0",
+    "{}",
+    "[]",
+    r#"{"a":0}"#,
+    r#"{"name":{},"resource":{},"response":{"status":"200"}}"#,
+    r#""""#,
+];
 /// A list within each element, where the documents have one.
 const WITHIN: [(&str, &str); 6] = [
     (r#"{"resource":["#, "]}"),
@@ -90,7 +106,13 @@ pub(crate) fn documents(size: usize) -> impl Iterator<Item = Large> {
             ("open objects", "{\"a\":".repeat(size / 5)),
             ("deep lists", "[".repeat(size / 2) + &"]".repeat(size / 2)),
             ("deep objects", "{\"a\":".repeat(size / 6) + "0" + &"}".repeat(size / 6)),
-            ("fields", format!("{{{}}}", (0..size / 12).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(","))),
+            (
+                "fields",
+                format!(
+                    "{{{}}}",
+                    (0..size / 12).map(|n| format!("\"{n}\":0")).collect::<Vec<_>>().join(",")
+                ),
+            ),
             ("text", format!("\"{}\"", "é ".repeat(size / 3))),
             ("words", format!("\"{}\"", "a ".repeat(size / 2))),
             ("escapes", format!("\"{}\"", "\\u00e9".repeat(size / 6))),
@@ -113,7 +135,8 @@ pub(crate) fn documents(size: usize) -> impl Iterator<Item = Large> {
 /// Texts that are no documents.
 pub(crate) fn texts(size: usize) -> impl Iterator<Item = Large> {
     let scope = |text: &str| text.repeat(size / text.len());
-    let callback = |text: &str| "com.example.app:/callback?".to_owned() + &text.repeat(16_000 / text.len());
+    let callback =
+        |text: &str| "com.example.app:/callback?".to_owned() + &text.repeat(16_000 / text.len());
     [
         ("scopes", "words", scope("a ")),
         ("scopes", "grants", scope("patient/*.c ")),
@@ -136,7 +159,12 @@ pub(crate) fn files(size: usize) -> impl Iterator<Item = Large> {
     // A minute each, over and over the same half year.
     let time = |n: usize| {
         let (minute, hour, day, month) = (n % 60, n / 60 % 24, n / 1_440 % 28, n / 40_320 % 5);
-        format!("2024-{:02}-{:02}T{hour:02}:{minute:02}:{:02}", month + 1, day + 1, n / 201_600 % 60)
+        format!(
+            "2024-{:02}-{:02}T{hour:02}:{minute:02}:{:02}",
+            month + 1,
+            day + 1,
+            n / 201_600 % 60
+        )
     };
     let quotes = || rows(&|_| "\"".repeat(16_000) + "\n");
     let commas = || rows(&|_| ",".repeat(16_000) + "\n");
@@ -150,29 +178,61 @@ pub(crate) fn files(size: usize) -> impl Iterator<Item = Large> {
         ("import_clarity", "blank lines", "\n".repeat(size)),
         ("import_clarity", "quotes", quotes()),
         ("import_clarity", "commas", commas()),
-        ("import_clarity", "stamps", rows(&|n| format!("{n},{},EGV,,,,iPhone,100,,,,,,\n", time(n)))),
+        (
+            "import_clarity",
+            "stamps",
+            rows(&|n| format!("{n},{},EGV,,,,iPhone,100,,,,,,\n", time(n))),
+        ),
         (
             "import_clarity",
             "one stamp",
             rows(&|n| format!("{n},2024-05-01T08:00:00,EGV,,,,iPhone,{},,,,,,\n", 100 + n % 2)),
         ),
-        ("import_clarity", "counts", rows(&|n| format!("{n},{},EGV,,,,iPhone,100,,,,,{},82AJ0E\n", time(n), n * 60))),
-        ("import_clarity", "one count", rows(&|n| format!("{n},{},EGV,,,,iPhone,100,,,,,1000000,82AJ0E\n", time(n)))),
+        (
+            "import_clarity",
+            "counts",
+            rows(&|n| format!("{n},{},EGV,,,,iPhone,100,,,,,{},82AJ0E\n", time(n), n * 60)),
+        ),
+        (
+            "import_clarity",
+            "one count",
+            rows(&|n| format!("{n},{},EGV,,,,iPhone,100,,,,,1000000,82AJ0E\n", time(n))),
+        ),
         (
             "import_clarity",
             "transmitters",
-            rows(&|n| format!("{n},{},EGV,,,,{},100,,,,,{},{}\n", time(n), n % 400, n * 60, n % 500)),
+            rows(&|n| {
+                format!("{n},{},EGV,,,,{},100,,,,,{},{}\n", time(n), n % 400, n * 60, n % 500)
+            }),
         ),
-        ("import_clarity", "sources", rows(&|n| format!("{n},{},EGV,,,,{},100,,,,,,\n", time(n), n % 900))),
-        ("import_clarity", "more sources than are taken", rows(&|n| format!("{n},{},EGV,,,,{n},100,,,,,,\n", time(n)))),
-        ("import_clarity", "device rows", rows(&|n| format!("{n},,Device,,,x Mobile App,{n},,,,,,,\n"))),
+        (
+            "import_clarity",
+            "sources",
+            rows(&|n| format!("{n},{},EGV,,,,{},100,,,,,,\n", time(n), n % 900)),
+        ),
+        (
+            "import_clarity",
+            "more sources than are taken",
+            rows(&|n| format!("{n},{},EGV,,,,{n},100,,,,,,\n", time(n))),
+        ),
+        (
+            "import_clarity",
+            "device rows",
+            rows(&|n| format!("{n},,Device,,,x Mobile App,{n},,,,,,,\n")),
+        ),
         (
             "import_clarity",
             "far apart",
-            rows(&|n| format!("{n},{:04}-01-01T00:00:00,EGV,,,,a,100,,,,,{n},82AJ0E\n", n % 10_000)),
+            rows(&|n| {
+                format!("{n},{:04}-01-01T00:00:00,EGV,,,,a,100,,,,,{n},82AJ0E\n", n % 10_000)
+            }),
         ),
         ("import_csv", "readings", rows(&|n| format!("{}Z,100,mg/dL,a,ok\n", time(n)))),
-        ("import_csv", "one instant", rows(&|n| format!("2024-05-01T08:00:00Z,{},mg/dL,a,ok\n", 100 + n % 2))),
+        (
+            "import_csv",
+            "one instant",
+            rows(&|n| format!("2024-05-01T08:00:00Z,{},mg/dL,a,ok\n", 100 + n % 2)),
+        ),
         ("import_csv", "devices", rows(&|n| format!("{}Z,100,mg/dL,{},ok\n", time(n), n % 900))),
         ("import_csv", "refused", rows(&|_| ",,,,\n".to_owned())),
         ("import_csv", "quotes", quotes()),

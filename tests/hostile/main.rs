@@ -1,5 +1,11 @@
-//! What comes from outside may be anything: the inputs that once broke something, inputs made to be costly, inputs at their caps.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests and what they share")]
+//! What comes from outside may be anything: the inputs that once broke something, inputs made to be
+//! costly, inputs at their caps.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests and what they share"
+)]
 
 mod allocated;
 mod caps;
@@ -50,7 +56,8 @@ fn most(target: &str) -> usize {
     match target {
         // Held as JSON values for a moment, and no larger than 256 KiB.
         "discovery" | "search_page" | "token" => 100,
-        // Each refused row is told, and a row can be two bytes; there are two million of them at most.
+        // Each refused row is told, and a row can be two bytes; there are two million of them at
+        // most.
         "import" | "import_clarity" | "import_csv" | "import_ndjson" => 80,
         _ => 20,
     }
@@ -63,10 +70,16 @@ fn takes_in_proportion(smaller: impl Iterator<Item = Large>, inputs: impl Iterat
         let bound = FIXED + most(input.target) * input.bytes.len();
         assert!(held <= bound, "{}, {}: {held} bytes, not {bound}", input.target, input.name);
 
-        // Eight times as long, or sixty-four where every part is held against every other. Another program's turn can make it look
-        // slow, and never fast: once in proportion is enough.
+        // Eight times as long, or sixty-four where every part is held against every other. Another
+        // program's turn can make it look slow, and never fast: once in proportion is
+        // enough.
         let in_proportion = || time(&input) <= 24 * time(&smaller).max(Duration::from_micros(50));
-        assert!((0..10).any(|_| in_proportion()), "{}, {}: its time grows with its square", input.target, input.name);
+        assert!(
+            (0..10).any(|_| in_proportion()),
+            "{}, {}: its time grows with its square",
+            input.target,
+            input.name
+        );
     }
 }
 

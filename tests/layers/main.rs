@@ -22,8 +22,34 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("transport", &["environment", "smart"]),
     ("store", &["glucose", "submission"]),
     ("connect", &["environment", "fhir", "smart", "store", "submission"]),
-    ("error", &["connect", "environment", "fhir", "glucose", "import", "orders", "statistics", "store", "transport"]),
-    ("delivery", &["connect", "environment", "error", "fhir", "glucose", "smart", "statistics", "store", "submission"]),
+    (
+        "error",
+        &[
+            "connect",
+            "environment",
+            "fhir",
+            "glucose",
+            "import",
+            "orders",
+            "statistics",
+            "store",
+            "transport",
+        ],
+    ),
+    (
+        "delivery",
+        &[
+            "connect",
+            "environment",
+            "error",
+            "fhir",
+            "glucose",
+            "smart",
+            "statistics",
+            "store",
+            "submission",
+        ],
+    ),
     (
         "submitter",
         &[
@@ -61,7 +87,8 @@ const NOT_IN_CORE: &[&str] = &[
 /// The modules that are the core.
 const CORE: &[&str] = &["glucose", "statistics", "import", "fhir", "smart", "orders", "submission"];
 
-/// Every file of the library, its tests left out, and the names the crate's root passes on: `Submitter` to `submitter`.
+/// Every file of the library, its tests left out, and the names the crate's root passes on:
+/// `Submitter` to `submitter`.
 fn library() -> (Vec<Source>, BTreeMap<String, String>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut folders = vec![root.clone()];
@@ -72,11 +99,15 @@ fn library() -> (Vec<Source>, BTreeMap<String, String>) {
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                sources.push(Source::new(path.strip_prefix(&root).unwrap(), &fs::read_to_string(&path).unwrap()));
+                sources.push(Source::new(
+                    path.strip_prefix(&root).unwrap(),
+                    &fs::read_to_string(&path).unwrap(),
+                ));
             }
         }
     }
-    let tests: BTreeSet<Vec<String>> = sources.iter().flat_map(|source| source.test_modules.clone()).collect();
+    let tests: BTreeSet<Vec<String>> =
+        sources.iter().flat_map(|source| source.test_modules.clone()).collect();
     sources.retain(|source| !tests.contains(&source.module));
     let at = sources.iter().position(|source| source.module.is_empty()).unwrap();
     let passed_on = sources.remove(at).paths.into_iter().filter(|path| path.len() > 1);
@@ -92,7 +123,10 @@ fn a_module_uses_only_what_lies_below_it() {
     let (sources, passed_on) = library();
     let mut wrong = Vec::new();
     for (module, allowed) in MAY_USE {
-        assert!(sources.iter().any(|source| top(source) == *module), "there is no module {module}: mend the table");
+        assert!(
+            sources.iter().any(|source| top(source) == *module),
+            "there is no module {module}: mend the table"
+        );
         for source in sources.iter().filter(|source| top(source) == *module) {
             for path in source.paths.iter().filter(|path| path[0] == "crate") {
                 // The root itself, or all of it, is everything.
@@ -110,7 +144,9 @@ fn a_module_uses_only_what_lies_below_it() {
 fn the_core_touches_nothing_outside() {
     let outside: Vec<Vec<String>> =
         NOT_IN_CORE.iter().map(|name| name.split("::").map(str::to_owned).collect()).collect();
-    let touches = |path: &[String]| outside.iter().any(|name| path.starts_with(name) || name.starts_with(path));
+    let touches = |path: &[String]| {
+        outside.iter().any(|name| path.starts_with(name) || name.starts_with(path))
+    };
     let (sources, _) = library();
     let mut wrong = Vec::new();
     for source in sources.iter().filter(|source| CORE.contains(&top(source))) {
@@ -124,7 +160,11 @@ fn the_core_touches_nothing_outside() {
 fn only_the_border_knows_uniffi() {
     let (sources, _) = library();
     for source in sources.iter().filter(|source| top(source) != "ffi") {
-        assert!(!source.paths.iter().any(|path| path[0] == "uniffi"), "{} names uniffi", source.file);
+        assert!(
+            !source.paths.iter().any(|path| path[0] == "uniffi"),
+            "{} names uniffi",
+            source.file
+        );
     }
 }
 

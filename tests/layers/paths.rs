@@ -1,5 +1,6 @@
-//! Finds every path a source file names: in `use` trees, in expressions and types, in macros. It knows no more Rust than
-//! that takes, and no names brought in by a `use` need following: the `use` itself is found.
+//! Finds every path a source file names: in `use` trees, in expressions and types, in macros. It
+//! knows no more Rust than that takes, and no names brought in by a `use` need following: the `use`
+//! itself is found.
 
 use std::path::Path;
 
@@ -9,7 +10,8 @@ pub(crate) struct Source {
     pub(crate) file: String,
     /// The module it is, from the crate's root.
     pub(crate) module: Vec<String>,
-    /// The paths it names outside of tests. One within the crate starts with `crate`, however it was written.
+    /// The paths it names outside of tests. One within the crate starts with `crate`, however it
+    /// was written.
     pub(crate) paths: Vec<Vec<String>>,
     /// The modules it declares for tests alone.
     pub(crate) test_modules: Vec<Vec<String>>,
@@ -17,12 +19,21 @@ pub(crate) struct Source {
 
 impl Source {
     pub(crate) fn new(file: &Path, text: &str) -> Self {
-        let mut module: Vec<String> =
-            file.with_extension("").iter().map(|part| part.to_string_lossy().into_owned()).collect();
+        let mut module: Vec<String> = file
+            .with_extension("")
+            .iter()
+            .map(|part| part.to_string_lossy().into_owned())
+            .collect();
         module.pop_if(|last| last == "mod" || last == "lib");
         let (tokens, tests) = without_tests(&tokens(text));
-        let test_modules = tests.into_iter().map(|name| [module.clone(), vec![name]].concat()).collect();
-        Self { file: file.display().to_string(), paths: paths(&tokens, &module), module, test_modules }
+        let test_modules =
+            tests.into_iter().map(|name| [module.clone(), vec![name]].concat()).collect();
+        Self {
+            file: file.display().to_string(),
+            paths: paths(&tokens, &module),
+            module,
+            test_modules,
+        }
     }
 }
 
@@ -44,7 +55,9 @@ fn tokens(text: &str) -> Vec<String> {
     while at < text.len() {
         let from = at;
         match text[at] {
-            '/' if is(at + 1, '/') => at = (at..text.len()).find(|at| is(*at, '\n')).unwrap_or(text.len()),
+            '/' if is(at + 1, '/') => {
+                at = (at..text.len()).find(|at| is(*at, '\n')).unwrap_or(text.len())
+            }
             '/' if is(at + 1, '*') => {
                 let mut depth = 0;
                 while at < text.len() {
@@ -70,8 +83,11 @@ fn tokens(text: &str) -> Vec<String> {
                 let hashes = (at..text.len()).take_while(|at| is(*at, '#')).count();
                 let raw = matches!(text[from..at], ['r'] | ['b' | 'c', 'r']);
                 if raw && is(at + hashes, '"') {
-                    let closing = |at: &usize| is(*at, '"') && (1..=hashes).all(|n| is(at + n, '#'));
-                    at = (at + hashes + 1..text.len()).find(closing).map_or(text.len(), |at| at + 1 + hashes);
+                    let closing =
+                        |at: &usize| is(*at, '"') && (1..=hashes).all(|n| is(at + n, '#'));
+                    at = (at + hashes + 1..text.len())
+                        .find(closing)
+                        .map_or(text.len(), |at| at + 1 + hashes);
                 } else if raw && hashes == 1 {
                     // `r#type`: the word follows.
                     at += 1;
@@ -101,7 +117,8 @@ fn end_of_string(text: &[char], mut at: usize, quote: char) -> usize {
     at + 1
 }
 
-/// After the item or attribute that starts at `at`: behind its `;`, or behind the bracket that closes its first one.
+/// After the item or attribute that starts at `at`: behind its `;`, or behind the bracket that
+/// closes its first one.
 fn end_of_item(tokens: &[String], at: usize) -> usize {
     let mut depth = 0;
     for (n, token) in tokens.iter().enumerate().skip(at) {
@@ -122,8 +139,12 @@ fn without_tests(tokens: &[String]) -> (Vec<String>, Vec<String>) {
     let (mut kept, mut modules) = (Vec::new(), Vec::new());
     let mut at = 0;
     while at < tokens.len() {
-        let starts = |with: &[&str]| tokens[at..].iter().zip(with).filter(|(a, b)| a == *b).count() == with.len();
-        if !starts(&["#", "[", "cfg", "(", "test"]) && !starts(&["#", "[", "cfg", "(", "all", "(", "test"]) {
+        let starts = |with: &[&str]| {
+            tokens[at..].iter().zip(with).filter(|(a, b)| a == *b).count() == with.len()
+        };
+        if !starts(&["#", "[", "cfg", "(", "test"])
+            && !starts(&["#", "[", "cfg", "(", "all", "(", "test"])
+        {
             kept.push(tokens[at].clone());
             at += 1;
             continue;
@@ -178,7 +199,12 @@ fn paths(tokens: &[String], module: &[String]) -> Vec<Vec<String>> {
 }
 
 /// Writes out the path or `use` tree at `at`, and says where it ends.
-fn expand(tokens: &[String], mut at: usize, before: &[String], found: &mut Vec<Vec<String>>) -> usize {
+fn expand(
+    tokens: &[String],
+    mut at: usize,
+    before: &[String],
+    found: &mut Vec<Vec<String>>,
+) -> usize {
     let is = |at: usize, token: &str| tokens.get(at).is_some_and(|found| found == token);
     if is(at, "{") {
         at += 1;
@@ -194,7 +220,8 @@ fn expand(tokens: &[String], mut at: usize, before: &[String], found: &mut Vec<V
         return at + 1;
     }
     let path = [before, &tokens[at..=at]].concat();
-    let goes_on = tokens.get(at + 2).is_some_and(|next| is_word(next) || next == "{" || next == "*");
+    let goes_on =
+        tokens.get(at + 2).is_some_and(|next| is_word(next) || next == "{" || next == "*");
     if is(at + 1, "::") && goes_on {
         return expand(tokens, at + 2, &path, found);
     }
@@ -206,7 +233,8 @@ fn expand(tokens: &[String], mut at: usize, before: &[String], found: &mut Vec<V
 fn resolved(path: &[String], scope: &[String]) -> Vec<String> {
     let mut place = None;
     let mut rest = path.iter().peekable();
-    while let Some(word) = rest.next_if(|word| ["crate", "self", "super"].contains(&word.as_str())) {
+    while let Some(word) = rest.next_if(|word| ["crate", "self", "super"].contains(&word.as_str()))
+    {
         let mut module: Vec<String> = place.unwrap_or_else(|| scope.to_vec());
         match word.as_str() {
             "crate" => module.clear(),
@@ -226,7 +254,11 @@ fn resolved(path: &[String], scope: &[String]) -> Vec<String> {
 fn a_path_is_found_however_it_is_written() {
     let cases: [(&str, &str, &[&str]); 16] = [
         ("a/mod.rs", "use crate::b::C;", &["crate::b::C"]),
-        ("a/mod.rs", "use crate::{b, c::{self, D as E}, *};", &["crate::b", "crate::c", "crate::c::D", "crate::*"]),
+        (
+            "a/mod.rs",
+            "use crate::{b, c::{self, D as E}, *};",
+            &["crate::b", "crate::c", "crate::c::D", "crate::*"],
+        ),
         ("a.rs", "pub(crate) use super::b::c;", &["crate::b::c"]),
         ("a/x/y.rs", "use super::super::{z, super::b};", &["crate::a::z", "crate::b"]),
         ("a/x.rs", "use self::super::super::b::*;", &["crate::b::*"]),
@@ -259,7 +291,8 @@ fn a_path_is_found_however_it_is_written() {
         ("a/x.rs", "pub(in crate::b) fn f() { r#try::x() }", &["try::x"]),
     ];
     for (file, text, expected) in cases {
-        let found: Vec<String> = Source::new(Path::new(file), text).paths.iter().map(|path| path.join("::")).collect();
+        let found: Vec<String> =
+            Source::new(Path::new(file), text).paths.iter().map(|path| path.join("::")).collect();
         assert_eq!(found, expected, "{text}");
     }
     let source = Source::new(Path::new("a/mod.rs"), "#[cfg(test)] mod model; mod b;");

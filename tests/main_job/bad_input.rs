@@ -1,11 +1,12 @@
-//! What people and phones really hand over: the bad part is named, by row and reason, and the good part goes in.
+//! What people and phones really hand over: the bad part is named, by row and reason, and the good
+//! part goes in.
 
 use crate::world::{SENSOR, World, mg, reading, reading_of, sensor};
 use crate::zone::Zone;
 use cgm_submitter::environment::Clock;
 use cgm_submitter::glucose::{
-    DateRange, GlucoseError, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError, SensorKey, TimeError,
-    Window, ZoneOffsets,
+    DateRange, GlucoseError, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError,
+    SensorKey, TimeError, Window, ZoneOffsets,
 };
 use cgm_submitter::import::ImportError;
 use cgm_submitter::{Error, ImportReport, SubmissionRequest, Submitter};
@@ -14,9 +15,11 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 fn sample(name: &str) -> Vec<u8> {
-    let folder = std::env::var("CGM_SAMPLES_DIR").unwrap_or_else(|_| "../shared/samples".to_owned());
+    let folder =
+        std::env::var("CGM_SAMPLES_DIR").unwrap_or_else(|_| "../shared/samples".to_owned());
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder).join(name);
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: set CGM_SAMPLES_DIR", path.display()))
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}: set CGM_SAMPLES_DIR", path.display()))
 }
 
 /// The real file's first lines, which hold readings of one transmitter.
@@ -62,7 +65,8 @@ async fn bad_rows_of_a_file_are_named_by_row_and_reason_and_the_good_ones_go_in(
     file.push_str("2024-07-02T08:00:00+00:00,10,mg/dL\n1990-01-01T00:00:00+00:00,1000,mg/dL\n");
     let report = import(&app, &file).await;
     assert_eq!(report.stored, 3);
-    let expected: Vec<_> = bad.iter().zip(3..).map(|((_, reason), row)| (row, reason.clone())).collect();
+    let expected: Vec<_> =
+        bad.iter().zip(3..).map(|((_, reason), row)| (row, reason.clone())).collect();
     assert_eq!(report.rejected, expected);
     for (row, reason) in &report.rejected {
         let text = reason.to_string();
@@ -88,8 +92,13 @@ async fn bad_readings_of_a_host_are_named_by_place_and_reason_and_the_good_ones_
     ];
     let report = app.ingest(readings).await.unwrap();
     assert_eq!(report.stored, 3);
-    let rejected: Vec<_> = report.rejected.iter().map(|bad| (bad.row, bad.reason.clone())).collect();
-    let expected = [(1, ReadingError::UnknownSensor), (2, ReadingError::TooOld), (3, ReadingError::InTheFuture)];
+    let rejected: Vec<_> =
+        report.rejected.iter().map(|bad| (bad.row, bad.reason.clone())).collect();
+    let expected = [
+        (1, ReadingError::UnknownSensor),
+        (2, ReadingError::TooOld),
+        (3, ReadingError::InTheFuture),
+    ];
     assert_eq!(rejected, expected);
     assert_eq!(app.latest_reading(SensorKey::new("demo:nobody").unwrap()).await.unwrap(), None);
 }
@@ -97,11 +106,17 @@ async fn bad_readings_of_a_host_are_named_by_place_and_reason_and_the_good_ones_
 #[test]
 fn no_value_outside_what_a_meter_can_measure_can_be_made() {
     use GlucoseUnit::{MgPerDl, MmolPerL};
-    for (value, unit) in [(9.99, MgPerDl), (1000.1, MgPerDl), (0.5, MmolPerL), (55.6, MmolPerL), (0.0, MgPerDl)] {
+    for (value, unit) in
+        [(9.99, MgPerDl), (1000.1, MgPerDl), (0.5, MmolPerL), (55.6, MmolPerL), (0.0, MgPerDl)]
+    {
         assert_eq!(GlucoseValue::from_f64(value, unit), Err(GlucoseError::OutOfRange), "{value}");
     }
     for value in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -100.0] {
-        assert_eq!(GlucoseValue::from_f64(value, MgPerDl), Err(GlucoseError::NotANumber), "{value}");
+        assert_eq!(
+            GlucoseValue::from_f64(value, MgPerDl),
+            Err(GlucoseError::NotANumber),
+            "{value}"
+        );
     }
     for value in [10.0, 1000.0] {
         assert!(GlucoseValue::from_f64(value, MgPerDl).is_ok());
@@ -111,7 +126,8 @@ fn no_value_outside_what_a_meter_can_measure_can_be_made() {
 #[test]
 fn a_window_that_ends_before_it_starts_cannot_be_made() {
     assert_eq!("2024-05-14..2024-05-01".parse::<DateRange>(), Err(TimeError::EndBeforeStart));
-    let (early, late) = ("2024-05-01T00:00:00Z".parse().unwrap(), "2024-05-02T00:00:00Z".parse().unwrap());
+    let (early, late) =
+        ("2024-05-01T00:00:00Z".parse().unwrap(), "2024-05-02T00:00:00Z".parse().unwrap());
     assert_eq!(Window::new(late, early), Err(TimeError::EndBeforeStart));
     assert!(Window::new(early, late).is_ok());
     for text in ["", "2024-05-01", "2024-05-01..", "2024-05-32..2024-06-01"] {
@@ -129,7 +145,10 @@ async fn another_makers_file_is_refused_by_name_and_what_is_taken_is_said() {
         ("nightscout_entries.json", "Nightscout entries"),
     ] {
         let error = app.import(sample(file), None).await.unwrap_err();
-        assert!(matches!(error, Error::Import(ImportError::UnknownFormat { recognised: Some(_) })), "{error}");
+        assert!(
+            matches!(error, Error::Import(ImportError::UnknownFormat { recognised: Some(_) })),
+            "{error}"
+        );
         let text = error.to_string();
         assert!(text.contains(name) && text.contains("Dexcom Clarity CSV"), "{text}");
         assert_eq!((error.code(), error.retryable()), ("file-refused", false));
@@ -157,17 +176,31 @@ async fn a_file_cut_in_the_middle_of_a_line_gives_all_but_that_line() {
         let world = World::new().await;
         let report = import(&world.app(), &whole[..whole.len() - cut]).await;
         let lost = usize::from(reason.is_some());
-        assert_eq!(report.rejected, reason.map(|reason| (3, reason)).into_iter().collect::<Vec<_>>(), "cut by {cut}");
+        assert_eq!(
+            report.rejected,
+            reason.map(|reason| (3, reason)).into_iter().collect::<Vec<_>>(),
+            "cut by {cut}"
+        );
         assert_eq!(report.stored, 2 - lost, "cut by {cut}");
     }
     // A real file cut within a row: the row is named, the others are in.
     let clarity = beginning(60);
     let readings = clarity.matches("\"EGV\"").count();
     let cut = &clarity[..clarity.len() - 25];
-    let report = app.import(cut.as_bytes().to_vec(), Some(zone(&world, chrono_tz::Europe::Bucharest))).await.unwrap();
+    let report = app
+        .import(cut.as_bytes().to_vec(), Some(zone(&world, chrono_tz::Europe::Bucharest)))
+        .await
+        .unwrap();
     assert_eq!((report.stored, report.rejected), (readings - 1, vec![(60, ReadingError::CutOff)]));
-    let report = app.import(clarity.into_bytes(), Some(zone(&world, chrono_tz::Europe::Bucharest))).await.unwrap();
-    assert_eq!((report.stored, report.already_there), (1, readings - 1), "the whole file adds what was cut");
+    let report = app
+        .import(clarity.into_bytes(), Some(zone(&world, chrono_tz::Europe::Bucharest)))
+        .await
+        .unwrap();
+    assert_eq!(
+        (report.stored, report.already_there),
+        (1, readings - 1),
+        "the whole file adds what was cut"
+    );
 }
 
 #[tokio::test]
@@ -180,9 +213,11 @@ async fn a_file_with_local_times_needs_a_zone_and_keeps_to_the_first_one() {
     let error = app.import(file.clone(), None).await.unwrap_err();
     assert!(matches!(error, Error::Import(ImportError::TimeZoneRequired)), "{error}");
 
-    let report = app.import(file.clone(), Some(zone(&world, chrono_tz::Europe::Bucharest))).await.unwrap();
+    let report =
+        app.import(file.clone(), Some(zone(&world, chrono_tz::Europe::Bucharest))).await.unwrap();
     assert_eq!((report.stored, report.rejected.len()), (readings, 0));
-    let report = app.import(file.clone(), Some(zone(&world, chrono_tz::America::New_York))).await.unwrap();
+    let report =
+        app.import(file.clone(), Some(zone(&world, chrono_tz::America::New_York))).await.unwrap();
     assert_eq!((report.stored, report.already_there, report.rejected.len()), (0, 0, readings));
     let (row, reason) = &report.rejected[0];
     assert_eq!(*row, 12, "the first reading's line");

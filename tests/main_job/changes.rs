@@ -1,8 +1,10 @@
-//! After the fact: a reading that comes late, one that is corrected, and one that is corrected while it is on its way.
+//! After the fact: a reading that comes late, one that is corrected, and one that is corrected
+//! while it is on its way.
 
 use crate::tape::{Fate, Gate};
 use crate::world::{
-    MASS, NO_WAIT, SUMMARY, SUMMARY_ENTRIES, World, identifier, mg, own, reading, reading_of, submit_all,
+    MASS, NO_WAIT, SUMMARY, SUMMARY_ENTRIES, World, identifier, mg, own, reading, reading_of,
+    submit_all,
 };
 use cgm_submitter::OutcomeStatus;
 use serde_json::Value;
@@ -14,7 +16,8 @@ const REPLACES: &str = "http://hl7.org/fhir/StructureDefinition/observation-repl
 /// What a resource says it replaces.
 fn replaced(resource: &Value) -> Option<&Value> {
     let extensions = resource["extension"].as_array()?;
-    let found: Vec<_> = extensions.iter().filter(|extension| extension["url"] == REPLACES).collect();
+    let found: Vec<_> =
+        extensions.iter().filter(|extension| extension["url"] == REPLACES).collect();
     assert!(found.len() <= 1);
     found.first().map(|extension| &extension["valueReference"])
 }
@@ -38,7 +41,10 @@ async fn a_late_reading_goes_alone_with_a_summary_that_says_which_it_replaces() 
     app.ingest(vec![late]).await.unwrap();
     world.tape.clear();
     let preview = app.preview(connection, own()).await.unwrap();
-    assert_eq!((preview.readings_to_send(), preview.parts[0].entries_to_send), (1, 1 + SUMMARY_ENTRIES));
+    assert_eq!(
+        (preview.readings_to_send(), preview.parts[0].entries_to_send),
+        (1, 1 + SUMMARY_ENTRIES)
+    );
     let tally = submit_all(&app, connection).await.tally;
     assert_eq!(tally.readings.accepted, 1);
     let sent: Vec<_> = world.tape.bundles().iter().flat_map(crate::tape::Sent::resources).collect();
@@ -94,7 +100,12 @@ async fn a_correction_of_an_unsent_reading_just_takes_its_place() {
     assert_eq!((report.replaced, report.corrected), (1, 0));
     submit_all(&app, connection).await;
     world.assert_complete(30);
-    assert!(world.holds(MASS).iter().all(|reading| reading["status"] == "final" && replaced(reading).is_none()));
+    assert!(
+        world
+            .holds(MASS)
+            .iter()
+            .all(|reading| reading["status"] == "final" && replaced(reading).is_none())
+    );
 }
 
 #[tokio::test]
@@ -124,7 +135,11 @@ async fn what_changes_while_its_batch_is_on_its_way_goes_afterwards() {
     assert_eq!(by_instant.len(), 31);
     let twice: Vec<_> = by_instant.values().filter(|versions| versions.len() > 1).collect();
     assert_eq!(twice.len(), 1);
-    assert_eq!(twice[0].iter().map(value_of).collect::<Vec<_>>(), [102.0, 240.0], "the old version, then the new");
+    assert_eq!(
+        twice[0].iter().map(value_of).collect::<Vec<_>>(),
+        [102.0, 240.0],
+        "the old version, then the new"
+    );
     assert_eq!(replaced(&twice[0][1]).unwrap()["identifier"]["value"], identifier(&twice[0][0]));
     let summaries = world.holds(SUMMARY);
     assert_eq!(summaries.len(), 2, "and a summary of how it is now");

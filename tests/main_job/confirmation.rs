@@ -1,4 +1,5 @@
-//! Before anything is sent: a receiver one may send to, a redirect that was asked for, and a person who said "this is me".
+//! Before anything is sent: a receiver one may send to, a redirect that was asked for, and a person
+//! who said "this is me".
 
 use crate::tape::Fate;
 use crate::world::{AMY, MASS, NO_WAIT, REDIRECT, World, own, stock, submit, submit_all};
@@ -20,7 +21,11 @@ async fn nothing_is_sent_before_the_person_confirmed_the_patient() {
     let error = app.submit_now(connection.id, own(), NO_WAIT, |_| ()).await.unwrap_err();
     assert!(matches!(error, Error::Blocked(ConnectionState::Unconfirmed)), "{error}");
     assert!(error.needs_person() && error.to_string().contains("confirm_patient"), "{error}");
-    assert_eq!(app.preview(connection.id, own()).await.unwrap().readings_to_send(), 30, "what would go is shown");
+    assert_eq!(
+        app.preview(connection.id, own()).await.unwrap().readings_to_send(),
+        30,
+        "what would go is shown"
+    );
     world.later(&app).await;
     drop(app);
     world.later(&world.app()).await;
@@ -34,11 +39,15 @@ async fn nothing_is_sent_before_the_person_confirmed_the_patient() {
 
 #[test]
 fn only_https_receivers_are_taken_loopback_excepted() {
-    for base in ["http://ehr.example.org/fhir", "http://10.0.0.1/fhir", "http://127.0.0.1.example.org/fhir"] {
+    for base in
+        ["http://ehr.example.org/fhir", "http://10.0.0.1/fhir", "http://127.0.0.1.example.org/fhir"]
+    {
         let error = Receiver::new(base, "app", REDIRECT).unwrap_err();
         assert!(matches!(error, ConnectError::Base(BaseError::InsecureUrl)), "{base}: {error}");
     }
-    for base in ["https://ehr.example.org/fhir", "http://127.0.0.1:8080/fhir", "http://[::1]:8080/fhir"] {
+    for base in
+        ["https://ehr.example.org/fhir", "http://127.0.0.1:8080/fhir", "http://[::1]:8080/fhir"]
+    {
         assert!(Receiver::new(base, "app", REDIRECT).is_ok(), "{base}");
     }
 }
@@ -60,14 +69,23 @@ async fn a_receiver_with_a_malformed_discovery_document_is_refused_and_named() {
         ("<html>".to_owned(), DiscoveryError::Unreadable),
         ("[]".to_owned(), DiscoveryError::Unreadable),
         (with("token_endpoint", json!(null)), DiscoveryError::Missing("token_endpoint")),
-        (with("authorization_endpoint", json!(7)), DiscoveryError::Malformed("authorization_endpoint")),
-        (with("token_endpoint", json!("http://ehr.example.org/token")), DiscoveryError::InsecureUrl("token_endpoint")),
+        (
+            with("authorization_endpoint", json!(7)),
+            DiscoveryError::Malformed("authorization_endpoint"),
+        ),
+        (
+            with("token_endpoint", json!("http://ehr.example.org/token")),
+            DiscoveryError::InsecureUrl("token_endpoint"),
+        ),
         (with("code_challenge_methods_supported", json!(["plain"])), DiscoveryError::NoS256),
     ];
     for (document, expected) in cases {
         world.tape.answer_at("/smart-configuration", 200, document);
         let error = app.begin_connection(world.receiver()).await.unwrap_err();
-        assert!(matches!(&error, Error::Connect(ConnectError::Discovery(found)) if *found == expected), "{error}");
+        assert!(
+            matches!(&error, Error::Connect(ConnectError::Discovery(found)) if *found == expected),
+            "{error}"
+        );
         assert_eq!((error.code(), error.retryable()), ("receiver-configuration", false));
     }
     world.tape.rule(|_| Fate::Answer(404, String::new()));
@@ -88,7 +106,9 @@ async fn a_callback_with_a_foreign_state_is_refused_and_the_right_one_still_coun
     assert_ne!(forged, callback);
     let error = app.complete_connection(forged).await.unwrap_err();
     assert!(matches!(error, Error::Connect(ConnectError::UnknownAuthorisation)), "{error}");
-    for nonsense in ["", "org.example.app:/callback", "org.example.app:/callback?code=x", "not a url"] {
+    for nonsense in
+        ["", "org.example.app:/callback", "org.example.app:/callback?code=x", "not a url"]
+    {
         let error = app.complete_connection(nonsense.to_owned()).await.unwrap_err();
         assert!(matches!(error, Error::Connect(ConnectError::Callback(_))), "{nonsense}: {error}");
     }
@@ -110,10 +130,14 @@ async fn a_person_who_says_no_in_the_browser_is_told_so() {
     let world = World::new().await;
     let app = world.app();
     let request = app.begin_connection(world.receiver()).await.unwrap();
-    let issuer: String = url::form_urlencoded::byte_serialize(world.clinic.base_url().as_bytes()).collect();
+    let issuer: String =
+        url::form_urlencoded::byte_serialize(world.clinic.base_url().as_bytes()).collect();
     let denied = format!("{REDIRECT}?error=access_denied&state={}&iss={issuer}", request.state);
     let error = app.complete_connection(denied).await.unwrap_err();
-    assert!(matches!(error, Error::Connect(ConnectError::Callback(CallbackError::AccessDenied))), "{error}");
+    assert!(
+        matches!(error, Error::Connect(ConnectError::Callback(CallbackError::AccessDenied))),
+        "{error}"
+    );
     assert!(app.connections().await.unwrap().is_empty());
 }
 

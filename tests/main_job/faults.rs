@@ -1,4 +1,5 @@
-//! A clinic that is busy, broken, particular or forgetful: waited for as it asks, adapted to, remembered, and nothing lost.
+//! A clinic that is busy, broken, particular or forgetful: waited for as it asks, adapted to,
+//! remembered, and nothing lost.
 
 use crate::tape::Fate;
 use crate::world::{NO_WAIT, World, own, reading, submit, submit_all};
@@ -62,9 +63,15 @@ async fn a_clock_set_back_does_not_prolong_a_wait() {
 async fn a_busy_or_broken_clinic_gets_the_same_bytes_again_after_waits_that_grow() {
     // Where the clinic may still be at work on the request, never sooner than that can take.
     let working = 10;
-    for (status, least) in
-        [(429, 0), (500, 0), (425, 0), (408, working), (409, working), (502, working), (504, working)]
-    {
+    for (status, least) in [
+        (429, 0),
+        (500, 0),
+        (425, 0),
+        (408, working),
+        (409, working),
+        (502, working),
+        (504, working),
+    ] {
         let world = World::new().await;
         let (app, connection) = world.ready(READINGS).await;
         world.clinic.fail_next(3, status, None).unwrap();
@@ -74,13 +81,19 @@ async fn a_busy_or_broken_clinic_gets_the_same_bytes_again_after_waits_that_grow
             waits.push(wait_in_seconds(&world, &submit(&app, connection).await));
         }
         for (wait, (shortest, longest)) in waits.iter().zip([(1, 2), (2, 4), (4, 8)]) {
-            assert!((shortest.max(least)..=longest.max(least)).contains(wait), "{status}: {waits:?}");
+            assert!(
+                (shortest.max(least)..=longest.max(least)).contains(wait),
+                "{status}: {waits:?}"
+            );
         }
         world.clock.pass(TimeDelta::seconds(waits[2]));
         app.run_due(NO_WAIT, |_| ()).await.unwrap();
         world.assert_complete(READINGS);
         let sent = world.tape.bundles();
-        assert!(sent[..4].iter().all(|again| again.body == sent[0].body), "{status}: the same bytes");
+        assert!(
+            sent[..4].iter().all(|again| again.body == sent[0].body),
+            "{status}: the same bytes"
+        );
     }
 }
 
@@ -152,7 +165,11 @@ async fn revoked_tokens_block_until_the_person_authorises_again_and_nothing_is_l
     assert_eq!(world.tape.requests(), 0, "the receiver is left alone");
 
     let again = world.authorise(&app, crate::world::AMY).await.unwrap();
-    assert_eq!((again.id, again.state), (connection, ConnectionState::Active), "the same, and confirmed before");
+    assert_eq!(
+        (again.id, again.state),
+        (connection, ConnectionState::Active),
+        "the same, and confirmed before"
+    );
     world.later(&app).await;
     world.assert_complete(READINGS);
     world.tape.assert_only_same_bytes_again();
@@ -167,9 +184,15 @@ async fn a_limit_on_entries_is_found_by_halving_and_remembered_whatever_status_s
         let outcome = submit(&app, connection).await;
         assert_eq!(outcome.status, OutcomeStatus::Done, "{status}");
         world.assert_complete(400);
-        assert_eq!(remembered(&world, connection).max_entries, Some(50), "{status}: 400, 200, 100, 50");
+        assert_eq!(
+            remembered(&world, connection).max_entries,
+            Some(50),
+            "{status}: 400, 200, 100, 50"
+        );
 
-        let refused = || world.clinic.submissions().unwrap().iter().filter(|sent| sent.status == status).count();
+        let refused = || {
+            world.clinic.submissions().unwrap().iter().filter(|sent| sent.status == status).count()
+        };
         let before = refused();
         drop(app);
         let app = world.app();
@@ -211,7 +234,9 @@ async fn a_receiver_that_refuses_gzip_gets_plain_bodies_from_then_on() {
 async fn a_receiver_that_chokes_on_gzip_with_400_gets_plain_bodies_too() {
     let world = World::new().await;
     let (app, connection) = world.ready(READINGS).await;
-    world.tape.rule(|sent| if sent.gzip { Fate::Answer(400, "garbage".to_owned()) } else { Fate::Pass });
+    world
+        .tape
+        .rule(|sent| if sent.gzip { Fate::Answer(400, "garbage".to_owned()) } else { Fate::Pass });
     assert!(submit_all(&app, connection).await.is_complete());
     world.assert_complete(READINGS);
 }
@@ -220,11 +245,16 @@ async fn a_receiver_that_chokes_on_gzip_with_400_gets_plain_bodies_too() {
 async fn an_answer_that_is_cut_or_too_short_says_nothing_and_the_same_bytes_go_again() {
     let one = r#"{"resourceType":"Bundle","type":"transaction-response","entry":[{"response":{"status":"201"}}]}"#;
     let none = r#"{"resourceType":"Bundle","type":"transaction-response"}"#;
-    for (bundle, answer) in [(1, none), (2, one), (3, one), (3, "{\"resourceType\":\"Bund"), (3, "")] {
+    for (bundle, answer) in
+        [(1, none), (2, one), (3, one), (3, "{\"resourceType\":\"Bund"), (3, "")]
+    {
         let world = World::new().await;
         let (app, connection) = world.ready(READINGS).await;
         world.tape.at_bundle(bundle, Fate::Answer(200, answer.to_owned()));
-        assert!(matches!(submit(&app, connection).await.status, OutcomeStatus::Waiting(_)), "{answer}");
+        assert!(
+            matches!(submit(&app, connection).await.status, OutcomeStatus::Waiting(_)),
+            "{answer}"
+        );
         world.later(&app).await;
         let sent = world.tape.bundles();
         assert!(sent[bundle - 1].body == sent[bundle].body, "the same bytes");
@@ -239,7 +269,11 @@ async fn a_receiver_that_moved_away_blocks_and_nothing_is_lost() {
         let (app, connection) = world.ready(READINGS).await;
         world.tape.rule(move |_| Fate::Answer(status, String::new()));
         let outcome = submit(&app, connection).await;
-        assert_eq!(outcome.status, OutcomeStatus::Blocked(ConnectionState::Misconfigured), "{status}");
+        assert_eq!(
+            outcome.status,
+            OutcomeStatus::Blocked(ConnectionState::Misconfigured),
+            "{status}"
+        );
         assert!(outcome.refused.is_empty());
         world.tape.no_rule();
         world.authorise(&app, crate::world::AMY).await.unwrap();

@@ -1,9 +1,12 @@
-//! Killed anywhere: nothing lost, nothing doubled, and what may have been sent goes again in the same bytes.
+//! Killed anywhere: nothing lost, nothing doubled, and what may have been sent goes again in the
+//! same bytes.
 
 use crate::tape::Fate;
 use crate::world::{NO_WAIT, SUMMARY_ENTRIES, World, own, submit, submit_all};
 use cgm_submitter::OutcomeStatus;
-use cgm_submitter::environment::{Clock, Entropy, EnvironmentError, SystemEntropy, Vault, VaultError};
+use cgm_submitter::environment::{
+    Clock, Entropy, EnvironmentError, SystemEntropy, Vault, VaultError,
+};
 use cgm_submitter::submission::Tally;
 use chrono::{DateTime, TimeDelta, Utc};
 use secrecy::SecretString;
@@ -24,14 +27,23 @@ struct Trip {
 
 impl Trip {
     fn at(call: i64) -> Arc<Self> {
-        Arc::new(Self { left: AtomicI64::new(call), tripped: Semaphore::new(0), released: Default::default() })
+        Arc::new(Self {
+            left: AtomicI64::new(call),
+            tripped: Semaphore::new(0),
+            released: Default::default(),
+        })
     }
 
     fn call(&self) {
         if self.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             self.tripped.add_permits(1);
             let released = self.released.0.lock().unwrap();
-            drop(self.released.1.wait_timeout_while(released, Duration::from_secs(10), |released| !*released).unwrap());
+            drop(
+                self.released
+                    .1
+                    .wait_timeout_while(released, Duration::from_secs(10), |released| !*released)
+                    .unwrap(),
+            );
         }
     }
 
@@ -136,7 +148,11 @@ async fn killed_with_any_request_under_way_the_next_process_sends_the_same_bytes
             let app = world.app();
             assert_eq!(world.tape.bundles().len(), bundle);
             let tally = app.run_due(NO_WAIT, |_| ()).await.unwrap();
-            assert_eq!(tally, Tally::default(), "the killed process's request may still be under way");
+            assert_eq!(
+                tally,
+                Tally::default(),
+                "the killed process's request may still be under way"
+            );
             world.clock.pass(TimeDelta::seconds(11));
             app.run_due(NO_WAIT, |_| ()).await.unwrap();
             let sent = world.tape.bundles();
@@ -182,7 +198,11 @@ async fn a_connection_cut_after_the_clinic_stored_a_batch_makes_the_same_bytes_g
     world.clinic.drop_response_next();
     let outcome = submit(&app, connection).await;
     assert!(matches!(outcome.status, OutcomeStatus::Waiting(_)), "{:?}", outcome.status);
-    assert_eq!((outcome.tally.requests, outcome.tally.entries.total()), (1, 0), "nothing is known of it");
+    assert_eq!(
+        (outcome.tally.requests, outcome.tally.entries.total()),
+        (1, 0),
+        "nothing is known of it"
+    );
     assert_eq!(world.holds("Device").len(), 1, "yet the clinic has it");
 
     world.clock.pass(TimeDelta::seconds(10));
@@ -199,9 +219,18 @@ async fn with_every_answer_lost_once_each_entry_counts_once_as_there_already() {
     let world = World::new().await;
     let (app, connection) = world.ready(READINGS).await;
     let mut seen = HashSet::new();
-    world.tape.rule(move |sent| if seen.insert(sent.body.clone()) { Fate::LoseAnswer } else { Fate::Pass });
+    world.tape.rule(
+        move |sent| if seen.insert(sent.body.clone()) { Fate::LoseAnswer } else { Fate::Pass },
+    );
     let mut tally = submit(&app, connection).await.tally;
-    while !app.preview(connection, own()).await.unwrap().parts.iter().all(|part| part.entries_to_send == 0) {
+    while !app
+        .preview(connection, own())
+        .await
+        .unwrap()
+        .parts
+        .iter()
+        .all(|part| part.entries_to_send == 0)
+    {
         world.clock.pass(TimeDelta::seconds(10));
         tally.add(&app.run_due(NO_WAIT, |_| ()).await.unwrap());
         assert!(tally.requests < 20, "it comes to an end");

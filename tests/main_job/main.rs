@@ -1,5 +1,5 @@
-//! The main job as an app and a clinic see it: through the `Submitter` alone, over loopback HTTP, to a receiver that shares no code with
-//! the crate.
+//! The main job as an app and a clinic see it: through the `Submitter` alone, over loopback HTTP,
+//! to a receiver that shares no code with the crate.
 #![cfg(all(feature = "shell", feature = "reqwest"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests and what they share")]
 

@@ -1,11 +1,16 @@
-//! What a clinic's standing orders ask for: that, over those days, in that unit, once; and nothing without an order that runs.
+//! What a clinic's standing orders ask for: that, over those days, in that unit, once; and nothing
+//! without an order that runs.
 
-use crate::world::{AMY, BEN, MASS, MOLAR, NO_WAIT, SENSOR, SUMMARY, World, mg, molar, reading_of, sensor};
+use crate::world::{
+    AMY, BEN, MASS, MOLAR, NO_WAIT, SENSOR, SUMMARY, World, mg, molar, reading_of, sensor,
+};
 use crate::zone::Zone;
 use cgm_submitter::glucose::{Measurement, Reading, SensorKey};
 use cgm_submitter::orders::OrderError;
 use cgm_submitter::store::ConnectionId;
-use cgm_submitter::{Error, LeftOut, OutcomeStatus, SubmissionOutcome, SubmissionRequest, Submitter};
+use cgm_submitter::{
+    Error, LeftOut, OutcomeStatus, SubmissionOutcome, SubmissionRequest, Submitter,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 use sandbox_ehr::Sandbox;
 use serde_json::{Value, json};
@@ -16,14 +21,16 @@ const MOLAR_READINGS: &str = "cgm-sensor-reading-moles-per-volume";
 
 /// A standing order: every so often, so far back, these profiles.
 fn order(id: &str, period: (u32, &str), lookback: Option<(u32, &str)>, profiles: &[&str]) -> Value {
-    let quantity =
-        |(value, code): (u32, &str)| json!({"value": value, "system": "http://unitsofmeasure.org", "code": code});
+    let quantity = |(value, code): (u32, &str)| json!({"value": value, "system": "http://unitsofmeasure.org", "code": code});
     let mut schedule = vec![json!({"url": "submissionPeriod", "valueQuantity": quantity(period)})];
-    schedule.extend(lookback.map(|back| json!({"url": "lookbackPeriod", "valueQuantity": quantity(back)})));
+    schedule.extend(
+        lookback.map(|back| json!({"url": "lookbackPeriod", "valueQuantity": quantity(back)})),
+    );
     let profile = |name: &&str| json!({"url": "submissionDataProfile", "valueCanonical": format!("{PROFILES}/{name}")});
     schedule.extend(profiles.iter().map(profile));
     let mut order = bare_order(id);
-    order["extension"] = json!([{"url": format!("{PROFILES}/data-submission-schedule"), "extension": schedule}]);
+    order["extension"] =
+        json!([{"url": format!("{PROFILES}/data-submission-schedule"), "extension": schedule}]);
     order
 }
 
@@ -48,7 +55,11 @@ fn at(time: DateTime<Utc>, measurement: Measurement) -> Reading {
 }
 
 /// An app with these readings, connected to a clinic with these orders.
-async fn with_orders(world: &World, orders: &[Value], readings: Vec<Reading>) -> (Submitter, ConnectionId) {
+async fn with_orders(
+    world: &World,
+    orders: &[Value],
+    readings: Vec<Reading>,
+) -> (Submitter, ConnectionId) {
     world.clinic.set_orders(AMY, orders).unwrap();
     let app = world.app();
     app.register_sensor(sensor(SENSOR)).await.unwrap();
@@ -59,7 +70,8 @@ async fn with_orders(world: &World, orders: &[Value], readings: Vec<Reading>) ->
 }
 
 async fn submit(app: &Submitter, connection: ConnectionId) -> SubmissionOutcome {
-    let outcome = app.submit_now(connection, SubmissionRequest::Ordered, NO_WAIT, |_| ()).await.unwrap();
+    let outcome =
+        app.submit_now(connection, SubmissionRequest::Ordered, NO_WAIT, |_| ()).await.unwrap();
     assert_eq!(outcome.status, OutcomeStatus::Done);
     outcome
 }
@@ -72,8 +84,16 @@ fn held(world: &World, code: &str) -> Vec<(String, String)> {
         .unwrap()
         .iter()
         .map(|text| {
-            let after = |key: &str| text.split(key).nth(1).unwrap().split(['"', ',', '}']).next().unwrap().to_owned();
-            let value = text.split("\"valueQuantity\":").nth(1).unwrap().split("\"value\":").nth(1).unwrap();
+            let after = |key: &str| {
+                text.split(key).nth(1).unwrap().split(['"', ',', '}']).next().unwrap().to_owned()
+            };
+            let value = text
+                .split("\"valueQuantity\":")
+                .nth(1)
+                .unwrap()
+                .split("\"value\":")
+                .nth(1)
+                .unwrap();
             let number = value.split([',', '}']).next().unwrap().to_owned();
             (after("\"effectiveDateTime\":\"").chars().take(10).collect(), number)
         })
@@ -87,7 +107,9 @@ async fn an_order_about_another_patient_is_refused_and_shown_and_sends_nothing()
     let world = World::new().await;
     let mut foreign = order("not-amys", (2, "wk"), None, &[MASS_READINGS]);
     foreign["subject"]["reference"] = json!(format!("Patient/{BEN}"));
-    let page = json!({"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": foreign}]}).to_string();
+    let page =
+        json!({"resourceType": "Bundle", "type": "searchset", "entry": [{"resource": foreign}]})
+            .to_string();
     world.tape.answer_at("/ServiceRequest", 200, page);
     let app = world.app();
     crate::world::stock(&app, 30).await;
@@ -97,7 +119,8 @@ async fn an_order_about_another_patient_is_refused_and_shown_and_sends_nothing()
     assert_eq!(orders.refused.len(), 1);
     assert_eq!(orders.refused[0].reason, OrderError::OtherPatient);
     assert_eq!(orders.refused[0].id.as_ref().unwrap().as_str(), "not-amys");
-    let error = app.submit_now(connection, SubmissionRequest::Ordered, NO_WAIT, |_| ()).await.unwrap_err();
+    let error =
+        app.submit_now(connection, SubmissionRequest::Ordered, NO_WAIT, |_| ()).await.unwrap_err();
     assert!(matches!(error, Error::NoOrder), "{error}");
     assert!(world.tape.bundles().is_empty());
 }
@@ -210,7 +233,9 @@ async fn days_begin_and_end_where_the_person_lives() {
     let orders = [order("o", (1, "d"), None, &[MASS_READINGS])];
     // Yesterday in New York: from 04:00 UTC to 04:00 UTC.
     let cases = [("06-30T03:55", 1), ("06-30T04:00", 2), ("07-01T03:55", 3), ("07-01T04:00", 4)];
-    let readings = cases.map(|(time, n)| at(format!("2024-{time}:00Z").parse().unwrap(), mg(100 + n))).to_vec();
+    let readings = cases
+        .map(|(time, n)| at(format!("2024-{time}:00Z").parse().unwrap(), mg(100 + n)))
+        .to_vec();
     let (app, connection) = with_orders(&world, &orders, readings).await;
     submit(&app, connection).await;
     let day = "2024-06-30".to_owned();
@@ -239,7 +264,8 @@ async fn an_order_that_changes_changes_what_is_sent() {
     let world = World::new().await;
     let narrow = [order("o", (2, "wk"), Some((3, "d")), &[MASS_READINGS])];
     let wide = [order("o", (2, "wk"), Some((5, "d")), &[MASS_READINGS])];
-    let (app, connection) = with_orders(&world, &narrow, (1..15).map(|d| at(noon(d), mg(100))).collect()).await;
+    let (app, connection) =
+        with_orders(&world, &narrow, (1..15).map(|d| at(noon(d), mg(100))).collect()).await;
     assert_eq!(submit(&app, connection).await.tally.readings.accepted, 3);
     world.clinic.set_orders(AMY, &wide).unwrap();
     app.refresh_orders(connection).await.unwrap();
@@ -250,11 +276,19 @@ async fn an_order_that_changes_changes_what_is_sent() {
 #[tokio::test]
 async fn what_an_order_asks_for_and_this_version_does_not_make_is_said() {
     let world = World::new().await;
-    let orders =
-        [order("o", (2, "wk"), None, &["cgm-summary-pdf", "cgm-summary-mean-glucose-mass-per-volume", MASS_READINGS])];
+    let orders = [order(
+        "o",
+        (2, "wk"),
+        None,
+        &["cgm-summary-pdf", "cgm-summary-mean-glucose-mass-per-volume", MASS_READINGS],
+    )];
     let (app, connection) = with_orders(&world, &orders, vec![at(noon(1), mg(100))]).await;
     let outcome = submit(&app, connection).await;
-    assert!(outcome.left_out.contains(&LeftOut::NotSupported("the report as PDF")), "{:?}", outcome.left_out);
+    assert!(
+        outcome.left_out.contains(&LeftOut::NotSupported("the report as PDF")),
+        "{:?}",
+        outcome.left_out
+    );
     assert_eq!(outcome.left_out.len(), 2, "{:?}", outcome.left_out);
     assert_eq!(outcome.tally.readings.accepted, 1);
 }

@@ -1,4 +1,5 @@
-//! Nothing of a person reaches a log: no token, name, birth date, patient id or glucose value in what can be printed.
+//! Nothing of a person reaches a log: no token, name, birth date, patient id or glucose value in
+//! what can be printed.
 
 use crate::tape::Fate;
 use crate::world::{AMY, BEN, NO_WAIT, SENSOR, World, own, reading_of, sensor, submit};
@@ -52,7 +53,9 @@ async fn nothing_of_a_person_is_in_what_can_be_printed() {
     let world = World::new().await;
     let app = world.app();
     let mut secrets: Vec<String> =
-        ["Amy", "Shaw", "1987-02-20", AMY, BEN, "173.25", "173,25", "17325"].map(str::to_owned).to_vec();
+        ["Amy", "Shaw", "1987-02-20", AMY, BEN, "173.25", "173,25", "17325"]
+            .map(str::to_owned)
+            .to_vec();
 
     app.register_sensor(sensor(SENSOR)).await.unwrap();
     let value = GlucoseValue::parse("173.25", GlucoseUnit::MgPerDl).unwrap();
@@ -64,7 +67,9 @@ async fn nothing_of_a_person_is_in_what_can_be_printed() {
     let file = "time,value,unit\n2024-05-02T08:15:00+02:00,173.25,mg/dL\n2024-05-02T08:20:00+02:00,1732500,mg/dL\n";
     log.debug(&app.import(file.as_bytes().to_vec(), None).await.unwrap());
     log.error(&app.import(b"Amy Shaw;173.25\n".to_vec(), None).await.unwrap_err());
-    log.error(&Receiver::new("http://Amy:Shaw@ehr.example.org/173.25", "amy-shaw", "x").unwrap_err());
+    log.error(
+        &Receiver::new("http://Amy:Shaw@ehr.example.org/173.25", "amy-shaw", "x").unwrap_err(),
+    );
 
     // Connecting, well and badly.
     let receiver = world.receiver();
@@ -77,7 +82,9 @@ async fn nothing_of_a_person_is_in_what_can_be_printed() {
     let redirect = world.browse(&request.url).await;
     let code = redirect.split("code=").nth(1).unwrap().split('&').next().unwrap().to_owned();
     secrets.push(code);
-    log.error(&app.complete_connection(redirect.replace("code=", "error=amy-shaw&x=")).await.unwrap_err());
+    log.error(
+        &app.complete_connection(redirect.replace("code=", "error=amy-shaw&x=")).await.unwrap_err(),
+    );
     let connection = world.authorise(&app, AMY).await.unwrap();
     log.debug(&connection);
     log.debug(&connection.patient);
@@ -102,11 +109,17 @@ async fn nothing_of_a_person_is_in_what_can_be_printed() {
             n => json!({"response": {"status": "201", "location": format!("Observation/{n}")}}),
         })
         .collect();
-    let answer = json!({"resourceType": "Bundle", "type": "transaction-response", "entry": entries}).to_string();
+    let answer =
+        json!({"resourceType": "Bundle", "type": "transaction-response", "entry": entries})
+            .to_string();
     world.tape.at_bundle(3, Fate::Answer(200, answer));
     let events = log.clone();
-    let outcome = app.submit_now(id, own(), NO_WAIT, move |event| events.debug(&event)).await.unwrap();
-    assert!(outcome.refused[0].reason.contains("173.25"), "the person sees the receiver's own words");
+    let outcome =
+        app.submit_now(id, own(), NO_WAIT, move |event| events.debug(&event)).await.unwrap();
+    assert!(
+        outcome.refused[0].reason.contains("173.25"),
+        "the person sees the receiver's own words"
+    );
     log.debug(&outcome);
     log.debug(&outcome.refused[0]);
     log.debug(&app.quarantine(id).await.unwrap());

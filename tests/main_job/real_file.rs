@@ -17,15 +17,20 @@ const LOWS: usize = 166;
 const DEVICES: u64 = 2;
 
 fn file() -> Vec<u8> {
-    let folder = std::env::var("CGM_SAMPLES_DIR").unwrap_or_else(|_| "../shared/samples".to_owned());
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder).join("dexcom_clarity_90d_real.csv");
-    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}: set CGM_SAMPLES_DIR", path.display()))
+    let folder =
+        std::env::var("CGM_SAMPLES_DIR").unwrap_or_else(|_| "../shared/samples".to_owned());
+    let path =
+        PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(folder).join("dexcom_clarity_90d_real.csv");
+    std::fs::read(&path)
+        .unwrap_or_else(|error| panic!("{}: {error}: set CGM_SAMPLES_DIR", path.display()))
 }
 
 /// The file's readings as anybody would read them: transmitter and tick, stamp, value.
 fn rows(file: &[u8]) -> Vec<((String, i64), NaiveDateTime, String)> {
     let text = String::from_utf8(file.to_vec()).unwrap();
-    let cells = |line: &str| line.split(',').map(|cell| cell.trim_matches('"').to_owned()).collect::<Vec<_>>();
+    let cells = |line: &str| {
+        line.split(',').map(|cell| cell.trim_matches('"').to_owned()).collect::<Vec<_>>()
+    };
     let of = |line| {
         let cells = cells(line);
         (cells[2] == "EGV").then(|| {
@@ -61,7 +66,11 @@ struct Reference<'a> {
     reference: &'a str,
 }
 
-async fn import_and_connect(world: &World, app: &Submitter, file: Vec<u8>) -> (ImportReport, Connection) {
+async fn import_and_connect(
+    world: &World,
+    app: &Submitter,
+    file: Vec<u8>,
+) -> (ImportReport, Connection) {
     let zone = Zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
     let report = app.import(file, Some(zone)).await.unwrap();
     let connection = world.authorise(app, AMY).await.unwrap();
@@ -78,12 +87,16 @@ async fn ninety_real_days_arrive_once_digit_for_digit_and_never_twice() {
     let app = world.app();
     let (report, connection) = import_and_connect(&world, &app, file.clone()).await;
     assert_eq!((report.stored as u64, report.rejected.len()), (READINGS, 0));
-    let request = SubmissionRequest::Own { dates: report.dates.unwrap(), unit: GlucoseUnit::MgPerDl };
+    let request =
+        SubmissionRequest::Own { dates: report.dates.unwrap(), unit: GlucoseUnit::MgPerDl };
 
     let preview = app.preview(connection.id, request).await.unwrap();
     assert_eq!(preview.readings_to_send(), READINGS);
     assert_eq!(preview.parts[0].entries_to_send, READINGS + DEVICES + SUMMARY_ENTRIES);
-    assert!(world.clinic.resources(AMY, "Observation").unwrap().is_empty(), "a preview sends nothing");
+    assert!(
+        world.clinic.resources(AMY, "Observation").unwrap().is_empty(),
+        "a preview sends nothing"
+    );
 
     let outcome = app.submit_now(connection.id, request, NO_WAIT, |_| ()).await.unwrap();
     assert!(outcome.is_complete() && outcome.left_out.is_empty(), "{:?}", outcome.status);
@@ -136,7 +149,8 @@ fn assert_what_the_clinic_holds(world: &World, file: &[u8]) {
     }
     assert_eq!(lows, LOWS);
 
-    // One device a transmitter; its readings in order of time are the file's in order of the transmitter's tick.
+    // One device a transmitter; its readings in order of time are the file's in order of the
+    // transmitter's tick.
     let mut by_transmitter: BTreeMap<String, Vec<(NaiveDateTime, String)>> = BTreeMap::new();
     for ((transmitter, _), stamp, value) in rows(file) {
         by_transmitter.entry(transmitter).or_default().push((stamp, value));
@@ -144,13 +158,15 @@ fn assert_what_the_clinic_holds(world: &World, file: &[u8]) {
     assert_eq!(by_device.len(), by_transmitter.len());
     let mut matched = HashSet::new();
     for (transmitter, rows) in &by_transmitter {
-        let (device, held) = by_device.iter_mut().find(|(_, held)| held.len() == rows.len()).unwrap();
+        let (device, held) =
+            by_device.iter_mut().find(|(_, held)| held.len() == rows.len()).unwrap();
         held.sort();
         let values = |pair: &(DateTime<FixedOffset>, String)| pair.1.clone();
         let held_values: Vec<_> = held.iter().map(values).collect();
         let row_values: Vec<_> = rows.iter().map(|(_, value)| value.clone()).collect();
         assert!(held_values == row_values, "{transmitter}: every value, digit for digit, in order");
-        // Instants follow the transmitter's count, which drifts against the phone's clock by up to two minutes.
+        // Instants follow the transmitter's count, which drifts against the phone's clock by up to
+        // two minutes.
         let far = rows
             .iter()
             .zip(held.iter())

@@ -1,4 +1,5 @@
-//! What a clinic will not have: set aside with its own words, the rest goes, nothing goes twice. A refusal of everything is a message about us.
+//! What a clinic will not have: set aside with its own words, the rest goes, nothing goes twice. A
+//! refusal of everything is a message about us.
 
 use crate::tape::Fate;
 use crate::world::{AMY, MASS, SUMMARY, World, own, reading, reading_of, submit, submit_all};
@@ -31,15 +32,26 @@ async fn a_refused_summary_is_set_aside_with_the_clinics_words_and_the_readings_
     world.clinic.set_refusal(SUMMARY, Some(422)).unwrap();
     let outcome = submit_all(&app, connection).await;
     assert!(!outcome.is_complete());
-    assert_eq!((outcome.tally.entries.refused, outcome.tally.readings.accepted), (1, READINGS as u64));
-    let expected = RefusedItem { kind: "summary".to_owned(), time: None, reason: outcome.refused[0].reason.clone() };
+    assert_eq!(
+        (outcome.tally.entries.refused, outcome.tally.readings.accepted),
+        (1, READINGS as u64)
+    );
+    let expected = RefusedItem {
+        kind: "summary".to_owned(),
+        time: None,
+        reason: outcome.refused[0].reason.clone(),
+    };
     assert_eq!(outcome.refused, [expected]);
     assert!(outcome.refused[0].reason.contains(WORDS), "{}", outcome.refused[0].reason);
     assert_eq!(app.quarantine(connection).await.unwrap(), outcome.refused);
     world.assert_readings(READINGS);
 
     world.tape.clear();
-    assert_eq!(submit_all(&app, connection).await.tally.requests, 0, "what was refused does not go again");
+    assert_eq!(
+        submit_all(&app, connection).await.tally.requests,
+        0,
+        "what was refused does not go again"
+    );
 }
 
 #[tokio::test]
@@ -48,7 +60,10 @@ async fn a_refused_device_is_set_aside_and_its_readings_go_without_it() {
     let (app, connection) = world.ready(READINGS).await;
     world.clinic.set_refusal("Device", Some(422)).unwrap();
     let outcome = submit_all(&app, connection).await;
-    assert_eq!(outcome.refused.iter().map(|item| item.kind.as_str()).collect::<Vec<_>>(), ["device"]);
+    assert_eq!(
+        outcome.refused.iter().map(|item| item.kind.as_str()).collect::<Vec<_>>(),
+        ["device"]
+    );
     assert!(outcome.refused[0].reason.contains(WORDS));
     world.assert_readings(READINGS);
     assert!(world.holds(MASS).iter().all(|reading| reading.get("device").is_none()));
@@ -66,7 +81,10 @@ async fn one_refused_reading_is_set_aside_with_its_time_and_goes_again_only_when
     let readings = outcome.tally.readings;
     assert_eq!((readings.accepted, readings.refused), (READINGS as u64 - 1, 1));
     let time: DateTime<Utc> = "2024-05-01T00:20:00Z".parse().unwrap();
-    assert_eq!((outcome.refused[0].kind.as_str(), outcome.refused[0].time), ("reading", Some(time)));
+    assert_eq!(
+        (outcome.refused[0].kind.as_str(), outcome.refused[0].time),
+        ("reading", Some(time))
+    );
     assert!(outcome.refused[0].reason.contains("not on a Sunday"));
 
     world.tape.no_rule();
@@ -96,14 +114,18 @@ async fn readings_refused_alike_are_set_aside_and_go_again_when_the_person_says_
     world.assert_complete(READINGS);
 }
 
-/// A receiver that takes no readings at all is not asked about every one of them, and a submission after it goes on behind them.
+/// A receiver that takes no readings at all is not asked about every one of them, and a submission
+/// after it goes on behind them.
 #[tokio::test]
 async fn after_three_batches_refused_alike_the_rest_of_the_readings_is_not_tried() {
     let world = World::new().await;
     let (app, connection) = world.ready(2_400).await;
     world.clinic.set_refusal(MASS, Some(422)).unwrap();
     let outcome = submit(&app, connection).await;
-    assert_eq!(outcome.stopped.iter().map(|s| (s.part, s.for_consent)).collect::<Vec<_>>(), [(Part::Readings, false)]);
+    assert_eq!(
+        outcome.stopped.iter().map(|s| (s.part, s.for_consent)).collect::<Vec<_>>(),
+        [(Part::Readings, false)]
+    );
     assert_eq!((outcome.refused.len(), outcome.tally.readings.refused), (1_500, 1_500));
     assert!(!world.holds(SUMMARY).is_empty(), "other parts go on");
     assert_eq!(app.preview(connection, own()).await.unwrap().readings_to_send(), 900);
@@ -172,7 +194,11 @@ async fn an_ambiguous_match_is_set_aside_as_a_duplicate_at_the_receiver() {
     world.tape.at_bundle(3, Fate::Answer(200, answer(READINGS, 0, &json!({"status": "412"}))));
     let outcome = submit_all(&app, connection).await;
     assert_eq!(outcome.tally.readings.refused, 1);
-    assert!(outcome.refused[0].reason.contains("duplicate at the receiver"), "{}", outcome.refused[0].reason);
+    assert!(
+        outcome.refused[0].reason.contains("duplicate at the receiver"),
+        "{}",
+        outcome.refused[0].reason
+    );
 }
 
 #[tokio::test]
@@ -190,7 +216,10 @@ async fn one_unit_that_makes_the_clinic_refuse_whole_requests_is_isolated_and_th
             if poisoned { Fate::Answer(status, said.clone()) } else { Fate::Pass }
         });
         let outcome = submit_all(&app, connection).await;
-        assert_eq!((outcome.tally.readings.accepted, outcome.tally.readings.refused), (READINGS as u64 - 1, 1));
+        assert_eq!(
+            (outcome.tally.readings.accepted, outcome.tally.readings.refused),
+            (READINGS as u64 - 1, 1)
+        );
         assert_eq!(outcome.refused[0].time, Some("2024-05-01T01:05:00Z".parse().unwrap()));
         let reason = &outcome.refused[0].reason;
         assert!(reason.starts_with(ours) && reason.contains("entry is no good"), "{reason}");
@@ -219,8 +248,9 @@ async fn what_the_person_granted_no_permission_for_is_left_out_and_said() {
     world.assert_complete(READINGS);
 }
 
-/// Such a receiver refuses each conditional entry with 400. One unit sent without the condition proves it; from then on none is sent
-/// with it, and the ledger alone keeps things from going twice.
+/// Such a receiver refuses each conditional entry with 400. One unit sent without the condition
+/// proves it; from then on none is sent with it, and the ledger alone keeps things from going
+/// twice.
 #[tokio::test]
 async fn a_receiver_without_conditional_create_is_found_out_and_gets_everything_once() {
     let world = World::with(Sandbox::builder().supports_conditional_create(false)).await;

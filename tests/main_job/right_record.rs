@@ -67,8 +67,13 @@ async fn after_disconnecting_another_patient_can_connect_and_gets_data_only_afte
     let outcome = submit_all(&app, bens.id).await;
     assert_eq!(outcome.tally.readings.accepted, 31, "Ben's record had none of them");
     assert_eq!(world.clinic.resources(BEN, MASS).unwrap().len(), 31);
-    assert_eq!(world.clinic.resources(AMY, "Observation").unwrap().len(), amy_had, "Amy's record is as it was");
-    let patients: Vec<_> = world.clinic.submissions().unwrap().iter().map(|record| record.patient.clone()).collect();
+    assert_eq!(
+        world.clinic.resources(AMY, "Observation").unwrap().len(),
+        amy_had,
+        "Amy's record is as it was"
+    );
+    let patients: Vec<_> =
+        world.clinic.submissions().unwrap().iter().map(|record| record.patient.clone()).collect();
     let first_of_ben = patients.iter().position(|patient| patient == BEN).unwrap();
     assert!(patients[first_of_ben..].iter().all(|patient| patient == BEN));
 }

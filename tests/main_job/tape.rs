@@ -1,4 +1,5 @@
-//! The network between app and clinic: it writes down what is sent, and a test can tell it to hang, hold, lose or answer.
+//! The network between app and clinic: it writes down what is sent, and a test can tell it to hang,
+//! hold, lose or answer.
 
 use crate::world::{MASS, MOLAR, SUMMARY};
 use cgm_submitter::environment::{BoxFuture, Transport, TransportError};
@@ -23,7 +24,8 @@ pub(crate) struct Sent {
 
 impl Sent {
     fn of(request: &http::Request<Vec<u8>>) -> Self {
-        let header = |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
+        let header =
+            |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         Self {
             path: request.uri().path().to_owned(),
             gzip: header("content-encoding").as_deref() == Some("gzip"),
@@ -132,7 +134,9 @@ impl Tape {
 
     /// The network answers everything sent to a path that ends like this, and the rest passes.
     pub(crate) fn answer_at(&self, end: &'static str, status: u16, body: String) {
-        self.rule(move |sent| if sent.path.ends_with(end) { Fate::Answer(status, body.clone()) } else { Fate::Pass });
+        self.rule(move |sent| {
+            if sent.path.ends_with(end) { Fate::Answer(status, body.clone()) } else { Fate::Pass }
+        });
     }
 
     /// Gets a permit for each request that hangs from now on.
@@ -161,8 +165,8 @@ impl Tape {
         self.sent.lock().unwrap().clear();
     }
 
-    /// That no reading, device or summary was sent twice but in the very same bytes again. (A new summary brings all its members, also
-    /// those whose figure did not change.)
+    /// That no reading, device or summary was sent twice but in the very same bytes again. (A new
+    /// summary brings all its members, also those whose figure did not change.)
     pub(crate) fn assert_only_same_bytes_again(&self) {
         let mut seen = HashSet::new();
         let mut bundle_of: BTreeMap<String, usize> = BTreeMap::new();
@@ -173,7 +177,9 @@ impl Tape {
             for resource in sent.resources().iter().filter(|resource| !is_member(resource)) {
                 let identifier = resource["identifier"][0]["value"].as_str().unwrap().to_owned();
                 if let Some(earlier) = bundle_of.insert(identifier, number) {
-                    panic!("bundle {number} sends again, in other bytes, what bundle {earlier} sent");
+                    panic!(
+                        "bundle {number} sends again, in other bytes, what bundle {earlier} sent"
+                    );
                 }
             }
         }
@@ -207,7 +213,10 @@ impl Wire {
 }
 
 impl Transport for Wire {
-    fn send(&self, request: http::Request<Vec<u8>>) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
+    fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
         Box::pin(async move {
             match self.tape.fate(&request) {
                 Fate::Pass => self.network.send(request).await,
@@ -225,7 +234,9 @@ impl Transport for Wire {
                     self.network.send(request).await
                 }
                 Fate::Answer(status, body) => {
-                    let response = http::Response::builder().status(status).header("content-type", "application/json");
+                    let response = http::Response::builder()
+                        .status(status)
+                        .header("content-type", "application/json");
                     Ok(response.body(body.into_bytes()).unwrap())
                 }
             }

@@ -55,8 +55,10 @@ async fn an_expired_token_is_refreshed_once_for_both() {
     let (app, connection) = world.ready(30).await;
     let extension = world.app();
     world.clinic.expire_access_tokens().unwrap();
-    let (orders, submitted) =
-        tokio::join!(extension.refresh_orders(connection), app.submit_now(connection, own(), Duration::ZERO, |_| ()));
+    let (orders, submitted) = tokio::join!(
+        extension.refresh_orders(connection),
+        app.submit_now(connection, own(), Duration::ZERO, |_| ())
+    );
     assert_eq!(submitted.unwrap().status, OutcomeStatus::Done);
     assert_eq!(orders.unwrap().active.len(), 1);
     assert_eq!(world.tape.sent_to("/oauth/token").len(), 1);
@@ -68,8 +70,10 @@ async fn a_new_database_opened_twice_at_once_is_one_database() {
     for _ in 0..8 {
         let world = World::new().await;
         let (one, other) = (world.app(), world.app());
-        let (first, second) =
-            tokio::join!(one.register_sensor(sensor("demo:a")), other.register_sensor(sensor("demo:b")));
+        let (first, second) = tokio::join!(
+            one.register_sensor(sensor("demo:a")),
+            other.register_sensor(sensor("demo:b"))
+        );
         first.unwrap();
         second.unwrap();
         // What one process puts into the vault, the other finds.

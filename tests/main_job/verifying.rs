@@ -73,7 +73,10 @@ async fn what_a_clinic_lost_is_sent_again_with_the_next_submission_and_nothing_e
 
     let verification = verify(&app, submission).await;
     // The only device is gone: it is not at its address either.
-    assert_eq!((verification.confirmed, verification.to_send_again, verification.missing), (50 + 7, 11, 0));
+    assert_eq!(
+        (verification.confirmed, verification.to_send_again, verification.missing),
+        (50 + 7, 11, 0)
+    );
     assert!(verification.not_verified.is_empty() && !verification.is_complete());
 
     let outcome = submit_all(&app, connection).await;
@@ -88,7 +91,8 @@ async fn what_is_lost_again_is_said_and_left_alone() {
     let world = World::new().await;
     let (app, connection, submission) = sent(&world, 20).await;
     for (again, missing) in [(2, 0), (0, 2)] {
-        let lost = |reading: &Value| [json!(95), json!(100)].contains(&reading["valueQuantity"]["value"]);
+        let lost =
+            |reading: &Value| [json!(95), json!(100)].contains(&reading["valueQuantity"]["value"]);
         world.clinic.rewrite(AMY, MASS, |reading| (!lost(&reading)).then_some(reading)).unwrap();
         let verification = verify(&app, submission).await;
         assert_eq!((verification.to_send_again, verification.missing), (again, missing));
@@ -106,7 +110,10 @@ async fn a_lost_figure_brings_back_its_summary_as_a_whole() {
     let verification = verify(&app, submission).await;
     assert_eq!((verification.confirmed, verification.to_send_again), (entries(20) - 1, 1));
     let outcome = submit_all(&app, connection).await;
-    assert_eq!((outcome.tally.entries.accepted, outcome.tally.entries.already_there), (1, SUMMARY_ENTRIES - 1));
+    assert_eq!(
+        (outcome.tally.entries.accepted, outcome.tally.entries.already_there),
+        (1, SUMMARY_ENTRIES - 1)
+    );
     assert_eq!((world.holds("97506-0").len(), world.holds(SUMMARY).len()), (1, 1));
 }
 
@@ -130,9 +137,13 @@ async fn what_stands_otherwise_at_the_clinic_is_named_and_never_sent_over_it() {
         .unwrap();
     let verification = verify(&app, submission).await;
     assert_eq!((verification.different, verification.to_send_again), (3, 0));
-    let named: Vec<_> = verification.differences.iter().map(|one| (one.what, one.element.as_deref())).collect();
-    let expected =
-        [("reading", Some("valueQuantity.value")), ("reading", Some("subject.reference")), ("reading", None)];
+    let named: Vec<_> =
+        verification.differences.iter().map(|one| (one.what, one.element.as_deref())).collect();
+    let expected = [
+        ("reading", Some("valueQuantity.value")),
+        ("reading", Some("subject.reference")),
+        ("reading", None),
+    ];
     assert_eq!(named, expected);
     assert!(verification.differences.iter().all(|one| one.time.is_some()));
     assert!(!format!("{verification:?}").contains("2024"), "a time is the person's");
@@ -159,13 +170,21 @@ async fn without_leave_or_a_search_it_says_that_it_cannot_verify() {
 async fn a_search_that_answers_something_else_or_nothing_proves_nothing() {
     let world = World::new().await;
     let (app, connection, submission) = sent(&world, 20).await;
-    let page = |entries: Value| json!({"resourceType": "Bundle", "type": "searchset", "entry": entries}).to_string();
+    let page = |entries: Value| {
+        json!({"resourceType": "Bundle", "type": "searchset", "entry": entries}).to_string()
+    };
     let other = json!([{"resource": {"resourceType": "Observation", "id": "1"}}]);
-    for (entries, why) in [(other, CannotVerify::NotHonoured), (json!([]), CannotVerify::NothingFound)] {
+    for (entries, why) in
+        [(other, CannotVerify::NotHonoured), (json!([]), CannotVerify::NothingFound)]
+    {
         world.tape.answer_at("/Observation", 200, page(entries));
         let verification = verify(&app, submission).await;
         assert_eq!(whys(&verification), [(Part::Summary, why), (Part::Readings, why)]);
-        assert_eq!((verification.confirmed, verification.to_send_again), (1, 0), "the device is found");
+        assert_eq!(
+            (verification.confirmed, verification.to_send_again),
+            (1, 0),
+            "the device is found"
+        );
     }
     world.tape.no_rule();
     assert_eq!(submit_all(&app, connection).await.tally.requests, 0, "nothing was marked");
@@ -211,7 +230,8 @@ fn says_nothing_of_it(world: &World) {
 }
 
 #[tokio::test]
-async fn a_receiver_that_may_ignore_the_condition_is_not_sent_anything_again_until_it_showed_that_it_looks() {
+async fn a_receiver_that_may_ignore_the_condition_is_not_sent_anything_again_until_it_showed_that_it_looks()
+ {
     let world = World::new().await;
     let (app, connection, submission) = sent(&world, 20).await;
     world.clinic.rewrite(AMY, MASS, every(10)).unwrap();
@@ -229,7 +249,10 @@ async fn a_receiver_that_may_ignore_the_condition_is_not_sent_anything_again_unt
     assert!(outcome.tally.entries.already_there > 0);
     world.clinic.rewrite(AMY, MASS, every(6)).unwrap();
     says_nothing_of_it(&world);
-    assert!(verify(&other, outcome.submissions[0]).await.to_send_again > 0, "it answered that things were there");
+    assert!(
+        verify(&other, outcome.submissions[0]).await.to_send_again > 0,
+        "it answered that things were there"
+    );
     assert_eq!(submit_all(&app, connection).await.tally.requests, 0);
 }
 
@@ -276,9 +299,12 @@ async fn many_devices_are_verified_also_where_few_entries_are_taken_at_once() {
     for number in 0..60 {
         let key = format!("demo:{number}");
         app.register_sensor(sensor(&key)).await.unwrap();
-        let time = START.parse::<chrono::DateTime<chrono::Utc>>().unwrap() + chrono::TimeDelta::hours(number);
+        let time = START.parse::<chrono::DateTime<chrono::Utc>>().unwrap()
+            + chrono::TimeDelta::hours(number);
         let key = cgm_submitter::glucose::SensorKey::new(key).unwrap();
-        app.ingest(vec![cgm_submitter::glucose::Reading::new(key, time, None, mg(100))]).await.unwrap();
+        app.ingest(vec![cgm_submitter::glucose::Reading::new(key, time, None, mg(100))])
+            .await
+            .unwrap();
     }
     let connection = world.connect_with_read_back(&app).await;
     let submission = submit_all(&app, connection).await.submissions[0];
@@ -299,7 +325,9 @@ async fn an_unfinished_submission_is_not_verified_and_a_failing_search_is_an_err
     app.ingest(vec![reading(20)]).await.unwrap();
     world.clinic.fail_next(1, 503, Some("60")).unwrap();
     let waiting = submit(&app, connection).await.submissions[0];
-    assert!(whys(&verify(&app, waiting).await).contains(&(Part::Readings, CannotVerify::Unfinished)));
+    assert!(
+        whys(&verify(&app, waiting).await).contains(&(Part::Readings, CannotVerify::Unfinished))
+    );
 }
 
 #[tokio::test]

@@ -1,19 +1,22 @@
-//! A person's phone and a clinic: the database and the vault in a folder of their own, a clock the test sets, and a sandbox EHR on loopback.
-//! Each [`World::app`] is a process of the app.
+//! A person's phone and a clinic: the database and the vault in a folder of their own, a clock the
+//! test sets, and a sandbox EHR on loopback. Each [`World::app`] is a process of the app.
 
 use crate::tape::{Tape, Wire};
 use crate::zone::Zone;
 use cgm_submitter::delivery::Event;
 use cgm_submitter::environment::{
-    Clock, Entropy, Environment, EnvironmentError, LocalTime, SystemEntropy, Transport, Vault, VaultError,
+    Clock, Entropy, Environment, EnvironmentError, LocalTime, SystemEntropy, Transport, Vault,
+    VaultError,
 };
 use cgm_submitter::glucose::{
-    Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset, ZoneOffsets,
+    Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset,
+    ZoneOffsets,
 };
 use cgm_submitter::store::ConnectionId;
 use cgm_submitter::transport::ReqwestTransport;
 use cgm_submitter::{
-    Config, Connection, Error, OutcomeStatus, Receiver, SubmissionOutcome, SubmissionRequest, Submitter,
+    Config, Connection, Error, OutcomeStatus, Receiver, SubmissionOutcome, SubmissionRequest,
+    Submitter,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use sandbox_ehr::{Sandbox, SandboxBuilder};
@@ -169,7 +172,11 @@ impl World {
     }
 
     /// The same, with parts of its environment changed.
-    pub(crate) fn app_with(&self, database: &str, change: impl FnOnce(Environment) -> Environment) -> Submitter {
+    pub(crate) fn app_with(
+        &self,
+        database: &str,
+        change: impl FnOnce(Environment) -> Environment,
+    ) -> Submitter {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let transport: Arc<dyn Transport> = Arc::new(Wire::new(&self.tape));
         let environment = Environment {
@@ -194,7 +201,11 @@ impl World {
     }
 
     /// Authorises as this patient; confirms nothing.
-    pub(crate) async fn authorise(&self, app: &Submitter, patient: &str) -> Result<Connection, Error> {
+    pub(crate) async fn authorise(
+        &self,
+        app: &Submitter,
+        patient: &str,
+    ) -> Result<Connection, Error> {
         self.clinic.set_auto_approve(Some(patient)).unwrap();
         let request = app.begin_connection(self.receiver()).await?;
         app.complete_connection(self.browse(&request.url).await).await
@@ -242,7 +253,8 @@ impl World {
         assert_eq!(held.len(), count, "readings at the clinic");
         let unique: HashSet<_> = held.iter().map(identifier).collect();
         assert_eq!(unique.len(), count, "identifiers are unique");
-        let instants: HashSet<_> = held.iter().map(|r| r["effectiveDateTime"].as_str().unwrap().to_owned()).collect();
+        let instants: HashSet<_> =
+            held.iter().map(|r| r["effectiveDateTime"].as_str().unwrap().to_owned()).collect();
         assert_eq!(instants.len(), count, "instants are unique");
     }
 
@@ -251,7 +263,8 @@ impl World {
         self.secrets.0.lock().unwrap().values().cloned().collect()
     }
 
-    /// A clock jump past the time in which a request of a killed process may still arrive, then all that is due.
+    /// A clock jump past the time in which a request of a killed process may still arrive, then all
+    /// that is due.
     pub(crate) async fn later(&self, app: &Submitter) {
         for _ in 0..10 {
             self.clock.pass(TimeDelta::seconds(30));
@@ -266,7 +279,10 @@ pub(crate) fn identifier(resource: &Value) -> String {
 
 /// The request of all generated readings: what the person chose.
 pub(crate) fn own() -> SubmissionRequest {
-    SubmissionRequest::Own { dates: "2024-05-01..2024-05-14".parse().unwrap(), unit: GlucoseUnit::MgPerDl }
+    SubmissionRequest::Own {
+        dates: "2024-05-01..2024-05-14".parse().unwrap(),
+        unit: GlucoseUnit::MgPerDl,
+    }
 }
 
 /// Submits what the person chose, waiting for nothing.

@@ -1,5 +1,5 @@
-//! The browser in which the person signs in and allows, and bare requests as an attacker or a portal makes them. It shares no state with
-//! the app.
+//! The browser in which the person signs in and allows, and bare requests as an attacker or a
+//! portal makes them. It shares no state with the app.
 
 use cgm_submitter::environment::Transport as _;
 use cgm_submitter::transport::ReqwestTransport;
@@ -37,7 +37,8 @@ struct Cookie {
 pub(crate) struct Browser(Mutex<Vec<Cookie>>);
 
 impl Browser {
-    /// Opens `url`, signs in as `login` where asked, and does what the person does; the redirect to the app.
+    /// Opens `url`, signs in as `login` where asked, and does what the person does; the redirect to
+    /// the app.
     pub(crate) async fn go(&self, url: &str, login: &str, person: Person) -> Result<String, Page> {
         let mut request = http::Request::get(url).body(Vec::new()).unwrap();
         for _ in 0..MAX_STEPS {
@@ -64,7 +65,11 @@ impl Browser {
         panic!("the browser is sent in circles");
     }
 
-    async fn send(&self, here: &Url, mut request: http::Request<Vec<u8>>) -> http::Response<Vec<u8>> {
+    async fn send(
+        &self,
+        here: &Url,
+        mut request: http::Request<Vec<u8>>,
+    ) -> http::Response<Vec<u8>> {
         let cookies: Vec<String> = {
             let jar = self.0.lock().unwrap();
             let fitting = jar.iter().filter(|cookie| here.path().starts_with(&cookie.path));
@@ -84,11 +89,16 @@ impl Browser {
     fn keep(&self, set: &str) {
         let (pair, attributes) = set.split_once(';').unwrap_or((set, ""));
         let (name, value) = pair.split_once('=').unwrap();
-        let path = attributes.split(';').find_map(|one| one.trim().strip_prefix("path=")).unwrap_or("/");
+        let path =
+            attributes.split(';').find_map(|one| one.trim().strip_prefix("path=")).unwrap_or("/");
         let mut jar = self.0.lock().unwrap();
         jar.retain(|cookie| (cookie.name.as_str(), cookie.path.as_str()) != (name, path));
         if !value.is_empty() {
-            jar.push(Cookie { path: path.to_owned(), name: name.to_owned(), value: value.to_owned() });
+            jar.push(Cookie {
+                path: path.to_owned(),
+                name: name.to_owned(),
+                value: value.to_owned(),
+            });
         }
     }
 }
@@ -101,9 +111,14 @@ fn answer(here: &Url, page: &str, login: &str, person: Person) -> Option<http::R
         form.append_pair("login", login);
     } else if let Person::Denies = person {
         let link = page.split("href=\"").nth(1)?.split('"').next()?;
-        return Some(http::Request::get(here.join(link).unwrap().as_str()).body(Vec::new()).unwrap());
+        return Some(
+            http::Request::get(here.join(link).unwrap().as_str()).body(Vec::new()).unwrap(),
+        );
     } else {
-        let scopes = page.split("name=\"scope\" value=\"").skip(1).map(|rest| rest.split('"').next().unwrap());
+        let scopes = page
+            .split("name=\"scope\" value=\"")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap());
         let left_out = if let Person::AllowsAllBut(scope) = person { scope } else { "" };
         for scope in scopes.filter(|scope| *scope != left_out) {
             form.append_pair("scope", scope);
@@ -117,7 +132,8 @@ fn between<'a>(text: &'a str, before: &str, after: &str) -> Option<&'a str> {
 }
 
 fn posted(url: &str, form: String) -> http::Request<Vec<u8>> {
-    let request = http::Request::post(url).header("content-type", "application/x-www-form-urlencoded");
+    let request =
+        http::Request::post(url).header("content-type", "application/x-www-form-urlencoded");
     request.body(form.into_bytes()).unwrap()
 }
 

@@ -13,14 +13,20 @@ use chrono::TimeDelta;
 async fn a_person_signs_in_confirms_and_everything_arrives() {
     let world = World::new();
     let request = world.app().begin_connection(world.receiver(APP)).await.unwrap();
-    assert!(request.url.starts_with(&format!("{}/auth?", world.origin)), "the provider's own endpoint");
+    assert!(
+        request.url.starts_with(&format!("{}/auth?", world.origin)),
+        "the provider's own endpoint"
+    );
     let redirect = world.browser.go(&request.url, &world.patient, Person::Allows).await.unwrap();
     assert_eq!(parameter(&redirect, "state"), request.state);
 
     // The browser took its time: the app is another process now.
     let app = world.app();
     let connection = app.complete_connection(redirect).await.unwrap();
-    assert_eq!((connection.state, connection.patient.id.as_str()), (ConnectionState::Unconfirmed, &*world.patient));
+    assert_eq!(
+        (connection.state, connection.patient.id.as_str()),
+        (ConnectionState::Unconfirmed, &*world.patient)
+    );
     assert_eq!(connection.patient.name.as_deref(), Some("Person Real"));
     assert_eq!(connection.patient.birth_date.as_deref(), Some("1980-02-29"));
 
@@ -39,10 +45,15 @@ async fn a_denied_consent_is_said_so_and_another_try_is_open() {
     let request = app.begin_connection(world.receiver(APP)).await.unwrap();
     let redirect = world.browser.go(&request.url, &world.patient, Person::Denies).await.unwrap();
     let error = app.complete_connection(redirect).await.unwrap_err();
-    assert_eq!((error.code(), error.retryable(), error.needs_person()), ("access-denied", false, true));
+    assert_eq!(
+        (error.code(), error.retryable(), error.needs_person()),
+        ("access-denied", false, true)
+    );
     assert_eq!(error.to_string(), "access was not granted in the browser");
     assert_eq!(token_requests(&world.journal.take()), 0);
-    assert!(app.connections().await.unwrap().is_empty() && world.vault.entries("/pending/").is_empty());
+    assert!(
+        app.connections().await.unwrap().is_empty() && world.vault.entries("/pending/").is_empty()
+    );
 
     let connection = world.connected(&app, APP).await;
     submit_all(&app, connection).await;
@@ -63,7 +74,10 @@ async fn what_the_person_did_not_allow_is_not_sent() {
     app.confirm_patient(connection).await.unwrap();
     let outcome = submit(&app, connection).await.unwrap();
     let not_granted = |one: &LeftOut| matches!(one, LeftOut::NotGranted(_));
-    assert!(!outcome.left_out.is_empty() && outcome.left_out.iter().all(not_granted), "{outcome:?}");
+    assert!(
+        !outcome.left_out.is_empty() && outcome.left_out.iter().all(not_granted),
+        "{outcome:?}"
+    );
     assert_eq!((outcome.status, outcome.tally.readings.total()), (OutcomeStatus::Done, 0));
     assert_eq!(world.logged("took Observation").await, 0);
 }
@@ -86,9 +100,12 @@ async fn an_app_the_server_does_not_know_stays_in_the_browser() {
     let world = World::new();
     let app = world.app();
     let elsewhere = Receiver::new(&world.base(), APP, "org.example.other:/callback").unwrap();
-    for (receiver, why) in [(world.receiver("nobody"), "invalid_client"), (elsewhere, "invalid_redirect_uri")] {
+    for (receiver, why) in
+        [(world.receiver("nobody"), "invalid_client"), (elsewhere, "invalid_redirect_uri")]
+    {
         let request = app.begin_connection(receiver).await.unwrap();
-        let page = world.browser.go(&request.url, &world.patient, Person::Allows).await.unwrap_err();
+        let page =
+            world.browser.go(&request.url, &world.patient, Person::Allows).await.unwrap_err();
         assert_eq!(page.status, 400);
         assert!(page.text.starts_with(why), "{}", page.text);
     }

@@ -17,7 +17,10 @@ async fn a_callback_with_another_state_is_refused_and_the_right_one_counts_once(
     assert_eq!(token_requests(&world.journal.take()), 0);
 
     let connection = app.complete_connection(redirect.clone()).await.unwrap();
-    assert_eq!(app.complete_connection(redirect).await.unwrap_err().code(), "unknown-authorisation");
+    assert_eq!(
+        app.complete_connection(redirect).await.unwrap_err().code(),
+        "unknown-authorisation"
+    );
     assert_eq!(token_requests(&world.journal.take()), 1, "a code is exchanged once");
     assert!(world.stands_by(&world.tokens().refresh).await, "the replay did not reach the server");
     assert_eq!(connection.state, ConnectionState::Unconfirmed);
@@ -30,7 +33,10 @@ async fn a_code_of_another_authorisation_fails_at_the_servers_pkce() {
     let app = world.app();
     let (mine, other) = (world.redirect(&app, APP).await, world.redirect(&app, APP).await);
     let injected = with_parameter(&mine, "code", Some(&parameter(&other, "code")));
-    assert_eq!(app.complete_connection(injected).await.unwrap_err().code(), "authorisation-refused");
+    assert_eq!(
+        app.complete_connection(injected).await.unwrap_err().code(),
+        "authorisation-refused"
+    );
     assert_eq!(world.log().await, ["code_verifier does not match code_challenge"]);
     assert_eq!(token_requests(&world.journal.take()), 1);
     assert!(app.connections().await.unwrap().is_empty());
@@ -42,9 +48,11 @@ async fn the_server_takes_a_code_with_its_own_s256_verifier_only() {
     let world = World::new();
     let app = world.app();
     let request = app.begin_connection(world.receiver(APP)).await.unwrap();
-    for (name, value) in
-        [("code_challenge", None), ("code_challenge_method", Some("plain")), ("aud", Some("https://ehr.example/fhir"))]
-    {
+    for (name, value) in [
+        ("code_challenge", None),
+        ("code_challenge_method", Some("plain")),
+        ("aud", Some("https://ehr.example/fhir")),
+    ] {
         let weaker = with_parameter(&request.url, name, value);
         let redirect = world.browser.go(&weaker, &world.patient, Person::Allows).await.unwrap();
         assert_eq!(parameter(&redirect, "error"), "invalid_request", "{name}");
@@ -55,7 +63,8 @@ async fn the_server_takes_a_code_with_its_own_s256_verifier_only() {
     let verifier = pending["verifier"].as_str().unwrap();
     let code = parameter(&redirect, "code");
     let exchange = async |verifier: Option<&str>, redirect_uri: &str| {
-        let mut form = vec![("grant_type", "authorization_code"), ("client_id", APP), ("code", &code)];
+        let mut form =
+            vec![("grant_type", "authorization_code"), ("client_id", APP), ("code", &code)];
         form.push(("redirect_uri", redirect_uri));
         form.extend(verifier.map(|verifier| ("code_verifier", verifier)));
         let (status, answer) = post(&world.token_endpoint(), &form).await;
@@ -82,7 +91,8 @@ async fn a_code_used_twice_ends_the_grant_and_the_person_is_asked_again() {
     app.confirm_patient(connection).await.unwrap();
 
     let (verifier, code) = (pending["verifier"].as_str().unwrap(), parameter(&redirect, "code"));
-    let form = [("grant_type", "authorization_code"), ("client_id", APP), ("redirect_uri", REDIRECT)];
+    let form =
+        [("grant_type", "authorization_code"), ("client_id", APP), ("redirect_uri", REDIRECT)];
     let form = [form.as_slice(), &[("code", &code), ("code_verifier", verifier)]].concat();
     let (status, answer) = post(&world.token_endpoint(), &form).await;
     assert_eq!((status, answer["error"].as_str()), (400, Some("invalid_grant")));

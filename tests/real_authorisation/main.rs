@@ -1,5 +1,6 @@
-//! The SMART flow end to end, through the `Submitter` alone, against an authorisation server that nobody here wrote: `oidc-provider` as
-//! `tests/authorisation-server` runs it. `scripts/test authorisation` starts it and tells where in `CGM_AUTHORISATION_SERVER`.
+//! The SMART flow end to end, through the `Submitter` alone, against an authorisation server that
+//! nobody here wrote: `oidc-provider` as `tests/authorisation-server` runs it. `scripts/test
+//! authorisation` starts it and tells where in `CGM_AUTHORISATION_SERVER`.
 #![cfg(all(feature = "shell", feature = "reqwest"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests and what they share")]
 

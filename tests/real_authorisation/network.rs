@@ -1,5 +1,5 @@
-//! The network between app and server, and the phone's secure storage: both write down what passes, in one order, and a test can cut the
-//! network while a token is refreshed.
+//! The network between app and server, and the phone's secure storage: both write down what passes,
+//! in one order, and a test can cut the network while a token is refreshed.
 
 use cgm_submitter::environment::{BoxFuture, Transport, TransportError, Vault, VaultError};
 use cgm_submitter::transport::ReqwestTransport;
@@ -90,12 +90,20 @@ impl Wire {
         std::future::pending().await
     }
 
-    async fn pass(&self, request: http::Request<Vec<u8>>) -> Result<http::Response<Vec<u8>>, TransportError> {
+    async fn pass(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<http::Response<Vec<u8>>, TransportError> {
         if let Some(token) = request.headers().get("authorization") {
-            self.journal.add(Passed::Used(token.to_str().unwrap().trim_start_matches("Bearer ").to_owned()));
+            self.journal.add(Passed::Used(
+                token.to_str().unwrap().trim_start_matches("Bearer ").to_owned(),
+            ));
         }
-        let form: BTreeMap<String, String> = url::form_urlencoded::parse(request.body()).into_owned().collect();
-        let Some(grant_type) = form.get("grant_type") else { return self.network.send(request).await };
+        let form: BTreeMap<String, String> =
+            url::form_urlencoded::parse(request.body()).into_owned().collect();
+        let Some(grant_type) = form.get("grant_type") else {
+            return self.network.send(request).await;
+        };
         self.journal.add(Passed::TokenRequest(grant_type.clone()));
         let refresh = grant_type == "refresh_token";
         let fate = if refresh { self.journal.fate.lock().unwrap().take() } else { None };
@@ -123,7 +131,10 @@ impl Wire {
 }
 
 impl Transport for Wire {
-    fn send(&self, request: http::Request<Vec<u8>>) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
+    fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
         Box::pin(self.pass(request))
     }
 }
@@ -156,7 +167,8 @@ impl Vault for JournalVault {
         let text = value.expose_secret().to_owned();
         if name.contains("/token/") {
             let entry: Value = serde_json::from_str(&text).unwrap();
-            self.journal.add(Passed::Kept(entry["refresh"].as_str().unwrap_or_default().to_owned()));
+            self.journal
+                .add(Passed::Kept(entry["refresh"].as_str().unwrap_or_default().to_owned()));
         }
         self.entries.lock().unwrap().insert(name.to_owned(), text);
         Ok(())

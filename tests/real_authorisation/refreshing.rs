@@ -1,4 +1,5 @@
-//! Refresh tokens that count once: kept before use, used by one, and what is left when the answer is lost.
+//! Refresh tokens that count once: kept before use, used by one, and what is left when the answer
+//! is lost.
 
 use crate::network::{Fate, Passed, token_requests};
 use crate::world::{APP, World, submit, submit_all};
@@ -52,7 +53,10 @@ async fn an_access_the_server_let_end_is_renewed_after_its_401() {
     app.refresh_orders(connection).await.unwrap();
     let passed = world.journal.take();
     assert_eq!(passed.first(), Some(&Passed::Used(first.access)));
-    assert_eq!((token_requests(&passed), passed.last()), (1, Some(&Passed::Used(world.tokens().access))));
+    assert_eq!(
+        (token_requests(&passed), passed.last()),
+        (1, Some(&Passed::Used(world.tokens().access)))
+    );
 }
 
 #[tokio::test]
@@ -144,8 +148,8 @@ async fn kill_while_refreshing(world: &World, app: Submitter, fate: Fate) {
     world.journal.take();
 }
 
-/// The server rotated the token and nobody knows the new one: the old one is sent once more, the server takes it for reuse and ends the
-/// grant, and the person authorises again.
+/// The server rotated the token and nobody knows the new one: the old one is sent once more, the
+/// server takes it for reuse and ends the grant, and the person authorises again.
 async fn asked_again_after_one_repeat(world: &World) {
     assert_eq!(world.logged("refresh_token").await, 1, "the server acted on the refresh");
     let app = world.app();
@@ -153,7 +157,9 @@ async fn asked_again_after_one_repeat(world: &World) {
     for _ in 0..3 {
         world.clock.pass(TimeDelta::minutes(5));
         let blocked = match submit(&app, connection).await {
-            Ok(outcome) => outcome.status == OutcomeStatus::Blocked(ConnectionState::NeedsReauthorisation),
+            Ok(outcome) => {
+                outcome.status == OutcomeStatus::Blocked(ConnectionState::NeedsReauthorisation)
+            }
             Err(error) => matches!(error, Error::Blocked(ConnectionState::NeedsReauthorisation)),
         };
         assert!(blocked);

@@ -1,14 +1,17 @@
-//! A person's phone before the real server: database, vault and clock of its own, a browser, and a patient nobody else signs in as.
+//! A person's phone before the real server: database, vault and clock of its own, a browser, and a
+//! patient nobody else signs in as.
 
 use crate::browser::{Browser, Person, get, post};
 use crate::network::{Journal, JournalVault, Wire};
 use cgm_submitter::environment::{Clock, Environment, EnvironmentError, LocalTime, SystemEntropy};
 use cgm_submitter::glucose::{
-    Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset, ZoneOffsets,
+    Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset,
+    ZoneOffsets,
 };
 use cgm_submitter::store::{ConnectionId, ConnectionState};
 use cgm_submitter::{
-    Config, Connection, Error, OutcomeStatus, Receiver, SubmissionOutcome, SubmissionRequest, Submitter,
+    Config, Connection, Error, OutcomeStatus, Receiver, SubmissionOutcome, SubmissionRequest,
+    Submitter,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
@@ -65,7 +68,10 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn new() -> Self {
         let origin = std::env::var("CGM_AUTHORISATION_SERVER").unwrap_or_default();
-        assert!(!origin.is_empty(), "CGM_AUTHORISATION_SERVER is not set: run scripts/test authorisation");
+        assert!(
+            !origin.is_empty(),
+            "CGM_AUTHORISATION_SERVER is not set: run scripts/test authorisation"
+        );
         let folder = tempfile::Builder::new().prefix("cgm-").tempdir().unwrap();
         let journal = Journal::new();
         Self {
@@ -114,7 +120,11 @@ impl World {
     }
 
     /// The same, and completes; confirms nothing.
-    pub(crate) async fn authorise(&self, app: &Submitter, client: &str) -> Result<Connection, Error> {
+    pub(crate) async fn authorise(
+        &self,
+        app: &Submitter,
+        client: &str,
+    ) -> Result<Connection, Error> {
         app.complete_connection(self.redirect(app, client).await).await
     }
 
@@ -155,7 +165,8 @@ impl World {
         self.log().await.iter().filter(|found| *found == line).count()
     }
 
-    /// That the server has everything, each once: the device, the readings and a summary with its members.
+    /// That the server has everything, each once: the device, the readings and a summary with its
+    /// members.
     pub(crate) async fn assert_taken_once(&self) {
         assert_eq!(self.logged("took Device").await, 1);
         assert_eq!(self.logged("took Observation").await, READINGS + 7);
@@ -176,7 +187,8 @@ impl World {
 
     /// A refresh as anybody makes it who has the token.
     pub(crate) async fn refresh_outside(&self, refresh: &str) -> (u16, Value) {
-        let form = [("grant_type", "refresh_token"), ("refresh_token", refresh), ("client_id", APP)];
+        let form =
+            [("grant_type", "refresh_token"), ("refresh_token", refresh), ("client_id", APP)];
         post(&self.token_endpoint(), &form).await
     }
 }
@@ -190,27 +202,43 @@ pub(crate) fn parameter(url: &str, name: &str) -> String {
 /// `url` with its parameter `name` changed, or without it.
 pub(crate) fn with_parameter(url: &str, name: &str, value: Option<&str>) -> String {
     let mut changed = url::Url::parse(url).unwrap();
-    let pairs: Vec<(String, String)> = changed.query_pairs().into_owned().filter(|(found, _)| found != name).collect();
-    changed.query_pairs_mut().clear().extend_pairs(pairs).extend_pairs(value.map(|value| (name, value)));
+    let pairs: Vec<(String, String)> =
+        changed.query_pairs().into_owned().filter(|(found, _)| found != name).collect();
+    changed
+        .query_pairs_mut()
+        .clear()
+        .extend_pairs(pairs)
+        .extend_pairs(value.map(|value| (name, value)));
     changed.into()
 }
 
 async fn stock(app: &Submitter) {
     let key = SensorKey::new("demo:CGM-0001").unwrap();
-    app.register_sensor(Sensor::new(key.clone(), Device::new("Demo CGM", Some("CGM-0001")).unwrap())).await.unwrap();
+    app.register_sensor(Sensor::new(
+        key.clone(),
+        Device::new("Demo CGM", Some("CGM-0001")).unwrap(),
+    ))
+    .await
+    .unwrap();
     let start: DateTime<Utc> = "2024-05-01T00:00:00Z".parse().unwrap();
     let reading = |n: usize| {
         let time = start + TimeDelta::minutes(5 * i64::try_from(n).unwrap());
-        let value = GlucoseValue::new(100 + u32::try_from(n).unwrap(), 0, GlucoseUnit::MgPerDl).unwrap();
+        let value =
+            GlucoseValue::new(100 + u32::try_from(n).unwrap(), 0, GlucoseUnit::MgPerDl).unwrap();
         Reading::new(key.clone(), time, Some(UtcOffset::UTC), Measurement::Value(value))
     };
     app.ingest((0..READINGS).map(reading).collect()).await.unwrap();
 }
 
 /// Submits everything there is, waiting for nothing.
-pub(crate) async fn submit(app: &Submitter, connection: ConnectionId) -> Result<SubmissionOutcome, Error> {
-    let request =
-        SubmissionRequest::Own { dates: "2024-05-01..2024-05-01".parse().unwrap(), unit: GlucoseUnit::MgPerDl };
+pub(crate) async fn submit(
+    app: &Submitter,
+    connection: ConnectionId,
+) -> Result<SubmissionOutcome, Error> {
+    let request = SubmissionRequest::Own {
+        dates: "2024-05-01..2024-05-01".parse().unwrap(),
+        unit: GlucoseUnit::MgPerDl,
+    };
     app.submit_now(connection, request, Duration::ZERO, |_| ()).await
 }
 

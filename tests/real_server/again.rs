@@ -1,4 +1,5 @@
-//! Answers that are lost and apps that are killed, the server having stored or not: nothing lost, nothing doubled.
+//! Answers that are lost and apps that are killed, the server having stored or not: nothing lost,
+//! nothing doubled.
 
 use crate::case::{Case, MASS, MAY, request, submit, submit_all};
 use crate::facts::ordinary;
@@ -35,7 +36,8 @@ async fn whichever_answer_is_lost_the_same_bytes_go_again_and_are_there_once() {
 
 #[tokio::test]
 #[ignore = "needs a FHIR server: scripts/test fhir-server"]
-async fn killed_with_readings_under_way_the_next_process_goes_on_whether_the_server_has_them_or_not() {
+async fn killed_with_readings_under_way_the_next_process_goes_on_whether_the_server_has_them_or_not()
+ {
     for (fate, already_there) in [(Fate::HangUnsent, 0), (Fate::HangAnswered, 60)] {
         let facts = ordinary(60);
         let case = Case::new().await;
@@ -49,7 +51,11 @@ async fn killed_with_readings_under_way_the_next_process_goes_on_whether_the_ser
         drop(app);
         case.world.tape.no_rule();
         let app = case.world.app();
-        assert_eq!(app.run_due(NO_WAIT, |_| ()).await.unwrap(), Tally::default(), "it may still be under way");
+        assert_eq!(
+            app.run_due(NO_WAIT, |_| ()).await.unwrap(),
+            Tally::default(),
+            "it may still be under way"
+        );
         case.world.clock.pass(TimeDelta::seconds(11));
         let readings = app.run_due(NO_WAIT, |_| ()).await.unwrap().readings;
         assert_eq!((readings.already_there, readings.total()), (already_there, 60));

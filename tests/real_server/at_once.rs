@@ -1,4 +1,5 @@
-//! Two phones of one person that send the same at the same time: the server takes one transaction and answers 409 to the other.
+//! Two phones of one person that send the same at the same time: the server takes one transaction
+//! and answers 409 to the other.
 
 use crate::case::{Case, MASS, MAY, request, submit, submit_all};
 use crate::facts::ordinary;
@@ -9,7 +10,8 @@ use cgm_submitter::{OutcomeStatus, Submitter};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// More than one, in case the server is so quick that one transaction is over before the other begins.
+/// More than one, in case the server is so quick that one transaction is over before the other
+/// begins.
 const ROUNDS: usize = 20;
 /// After it no round begins: a slow machine has time for few.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -18,7 +20,10 @@ const PATIENCE: Duration = Duration::from_mins(1);
 struct Watched(Arc<dyn Transport>, Arc<Mutex<Vec<u16>>>);
 
 impl Transport for Watched {
-    fn send(&self, request: http::Request<Vec<u8>>) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
+    fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
         Box::pin(async move {
             let answer = self.0.send(request).await;
             self.1.lock().unwrap().extend(answer.as_ref().map(|answer| answer.status().as_u16()));
@@ -27,7 +32,10 @@ impl Transport for Watched {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "how many rounds there is time for is up to the machine")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how many rounds there is time for is up to the machine"
+)]
 #[tokio::test]
 #[ignore = "needs a FHIR server: scripts/test fhir-server"]
 async fn two_phones_with_overlapping_readings_at_once_leave_each_reading_there_once() {
@@ -62,7 +70,11 @@ async fn race() -> Vec<u16> {
     let gate = Gate::new();
     let held = Arc::clone(&gate);
     case.world.tape.rule(move |sent| {
-        if sent.is_bundle && sent.resources().len() == 300 { Fate::Hold(Arc::clone(&held)) } else { Fate::Pass }
+        if sent.is_bundle && sent.resources().len() == 300 {
+            Fate::Hold(Arc::clone(&held))
+        } else {
+            Fate::Pass
+        }
     });
     let request = request(MAY, MgPerDl);
     let (one, other) = tokio::join!(submit(&first, to_server, request), async {
@@ -79,7 +91,11 @@ async fn race() -> Vec<u16> {
     one.add(&case.later(&first).await);
     other.add(&case.later(&second).await);
     assert_eq!((one.readings.total(), other.readings.total()), (300, 300));
-    assert_eq!(one.readings.accepted + other.readings.accepted, 450, "each reading was created once");
+    assert_eq!(
+        one.readings.accepted + other.readings.accepted,
+        450,
+        "each reading was created once"
+    );
     assert_eq!(one.readings.refused + other.readings.refused, 0);
 
     let record = case.record().await;

@@ -46,20 +46,28 @@ impl Case {
         self
     }
 
-    /// A phone with these readings, its device showing `unit`, connected with leave to look at what was sent, and confirmed.
-    pub(crate) async fn phone(&self, database: &str, facts: &[Fact], unit: GlucoseUnit) -> (Submitter, ConnectionId) {
+    /// A phone with these readings, its device showing `unit`, connected with leave to look at what
+    /// was sent, and confirmed.
+    pub(crate) async fn phone(
+        &self,
+        database: &str,
+        facts: &[Fact],
+        unit: GlucoseUnit,
+    ) -> (Submitter, ConnectionId) {
         let app = self.world.app_on(database);
         store(&app, facts, unit).await;
         self.world.clinic.set_auto_approve(Some(&self.patient)).unwrap();
         let login = app.begin_connection(self.world.receiver().with_read_back()).await.unwrap();
-        let connection = app.complete_connection(self.world.browse(&login.url).await).await.unwrap();
+        let connection =
+            app.complete_connection(self.world.browse(&login.url).await).await.unwrap();
         assert_eq!(connection.patient.name.as_deref(), Some("Nora Nilsen"));
         app.confirm_patient(connection.id).await.unwrap();
         self.world.tape.clear();
         (app, connection.id)
     }
 
-    /// A clock jump past the time in which a lost request may still be under way, then all that is due, until nothing is.
+    /// A clock jump past the time in which a lost request may still be under way, then all that is
+    /// due, until nothing is.
     pub(crate) async fn later(&self, app: &Submitter) -> cgm_submitter::submission::Tally {
         let mut tally = cgm_submitter::submission::Tally::default();
         for _ in 0..10 {
@@ -79,11 +87,16 @@ impl Case {
         let mut expected = facts.to_vec();
         expected.sort();
         let found = record.facts(code);
-        if let Some((expected, found)) = expected.iter().zip(&found).find(|(expected, found)| expected != found) {
+        if let Some((expected, found)) =
+            expected.iter().zip(&found).find(|(expected, found)| expected != found)
+        {
             panic!("expected {expected:?}, found {found:?}");
         }
         assert_eq!(found.len(), expected.len(), "readings at the server");
-        assert_eq!((record.devices.as_slice(), record.summaries.len()), ([FIRST_SENSOR.to_owned()].as_slice(), 1));
+        assert_eq!(
+            (record.devices.as_slice(), record.summaries.len()),
+            ([FIRST_SENSOR.to_owned()].as_slice(), 1)
+        );
         record
     }
 }
@@ -105,7 +118,11 @@ pub(crate) fn request(dates: &str, unit: GlucoseUnit) -> SubmissionRequest {
 }
 
 /// Submits, waiting for nothing.
-pub(crate) async fn submit(app: &Submitter, connection: ConnectionId, request: SubmissionRequest) -> SubmissionOutcome {
+pub(crate) async fn submit(
+    app: &Submitter,
+    connection: ConnectionId,
+    request: SubmissionRequest,
+) -> SubmissionOutcome {
     app.submit_now(connection, request, NO_WAIT, |_| ()).await.unwrap()
 }
 

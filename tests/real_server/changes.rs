@@ -20,14 +20,16 @@ async fn a_correction_names_the_earlier_reading_and_both_are_there() {
     assert_eq!(outcome.tally.readings.accepted, 1);
 
     let record = case.record().await;
-    let (after, others): (Vec<_>, Vec<_>) = record.readings.into_iter().partition(|held| held.status == "corrected");
+    let (after, others): (Vec<_>, Vec<_>) =
+        record.readings.into_iter().partition(|held| held.status == "corrected");
     assert_eq!(others, before.readings, "what was there stays as it was");
     assert_eq!((after.len(), &after[0].fact), (1, &corrected));
     let earlier = before.readings.iter().find(|held| held.fact == facts[12]).unwrap();
     assert_eq!(after[0].replaces.as_ref(), Some(&earlier.identifier));
 
     assert_eq!(record.summaries.len(), 2);
-    let (old, new) = (&before.summaries[0], record.summaries.iter().find(|one| one.replaces.is_some()).unwrap());
+    let (old, new) =
+        (&before.summaries[0], record.summaries.iter().find(|one| one.replaces.is_some()).unwrap());
     assert_eq!(new.replaces, Some(format!("Observation/{}", old.id)));
     assert_eq!(new.dates, old.dates);
     assert_ne!(new.figures, old.figures);

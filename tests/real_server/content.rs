@@ -1,4 +1,5 @@
-//! Everything a person has is found again at the server, digit for digit, and nothing besides; and is not sent twice.
+//! Everything a person has is found again at the server, digit for digit, and nothing besides; and
+//! is not sent twice.
 
 use crate::case::{Case, MASS, MAY, MOLAR, request, submit_all};
 use crate::facts::{Fact, every_five_minutes, ordinary};
@@ -48,11 +49,15 @@ fn in_mmol_l(n: usize) -> String {
 
 #[tokio::test]
 #[ignore = "needs a FHIR server: scripts/test fhir-server"]
-async fn six_days_over_the_end_of_summer_time_are_found_again_digit_for_digit_and_a_new_phone_doubles_nothing() {
+async fn six_days_over_the_end_of_summer_time_are_found_again_digit_for_digit_and_a_new_phone_doubles_nothing()
+ {
     const READINGS: u64 = 1_700;
     let facts = every_five_minutes(Tz::Europe__Berlin, (2024, 10, 24), 1_700, in_mg_dl);
     assert!(facts.contains(&Fact::new("2024-10-27T02:00:00+02:00", in_mg_dl(888))));
-    assert!(facts.contains(&Fact::new("2024-10-27T02:00:00+01:00", in_mg_dl(900))), "that hour comes twice");
+    assert!(
+        facts.contains(&Fact::new("2024-10-27T02:00:00+01:00", in_mg_dl(900))),
+        "that hour comes twice"
+    );
     let case = Case::new().await.living_in(Tz::Europe__Berlin, "2024-11-01T08:00:00Z");
     let (app, connection) = case.phone("me.db", &facts, MgPerDl).await;
     let request = request("2024-10-24..2024-10-29", MgPerDl);
@@ -62,12 +67,19 @@ async fn six_days_over_the_end_of_summer_time_are_found_again_digit_for_digit_an
     assert_eq!(outcome.tally.entries.accepted, READINGS + 1 + SUMMARY_ENTRIES);
     assert_eq!(outcome.tally.requests, 6, "device, summary, and readings 500 at a time");
     let sent = case.world.tape.bundles();
-    assert!(sent.iter().all(|bundle| bundle.gzip && format!("{}{}", case.server.base, "").ends_with(&bundle.path)));
+    assert!(
+        sent.iter()
+            .all(|bundle| bundle.gzip
+                && format!("{}{}", case.server.base, "").ends_with(&bundle.path))
+    );
     case.world.tape.assert_only_same_bytes_again();
 
     let record = case.assert_holds(MASS, &facts).await;
     let summary = &record.summaries[0];
-    assert_eq!((&summary.dates, &summary.replaces), (&["2024-10-24", "2024-10-29"].map(str::to_owned), &None));
+    assert_eq!(
+        (&summary.dates, &summary.replaces),
+        (&["2024-10-24", "2024-10-29"].map(str::to_owned), &None)
+    );
     let statistics = app.summary("2024-10-24..2024-10-29".parse().unwrap()).await.unwrap();
     let figure = |code: &str| summary.figures[code].split(' ').next().unwrap().to_owned();
     assert_eq!(figure("97507-8"), format!("{:.1}", statistics.mean_mg_dl()));
@@ -83,7 +95,10 @@ async fn six_days_over_the_end_of_summer_time_are_found_again_digit_for_digit_an
     assert_eq!(submit_all(&app, connection, request).await.tally.requests, 0, "nothing is left");
     let (new_phone, connection) = case.phone("new.db", &facts, MgPerDl).await;
     let all = submit_all(&new_phone, connection, request).await.tally.entries;
-    assert_eq!((all.accepted, all.already_there, all.refused), (0, READINGS + 1 + SUMMARY_ENTRIES, 0));
+    assert_eq!(
+        (all.accepted, all.already_there, all.refused),
+        (0, READINGS + 1 + SUMMARY_ENTRIES, 0)
+    );
     case.assert_holds(MASS, &facts).await;
 }
 
@@ -95,8 +110,9 @@ async fn mmol_per_litre_over_the_start_of_summer_time_goes_plain_where_gzip_is_n
         facts.contains(&Fact::new("2024-03-31T03:00:00+02:00", in_mmol_l(24))),
         "there is no hour from two to three"
     );
-    let case =
-        Case::with(|front| front.accepts_gzip(false)).await.living_in(Tz::Europe__Berlin, "2024-05-01T08:00:00Z");
+    let case = Case::with(|front| front.accepts_gzip(false))
+        .await
+        .living_in(Tz::Europe__Berlin, "2024-05-01T08:00:00Z");
     let (app, connection) = case.phone("me.db", &facts, MmolPerL).await;
     let outcome = submit_all(&app, connection, request("2024-03-31..2024-03-31", MmolPerL)).await;
     assert!(outcome.is_complete());
@@ -127,6 +143,9 @@ async fn readings_sent_in_both_units_are_there_in_both() {
     }
     let record = case.record().await;
     assert_eq!(record.facts(MASS), facts);
-    assert_eq!(record.facts(MOLAR), facts.iter().map(|fact| fact.saying(&converted(&fact.said))).collect::<Vec<_>>());
+    assert_eq!(
+        record.facts(MOLAR),
+        facts.iter().map(|fact| fact.saying(&converted(&fact.said))).collect::<Vec<_>>()
+    );
     assert_eq!((record.devices.len(), record.summaries.len()), (1, 2));
 }

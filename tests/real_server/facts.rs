@@ -1,7 +1,9 @@
-//! Readings as anybody would write them down: whose sensor, when by the person's clock, what it said. The tests make readings of them, and
-//! find them again at the server.
+//! Readings as anybody would write them down: whose sensor, when by the person's clock, what it
+//! said. The tests make readings of them, and find them again at the server.
 
-use cgm_submitter::glucose::{AbsentReason, GlucoseUnit, GlucoseValue, Measurement, Reading, SensorKey, UtcOffset};
+use cgm_submitter::glucose::{
+    AbsentReason, GlucoseUnit, GlucoseValue, Measurement, Reading, SensorKey, UtcOffset,
+};
 use chrono::{DateTime, Offset, SecondsFormat, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 
@@ -14,7 +16,8 @@ pub(crate) struct Fact {
     pub(crate) at: String,
     /// `100.10`, `<40`, `>400`, or why there is nothing: `error`.
     pub(crate) said: String,
-    /// The sensor's key, which is the serial number of its device too; or the name of a device without.
+    /// The sensor's key, which is the serial number of its device too; or the name of a device
+    /// without.
     pub(crate) sensor: String,
 }
 
@@ -46,7 +49,12 @@ impl Fact {
             (_, "masked") => Measurement::Absent(AbsentReason::Masked),
             (_, number) => Measurement::Value(value(number)),
         };
-        Reading::new(SensorKey::new(&self.sensor).unwrap(), time.with_timezone(&Utc), Some(offset), measurement)
+        Reading::new(
+            SensorKey::new(&self.sensor).unwrap(),
+            time.with_timezone(&Utc),
+            Some(offset),
+            measurement,
+        )
     }
 }
 
@@ -58,8 +66,10 @@ pub(crate) fn every_five_minutes(
     said: impl Fn(usize) -> String,
 ) -> Vec<Fact> {
     let midnight = zone.with_ymd_and_hms(year, month, day, 0, 0, 0).unwrap();
-    let at =
-        |n| (midnight + TimeDelta::minutes(5 * i64::try_from(n).unwrap())).to_rfc3339_opts(SecondsFormat::Secs, true);
+    let at = |n| {
+        (midnight + TimeDelta::minutes(5 * i64::try_from(n).unwrap()))
+            .to_rfc3339_opts(SecondsFormat::Secs, true)
+    };
     (0..count).map(|n| Fact::new(at(n), said(n))).collect()
 }
 

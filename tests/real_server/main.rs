@@ -1,8 +1,10 @@
-//! The main job against a real FHIR server, as its maker ships it. `scripts/test fhir-server` starts one (`tests/fhir-server`) and runs
-//! these; they are ignored otherwise. The server asks for no token, so the sandbox stands in front of it, as a SMART proxy does.
+//! The main job against a real FHIR server, as its maker ships it. `scripts/test fhir-server`
+//! starts one (`tests/fhir-server`) and runs these; they are ignored otherwise. The server asks for
+//! no token, so the sandbox stands in front of it, as a SMART proxy does.
 //!
-//! What a test finds at the server is read back as text by means of its own (`read_back`), so that no digit and no mistake of the library's
-//! writers is overlooked. Each test has a Patient of its own.
+//! What a test finds at the server is read back as text by means of its own (`read_back`), so that
+//! no digit and no mistake of the library's writers is overlooked. Each test has a Patient of its
+//! own.
 #![cfg(all(feature = "shell", feature = "reqwest"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests and what they share")]
 

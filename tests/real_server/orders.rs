@@ -14,8 +14,7 @@ const DEVICE: &str = "Meter of a maker without serial numbers";
 
 /// Every two weeks, thirty days back: the device, readings in mmol/L, a summary.
 fn order(patient: &str) -> Value {
-    let quantity =
-        |value: u32, code: &str| json!({"value": value, "system": "http://unitsofmeasure.org", "code": code});
+    let quantity = |value: u32, code: &str| json!({"value": value, "system": "http://unitsofmeasure.org", "code": code});
     let mut schedule = vec![
         json!({"url": "submissionPeriod", "valueQuantity": quantity(2, "wk")}),
         json!({"url": "lookbackPeriod", "valueQuantity": quantity(30, "d")}),

@@ -1,5 +1,6 @@
-//! What the server holds of a person, as readings again. Reads the stored text and knows nothing of how the library writes: a field that is
-//! not expected is a failure, and numbers keep their digits.
+//! What the server holds of a person, as readings again. Reads the stored text and knows nothing of
+//! how the library writes: a field that is not expected is a failure, and numbers keep their
+//! digits.
 
 use crate::facts::Fact;
 use crate::server::Server;
@@ -131,7 +132,12 @@ impl Quantity {
     /// The number as it is written, and its unit.
     fn text(&self) -> String {
         assert_eq!(self.system, "http://unitsofmeasure.org");
-        format!("{}{} {}", self.comparator.as_deref().unwrap_or_default(), self.value.get(), self.code)
+        format!(
+            "{}{} {}",
+            self.comparator.as_deref().unwrap_or_default(),
+            self.value.get(),
+            self.code
+        )
     }
 }
 
@@ -145,12 +151,16 @@ impl Record {
             assert_eq!((device.resource_type.as_str(), &device.patient), ("Device", &whose));
             let name = device.names[0]["name"].as_str().unwrap().to_owned();
             assert_eq!(device.names, json!([{"name": name, "type": "user-friendly-name"}]));
-            assert!(identifiers.insert(value(&device.identifier).to_owned()), "an identifier twice");
+            assert!(
+                identifiers.insert(value(&device.identifier).to_owned()),
+                "an identifier twice"
+            );
             serials.insert(format!("Device/{}", device.id), device.serial_number.unwrap_or(name));
         }
         let mut observations = BTreeMap::new();
         for text in server.all("Observation", patient).await {
-            let one: Observation = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+            let one: Observation =
+                serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
             assert_eq!((one.resource_type.as_str(), &one.subject), ("Observation", &whose));
             assert_eq!(
                 one.category,
@@ -159,14 +169,20 @@ impl Record {
             assert!(identifiers.insert(value(&one.identifier).to_owned()), "an identifier twice");
             observations.insert(format!("Observation/{}", one.id), one);
         }
-        let of = |kind: fn(&Observation) -> bool| observations.values().filter(move |one| kind(one));
+        let of =
+            |kind: fn(&Observation) -> bool| observations.values().filter(move |one| kind(one));
         let mut readings: Vec<Held> =
             of(|one| one.effective_date_time.is_some()).map(|one| held(one, &serials)).collect();
         readings.sort();
         let summaries: Vec<HeldSummary> =
             of(|one| one.has_member.is_some()).map(|one| summary(one, &observations)).collect();
-        let members: HashSet<&str> = of(|one| one.has_member.is_some()).flat_map(member_references).collect();
-        assert_eq!(readings.len() + summaries.len() + members.len(), observations.len(), "and nothing besides");
+        let members: HashSet<&str> =
+            of(|one| one.has_member.is_some()).flat_map(member_references).collect();
+        assert_eq!(
+            readings.len() + summaries.len() + members.len(),
+            observations.len(),
+            "and nothing besides"
+        );
         Self { readings, devices: serials.into_values().collect(), summaries }
     }
 
@@ -194,11 +210,14 @@ fn held(one: &Observation, serials: &BTreeMap<String, String>) -> Held {
             assert_eq!((quantity.unit.as_str(), quantity.code.as_str()), (unit, ucum));
             quantity.text().strip_suffix(&format!(" {ucum}")).unwrap().to_owned()
         }
-        (None, Some(reason)) => coded(reason, "http://terminology.hl7.org/CodeSystem/data-absent-reason"),
+        (None, Some(reason)) => {
+            coded(reason, "http://terminology.hl7.org/CodeSystem/data-absent-reason")
+        }
         _ => panic!("neither a value nor a reason for none, or both"),
     };
     let at = one.effective_date_time.clone().unwrap();
-    let sensor = one.device.as_ref().map_or_else(String::new, |device| serials[&device.reference].clone());
+    let sensor =
+        one.device.as_ref().map_or_else(String::new, |device| serials[&device.reference].clone());
     assert!(one.component.is_none() && one.has_member.is_none() && one.effective_period.is_none());
     Held {
         fact: Fact { at, said, sensor },
@@ -215,19 +234,26 @@ fn held(one: &Observation, serials: &BTreeMap<String, String>) -> Held {
 
 fn summary(one: &Observation, observations: &BTreeMap<String, Observation>) -> HeldSummary {
     assert_eq!((loinc(&one.code).as_str(), one.status.as_str()), ("107931-8", "final"));
-    let dates =
-        |of: &Observation| of.effective_period.as_ref().map(|period| [period.start.clone(), period.end.clone()]);
+    let dates = |of: &Observation| {
+        of.effective_period.as_ref().map(|period| [period.start.clone(), period.end.clone()])
+    };
     let figures = member_references(one).flat_map(|reference| {
         let member = &observations[reference];
         assert_eq!((member.status.as_str(), dates(member)), ("final", dates(one)));
-        let alone = member.value_quantity.iter().map(|quantity| (loinc(&member.code), quantity.text()));
-        let parts = member.component.iter().flatten().map(|part| (loinc(&part.code), part.value_quantity.text()));
+        let alone =
+            member.value_quantity.iter().map(|quantity| (loinc(&member.code), quantity.text()));
+        let parts = member
+            .component
+            .iter()
+            .flatten()
+            .map(|part| (loinc(&part.code), part.value_quantity.text()));
         alone.chain(parts).collect::<Vec<_>>()
     });
     HeldSummary {
         id: one.id.clone(),
         dates: dates(one).unwrap(),
-        replaces: replaced(one).map(|reference| reference["reference"].as_str().unwrap().to_owned()),
+        replaces: replaced(one)
+            .map(|reference| reference["reference"].as_str().unwrap().to_owned()),
         figures: figures.collect(),
     }
 }

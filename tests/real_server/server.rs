@@ -36,8 +36,8 @@ struct Entry<'a> {
 
 impl Server {
     pub(crate) fn new() -> Self {
-        let base =
-            std::env::var(ADDRESS).unwrap_or_else(|_| panic!("{ADDRESS} is not set: run `scripts/test fhir-server`"));
+        let base = std::env::var(ADDRESS)
+            .unwrap_or_else(|_| panic!("{ADDRESS} is not set: run `scripts/test fhir-server`"));
         Self { base, network: ReqwestTransport::new().unwrap() }
     }
 
@@ -50,18 +50,33 @@ impl Server {
             "resourceType": "Patient", "id": id, "birthDate": "1990-04-01",
             "name": [{"use": "official", "given": ["Nora"], "family": "Nilsen"}],
         });
-        assert_eq!(self.request("PUT", &format!("Patient/{id}"), Some(&patient.to_string())).await.0, 201);
+        assert_eq!(
+            self.request("PUT", &format!("Patient/{id}"), Some(&patient.to_string())).await.0,
+            201
+        );
         id
     }
 
     /// The status and the text of an answer.
-    pub(crate) async fn request(&self, method: &str, path: &str, body: Option<&str>) -> (u16, String) {
+    pub(crate) async fn request(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&str>,
+    ) -> (u16, String) {
         self.ask(method, &format!("{}/{path}", self.base), body).await
     }
 
     async fn ask(&self, method: &str, url: &str, body: Option<&str>) -> (u16, String) {
-        let request = http::Request::builder().method(method).uri(url).header("content-type", "application/fhir+json");
-        let answer = self.network.send(request.body(body.unwrap_or_default().into()).unwrap()).await.unwrap();
+        let request = http::Request::builder()
+            .method(method)
+            .uri(url)
+            .header("content-type", "application/fhir+json");
+        let answer = self
+            .network
+            .send(request.body(body.unwrap_or_default().into()).unwrap())
+            .await
+            .unwrap();
         (answer.status().as_u16(), String::from_utf8(answer.into_body()).unwrap())
     }
 

@@ -1,4 +1,5 @@
-//! The library's own look at what the server has of a submission, and what it does about what is lacking.
+//! The library's own look at what the server has of a submission, and what it does about what is
+//! lacking.
 
 use crate::case::{Case, MASS, MAY, request, submit_all};
 use crate::facts::ordinary;
@@ -28,7 +29,8 @@ async fn what_the_server_has_is_confirmed_what_it_lost_goes_again_and_what_it_ch
         .map(|text| serde_json::from_str(text).unwrap())
         .collect();
     let path_of = |n: usize| {
-        let found = readings.iter().find(|one| one["effectiveDateTime"] == facts[n].at.as_str()).unwrap();
+        let found =
+            readings.iter().find(|one| one["effectiveDateTime"] == facts[n].at.as_str()).unwrap();
         (format!("Observation/{}", found["id"].as_str().unwrap()), found.clone())
     };
     for n in [7, 130, 249] {
@@ -45,7 +47,10 @@ async fn what_the_server_has_is_confirmed_what_it_lost_goes_again_and_what_it_ch
     changed["valueQuantity"]["value"] = json!(55);
     assert_eq!(case.server.request("PUT", &path, Some(&changed.to_string())).await.0, 200);
     let verification = app.verify(submission, NO_WAIT, |_| ()).await.unwrap();
-    assert_eq!((verification.confirmed, verification.different, verification.to_send_again), (ENTRIES - 1, 1, 0));
+    assert_eq!(
+        (verification.confirmed, verification.different, verification.to_send_again),
+        (ENTRIES - 1, 1, 0)
+    );
     let difference = &verification.differences[0];
     assert_eq!(difference.time, Some(facts[42].at.parse().unwrap()));
     assert_eq!(difference.element.as_deref(), Some("valueQuantity.value"));

@@ -1,7 +1,9 @@
-//! What the crate says of readings drawn at random, held against `tests/statistics_oracle.py`, which works the same out from the published
-//! definitions with exact fractions: the summary as built, the summary of what was stored, and the digits that are sent.
+//! What the crate says of readings drawn at random, held against `tests/statistics_oracle.py`,
+//! which works the same out from the published definitions with exact fractions: the summary as
+//! built, the summary of what was stored, and the digits that are sent.
 //!
-//! `CGM_CASES` is how many cases are drawn; a case that fails once is kept in `tests/proptest-regressions` and tried first from then on.
+//! `CGM_CASES` is how many cases are drawn; a case that fails once is kept in
+//! `tests/proptest-regressions` and tried first from then on.
 
 use super::cases::{self, Case};
 use super::{Fixture, compare, fixtures};
@@ -28,7 +30,8 @@ fn sensor(number: u32) -> SensorKey {
     SensorKey::new(format!("sensor {number}")).unwrap()
 }
 
-/// What the person's phone says of the same readings: stored out of order, in batches, those at home without an offset of their own.
+/// What the person's phone says of the same readings: stored out of order, in batches, those at
+/// home without an offset of their own.
 struct Phone {
     store: Store,
     _folder: tempfile::TempDir,
@@ -38,21 +41,25 @@ impl Phone {
     fn with(case: &Case) -> Self {
         // In memory where that can be: a case would mostly wait for the disk.
         let memory = Path::new("/dev/shm");
-        let folder = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }.unwrap();
+        let folder =
+            if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
+                .unwrap();
         let mut store = Store::open(&folder.path().join("cgm.db")).unwrap();
         for number in 0..4 {
             let device = Device::new("a sensor", None).unwrap();
             store.register_sensor(&Sensor::new(sensor(number), device)).unwrap();
         }
-        // The last of several in one second is what a store keeps, the first is what counts: so, backwards.
+        // The last of several in one second is what a store keeps, the first is what counts: so,
+        // backwards.
         let readings: Vec<Reading> = case
             .series
             .samples
             .iter()
             .rev()
             .map(|sample| {
-                let own = (sample.seconds % 2 == 0 || sample.offset != case.zone.offset_at(sample.seconds))
-                    .then_some(sample.offset);
+                let own = (sample.seconds % 2 == 0
+                    || sample.offset != case.zone.offset_at(sample.seconds))
+                .then_some(sample.offset);
                 let time = DateTime::from_timestamp(sample.seconds, 0).unwrap();
                 Reading::new(sensor(sample.sensor.0), time, own, sample.measurement)
             })
@@ -78,12 +85,19 @@ impl Phone {
 
     /// The bundle with the summary, where there is one.
     fn bundle(&mut self, case: &Case) -> Option<Vec<u8>> {
-        let details = ConnectionDetails { dialect: Some("hl7-cgm".to_owned()), ..ConnectionDetails::default() };
-        let id = self.store.add_connection("https://ehr.example", "p1", ConnectionState::Active, &details).unwrap();
+        let details = ConnectionDetails {
+            dialect: Some("hl7-cgm".to_owned()),
+            ..ConnectionDetails::default()
+        };
+        let id = self
+            .store
+            .add_connection("https://ehr.example", "p1", ConnectionState::Active, &details)
+            .unwrap();
         let wanted = Wanted { devices: false, summary: true, readings: false, unit: case.unit };
         let plan = Plan { wanted, dates: case.series.dates, window: case.series.window };
         let submission = self.store.open_submission(id, &plan, Self::now()).unwrap();
-        let (connection, submission) = (self.store.connection(id).unwrap(), self.store.submission(submission).unwrap());
+        let (connection, submission) =
+            (self.store.connection(id).unwrap(), self.store.submission(submission).unwrap());
         next_body(&self.store, &connection, &submission, Self::now()).unwrap().map(|body| body.json)
     }
 }
@@ -94,8 +108,10 @@ fn check(case: &Case, oracle: &mut Oracle) -> Result<(), String> {
     if answer["window"] != json!([window.start(), window.end()]) {
         return Err(format!("the window: {window:?} instead of {}", answer["window"]));
     }
-    let figures = |summary: &Result<Summary, SummaryError>| compare::figures(summary, &answer["figures"]);
-    figures(&case.series.summarise(case.series.starts())).map_err(|difference| format!("as built: {difference}"))?;
+    let figures =
+        |summary: &Result<Summary, SummaryError>| compare::figures(summary, &answer["figures"]);
+    figures(&case.series.summarise(case.series.starts()))
+        .map_err(|difference| format!("as built: {difference}"))?;
     if case.series.samples.first().is_some_and(|first| first.seconds < EARLIEST_STORED) {
         return Ok(());
     }
@@ -142,6 +158,10 @@ fn the_fixtures_say_what_the_definitions_say() {
     for Fixture { name, series, sensor_starts, expected } in fixtures() {
         let mut request = series.request();
         request["sensor_starts"] = sensor_starts;
-        assert_eq!(oracle.ask(&request)["figures"], expected, "{name}: run tests/statistics_fixtures.py");
+        assert_eq!(
+            oracle.ask(&request)["figures"],
+            expected,
+            "{name}: run tests/statistics_fixtures.py"
+        );
     }
 }

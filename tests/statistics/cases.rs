@@ -1,10 +1,12 @@
-//! Series of readings: as the crate takes them, as the oracle takes them, and drawn at random in many shapes.
+//! Series of readings: as the crate takes them, as the oracle takes them, and drawn at random in
+//! many shapes.
 //!
-//! What is drawn is small (a few runs of readings, each with a pattern that repeats), so that a case that fails shrinks to
-//! one a person can follow; it prints as the oracle's input.
+//! What is drawn is small (a few runs of readings, each with a pattern that repeats), so that a
+//! case that fails shrinks to one a person can follow; it prints as the oracle's input.
 
 use cgm_submitter::glucose::{
-    AbsentReason, DateRange, GlucoseUnit, GlucoseValue, Measurement, Sample, SensorId, UtcOffset, Window, ZoneOffsets,
+    AbsentReason, DateRange, GlucoseUnit, GlucoseValue, Measurement, Sample, SensorId, UtcOffset,
+    Window, ZoneOffsets,
 };
 use cgm_submitter::statistics::{Summary, SummaryBuilder, SummaryError};
 use chrono::{DateTime, Days, NaiveDate, Offset, TimeZone};
@@ -32,7 +34,10 @@ impl Series {
         self.samples.iter().rev().map(|sample| (sample.sensor, sample.seconds)).collect()
     }
 
-    pub(crate) fn summarise(&self, starts: BTreeMap<SensorId, i64>) -> Result<Summary, SummaryError> {
+    pub(crate) fn summarise(
+        &self,
+        starts: BTreeMap<SensorId, i64>,
+    ) -> Result<Summary, SummaryError> {
         let mut builder = SummaryBuilder::new(self.dates, self.window, starts);
         for sample in &self.samples {
             builder.push(*sample);
@@ -80,7 +85,8 @@ impl Case {
     /// As the oracle takes it, with the zone: it finds the window by itself.
     pub(crate) fn request(&self) -> Value {
         let mut request = self.series.request();
-        let table: Vec<_> = self.table.iter().map(|(since, offset)| json!([since, offset.minutes()])).collect();
+        let table: Vec<_> =
+            self.table.iter().map(|(since, offset)| json!([since, offset.minutes()])).collect();
         request["window"] = Value::Null;
         request["zone"] = table.into();
         request
@@ -91,14 +97,20 @@ impl Case {
 impl std::fmt::Debug for Case {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { series: Series { dates, samples, .. }, zone, unit, batch, .. } = self;
-        writeln!(f, "{dates} in {}, {} readings, stored by {batch}, sent in {unit}", zone.name(), samples.len())?;
+        writeln!(
+            f,
+            "{dates} in {}, {} readings, stored by {batch}, sent in {unit}",
+            zone.name(),
+            samples.len()
+        )?;
         if samples.len() <= 300 { write!(f, "{}", self.request()) } else { Ok(()) }
     }
 }
 
 // ---- where and when ----
 
-/// Clocks that change by an hour, half an hour, two, not at all, at midnight, in the south, the other way round; a zone that skipped a date.
+/// Clocks that change by an hour, half an hour, two, not at all, at midnight, in the south, the
+/// other way round; a zone that skipped a date.
 const ZONES: [Tz; 17] = [
     Tz::UTC,
     Tz::Europe__Berlin,
@@ -121,16 +133,21 @@ const ZONES: [Tz; 17] = [
 
 fn offset_at(zone: Tz, seconds: i64) -> UtcOffset {
     let at = DateTime::from_timestamp(seconds, 0).unwrap().naive_utc();
-    UtcOffset::from_minutes(zone.offset_from_utc_datetime(&at).fix().local_minus_utc() / 60).unwrap()
+    UtcOffset::from_minutes(zone.offset_from_utc_datetime(&at).fix().local_minus_utc() / 60)
+        .unwrap()
 }
 
-/// A zone's offsets, each with the second from which it holds: every hour is looked at, and every minute where it changes.
+/// A zone's offsets, each with the second from which it holds: every hour is looked at, and every
+/// minute where it changes.
 fn table(zone: Tz, from: i64, to: i64) -> Vec<(i64, UtcOffset)> {
     let mut table = vec![(from, offset_at(zone, from))];
     for hour in (from..to).step_by(3600) {
         let before = table[table.len() - 1].1;
         if offset_at(zone, hour + 3600) != before {
-            let changed = (hour..=hour + 3600).step_by(60).find(|minute| offset_at(zone, *minute) != before).unwrap();
+            let changed = (hour..=hour + 3600)
+                .step_by(60)
+                .find(|minute| offset_at(zone, *minute) != before)
+                .unwrap();
             table.push((changed, offset_at(zone, changed)));
         }
     }
@@ -141,7 +158,9 @@ fn table(zone: Tz, from: i64, to: i64) -> Vec<(i64, UtcOffset)> {
 static CHANGES: LazyLock<Vec<(Tz, NaiveDate)>> = LazyLock::new(|| {
     let days = || date(2011, 1, 1).iter_days().take(15 * 365);
     let at = |day: NaiveDate| day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp();
-    let changes = |zone: Tz| days().filter(move |day| offset_at(zone, at(*day)) != offset_at(zone, at(*day) + DAY));
+    let changes = |zone: Tz| {
+        days().filter(move |day| offset_at(zone, at(*day)) != offset_at(zone, at(*day) + DAY))
+    };
     ZONES.into_iter().flat_map(|zone| changes(zone).map(move |day| (zone, day))).collect()
 });
 
@@ -149,13 +168,19 @@ fn date(year: i32, month: u32, day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(year, month, day).unwrap()
 }
 
-/// A zone and the dates of a window: about a change of clocks, a leap day, or anywhere. Before 1990 only where asked for:
-/// no such reading is ever stored.
+/// A zone and the dates of a window: about a change of clocks, a leap day, or anywhere. Before 1990
+/// only where asked for: no such reading is ever stored.
 fn place(days: RangeInclusive<u64>) -> impl Strategy<Value = (Tz, DateRange)> {
     let change = any::<prop::sample::Index>().prop_map(|index| *index.get(&CHANGES));
-    let leap_day = (select(&ZONES), select([date(2000, 2, 29), date(2024, 2, 29), date(2028, 2, 29)].to_vec()));
+    let leap_day = (
+        select(&ZONES),
+        select([date(2000, 2, 29), date(2024, 2, 29), date(2028, 2, 29)].to_vec()),
+    );
     let anywhere = |from: NaiveDate, days: u64| {
-        (select(&ZONES[..]), (0..days).prop_map(move |after| from.checked_add_days(Days::new(after)).unwrap()))
+        (
+            select(&ZONES[..]),
+            (0..days).prop_map(move |after| from.checked_add_days(Days::new(after)).unwrap()),
+        )
     };
     let within = prop_oneof![
         8 => change,
@@ -246,12 +271,32 @@ fn any_measurement() -> impl Strategy<Value = Measurement> {
         select(limits).prop_map(|(text, unit)| GlucoseValue::parse(text, unit).unwrap())
     };
     let (mass, molar) = (GlucoseUnit::MgPerDl, GlucoseUnit::MmolPerL);
-    let lowest =
-        [("40", mass), ("2.2", molar), ("54", mass), ("55", mass), ("3.0", molar), ("70", mass), ("3.9", molar)];
-    let highest =
-        [("400", mass), ("500", mass), ("22.2", molar), ("27.8", molar), ("10.0", molar), ("180", mass), ("250", mass)];
-    let (lowest, highest): (&'static [_], &'static [_]) = (lowest.to_vec().leak(), highest.to_vec().leak());
-    let reasons = [AbsentReason::Unknown, AbsentReason::Error, AbsentReason::NotPerformed, AbsentReason::Masked];
+    let lowest = [
+        ("40", mass),
+        ("2.2", molar),
+        ("54", mass),
+        ("55", mass),
+        ("3.0", molar),
+        ("70", mass),
+        ("3.9", molar),
+    ];
+    let highest = [
+        ("400", mass),
+        ("500", mass),
+        ("22.2", molar),
+        ("27.8", molar),
+        ("10.0", molar),
+        ("180", mass),
+        ("250", mass),
+    ];
+    let (lowest, highest): (&'static [_], &'static [_]) =
+        (lowest.to_vec().leak(), highest.to_vec().leak());
+    let reasons = [
+        AbsentReason::Unknown,
+        AbsentReason::Error,
+        AbsentReason::NotPerformed,
+        AbsentReason::Masked,
+    ];
     prop_oneof![
         16 => any_value().prop_map(Measurement::Value),
         1 => limit(lowest).prop_map(Measurement::Below),
@@ -289,7 +334,9 @@ impl Start {
 
     fn second(&self, window: Window, zone: &ZoneOffsets) -> i64 {
         match *self {
-            Self::Within(share, seconds) => window.start() + window.seconds() * share / 1000 + seconds,
+            Self::Within(share, seconds) => {
+                window.start() + window.seconds() * share / 1000 + seconds
+            }
             Self::First(seconds) => window.start() + seconds,
             Self::End(seconds) => window.end() + seconds,
             Self::Midnight(day, seconds) => {
@@ -310,7 +357,8 @@ struct Run {
     count: usize,
     /// More seconds before the reading of this number.
     gaps: Vec<(usize, i64)>,
-    /// These repeat: seconds off the pace, whether it is lost, what is said and for how many readings in a row.
+    /// These repeat: seconds off the pace, whether it is lost, what is said and for how many
+    /// readings in a row.
     jitter: Vec<i64>,
     lost: Vec<bool>,
     said: Vec<Measurement>,
@@ -324,7 +372,12 @@ impl Run {
         let mut at = from;
         let mut readings = Vec::new();
         for n in 0..self.count {
-            at += self.gaps.iter().filter(|(before, _)| *before == n).map(|(_, seconds)| seconds).sum::<i64>();
+            at += self
+                .gaps
+                .iter()
+                .filter(|(before, _)| *before == n)
+                .map(|(_, seconds)| seconds)
+                .sum::<i64>();
             let lost = n >= self.kept && self.lost[n % self.lost.len()];
             if !lost {
                 let said = self.said[n / self.held % self.said.len()];
@@ -338,7 +391,8 @@ impl Run {
 
 fn any_pace() -> impl Strategy<Value = i64> {
     // Some are next to what still speaks for an interval.
-    let odd = [120, 150, 151, 209, 210, 240, 420, 450, 451, 600, 749, 750, 1050, 1051, 1200, 1800].to_vec();
+    let odd = [120, 150, 151, 209, 210, 240, 420, 450, 451, 600, 749, 750, 1050, 1051, 1200, 1800]
+        .to_vec();
     prop_oneof![5 => Just(300_i64), 3 => Just(900), 3 => Just(60), 2 => select(odd)]
 }
 
@@ -379,8 +433,10 @@ fn run(sensors: u32, count: RangeInclusive<usize>) -> impl Strategy<Value = Run>
 
 /// A sensor worn for days on end, whose pace shows from the beginning.
 fn wear() -> impl Strategy<Value = Run> {
-    let gaps = prop::collection::vec((8..9_000_usize, prop_oneof![1..20_000_i64, 1..9 * DAY]), 0..9);
-    let lost = prop_oneof![Just(vec![false]), prop::collection::vec(prop::bool::weighted(0.1), 1..90)];
+    let gaps =
+        prop::collection::vec((8..9_000_usize, prop_oneof![1..20_000_i64, 1..9 * DAY]), 0..9);
+    let lost =
+        prop_oneof![Just(vec![false]), prop::collection::vec(prop::bool::weighted(0.1), 1..90)];
     let said = prop::collection::vec(any_measurement(), 1..90);
     let pace = prop_oneof![4 => Just(300_i64), 2 => Just(900), 1 => Just(60)];
     let jitter = prop_oneof![Just(vec![0]), prop::collection::vec(-15..=15_i64, 1..8)];
@@ -400,7 +456,8 @@ fn wear() -> impl Strategy<Value = Run> {
     )
 }
 
-/// Some time elsewhere: from when, for how many hours, and what the clocks say there, in quarters of an hour.
+/// Some time elsewhere: from when, for how many hours, and what the clocks say there, in quarters
+/// of an hour.
 type Trip = (Start, i64, i32);
 
 fn trips() -> impl Strategy<Value = Vec<Trip>> {
@@ -410,7 +467,14 @@ fn trips() -> impl Strategy<Value = Vec<Trip>> {
 
 // ---- cases ----
 
-fn assemble(zone: Tz, dates: DateRange, runs: &[Run], trips: &[Trip], unit: GlucoseUnit, batch: usize) -> Case {
+fn assemble(
+    zone: Tz,
+    dates: DateRange,
+    runs: &[Run],
+    trips: &[Trip],
+    unit: GlucoseUnit,
+    batch: usize,
+) -> Case {
     let noon = |date: NaiveDate| date.and_hms_opt(12, 0, 0).unwrap().and_utc().timestamp();
     let table = table(zone, noon(dates.first()) - 5 * DAY, noon(dates.last()) + 5 * DAY);
     let offsets = ZoneOffsets::new(zone.name(), table.clone()).unwrap();
@@ -418,7 +482,11 @@ fn assemble(zone: Tz, dates: DateRange, runs: &[Run], trips: &[Trip], unit: Gluc
     let trips: Vec<_> = trips
         .iter()
         .map(|(start, hours, quarters)| {
-            (start.second(window, &offsets), 3600 * hours, UtcOffset::from_minutes(15 * quarters).unwrap())
+            (
+                start.second(window, &offsets),
+                3600 * hours,
+                UtcOffset::from_minutes(15 * quarters).unwrap(),
+            )
         })
         .collect();
     let offset = |seconds: i64| {
@@ -436,10 +504,13 @@ fn assemble(zone: Tz, dates: DateRange, runs: &[Run], trips: &[Trip], unit: Gluc
         }));
     }
     samples.sort_by_key(|sample| sample.seconds);
-    // Where a sensor both said a value and none in one second, the store keeps what came last: that is its own tests' matter.
+    // Where a sensor both said a value and none in one second, the store keeps what came last: that
+    // is its own tests' matter.
     let with_value = |sample: &Sample| sample.measurement.value().is_some();
-    let values: HashSet<_> = samples.iter().filter(|s| with_value(s)).map(|s| (s.sensor, s.seconds)).collect();
-    samples.retain(|sample| with_value(sample) || !values.contains(&(sample.sensor, sample.seconds)));
+    let values: HashSet<_> =
+        samples.iter().filter(|s| with_value(s)).map(|s| (s.sensor, s.seconds)).collect();
+    samples
+        .retain(|sample| with_value(sample) || !values.contains(&(sample.sensor, sample.seconds)));
     Case { series: Series { dates, window, samples }, zone: offsets, table, unit, batch }
 }
 
@@ -454,18 +525,25 @@ fn now_and_then_doubled(runs: impl Strategy<Value = Vec<Run>>) -> impl Strategy<
     })
 }
 
-fn case(days: RangeInclusive<u64>, runs: impl Strategy<Value = Vec<Run>>) -> impl Strategy<Value = Case> {
+fn case(
+    days: RangeInclusive<u64>,
+    runs: impl Strategy<Value = Vec<Run>>,
+) -> impl Strategy<Value = Case> {
     let runs = now_and_then_doubled(runs);
     let unit = select([GlucoseUnit::MgPerDl, GlucoseUnit::MmolPerL].to_vec());
-    (place(days), runs, trips(), unit, 1..2_000_usize)
-        .prop_map(|((zone, dates), runs, trips, unit, batch)| assemble(zone, dates, &runs, &trips, unit, batch))
+    (place(days), runs, trips(), unit, 1..2_000_usize).prop_map(
+        |((zone, dates), runs, trips, unit, batch)| {
+            assemble(zone, dates, &runs, &trips, unit, batch)
+        },
+    )
 }
 
 /// Up to four sensors over some days, one after the other, at once, coming back.
 pub(crate) fn some_days() -> impl Strategy<Value = Case> {
     let days = prop_oneof![3 => Just(1..=3_u64), 1 => Just(1..=16)];
     let count = prop_oneof![1 => Just(0..=6_usize), 4 => Just(0..=160)];
-    (days, count).prop_flat_map(|(days, count)| case(days, prop::collection::vec(run(4, count), 1..=5)))
+    (days, count)
+        .prop_flat_map(|(days, count)| case(days, prop::collection::vec(run(4, count), 1..=5)))
 }
 
 /// A handful of readings: ties, constant values, fewer readings than a summary takes.

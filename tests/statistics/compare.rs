@@ -7,13 +7,18 @@ use serde_json::value::RawValue;
 
 /// How far a figure may lie from the exact one, as a share of it: a few roundings of doubles.
 const NOISE: f64 = 1e-12;
-/// A deviation may lie this far from the exact one, in mg/dL, however small it is: sums are kept in such units.
+/// A deviation may lie this far from the exact one, in mg/dL, however small it is: sums are kept in
+/// such units.
 const DEVIATION_NOISE: f64 = 1e-11;
 
 type Difference = Result<(), String>;
 
 fn same<T: PartialEq + std::fmt::Debug>(what: &str, actual: &T, expected: &T) -> Difference {
-    if actual == expected { Ok(()) } else { Err(format!("{what}: {actual:?} instead of {expected:?}")) }
+    if actual == expected {
+        Ok(())
+    } else {
+        Err(format!("{what}: {actual:?} instead of {expected:?}"))
+    }
 }
 
 fn close(what: &str, actual: f64, expected: f64, floor: f64) -> Difference {
@@ -25,10 +30,13 @@ fn close(what: &str, actual: f64, expected: f64, floor: f64) -> Difference {
     Err(format!("{what}: {actual} instead of {expected}"))
 }
 
-/// Every figure of a summary, unrounded: counts, seconds and reconciled percentages the same, the others but for double's noise.
+/// Every figure of a summary, unrounded: counts, seconds and reconciled percentages the same, the
+/// others but for double's noise.
 pub(crate) fn figures(summary: &Result<Summary, SummaryError>, expected: &Value) -> Difference {
-    let whole = |key: &str| expected[key].as_u64().ok_or_else(|| format!("no {key} to compare with"));
-    let figure = |key: &str| expected[key].as_f64().ok_or_else(|| format!("no {key} to compare with"));
+    let whole =
+        |key: &str| expected[key].as_u64().ok_or_else(|| format!("no {key} to compare with"));
+    let figure =
+        |key: &str| expected[key].as_f64().ok_or_else(|| format!("no {key} to compare with"));
     let summary = match summary {
         Ok(summary) => summary,
         Err(SummaryError::TooFewReadings { readings, .. }) => {
@@ -45,9 +53,10 @@ pub(crate) fn figures(summary: &Result<Summary, SummaryError>, expected: &Value)
     ] {
         same(key, &actual, &whole(key)?)?;
     }
-    for (key, actual) in
-        [("covered_minutes", summary.covered_minutes()), ("elapsed_minutes", summary.elapsed_minutes())]
-    {
+    for (key, actual) in [
+        ("covered_minutes", summary.covered_minutes()),
+        ("elapsed_minutes", summary.elapsed_minutes()),
+    ] {
         same(key, &(actual * 60.0).round(), &(figure(key)? * 60.0).round())?;
     }
     for (key, actual, floor) in [
@@ -62,7 +71,8 @@ pub(crate) fn figures(summary: &Result<Summary, SummaryError>, expected: &Value)
         close(key, actual, figure(key)?, floor)?;
     }
     for (range, actual) in summary.ranges().percentages().into_iter().enumerate() {
-        let exact = expected["percentages"][range].as_f64().ok_or("no percentages to compare with")?;
+        let exact =
+            expected["percentages"][range].as_f64().ok_or("no percentages to compare with")?;
         close(&format!("range {range}"), actual, exact, 0.0)?;
     }
     for (key, decimals) in [("reconciled_whole", 0), ("reconciled_hundredths", 2)] {
@@ -70,7 +80,9 @@ pub(crate) fn figures(summary: &Result<Summary, SummaryError>, expected: &Value)
     }
     let short = match summary.sufficiency() {
         Sufficiency::Sufficient => (false, false),
-        Sufficiency::Short { days, sensor_active_percent } => (days.is_some(), sensor_active_percent.is_some()),
+        Sufficiency::Short { days, sensor_active_percent } => {
+            (days.is_some(), sensor_active_percent.is_some())
+        }
     };
     same("short of days", &Some(short.0), &expected["short_of_days"].as_bool())?;
     same("short of wear", &Some(short.1), &expected["short_of_wear"].as_bool())
@@ -147,13 +159,18 @@ pub(crate) fn wire(json: &[u8], expected: &Value) -> Difference {
         match resource.code.coding[0].code {
             SUMMARY => same("a note", &Some(resource.note.is_some()), &expected["note"].as_bool())?,
             TIMES_IN_RANGES => {
-                let of = |part: &Component<'_>| (part.code.coding[0].code.to_owned(), digits(&part.value_quantity));
+                let of = |part: &Component<'_>| {
+                    (part.code.coding[0].code.to_owned(), digits(&part.value_quantity))
+                };
                 let written: Vec<_> = resource.component.iter().map(of).collect();
                 let exact: Vec<_> = RANGES
                     .iter()
                     .enumerate()
                     .map(|(n, code)| {
-                        ((*code).to_owned(), expected["ranges"][n].as_str().unwrap_or_default().to_owned())
+                        (
+                            (*code).to_owned(),
+                            expected["ranges"][n].as_str().unwrap_or_default().to_owned(),
+                        )
                     })
                     .collect();
                 same("times in ranges", &written, &exact)?;

@@ -1,5 +1,6 @@
-//! The summary against values computed elsewhere: series with the statistics of the published definitions
-//! (`tests/statistics_oracle.py`), a real export of 90 days, and what must hold for any readings at all.
+//! The summary against values computed elsewhere: series with the statistics of the published
+//! definitions (`tests/statistics_oracle.py`), a real export of 90 days, and what must hold for any
+//! readings at all.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 #![allow(clippy::float_cmp, reason = "what is exact is compared as such")]
@@ -13,7 +14,8 @@ mod oracle;
 
 use cases::Series;
 use cgm_submitter::glucose::{
-    AbsentReason, DateRange, GlucoseUnit, GlucoseValue, Measurement, Sample, SensorId, UtcOffset, Window,
+    AbsentReason, DateRange, GlucoseUnit, GlucoseValue, Measurement, Sample, SensorId, UtcOffset,
+    Window,
 };
 use cgm_submitter::statistics::{Sufficiency, Summary, SummaryBuilder, SummaryError};
 use proptest::prelude::*;
@@ -58,7 +60,8 @@ fn fixture_samples(lines: &Value, start: i64) -> Vec<Sample> {
     for line in lines.as_array().unwrap() {
         let line = line.as_array().unwrap();
         let sensor = SensorId(u32::try_from(line[0].as_u64().unwrap()).unwrap());
-        let offset = UtcOffset::from_minutes(i32::try_from(line[1].as_i64().unwrap()).unwrap()).unwrap();
+        let offset =
+            UtcOffset::from_minutes(i32::try_from(line[1].as_i64().unwrap()).unwrap()).unwrap();
         let unit: GlucoseUnit = line[2].as_str().unwrap().parse().unwrap();
         let mut seconds = start;
         for pair in line[3..].chunks(2) {
@@ -87,7 +90,8 @@ struct Fixture {
 
 fn fixtures() -> Vec<Fixture> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/statistics");
-    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+    let mut paths: Vec<_> =
+        std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     assert_eq!(paths.len(), 41, "fixtures");
     let read = |path: PathBuf| {
@@ -117,16 +121,21 @@ fn every_series_agrees_with_the_published_definitions() {
             starts.insert(SensorId(id.parse().unwrap()), start.as_i64().unwrap());
         }
         let summary = series.summarise(starts);
-        compare::figures(&summary, &expected).unwrap_or_else(|difference| panic!("{name}: {difference}"));
+        compare::figures(&summary, &expected)
+            .unwrap_or_else(|difference| panic!("{name}: {difference}"));
     }
 }
 
 #[test]
 fn twelve_values_around_the_thresholds_fall_in_their_ranges() {
     let values = ["53", "54", "55", "69", "70", "71", "179", "180", "181", "249", "250", "251"];
-    let summary =
-        in_may(1, (0..288).zip(values.iter().cycle()).map(|(n, value)| sample(1, MAY + 300 * n, mg_dl(value))))
-            .unwrap();
+    let summary = in_may(
+        1,
+        (0..288)
+            .zip(values.iter().cycle())
+            .map(|(n, value)| sample(1, MAY + 300 * n, mg_dl(value))),
+    )
+    .unwrap();
     assert_eq!(summary.mean_mg_dl(), 138.5);
     assert_eq!(
         summary.ranges().percentages().map(|p| (p * 1000.0).round() / 1000.0),
@@ -136,21 +145,30 @@ fn twelve_values_around_the_thresholds_fall_in_their_ranges() {
     assert_eq!(summary.sensor_active_percent(), 100.0);
 }
 
-/// The readings of the real export, each placed by its transmitter's tick, with the offset its local stamp shows.
+/// The readings of the real export, each placed by its transmitter's tick, with the offset its
+/// local stamp shows.
 fn real_readings() -> Vec<(Sample, String)> {
-    let folder = std::env::var_os("CGM_SAMPLES_DIR").map_or_else(|| "../shared/samples".into(), PathBuf::from);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("dexcom_clarity_90d_real.csv");
-    let mut rows = csv::ReaderBuilder::new().flexible(true).from_path(&path).unwrap_or_else(|error| {
-        panic!("{}: {error}: set CGM_SAMPLES_DIR to the folder of the sample exports", path.display())
-    });
-    // Tick 0 of each transmitter, from its first row: at both times the person's clock showed UTC+2.
+    let folder = std::env::var_os("CGM_SAMPLES_DIR")
+        .map_or_else(|| "../shared/samples".into(), PathBuf::from);
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join(folder).join("dexcom_clarity_90d_real.csv");
+    let mut rows =
+        csv::ReaderBuilder::new().flexible(true).from_path(&path).unwrap_or_else(|error| {
+            panic!(
+                "{}: {error}: set CGM_SAMPLES_DIR to the folder of the sample exports",
+                path.display()
+            )
+        });
+    // Tick 0 of each transmitter, from its first row: at both times the person's clock showed
+    // UTC+2.
     let mut epochs: BTreeMap<String, (u32, i64)> = BTreeMap::new();
     let mut readings = Vec::new();
     for row in rows.records().map(Result::unwrap).filter(|row| &row[2] == "EGV") {
         let stamp = row[1].parse::<chrono::NaiveDateTime>().unwrap().and_utc().timestamp();
         let tick: i64 = row[12].parse().unwrap();
         let sensor = u32::try_from(epochs.len()).unwrap();
-        let (sensor, epoch) = *epochs.entry(row[13].to_owned()).or_insert((sensor, stamp - 7200 - tick));
+        let (sensor, epoch) =
+            *epochs.entry(row[13].to_owned()).or_insert((sensor, stamp - 7200 - tick));
         let measurement = match &row[7] {
             "Low" => Measurement::Below(GlucoseValue::parse("40", GlucoseUnit::MgPerDl).unwrap()),
             text => mg_dl(text),
@@ -158,7 +176,10 @@ fn real_readings() -> Vec<(Sample, String)> {
         let seconds = epoch + tick;
         let hours = (stamp - seconds + 1800).div_euclid(3600);
         let offset = UtcOffset::from_minutes(i32::try_from(hours * 60).unwrap()).unwrap();
-        readings.push((Sample { sensor: SensorId(sensor), seconds, offset, measurement }, row[1].to_owned()));
+        readings.push((
+            Sample { sensor: SensorId(sensor), seconds, offset, measurement },
+            row[1].to_owned(),
+        ));
     }
     readings.sort_by_key(|(sample, _)| sample.seconds);
     readings
@@ -170,7 +191,8 @@ fn ninety_real_days_give_the_known_values() {
     // 2024-03-16T00:00+02:00 to 2024-06-14T00:00+03:00
     let window = Window::from_unix(1_710_540_000, 1_718_312_400).unwrap();
     let dates: DateRange = "2024-03-16..2024-06-13".parse().unwrap();
-    let summary = summarise(dates, window, &[], readings.iter().map(|(sample, _)| *sample)).unwrap();
+    let summary =
+        summarise(dates, window, &[], readings.iter().map(|(sample, _)| *sample)).unwrap();
     assert_eq!((summary.readings(), summary.clipped()), (25_340, 166));
     for (actual, expected, what) in [
         (summary.mean_mg_dl(), 145.324_507, "mean"),
@@ -191,22 +213,31 @@ fn ninety_real_days_give_the_known_values() {
     assert_eq!(summary.days_of_wear(), 90);
     assert_eq!(summary.elapsed_minutes(), (90.0 * 24.0 - 1.0) * 60.0);
     // 25,340 windows of five minutes, less what jitter lets overlap.
-    assert!((126_600.0..=126_700.0).contains(&summary.covered_minutes()), "{}", summary.covered_minutes());
+    assert!(
+        (126_600.0..=126_700.0).contains(&summary.covered_minutes()),
+        "{}",
+        summary.covered_minutes()
+    );
     assert_eq!(summary.sufficiency(), Sufficiency::Sufficient);
 }
 
 #[test]
 fn time_out_of_order_is_an_error() {
-    let back = [(1, 600), (2, 300), (1, 900)].map(|(sensor, at)| sample(sensor, MAY + at, mg_dl("101")));
+    let back =
+        [(1, 600), (2, 300), (1, 900)].map(|(sensor, at)| sample(sensor, MAY + at, mg_dl("101")));
     let error = in_may(1, back).unwrap_err();
     assert!(matches!(error, SummaryError::NotInTimeOrder { .. }));
-    assert_eq!(error.to_string(), "the readings of 2024-05-01..2024-05-01 are not in order of time: sort them");
+    assert_eq!(
+        error.to_string(),
+        "the readings of 2024-05-01..2024-05-01 are not in order of time: sort them"
+    );
 }
 
 #[test]
 fn under_two_readings_there_is_no_summary() {
     for readings in 0..2 {
-        let error = in_may(1, (0..readings).map(|n| sample(1, MAY + 300 * n, mg_dl("101")))).unwrap_err();
+        let error =
+            in_may(1, (0..readings).map(|n| sample(1, MAY + 300 * n, mg_dl("101")))).unwrap_err();
         assert_eq!(
             error.to_string(),
             format!(
@@ -219,7 +250,8 @@ fn under_two_readings_there_is_no_summary() {
 
 #[test]
 fn a_sensor_whose_pace_never_shows_does_not_hold_up_the_others() {
-    // One reading of sensor 1, then ten days of sensor 2; sensor 1 has but its one reading to tell its interval.
+    // One reading of sensor 1, then ten days of sensor 2; sensor 1 has but its one reading to tell
+    // its interval.
     let others = (1..2880).map(|n| sample(2, MAY + 300 * n, mg_dl("101")));
     let summary = in_may(10, std::iter::once(sample(1, MAY, mg_dl("201"))).chain(others)).unwrap();
     assert_eq!((summary.readings(), summary.sensor_active_percent()), (2880, 100.0));
@@ -232,7 +264,10 @@ fn a_sensor_whose_pace_never_shows_does_not_hold_up_the_others() {
 fn debug_output_tells_no_statistics() {
     let summary = in_may(1, (0..9).map(|n| sample(1, MAY + 300 * n, mg_dl("137")))).unwrap();
     let output = format!("{summary:?} {:?} {:?}", summary.ranges(), summary.sufficiency());
-    assert!(!output.contains("137") && !output.contains("3.1") && !output.contains("100"), "{output}");
+    assert!(
+        !output.contains("137") && !output.contains("3.1") && !output.contains("100"),
+        "{output}"
+    );
 }
 
 /// Up to three sensors at their own paces, with losses, absent values and both units.
@@ -246,7 +281,11 @@ fn any_readings() -> impl Strategy<Value = Vec<Sample>> {
     ];
     let offset = prop_oneof![6 => Just(120), 1 => -720_i32..=840];
     let reading = (prop_oneof![9 => Just(1_i64), 1 => 2..9_i64], -14..=14_i64, measurement, offset);
-    let sensor = (0..DAY, prop_oneof![Just(60_i64), Just(300), Just(900)], prop::collection::vec(reading, 0..80));
+    let sensor = (
+        0..DAY,
+        prop_oneof![Just(60_i64), Just(300), Just(900)],
+        prop::collection::vec(reading, 0..80),
+    );
     prop::collection::vec(sensor, 1..=3).prop_map(|sensors| {
         let mut samples = Vec::new();
         for (id, (start, pace, readings)) in (0..).zip(sensors) {
@@ -254,7 +293,12 @@ fn any_readings() -> impl Strategy<Value = Vec<Sample>> {
             for (steps, jitter, measurement, offset) in readings {
                 at += steps * pace;
                 let offset = UtcOffset::from_minutes(offset).unwrap();
-                samples.push(Sample { sensor: SensorId(id), seconds: at + jitter, offset, measurement });
+                samples.push(Sample {
+                    sensor: SensorId(id),
+                    seconds: at + jitter,
+                    offset,
+                    measurement,
+                });
             }
         }
         samples.sort_by_key(|sample| sample.seconds);

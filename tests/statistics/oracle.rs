@@ -14,7 +14,11 @@ pub(crate) struct Oracle {
 impl Oracle {
     pub(crate) fn start() -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/statistics_oracle.py");
-        let started = Command::new("python3").arg(script).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        let started = Command::new("python3")
+            .arg(script)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn();
         let mut process = started.unwrap_or_else(|error| {
             panic!("python3: {error}: install Python 3.8 or newer, which works out the statistics a second time")
         });
@@ -28,7 +32,10 @@ impl Oracle {
         let sent = writeln!(cases, "{case}").and_then(|()| cases.flush());
         let mut answer = String::new();
         let read = self.answers.read_line(&mut answer);
-        assert!(sent.is_ok() && read.is_ok_and(|read| read > 0), "the oracle stopped; its own words are above");
+        assert!(
+            sent.is_ok() && read.is_ok_and(|read| read > 0),
+            "the oracle stopped; its own words are above"
+        );
         serde_json::from_str(&answer).unwrap()
     }
 }

@@ -1,5 +1,5 @@
-//! What every request handler shares: settings, store, the server's own addresses, and what a test changes while it
-//! runs. It routes and judges nothing.
+//! What every request handler shares: settings, store, the server's own addresses, and what a test
+//! changes while it runs. It routes and judges nothing.
 
 use std::{
     ops::Deref,

@@ -1,4 +1,5 @@
-//! The `CapabilityStatement` of `GET /fhir/metadata`: what this receiver declares, and nothing it does not do.
+//! The `CapabilityStatement` of `GET /fhir/metadata`: what this receiver declares, and nothing it
+//! does not do.
 
 use serde_json::{Value, json};
 
@@ -74,8 +75,13 @@ pub(crate) fn capability_statement(config: &Config, origin: &str, base: &str) ->
     })
 }
 
-const SEARCHABLE: [(&str, &str); 5] =
-    [("patient", "reference"), ("code", "token"), ("category", "token"), ("identifier", "token"), ("date", "date")];
+const SEARCHABLE: [(&str, &str); 5] = [
+    ("patient", "reference"),
+    ("code", "token"),
+    ("category", "token"),
+    ("identifier", "token"),
+    ("date", "date"),
+];
 
 fn resource(
     kind: &str,
@@ -89,11 +95,14 @@ fn resource(
         "interaction": interactions.iter().map(|code| json!({ "code": code })).collect::<Vec<_>>(),
     });
     if !profiles.is_empty() {
-        resource["supportedProfile"] =
-            profiles.iter().map(|profile| format!("{GUIDE}/StructureDefinition/{profile}")).collect();
+        resource["supportedProfile"] = profiles
+            .iter()
+            .map(|profile| format!("{GUIDE}/StructureDefinition/{profile}"))
+            .collect();
     }
     if !searches.is_empty() {
-        resource["searchParam"] = searches.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
+        resource["searchParam"] =
+            searches.iter().map(|(name, kind)| json!({ "name": name, "type": kind })).collect();
     }
     if let Some(supported) = conditional_create {
         resource["conditionalCreate"] = json!(supported);

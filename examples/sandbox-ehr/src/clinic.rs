@@ -1,5 +1,5 @@
-//! The page a clinician would look at: what arrived, per patient. Plain HTML without scripts; the template escapes all
-//! text. It only shows, and shows values exactly as they were sent.
+//! The page a clinician would look at: what arrived, per patient. Plain HTML without scripts; the
+//! template escapes all text. It only shows, and shows values exactly as they were sent.
 
 use axum::{
     extract::{Path, State},
@@ -75,8 +75,12 @@ pub(crate) async fn resource(
             &page("No such resource", &html! { p { a href="/clinic" { "All patients" } } }),
         );
     };
-    let pdf = found.json().ok().and_then(|resource| decode_base64(resource["presentedForm"][0]["data"].as_str()?));
-    let headers = |kind| [(header::CONTENT_TYPE, kind), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    let pdf = found
+        .json()
+        .ok()
+        .and_then(|resource| decode_base64(resource["presentedForm"][0]["data"].as_str()?));
+    let headers =
+        |kind| [(header::CONTENT_TYPE, kind), (header::X_CONTENT_TYPE_OPTIONS, "nosniff")];
     match pdf {
         Some(pdf) => (headers("application/pdf"), pdf).into_response(),
         None => (headers("application/json; charset=utf-8"), found.body).into_response(),
@@ -199,7 +203,13 @@ fn readings(app: &App, patient: &str) -> Result<Vec<ReadingCount>, SandboxError>
         .map(|code| {
             let (count, first, last) = app.store.count_by_code(patient, code.code)?;
             let day = |millis: Option<i64>| millis.map(day_text).unwrap_or_default();
-            Ok(ReadingCount { code: code.code, name: code.name, count, first: day(first), last: day(last) })
+            Ok(ReadingCount {
+                code: code.code,
+                name: code.name,
+                count,
+                first: day(first),
+                last: day(last),
+            })
         })
         .collect()
 }
@@ -219,9 +229,12 @@ fn members(app: &App, summary: &StoredResource) -> Result<Vec<(String, String)>,
         if components.is_empty() {
             values.push((name.to_owned(), value_text(&found.body)));
         }
-        for (component, raw) in resource["component"].as_array().into_iter().flatten().zip(&components) {
+        for (component, raw) in
+            resource["component"].as_array().into_iter().flatten().zip(&components)
+        {
             let code = component["code"]["coding"][0]["code"].as_str().unwrap_or_default();
-            let range = RANGES.iter().find(|(known, _)| *known == code).map_or(code, |(_, name)| name);
+            let range =
+                RANGES.iter().find(|(known, _)| *known == code).map_or(code, |(_, name)| name);
             values.push((format!("time {range}"), value_text(raw)));
         }
     }
@@ -232,9 +245,13 @@ fn members(app: &App, summary: &StoredResource) -> Result<Vec<(String, String)>,
 fn value_text(body: &str) -> String {
     let quantity = raw_field(body, "valueQuantity").unwrap_or_default();
     match raw_field(&quantity, "value") {
-        Some(number) => format!("{} {number} {}", field_text(&quantity, "comparator"), field_text(&quantity, "unit"))
-            .trim()
-            .to_owned(),
+        Some(number) => format!(
+            "{} {number} {}",
+            field_text(&quantity, "comparator"),
+            field_text(&quantity, "unit")
+        )
+        .trim()
+        .to_owned(),
         None => "no value".to_owned(),
     }
 }
@@ -244,7 +261,8 @@ fn raw_field(json: &str, name: &str) -> Option<String> {
 }
 
 fn raw_items(json: &str, name: &str) -> Vec<String> {
-    let items = raw_field(json, name).and_then(|items| serde_json::from_str::<Vec<Box<RawValue>>>(&items).ok());
+    let items = raw_field(json, name)
+        .and_then(|items| serde_json::from_str::<Vec<Box<RawValue>>>(&items).ok());
     items.unwrap_or_default().iter().map(|item| item.get().to_owned()).collect()
 }
 
@@ -308,7 +326,8 @@ fn page(title: &str, body: &Markup) -> Markup {
 }
 
 fn html_answer(status: StatusCode, page: &Markup) -> Response {
-    let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
+    let policy =
+        "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
     let headers: [(HeaderName, &str); 2] =
         [(header::CONTENT_SECURITY_POLICY, policy), (header::CACHE_CONTROL, "no-store")];
     (status, headers, Html(page.clone().into_string())).into_response()

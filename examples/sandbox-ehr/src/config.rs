@@ -1,5 +1,5 @@
-//! How a sandbox is set up: the builder, and the behaviours of other receivers it can take on. Settings only; nothing
-//! here listens, stores or judges.
+//! How a sandbox is set up: the builder, and the behaviours of other receivers it can take on.
+//! Settings only; nothing here listens, stores or judges.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -8,11 +8,13 @@ use crate::{Sandbox, SandboxError};
 /// What one submission may weigh.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Largest request body in bytes, before and after inflating. More is refused with `over_limit_status`.
+    /// Largest request body in bytes, before and after inflating. More is refused with
+    /// `over_limit_status`.
     pub max_body_bytes: usize,
     /// Most entries of one Bundle. More is refused with `over_limit_status`.
     pub max_entries: usize,
-    /// The HTTP status of a refusal for size: 413 by default; receivers in the field also use 400 and 500.
+    /// The HTTP status of a refusal for size: 413 by default; receivers in the field also use 400
+    /// and 500.
     pub over_limit_status: u16,
 }
 
@@ -30,7 +32,8 @@ pub enum ScopeSupport {
     Granular,
     /// Version 2 without restrictions: a scope with `?` makes the request `invalid_scope`.
     ResourceLevel,
-    /// Version 1 only: `patient/Observation.write`; version 2 scopes make the request `invalid_scope`.
+    /// Version 1 only: `patient/Observation.write`; version 2 scopes make the request
+    /// `invalid_scope`.
     Version1,
 }
 
@@ -95,7 +98,8 @@ impl Default for SandboxBuilder {
 }
 
 impl SandboxBuilder {
-    /// Keeps everything in this `SQLite` file, which is created when absent. Without it the state lives in memory.
+    /// Keeps everything in this `SQLite` file, which is created when absent. Without it the state
+    /// lives in memory.
     pub fn database(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.database = Some(path.into());
         self
@@ -107,7 +111,8 @@ impl SandboxBuilder {
         self
     }
 
-    /// Approves every authorisation request at once as this patient (`amy-shaw` or `ben-okafor`), without a page.
+    /// Approves every authorisation request at once as this patient (`amy-shaw` or `ben-okafor`),
+    /// without a page.
     pub fn auto_approve(mut self, patient: impl Into<String>) -> Self {
         self.config.auto_approve = Some(patient.into());
         self
@@ -131,7 +136,8 @@ impl SandboxBuilder {
         self
     }
 
-    /// Whether `ifNoneExist` is honoured. When not, entries that carry it are refused with 400, as the guide advises.
+    /// Whether `ifNoneExist` is honoured. When not, entries that carry it are refused with 400, as
+    /// the guide advises.
     pub fn supports_conditional_create(mut self, supported: bool) -> Self {
         self.config.conditional_create = supported;
         self
@@ -143,7 +149,8 @@ impl SandboxBuilder {
         self
     }
 
-    /// Whether refresh tokens are issued for `offline_access`. Some large receivers give public apps none.
+    /// Whether refresh tokens are issued for `offline_access`. Some large receivers give public
+    /// apps none.
     pub fn issues_refresh_tokens(mut self, issued: bool) -> Self {
         self.config.issues_refresh_tokens = issued;
         self
@@ -161,7 +168,8 @@ impl SandboxBuilder {
         self
     }
 
-    /// Registers an app that may use any redirect of a native app. The first one registered replaces `cgm-demo`.
+    /// Registers an app that may use any redirect of a native app. The first one registered
+    /// replaces `cgm-demo`.
     pub fn client(self, id: impl Into<String>) -> Self {
         self.client_with_redirects(id, Vec::<String>::new())
     }
@@ -177,16 +185,17 @@ impl SandboxBuilder {
         self
     }
 
-    /// Writes one line per request to stderr: method, route pattern, status, milliseconds. Off by default.
+    /// Writes one line per request to stderr: method, route pattern, status, milliseconds. Off by
+    /// default.
     pub fn log_requests(mut self, log: bool) -> Self {
         self.config.log_requests = log;
         self
     }
 
-    /// Stands in front of a real FHIR server, as hospitals put a SMART proxy before theirs: discovery, login, tokens, scopes,
-    /// size limits and trouble asked for are the sandbox's, and everything else goes to the server with this base URL,
-    /// which must be on this machine, and its answers back, as they are. People are the server's own Patients; the
-    /// sandbox keeps nothing, and has the server's path: `http://127.0.0.1:PORT/its/path`.
+    /// Stands in front of a real FHIR server, as hospitals put a SMART proxy before theirs:
+    /// discovery, login, tokens, scopes, size limits and trouble asked for are the sandbox's,
+    /// and everything else goes to the server with this base URL, which must be on this
+    /// machine, and its answers back, as they are. People are the server's own Patients; the sandbox keeps nothing, and has the server's path: `http://127.0.0.1:PORT/its/path`.
     pub fn in_front_of(mut self, fhir_base: impl Into<String>) -> Self {
         self.config.in_front_of = Some(fhir_base.into());
         self
@@ -195,8 +204,8 @@ impl SandboxBuilder {
     /// Opens the database, seeds what is missing and starts serving on 127.0.0.1.
     ///
     /// # Errors
-    /// When the port is taken, the database cannot be used, the patient to approve as does not exist, or the server to stand
-    /// in front of is not on this machine.
+    /// When the port is taken, the database cannot be used, the patient to approve as does not
+    /// exist, or the server to stand in front of is not on this machine.
     pub async fn start(mut self) -> Result<Sandbox, SandboxError> {
         if self.config.clients.is_empty() {
             self = self.client("cgm-demo");

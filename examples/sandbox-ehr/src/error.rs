@@ -1,5 +1,6 @@
-//! What can go wrong in starting, stopping or steering a sandbox. Errors of a FHIR or OAuth request are not here: they
-//! are answers, and are built where the request is judged. No variant may carry a token, a name or a value.
+//! What can go wrong in starting, stopping or steering a sandbox. Errors of a FHIR or OAuth request
+//! are not here: they are answers, and are built where the request is judged. No variant may carry
+//! a token, a name or a value.
 
 /// Why the sandbox could not do what it was asked to.
 #[derive(Debug, thiserror::Error)]
@@ -17,7 +18,9 @@ pub enum SandboxError {
     #[error("sandbox database: {0}")]
     Database(#[from] rusqlite::Error),
     /// The database file was written by another, incompatible version.
-    #[error("sandbox database has layout {found}, this version reads {expected}: delete the file to start afresh")]
+    #[error(
+        "sandbox database has layout {found}, this version reads {expected}: delete the file to start afresh"
+    )]
     Layout {
         /// The layout number in the file.
         found: i64,

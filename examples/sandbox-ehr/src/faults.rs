@@ -1,5 +1,5 @@
-//! Trouble on request: failures and cut connections that a test asks for, handed out in order. It decides nothing on its
-//! own and knows nothing of what the failing request carries.
+//! Trouble on request: failures and cut connections that a test asks for, handed out in order. It
+//! decides nothing on its own and knows nothing of what the failing request carries.
 
 use std::{
     collections::{HashMap, VecDeque},

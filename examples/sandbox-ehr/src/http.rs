@@ -1,5 +1,6 @@
-//! Routes, and the few things all answers have in common: media types, bearer tokens, refusals, the request log. No
-//! token, patient or value reaches the log: it names the route's pattern, not the path.
+//! Routes, and the few things all answers have in common: media types, bearer tokens, refusals, the
+//! request log. No token, patient or value reaches the log: it names the route's pattern, not the
+//! path.
 
 use axum::{
     Router,
@@ -43,7 +44,10 @@ pub(crate) fn router(app: App) -> Router {
 
 fn in_front_of(upstream: &Upstream) -> Router<App> {
     Router::new()
-        .route(&format!("{}/.well-known/smart-configuration", upstream.path()), get(query::smart_configuration))
+        .route(
+            &format!("{}/.well-known/smart-configuration", upstream.path()),
+            get(query::smart_configuration),
+        )
         .fallback(front::pass_on)
 }
 
@@ -64,7 +68,8 @@ fn receiver() -> Router<App> {
         .method_not_allowed_fallback(no_such_method)
 }
 
-/// Answers only requests that mean this machine (a web page elsewhere could point its name at 127.0.0.1), and logs.
+/// Answers only requests that mean this machine (a web page elsewhere could point its name at
+/// 127.0.0.1), and logs.
 async fn guard(State(app): State<App>, request: Request, next: Next) -> Response {
     if !names_loopback(request.headers()) {
         return refusal_answer(&Refusal::forbidden("this server answers on 127.0.0.1 only"));
@@ -86,16 +91,21 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
 fn names_loopback(headers: &HeaderMap) -> bool {
     let Some(host) = headers.get(header::HOST) else { return true };
     let host = host.to_str().unwrap_or_default();
-    let name = host.rsplit_once(':').map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
+    let name = host
+        .rsplit_once(':')
+        .map_or(host, |(name, port)| if port.ends_with(']') { host } else { name });
     ["127.0.0.1", "localhost", "[::1]"].contains(&name)
 }
 
 pub(crate) async fn no_such_route() -> Response {
-    refusal_answer(&Refusal::not_found("nothing is served here; submit to [base]/$submit-cgm-bundle"))
+    refusal_answer(&Refusal::not_found(
+        "nothing is served here; submit to [base]/$submit-cgm-bundle",
+    ))
 }
 
 async fn no_such_method() -> Response {
-    let text = "this method is not supported here; data is accepted by POST [base]/$submit-cgm-bundle";
+    let text =
+        "this method is not supported here; data is accepted by POST [base]/$submit-cgm-bundle";
     refusal_answer(&Refusal::new(405, "not-supported", text))
 }
 
@@ -128,25 +138,33 @@ impl IntoResponse for Unauthorised {
     fn into_response(self) -> Response {
         let (challenge, text) = match self {
             Self::NoToken => ("Bearer", "an access token is required"),
-            Self::InvalidToken => {
-                (r#"Bearer error="invalid_token""#, "the access token is unknown, expired or revoked")
-            }
+            Self::InvalidToken => (
+                r#"Bearer error="invalid_token""#,
+                "the access token is unknown, expired or revoked",
+            ),
             Self::Unknown => return refusal_answer(&Refusal::internal()),
         };
         let mut response = refusal_answer(&Refusal::new(401, "login", text));
-        response.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static(challenge));
+        response
+            .headers_mut()
+            .insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static(challenge));
         response
     }
 }
 
 /// A header's media type and parameters, lower-cased where case does not count.
-pub(crate) fn media_type(headers: &HeaderMap, name: &HeaderName) -> (String, Vec<(String, String)>) {
+pub(crate) fn media_type(
+    headers: &HeaderMap,
+    name: &HeaderName,
+) -> (String, Vec<(String, String)>) {
     let text = headers.get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let mut parts = text.split(';').map(str::trim);
     let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
     let parameters = parts
         .filter_map(|part| part.split_once('='))
-        .map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim().trim_matches('"').to_owned()))
+        .map(|(name, value)| {
+            (name.trim().to_ascii_lowercase(), value.trim().trim_matches('"').to_owned())
+        })
         .collect();
     (kind, parameters)
 }
@@ -162,8 +180,11 @@ pub(crate) fn refusal_answer(refusal: &Refusal) -> Response {
 
 /// A failure a test asked for.
 pub(crate) fn failure_answer(failure: &Failure) -> Response {
-    let mut response = refusal_answer(&Refusal::new(failure.status, "transient", "this failure was asked for"));
-    if let Some(after) = failure.retry_after.as_deref().and_then(|after| header::HeaderValue::from_str(after).ok()) {
+    let mut response =
+        refusal_answer(&Refusal::new(failure.status, "transient", "this failure was asked for"));
+    if let Some(after) =
+        failure.retry_after.as_deref().and_then(|after| header::HeaderValue::from_str(after).ok())
+    {
         response.headers_mut().insert(header::RETRY_AFTER, after);
     }
     response

@@ -1,6 +1,7 @@
-//! A small, strict receiver of glucose data as the HL7 CGM guide (STU1 1.0.0) describes it, with SMART App Launch and a
-//! page that shows what the clinic got. For tests, demonstrations and an app developer's laptop: it listens on loopback
-//! only, its people are invented, and it must never be mistaken for a place to keep health data.
+//! A small, strict receiver of glucose data as the HL7 CGM guide (STU1 1.0.0) describes it, with
+//! SMART App Launch and a page that shows what the clinic got. For tests, demonstrations and an app
+//! developer's laptop: it listens on loopback only, its people are invented, and it must never be
+//! mistaken for a place to keep health data.
 //!
 //! It shares no code with the submitter it is used to test. Start one with [`Sandbox::builder`].
 

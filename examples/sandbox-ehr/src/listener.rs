@@ -1,5 +1,5 @@
-//! A loopback listener whose connections can be cut: once cut, nothing more is written and the socket closes. That is
-//! how a lost answer looks to a client, which no HTTP response can imitate.
+//! A loopback listener whose connections can be cut: once cut, nothing more is written and the
+//! socket closes. That is how a lost answer looks to a client, which no HTTP response can imitate.
 
 use std::{
     io,
@@ -50,7 +50,8 @@ impl Listener for CuttableListener {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (stream, address) = Listener::accept(&mut self.0).await;
-        // Without this the last segment of an answer waits for an acknowledgement (40 ms on loopback).
+        // Without this the last segment of an answer waits for an acknowledgement (40 ms on
+        // loopback).
         let _ = stream.set_nodelay(true);
         (CuttableStream { stream, cut: Arc::default() }, address)
     }
@@ -62,7 +63,11 @@ impl Listener for CuttableListener {
 
 impl CuttableStream {
     fn check(&self) -> io::Result<()> {
-        if self.cut.load(Ordering::SeqCst) { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(()) }
+        if self.cut.load(Ordering::SeqCst) {
+            Err(io::ErrorKind::ConnectionReset.into())
+        } else {
+            Ok(())
+        }
     }
 }
 
@@ -77,7 +82,11 @@ impl AsyncRead for CuttableStream {
 }
 
 impl AsyncWrite for CuttableStream {
-    fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         self.check()?;
         Pin::new(&mut self.stream).poll_write(context, bytes)
     }

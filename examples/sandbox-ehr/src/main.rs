@@ -1,5 +1,6 @@
-//! The `sandbox-ehr` program: reads the command line, starts a sandbox, says where it is, and stops on a signal. All it
-//! does can be done through the library; it must not know more than its command line.
+//! The `sandbox-ehr` program: reads the command line, starts a sandbox, says where it is, and stops
+//! on a signal. All it does can be done through the library; it must not know more than its command
+//! line.
 
 use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 
@@ -63,7 +64,8 @@ struct Arguments {
     /// Refuse entries with ifNoneExist, as a receiver without conditional create does
     #[arg(long)]
     no_conditional_create: bool,
-    /// Stand in front of the FHIR server with this base URL, on this machine: log in here, and pass everything on
+    /// Stand in front of the FHIR server with this base URL, on this machine: log in here, and
+    /// pass everything on
     #[arg(long, value_name = "URL")]
     in_front_of: Option<String>,
     /// Do not write a line per request to stderr
@@ -86,7 +88,11 @@ async fn run(arguments: Arguments) -> Result<(), SandboxError> {
     let mut builder = Sandbox::builder()
         .port(arguments.port)
         .token_lifetime(Duration::from_secs(arguments.token_lifetime))
-        .limits(Limits { max_body_bytes: arguments.max_body, max_entries: arguments.max_entries, ..Limits::default() })
+        .limits(Limits {
+            max_body_bytes: arguments.max_body,
+            max_entries: arguments.max_entries,
+            ..Limits::default()
+        })
         .supports_conditional_create(!arguments.no_conditional_create)
         .log_requests(!arguments.quiet);
     if let Some(path) = arguments.database {
@@ -103,7 +109,8 @@ async fn run(arguments: Arguments) -> Result<(), SandboxError> {
         builder = builder.in_front_of(base);
     }
     let sandbox = builder.start().await?;
-    // Programs that start this one read the line to learn the port; if nobody reads, serving goes on.
+    // Programs that start this one read the line to learn the port; if nobody reads, serving goes
+    // on.
     let mut stdout = std::io::stdout();
     let _ = writeln!(stdout, "sandbox EHR at {}", sandbox.base_url()).and_then(|()| stdout.flush());
     if !arguments.quiet && !passes_on {

@@ -1,5 +1,6 @@
-//! Reading what the clinic holds through FHIR: discovery, metadata, read and search. Everything but the first two is
-//! limited to the token's patient and scopes. Search is strict: a parameter it does not know is an error.
+//! Reading what the clinic holds through FHIR: discovery, metadata, read and search. Everything but
+//! the first two is limited to the token's patient and scopes. Search is strict: a parameter it
+//! does not know is an error.
 
 use axum::{
     extract::{Path, RawQuery, State},
@@ -56,7 +57,9 @@ pub(crate) async fn read(
     match readable(&app, &token, &kind, &id) {
         Ok(resource) => {
             let mut response = fhir_answer(200, resource.body);
-            response.headers_mut().insert(header::ETAG, header::HeaderValue::from_static("W/\"1\""));
+            response
+                .headers_mut()
+                .insert(header::ETAG, header::HeaderValue::from_static("W/\"1\""));
             response
         }
         Err(refusal) => refusal_answer(&refusal),
@@ -75,7 +78,12 @@ pub(crate) async fn read_version(
     read(state, Path((kind, id)), headers).await
 }
 
-fn readable(app: &App, token: &AccessToken, kind: &str, id: &str) -> Result<StoredResource, Refusal> {
+fn readable(
+    app: &App,
+    token: &AccessToken,
+    kind: &str,
+    id: &str,
+) -> Result<StoredResource, Refusal> {
     let scopes = GrantedScopes::parse(&token.scope);
     if scopes.with(kind, 'r').next().is_none() {
         return Err(Refusal::forbidden("the access token has no scope to read this type"));
@@ -116,7 +124,9 @@ pub(crate) async fn search(
 fn searched(app: &App, token: &AccessToken, kind: &str, query: &str) -> Result<String, Refusal> {
     let known: &[&str] = match kind {
         "ServiceRequest" => &["patient", "code"],
-        "Observation" | "DiagnosticReport" => &["patient", "code", "category", "identifier", "date"],
+        "Observation" | "DiagnosticReport" => {
+            &["patient", "code", "category", "identifier", "date"]
+        }
         "Device" => &["patient", "identifier"],
         _ => return Err(Refusal::not_found("this type cannot be searched")),
     };
@@ -125,11 +135,16 @@ fn searched(app: &App, token: &AccessToken, kind: &str, query: &str) -> Result<S
     if allowed.is_empty() {
         return Err(Refusal::forbidden("the access token has no scope to search this type"));
     }
-    let parameters: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes()).into_owned().collect();
+    let parameters: Vec<(String, String)> =
+        form_urlencoded::parse(query.as_bytes()).into_owned().collect();
     let mut wanted = ResourceQuery { kind, patient: &token.patient, ..ResourceQuery::default() };
     if allowed.iter().all(|scope| scope.restriction.is_some()) {
         let alternatives = allowed.iter().filter_map(|scope| scope.restriction.as_ref());
-        wanted.codings.push(alternatives.map(|rule| (rule.element, rule.system.clone(), rule.code.clone())).collect());
+        wanted.codings.push(
+            alternatives
+                .map(|rule| (rule.element, rule.system.clone(), rule.code.clone()))
+                .collect(),
+        );
     }
     let mut page = app.config.page_size;
     for (name, value) in &parameters {
@@ -138,7 +153,9 @@ fn searched(app: &App, token: &AccessToken, kind: &str, query: &str) -> Result<S
             "_offset" => wanted.offset = number(name, value)?,
             "patient" if known.contains(&"patient") => check_patient(value, &token.patient)?,
             "code" if known.contains(&"code") => wanted.codings.push(tokens("code", value)),
-            "category" if known.contains(&"category") => wanted.codings.push(tokens("category", value)),
+            "category" if known.contains(&"category") => {
+                wanted.codings.push(tokens("category", value))
+            }
             "identifier" if known.contains(&"identifier") => {
                 wanted.identifiers.extend(value.split(',').map(token_parts));
             }
@@ -194,7 +211,8 @@ fn searchset(
     page: usize,
 ) -> Result<String, Refusal> {
     let link = |relation, offset: usize| {
-        let filters = parameters.iter().filter(|(name, _)| !["_offset", "_count"].contains(&name.as_str()));
+        let filters =
+            parameters.iter().filter(|(name, _)| !["_offset", "_count"].contains(&name.as_str()));
         let query = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(filters)
             .append_pair("_count", &page.to_string())
@@ -246,21 +264,27 @@ fn number(name: &str, value: &str) -> Result<usize, Refusal> {
     value.parse().map_err(|_| Refusal::new(400, "value", format!("{name} must be a whole number")))
 }
 
-/// FHIR's date search: the resource's time overlaps (no prefix, `eq`), is after (`gt`, `ge`) or before (`lt`, `le`).
+/// FHIR's date search: the resource's time overlaps (no prefix, `eq`), is after (`gt`, `ge`) or
+/// before (`lt`, `le`).
 fn date_conditions(value: &str) -> Result<Vec<(DateColumn, Comparison, i64)>, Refusal> {
     use Comparison::{Greater, GreaterOrEqual, Less, LessOrEqual};
     use DateColumn::{Ends, Starts};
     let (prefix, date) = match value.get(..2) {
-        Some(prefix) if prefix.bytes().all(|byte| byte.is_ascii_lowercase()) => (prefix, &value[2..]),
+        Some(prefix) if prefix.bytes().all(|byte| byte.is_ascii_lowercase()) => {
+            (prefix, &value[2..])
+        }
         _ => ("eq", value),
     };
-    let range = covered_range(date).ok_or_else(|| Refusal::new(400, "value", "date must be a FHIR date or instant"))?;
+    let range = covered_range(date)
+        .ok_or_else(|| Refusal::new(400, "value", "date must be a FHIR date or instant"))?;
     match prefix {
         "eq" => Ok(vec![(Starts, GreaterOrEqual, range.starts), (Ends, LessOrEqual, range.ends)]),
         "gt" => Ok(vec![(Ends, Greater, range.ends)]),
         "ge" => Ok(vec![(Ends, Greater, range.starts)]),
         "lt" => Ok(vec![(Starts, Less, range.starts)]),
         "le" => Ok(vec![(Starts, Less, range.ends)]),
-        _ => Err(Refusal::new(400, "not-supported", "date takes the prefixes eq, gt, ge, lt and le")),
+        _ => {
+            Err(Refusal::new(400, "not-supported", "date takes the prefixes eq, gt, ge, lt and le"))
+        }
     }
 }

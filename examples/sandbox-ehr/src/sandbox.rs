@@ -1,5 +1,5 @@
-//! A running sandbox: start, stop, look inside and ask for trouble. This is the whole of what a test can do to it apart
-//! from talking HTTP; it judges nothing.
+//! A running sandbox: start, stop, look inside and ask for trouble. This is the whole of what a
+//! test can do to it apart from talking HTTP; it judges nothing.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -19,7 +19,8 @@ use crate::{
 /// How long requests under way may take to finish when the sandbox stops.
 const STOP_PATIENCE: Duration = Duration::from_secs(2);
 
-/// A sandbox EHR that is serving. It stops when dropped; [`Sandbox::stop`] also waits until the port is free.
+/// A sandbox EHR that is serving. It stops when dropped; [`Sandbox::stop`] also waits until the
+/// port is free.
 ///
 /// ```no_run
 /// # async fn example() -> Result<(), sandbox_ehr::SandboxError> {
@@ -59,10 +60,11 @@ impl Sandbox {
         }
         let (stop, stopped) = oneshot::channel::<()>();
         let service = router(app.clone()).into_make_service_with_connect_info::<Scissors>();
-        let serve = axum::serve(CuttableListener(listener), service).with_graceful_shutdown(async move {
-            // A dropped sender means a dropped sandbox: stop as well.
-            let _ = stopped.await;
-        });
+        let serve =
+            axum::serve(CuttableListener(listener), service).with_graceful_shutdown(async move {
+                // A dropped sender means a dropped sandbox: stop as well.
+                let _ = stopped.await;
+            });
         let server = tokio::spawn(async move {
             // Serving ends only by the signal above.
             let _ = serve.await;
@@ -90,8 +92,8 @@ impl Sandbox {
         format!("{}/clinic", self.app.origin)
     }
 
-    /// Stops serving, lets requests under way finish for two seconds, and frees the port. State in a database file is
-    /// there for the next start.
+    /// Stops serving, lets requests under way finish for two seconds, and frees the port. State in
+    /// a database file is there for the next start.
     ///
     /// # Errors
     /// When the server had ended before.
@@ -108,25 +110,42 @@ impl Sandbox {
         }
     }
 
-    /// What the clinic holds of a patient, in the order it came: by resource type (`Observation`) or code (`99504-3`).
-    /// Numbers go through `f64`; use [`Sandbox::resource_texts`] to see their digits.
+    /// What the clinic holds of a patient, in the order it came: by resource type (`Observation`)
+    /// or code (`99504-3`). Numbers go through `f64`; use [`Sandbox::resource_texts`] to see
+    /// their digits.
     ///
     /// # Errors
     /// When the database cannot be read.
     pub fn resources(&self, patient: &str, type_or_code: &str) -> Result<Vec<Value>, SandboxError> {
-        self.app.store.of_type_or_code(patient, type_or_code)?.iter().map(StoredResource::json).collect()
+        self.app
+            .store
+            .of_type_or_code(patient, type_or_code)?
+            .iter()
+            .map(StoredResource::json)
+            .collect()
     }
 
     /// The same as [`Sandbox::resources`], as the text that is stored.
     ///
     /// # Errors
     /// When the database cannot be read.
-    pub fn resource_texts(&self, patient: &str, type_or_code: &str) -> Result<Vec<String>, SandboxError> {
-        Ok(self.app.store.of_type_or_code(patient, type_or_code)?.into_iter().map(|resource| resource.body).collect())
+    pub fn resource_texts(
+        &self,
+        patient: &str,
+        type_or_code: &str,
+    ) -> Result<Vec<String>, SandboxError> {
+        Ok(self
+            .app
+            .store
+            .of_type_or_code(patient, type_or_code)?
+            .into_iter()
+            .map(|resource| resource.body)
+            .collect())
     }
 
-    /// Rewrites what the clinic holds of a patient, as a restored backup or a clerk would: `change` gets each resource of this type or
-    /// code, and gives what is to stand in its place, or nothing to remove it. How it is found stays as it was.
+    /// Rewrites what the clinic holds of a patient, as a restored backup or a clerk would: `change`
+    /// gets each resource of this type or code, and gives what is to stand in its place, or
+    /// nothing to remove it. How it is found stays as it was.
     ///
     /// # Errors
     /// When the database cannot be read or written.
@@ -161,13 +180,17 @@ impl Sandbox {
 
     /// From now on grants no scope but these, word for word; `None` lifts the restriction.
     pub fn set_scope_ceiling(&self, scopes: Option<&[&str]>) {
-        self.app.set_scope_ceiling(scopes.map(|scopes| scopes.iter().map(|scope| (*scope).to_owned()).collect()));
+        self.app.set_scope_ceiling(
+            scopes.map(|scopes| scopes.iter().map(|scope| (*scope).to_owned()).collect()),
+        );
     }
 
-    /// Replaces all orders of a patient. Each must be a `ServiceRequest`; ids are given where absent, the subject is set.
+    /// Replaces all orders of a patient. Each must be a `ServiceRequest`; ids are given where
+    /// absent, the subject is set.
     ///
     /// # Errors
-    /// When there is no such patient or something is not a `ServiceRequest`; then nothing is replaced.
+    /// When there is no such patient or something is not a `ServiceRequest`; then nothing is
+    /// replaced.
     pub fn set_orders(&self, patient: &str, orders: &[Value]) -> Result<(), SandboxError> {
         self.app.store.set_orders(patient, orders)
     }
@@ -176,7 +199,12 @@ impl Sandbox {
     ///
     /// # Errors
     /// When the status is not an error status.
-    pub fn fail_next(&self, times: usize, status: u16, retry_after: Option<&str>) -> Result<(), SandboxError> {
+    pub fn fail_next(
+        &self,
+        times: usize,
+        status: u16,
+        retry_after: Option<&str>,
+    ) -> Result<(), SandboxError> {
         self.fail_next_at(Endpoint::Submit, times, status, retry_after)
     }
 
@@ -194,18 +222,24 @@ impl Sandbox {
         if !(400..600).contains(&status) {
             return Err(SandboxError::NotAnErrorStatus(status));
         }
-        self.app.faults.fail(endpoint, times, &Failure { status, retry_after: retry_after.map(str::to_owned) });
+        self.app.faults.fail(
+            endpoint,
+            times,
+            &Failure { status, retry_after: retry_after.map(str::to_owned) },
+        );
         Ok(())
     }
 
-    /// From now on refuses every entry with this LOINC code (or `Device`) with this status (400 to 599), as a receiver
-    /// with rules of its own does; `None` takes such entries again.
+    /// From now on refuses every entry with this LOINC code (or `Device`) with this status (400 to
+    /// 599), as a receiver with rules of its own does; `None` takes such entries again.
     ///
     /// # Errors
     /// When the status is not an error status.
     pub fn set_refusal(&self, code: &str, status: Option<u16>) -> Result<(), SandboxError> {
         match status {
-            Some(status) if !(400..600).contains(&status) => Err(SandboxError::NotAnErrorStatus(status)),
+            Some(status) if !(400..600).contains(&status) => {
+                Err(SandboxError::NotAnErrorStatus(status))
+            }
             status => {
                 self.app.faults.set_refusal(code, status);
                 Ok(())
@@ -218,7 +252,8 @@ impl Sandbox {
         self.app.faults.cut(Cut::AfterCommit);
     }
 
-    /// Lets so many submissions through before the next thing that is asked of a submission by `drop_…_next`.
+    /// Lets so many submissions through before the next thing that is asked of a submission by
+    /// `drop_…_next`.
     pub fn pass_next(&self, submissions: usize) {
         for _ in 0..submissions {
             self.app.faults.cut(Cut::Never);

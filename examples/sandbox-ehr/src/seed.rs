@@ -1,5 +1,5 @@
-//! Who is registered at the sandbox clinic when it first opens: two invented people and one standing order each. Data
-//! only; the store decides whether it is still needed.
+//! Who is registered at the sandbox clinic when it first opens: two invented people and one
+//! standing order each. Data only; the store decides whether it is still needed.
 
 use serde_json::{Value, json};
 
@@ -37,7 +37,14 @@ pub(crate) fn seed_patients() -> Vec<SeedPatient> {
     ]
 }
 
-fn patient(id: &str, given: &str, family: &str, birth_date: &str, gender: &str, record_number: &str) -> Value {
+fn patient(
+    id: &str,
+    given: &str,
+    family: &str,
+    birth_date: &str,
+    gender: &str,
+    record_number: &str,
+) -> Value {
     json!({
         "resourceType": "Patient",
         "id": id,

@@ -1,14 +1,15 @@
 //! The outbox: submissions, and the frozen batch that is under way for a connection.
 //!
-//! A connection has at most one batch at a time, because a connection has at most one request in flight. A batch keeps the exact
-//! bytes that were or will be sent, until every entry's outcome is recorded; then it is gone. What an outcome means is
-//! decided elsewhere: here it is written down, in one transaction with the ledger.
+//! A connection has at most one batch at a time, because a connection has at most one request in
+//! flight. A batch keeps the exact bytes that were or will be sent, until every entry's outcome is
+//! recorded; then it is gone. What an outcome means is decided elsewhere: here it is written down,
+//! in one transaction with the ledger.
 
 mod records;
 
 pub use records::{
-    BatchId, BatchRecord, EntryRecord, Item, Listed, NewBatch, Progress, Seen, SubmissionId, SubmissionRecord,
-    SubmissionState,
+    BatchId, BatchRecord, EntryRecord, Item, Listed, NewBatch, Progress, Seen, SubmissionId,
+    SubmissionRecord, SubmissionState,
 };
 
 use super::ledger::{self, ReadingCode};
@@ -87,7 +88,10 @@ fn batch(row: &Row<'_>) -> Result<BatchRecord, StoreError> {
 }
 
 fn save_progress(db: &Connection, id: SubmissionId, progress: &Progress) -> Result<(), StoreError> {
-    db.execute("UPDATE submissions SET progress = ? WHERE id = ?", params![encode(progress, "submission")?, id.0])?;
+    db.execute(
+        "UPDATE submissions SET progress = ? WHERE id = ?",
+        params![encode(progress, "submission")?, id.0],
+    )?;
     Ok(())
 }
 
@@ -136,9 +140,14 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn submissions(&self, connection: ConnectionId, limit: u32) -> Result<Vec<SubmissionRecord>, StoreError> {
-        let mut statement =
-            self.db.prepare_cached("SELECT * FROM submissions WHERE connection = ? ORDER BY id DESC LIMIT ?")?;
+    pub fn submissions(
+        &self,
+        connection: ConnectionId,
+        limit: u32,
+    ) -> Result<Vec<SubmissionRecord>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT * FROM submissions WHERE connection = ? ORDER BY id DESC LIMIT ?",
+        )?;
         let mut rows = statement.query(params![connection.0, limit])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
@@ -151,9 +160,13 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn open_submissions(&self, connection: ConnectionId) -> Result<Vec<SubmissionRecord>, StoreError> {
-        let mut statement =
-            self.db.prepare_cached("SELECT * FROM submissions WHERE connection = ? AND state = 'open' ORDER BY id")?;
+    pub fn open_submissions(
+        &self,
+        connection: ConnectionId,
+    ) -> Result<Vec<SubmissionRecord>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT * FROM submissions WHERE connection = ? AND state = 'open' ORDER BY id",
+        )?;
         let mut rows = statement.query([connection.0])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
@@ -166,7 +179,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn save_progress(&mut self, id: SubmissionId, progress: &Progress) -> Result<(), StoreError> {
+    pub fn save_progress(
+        &mut self,
+        id: SubmissionId,
+        progress: &Progress,
+    ) -> Result<(), StoreError> {
         save_progress(&self.db, id, progress)
     }
 
@@ -174,9 +191,16 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn end_submission(&mut self, id: SubmissionId, state: SubmissionState) -> Result<(), StoreError> {
+    pub fn end_submission(
+        &mut self,
+        id: SubmissionId,
+        state: SubmissionState,
+    ) -> Result<(), StoreError> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        transaction.execute("UPDATE submissions SET state = ? WHERE id = ?", params![state.code(), id.0])?;
+        transaction.execute(
+            "UPDATE submissions SET state = ? WHERE id = ?",
+            params![state.code(), id.0],
+        )?;
         transaction.execute("DELETE FROM batches WHERE submission = ? AND attempt = 0", [id.0])?;
         transaction.commit()?;
         Ok(())
@@ -192,12 +216,17 @@ impl Store {
 
     /// Freezes a batch: from here on these bytes, and no others, are sent under these identifiers.
     ///
-    /// None where another process changed the database since the batch was assembled: a reading of it may have been corrected, which
-    /// nobody would send any more once the old one counts as accepted. Assemble it anew.
+    /// None where another process changed the database since the batch was assembled: a reading of
+    /// it may have been corrected, which nobody would send any more once the old one counts as
+    /// accepted. Assemble it anew.
     ///
     /// # Errors
     /// [`StoreError`], also where the connection has a batch already.
-    pub fn freeze(&mut self, connection: ConnectionId, new: &NewBatch) -> Result<Option<BatchId>, StoreError> {
+    pub fn freeze(
+        &mut self,
+        connection: ConnectionId,
+        new: &NewBatch,
+    ) -> Result<Option<BatchId>, StoreError> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         if seen(&transaction)? != new.seen {
             return Ok(None);
@@ -217,7 +246,8 @@ impl Store {
         )?;
         let id = transaction.last_insert_rowid();
         {
-            let mut freeze = transaction.prepare_cached("INSERT INTO frozen_readings (key, batch) VALUES (?, ?)")?;
+            let mut freeze = transaction
+                .prepare_cached("INSERT INTO frozen_readings (key, batch) VALUES (?, ?)")?;
             for listed in &new.manifest {
                 if let Item::Reading(key, ..) = listed.item {
                     freeze.execute([key, id])?;
@@ -232,7 +262,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn pending_batch(&self, connection: ConnectionId) -> Result<Option<BatchRecord>, StoreError> {
+    pub fn pending_batch(
+        &self,
+        connection: ConnectionId,
+    ) -> Result<Option<BatchRecord>, StoreError> {
         self.db
             .prepare_cached("SELECT * FROM batches WHERE connection = ?")?
             .query([connection.0])?
@@ -241,14 +274,20 @@ impl Store {
             .transpose()
     }
 
-    /// Marks a batch as being sent, before it is: a kill from here on leaves its outcome unknown. Counts the request.
+    /// Marks a batch as being sent, before it is: a kill from here on leaves its outcome unknown.
+    /// Counts the request.
     ///
-    /// A request whose sender was killed may still be under way at the receiver: the batch is not claimed again within
-    /// `lease` unless an answer is written down first.
+    /// A request whose sender was killed may still be under way at the receiver: the batch is not
+    /// claimed again within `lease` unless an answer is written down first.
     ///
     /// # Errors
     /// [`StoreError::Missing`] where it is gone or its connection is not active.
-    pub fn claim(&mut self, id: BatchId, now: DateTime<Utc>, lease: TimeDelta) -> Result<BatchRecord, StoreError> {
+    pub fn claim(
+        &mut self,
+        id: BatchId,
+        now: DateTime<Utc>,
+        lease: TimeDelta,
+    ) -> Result<BatchRecord, StoreError> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let claimed = transaction
             .prepare_cached(
@@ -290,7 +329,12 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn unclaim(&mut self, batch: &BatchRecord, now: DateTime<Utc>, wait: TimeDelta) -> Result<(), StoreError> {
+    pub fn unclaim(
+        &mut self,
+        batch: &BatchRecord,
+        now: DateTime<Utc>,
+        wait: TimeDelta,
+    ) -> Result<(), StoreError> {
         let transaction = self.db.transaction_with_behavior(TransactionBehavior::Immediate)?;
         transaction.execute(
             "UPDATE batches SET state = 'ready', attempt = attempt - 1, not_before = ?, delay = ? WHERE id = ?",
@@ -306,8 +350,8 @@ impl Store {
 
     /// Takes a batch apart: its content goes into a later, smaller one.
     ///
-    /// Where it was sent more than once, an earlier attempt may have been taken although its answer was lost: its readings then count as
-    /// seen, and a correction says what it corrects.
+    /// Where it was sent more than once, an earlier attempt may have been taken although its answer
+    /// was lost: its readings then count as seen, and a correction says what it corrects.
     ///
     /// # Errors
     /// [`StoreError::Missing`] where it is gone already.
@@ -333,8 +377,8 @@ impl Store {
         Ok(())
     }
 
-    /// Writes down what became of every entry of a batch, in one transaction: ledger, resources, what was refused, the
-    /// submission's progress. Then the batch is gone.
+    /// Writes down what became of every entry of a batch, in one transaction: ledger, resources,
+    /// what was refused, the submission's progress. Then the batch is gone.
     ///
     /// # Errors
     /// [`StoreError::Missing`] where it is gone already.
@@ -361,7 +405,8 @@ fn seen(db: &Connection) -> Result<Seen, StoreError> {
 }
 
 fn progress_of(db: &Connection, id: SubmissionId) -> Result<Progress, StoreError> {
-    let text: String = db.query_row("SELECT progress FROM submissions WHERE id = ?", [id.0], |row| row.get(0))?;
+    let text: String =
+        db.query_row("SELECT progress FROM submissions WHERE id = ?", [id.0], |row| row.get(0))?;
     decode(&text, "submission")
 }
 
@@ -379,7 +424,13 @@ fn write_outcomes(
                 delivered.push((*code, (reading_key(*key)?, *version)));
             }
             (Item::Reading(key, version, code), EntryRecord::Refused { reason }) => {
-                quarantine::quarantine(transaction, connection, *code, (reading_key(*key)?, *version), reason)?;
+                quarantine::quarantine(
+                    transaction,
+                    connection,
+                    *code,
+                    (reading_key(*key)?, *version),
+                    reason,
+                )?;
             }
             (Item::Resource(identifier, kind), EntryRecord::Delivered { location }) => {
                 let status = SentStatus::Delivered;
@@ -387,14 +438,16 @@ fn write_outcomes(
                 resources::record_resource(transaction, connection, &sent)?;
             }
             (Item::Resource(identifier, kind), EntryRecord::Refused { reason }) => {
-                let sent = SentResource::new(identifier, kind, None, SentStatus::Refused(reason.clone()));
+                let sent =
+                    SentResource::new(identifier, kind, None, SentStatus::Refused(reason.clone()));
                 resources::record_resource(transaction, connection, &sent)?;
             }
             (_, EntryRecord::PutOff) => {}
         }
     }
     for code in [ReadingCode::Mass, ReadingCode::Molar] {
-        let of_code: Vec<_> = delivered.iter().filter(|(c, _)| *c == code).map(|(_, reading)| *reading).collect();
+        let of_code: Vec<_> =
+            delivered.iter().filter(|(c, _)| *c == code).map(|(_, reading)| *reading).collect();
         if !of_code.is_empty() {
             ledger::record_accepted(transaction, connection, code, &of_code)?;
         }
@@ -421,7 +474,8 @@ mod tests {
         let now = "2024-07-01T08:00:00Z".parse().unwrap();
         let zone = ZoneOffsets::fixed(crate::glucose::UtcOffset::UTC);
         let dates: crate::glucose::DateRange = "2024-05-01..2024-05-02".parse().unwrap();
-        let wanted = Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
+        let wanted =
+            Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
         let plan = Plan { wanted, dates, window: dates.window(&zone).unwrap() };
         let submission = scratch.store.open_submission(connection, &plan, now).unwrap();
         let assembled = |store: &Store| NewBatch {
@@ -434,13 +488,17 @@ mod tests {
             position_after: Position::End,
         };
         let stale = assembled(&scratch.store);
-        let mut other = Store::open(std::path::Path::new(scratch.store.db.path().unwrap())).unwrap();
+        let mut other =
+            Store::open(std::path::Path::new(scratch.store.db.path().unwrap())).unwrap();
         other.set_meta("anything", "changed").unwrap();
         assert_eq!(scratch.store.freeze(connection, &stale).unwrap(), None);
         assert!(scratch.store.pending_batch(connection).unwrap().is_none());
 
         let fresh = assembled(&scratch.store);
         scratch.store.set_meta("anything", "by ourselves").unwrap();
-        assert!(scratch.store.freeze(connection, &fresh).unwrap().is_some(), "our own writes are no surprise");
+        assert!(
+            scratch.store.freeze(connection, &fresh).unwrap().is_some(),
+            "our own writes are no surprise"
+        );
     }
 }

@@ -1,4 +1,5 @@
-//! What the outbox keeps: a submission and how far it has come, a frozen batch and what its entries are.
+//! What the outbox keeps: a submission and how far it has come, a frozen batch and what its entries
+//! are.
 
 use crate::store::{ConnectionId, ReadingCode, StoreError};
 use crate::submission::{Plan, Position, Stopped, Tally};
@@ -47,11 +48,13 @@ pub struct Progress {
     pub position: Position,
     /// The account so far.
     pub tally: Tally,
-    /// How often everything was gone through; entries the receiver put off are sent in a later pass.
+    /// How often everything was gone through; entries the receiver put off are sent in a later
+    /// pass.
     pub pass: u32,
     /// Whether entries were put off in this pass.
     pub put_off: bool,
-    /// Unix second before which the next pass does not start, and the wait it came from: a clock set back does not prolong it.
+    /// Unix second before which the next pass does not start, and the wait it came from: a clock
+    /// set back does not prolong it.
     pub not_before: (i64, i64),
     /// Units a batch may have while offending ones are being isolated.
     pub unit_limit: Option<usize>,
@@ -64,7 +67,8 @@ pub struct Progress {
     /// How many units sent without condition were refused all the same.
     #[serde(default)]
     pub probes_refused: u32,
-    /// Whether the next batch asks, with one unit sent without condition, if the receiver knows conditional create at all.
+    /// Whether the next batch asks, with one unit sent without condition, if the receiver knows
+    /// conditional create at all.
     #[serde(default)]
     pub probe: bool,
     /// Parts the receiver will have nothing of.

@@ -1,5 +1,5 @@
-//! The codes this receiver accepts, as one table: LOINC code, what it is, and the unit its value must have. From the
-//! HL7 CGM guide STU1 1.0.0; a code that is not here is refused.
+//! The codes this receiver accepts, as one table: LOINC code, what it is, and the unit its value
+//! must have. From the HL7 CGM guide STU1 1.0.0; a code that is not here is refused.
 
 pub(crate) const LOINC: &str = "http://loinc.org";
 pub(crate) const UCUM: &str = "http://unitsofmeasure.org";
@@ -40,8 +40,16 @@ pub(crate) struct ObservationCode {
 }
 
 pub(crate) const OBSERVATIONS: [ObservationCode; 10] = [
-    ObservationCode { code: "99504-3", name: "sensor reading (mg/dL)", kind: ObservationKind::Reading(MASS) },
-    ObservationCode { code: "105272-9", name: "sensor reading (mmol/L)", kind: ObservationKind::Reading(MOLAR) },
+    ObservationCode {
+        code: "99504-3",
+        name: "sensor reading (mg/dL)",
+        kind: ObservationKind::Reading(MASS),
+    },
+    ObservationCode {
+        code: "105272-9",
+        name: "sensor reading (mmol/L)",
+        kind: ObservationKind::Reading(MOLAR),
+    },
     ObservationCode { code: SUMMARY, name: "CGM summary", kind: ObservationKind::Summary },
     ObservationCode {
         code: "97507-8",
@@ -53,7 +61,11 @@ pub(crate) const OBSERVATIONS: [ObservationCode; 10] = [
         name: "mean glucose (mmol/L)",
         kind: ObservationKind::Statistic { unit: MOLAR, required: false },
     },
-    ObservationCode { code: TIMES_IN_RANGES, name: "times in ranges", kind: ObservationKind::TimesInRanges },
+    ObservationCode {
+        code: TIMES_IN_RANGES,
+        name: "times in ranges",
+        kind: ObservationKind::TimesInRanges,
+    },
     ObservationCode {
         code: "97506-0",
         name: "GMI",
@@ -86,7 +98,8 @@ pub(crate) const RANGES: [(&str, &str); 5] = [
 ];
 
 /// Members a summary must have, once each.
-pub(crate) const REQUIRED_MEMBERS: [&str; 5] = [TIMES_IN_RANGES, "97506-0", "104638-2", "104636-6", "104637-4"];
+pub(crate) const REQUIRED_MEMBERS: [&str; 5] =
+    [TIMES_IN_RANGES, "97506-0", "104638-2", "104636-6", "104637-4"];
 
 /// Members of which a summary must have at least one, and each at most once.
 pub(crate) const MEAN_MEMBERS: [&str; 2] = ["97507-8", "105273-7"];

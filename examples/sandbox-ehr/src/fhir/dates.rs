@@ -1,5 +1,5 @@
-//! FHIR's dates and times, read strictly, as ranges of instants. A date without a zone is read as UTC here: it only
-//! serves searching and the clinic's page, never what is stored.
+//! FHIR's dates and times, read strictly, as ranges of instants. A date without a zone is read as
+//! UTC here: it only serves searching and the clinic's page, never what is stored.
 
 use chrono::{DateTime, Datelike as _, Days, Months, NaiveDate};
 
@@ -7,10 +7,12 @@ use crate::store::Effective;
 
 const DAY_MILLIS: i64 = 86_400_000;
 
-/// `2026-05-01T08:00:00+02:00`: complete to the second and with an offset, as `instant` and reading times must be.
+/// `2026-05-01T08:00:00+02:00`: complete to the second and with an offset, as `instant` and reading
+/// times must be.
 pub(crate) fn parse_instant(text: &str) -> Option<i64> {
     let bytes = text.as_bytes();
-    // chrono also takes a blank or a small `t` between date and time, and a small `z`; FHIR does not.
+    // chrono also takes a blank or a small `t` between date and time, and a small `z`; FHIR does
+    // not.
     if bytes.get(10) != Some(&b'T') || bytes.last() == Some(&b'z') {
         return None;
     }
@@ -70,9 +72,13 @@ mod tests {
     fn an_instant_needs_seconds_and_an_offset() {
         assert_eq!(parse_instant("1970-01-01T01:00:00+01:00"), Some(0));
         assert_eq!(parse_instant("1970-01-01T00:00:00.250Z"), Some(250));
-        for wrong in
-            ["1970-01-01T00:00:00", "1970-01-01", "1970-01-01 00:00:00Z", "1970-01-01T00:00Z", "1970-01-01T00:00:00z"]
-        {
+        for wrong in [
+            "1970-01-01T00:00:00",
+            "1970-01-01",
+            "1970-01-01 00:00:00Z",
+            "1970-01-01T00:00Z",
+            "1970-01-01T00:00:00z",
+        ] {
             assert_eq!(parse_instant(wrong), None, "{wrong}");
         }
     }

@@ -1,4 +1,5 @@
-//! A refusal as FHIR says it: a status and an `OperationOutcome`. Diagnostics name elements and rules, never a value.
+//! A refusal as FHIR says it: a status and an `OperationOutcome`. Diagnostics name elements and
+//! rules, never a value.
 
 use serde_json::{Value, json};
 
@@ -55,7 +56,8 @@ impl Refusal {
     }
 
     pub(crate) fn outcome(&self) -> Value {
-        let mut issue = json!({ "severity": "error", "code": self.issue, "diagnostics": self.diagnostics });
+        let mut issue =
+            json!({ "severity": "error", "code": self.issue, "diagnostics": self.diagnostics });
         if let Some(expression) = &self.expression {
             issue["expression"] = json!([expression]);
         }
@@ -65,7 +67,8 @@ impl Refusal {
 
 /// `201 Created`: status and reason, as `Bundle.entry.response.status` carries it.
 pub(crate) fn status_line(status: u16) -> String {
-    let reason = axum::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
+    let reason =
+        axum::http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason());
     match reason {
         Some(reason) => format!("{status} {reason}"),
         None => status.to_string(),

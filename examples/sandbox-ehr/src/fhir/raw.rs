@@ -1,5 +1,6 @@
-//! JSON kept as the text it came in. Numbers are never parsed and printed again: 100.10 keeps its zero. Rewriting is
-//! limited to what a server owns (id, meta) and to references, which become the stored locations.
+//! JSON kept as the text it came in. Numbers are never parsed and printed again: 100.10 keeps its
+//! zero. Rewriting is limited to what a server owns (id, meta) and to references, which become the
+//! stored locations.
 
 use std::{collections::HashMap, fmt, fmt::Write as _};
 
@@ -43,7 +44,8 @@ impl<'de: 'a, 'a> Deserialize<'de> for RawObject<'a> {
     }
 }
 
-/// The text a resource is stored as: the server's id and meta in front, what was sent after it, references resolved.
+/// The text a resource is stored as: the server's id and meta in front, what was sent after it,
+/// references resolved.
 pub(crate) fn stored_text(
     resource: &RawObject<'_>,
     kind: &str,
@@ -77,8 +79,8 @@ fn stored_meta(sent: Option<&str>, updated: &str) -> serde_json::Value {
     meta
 }
 
-/// Replaces the value of every `"reference"` field that has an entry in `locations`; all else stays byte for byte.
-/// `json` must be valid JSON.
+/// Replaces the value of every `"reference"` field that has an entry in `locations`; all else stays
+/// byte for byte. `json` must be valid JSON.
 fn resolve_references(json: &str, locations: &HashMap<String, String>) -> String {
     let mut result = String::with_capacity(json.len());
     let mut rest = json;
@@ -133,7 +135,13 @@ mod tests {
         let sent = r#"{"resourceType":"Observation","id":"mine","identifier":[{"value":"urn:uuid:a"}],
             "hasMember":[{"reference" : "urn:uuid:a"}],"note":[{"text":"\"reference\":\"urn:uuid:a\""}],
             "valueQuantity":{"value":100.10}}"#;
-        let stored = stored_text(&serde_json::from_str(sent).unwrap(), "Observation", "9", "now", &locations());
+        let stored = stored_text(
+            &serde_json::from_str(sent).unwrap(),
+            "Observation",
+            "9",
+            "now",
+            &locations(),
+        );
         assert!(stored.starts_with(r#"{"resourceType":"Observation","id":"9","meta":{"#));
         assert!(stored.contains(r#""identifier":[{"value":"urn:uuid:a"}]"#));
         assert!(stored.contains(r#""reference" : "Observation/7""#));
@@ -144,6 +152,9 @@ mod tests {
 
     #[test]
     fn a_field_given_twice_is_refused() {
-        assert!(serde_json::from_str::<RawObject<'_>>(r#"{"status":"final","status":"final"}"#).is_err());
+        assert!(
+            serde_json::from_str::<RawObject<'_>>(r#"{"status":"final","status":"final"}"#)
+                .is_err()
+        );
     }
 }

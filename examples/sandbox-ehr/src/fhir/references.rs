@@ -1,5 +1,6 @@
-//! Which references a resource carries and what each of them points at: an entry of the same Bundle or a resource the
-//! clinic already holds. It reads references; whether the target is acceptable is decided by the transaction.
+//! Which references a resource carries and what each of them points at: an entry of the same Bundle
+//! or a resource the clinic already holds. It reads references; whether the target is acceptable is
+//! decided by the transaction.
 
 use std::collections::HashMap;
 
@@ -40,7 +41,10 @@ fn collect(element: &str, value: &Value, found: &mut Vec<FoundReference>) {
             for (name, field) in fields {
                 match field {
                     Value::String(text) if name == "reference" => {
-                        found.push(FoundReference { element: element.to_owned(), text: text.clone() });
+                        found.push(FoundReference {
+                            element: element.to_owned(),
+                            text: text.clone(),
+                        });
                     }
                     _ => collect(element, field, found),
                 }
@@ -50,8 +54,8 @@ fn collect(element: &str, value: &Value, found: &mut Vec<FoundReference>) {
     }
 }
 
-/// Resolves by FHIR's rules for Bundles: `fullUrl` first, a relative reference against the fullUrl of its own entry,
-/// then this server.
+/// Resolves by FHIR's rules for Bundles: `fullUrl` first, a relative reference against the fullUrl
+/// of its own entry, then this server.
 pub(crate) fn point(
     reference: &str,
     own_full_url: Option<&str>,
@@ -68,7 +72,8 @@ pub(crate) fn point(
         }
         return Pointer::Stored { kind: kind.to_owned(), id: id.to_owned() };
     }
-    match reference.strip_prefix(base).and_then(|rest| rest.strip_prefix('/')).and_then(type_and_id) {
+    match reference.strip_prefix(base).and_then(|rest| rest.strip_prefix('/')).and_then(type_and_id)
+    {
         Some((kind, id)) => Pointer::Stored { kind: kind.to_owned(), id: id.to_owned() },
         None => Pointer::Unresolvable,
     }
@@ -84,8 +89,8 @@ fn type_and_id(text: &str) -> Option<(&str, &str)> {
     }
     let is_type = kind.starts_with(|first: char| first.is_ascii_uppercase())
         && kind.bytes().all(|byte| byte.is_ascii_alphabetic());
-    let is_id =
-        (1..=64).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
+    let is_id = (1..=64).contains(&id.len())
+        && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-.".contains(&byte));
     (is_type && is_id).then_some((kind, id))
 }
 
@@ -100,7 +105,8 @@ mod tests {
 
     #[test]
     fn a_reference_is_an_entry_or_stored_or_nothing() {
-        let full_urls = HashMap::from([("urn:uuid:a", 0), ("https://example.org/Observation/x", 1)]);
+        let full_urls =
+            HashMap::from([("urn:uuid:a", 0), ("https://example.org/Observation/x", 1)]);
         let stored = |id: &str| Pointer::Stored { kind: "Observation".into(), id: id.into() };
         let base = "http://127.0.0.1:1/fhir";
         for (reference, own, expected) in [

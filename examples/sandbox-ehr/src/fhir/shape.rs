@@ -1,10 +1,12 @@
-//! FHIR's general JSON rules and element names, the same for every resource. Rules of the guide are in `validate`.
+//! FHIR's general JSON rules and element names, the same for every resource. Rules of the guide are
+//! in `validate`.
 
 use serde_json::Value;
 
 use super::outcome::Refusal;
 
-const ANY_RESOURCE: [&str; 7] = ["resourceType", "id", "meta", "implicitRules", "language", "text", "extension"];
+const ANY_RESOURCE: [&str; 7] =
+    ["resourceType", "id", "meta", "implicitRules", "language", "text", "extension"];
 
 #[rustfmt::skip]
 const OBSERVATION: [&str; 26] = [
@@ -26,8 +28,9 @@ const DEVICE: [&str; 24] = [
     "specialization", "version", "property", "patient", "owner", "contact", "location", "note", "safety",
 ];
 
-/// Refuses elements R4 does not have (for the types and value types the guide uses), modifier extensions nobody here
-/// understands, contained resources, and JSON that FHIR forbids: null, empty objects, arrays and strings.
+/// Refuses elements R4 does not have (for the types and value types the guide uses), modifier
+/// extensions nobody here understands, contained resources, and JSON that FHIR forbids: null, empty
+/// objects, arrays and strings.
 pub(crate) fn check_shape(kind: &str, resource: &Value) -> Result<(), Refusal> {
     let known: &[&str] = match kind {
         "Observation" => &OBSERVATION,
@@ -53,13 +56,18 @@ fn refuse_empty(path: &str, value: &Value) -> Result<(), Refusal> {
         Value::Bool(_) | Value::Number(_) => false,
     };
     if empty {
-        return Err(Refusal::new(422, "structure", format!("{path} is null or empty: leave it out")).at(path));
+        return Err(Refusal::new(
+            422,
+            "structure",
+            format!("{path} is null or empty: leave it out"),
+        )
+        .at(path));
     }
     match value {
         Value::Array(items) => items.iter().try_for_each(|item| refuse_empty(path, item)),
-        Value::Object(fields) => {
-            fields.iter().try_for_each(|(name, field)| refuse_empty(&format!("{path}.{name:.40}"), field))
-        }
+        Value::Object(fields) => fields
+            .iter()
+            .try_for_each(|(name, field)| refuse_empty(&format!("{path}.{name:.40}"), field)),
         _ => Ok(()),
     }
 }

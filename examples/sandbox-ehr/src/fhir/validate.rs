@@ -1,5 +1,6 @@
-//! The guide's rules for one resource: status, code, subject, time, units, values, members and names. Each function
-//! answers with the first rule broken. Scopes, references and storage are judged elsewhere.
+//! The guide's rules for one resource: status, code, subject, time, units, values, members and
+//! names. Each function answers with the first rule broken. Scopes, references and storage are
+//! judged elsewhere.
 
 use serde_json::Value;
 
@@ -22,7 +23,11 @@ pub(crate) struct ValidResource {
 }
 
 /// Judges a resource of an accepted type for this patient.
-pub(crate) fn validate(kind: &str, resource: &Value, patient: &str) -> Result<ValidResource, Refusal> {
+pub(crate) fn validate(
+    kind: &str,
+    resource: &Value,
+    patient: &str,
+) -> Result<ValidResource, Refusal> {
     check_shape(kind, resource)?;
     let (code, effective) = match kind {
         "Observation" => {
@@ -39,7 +44,12 @@ pub(crate) fn validate(kind: &str, resource: &Value, patient: &str) -> Result<Va
             (None, None)
         }
     };
-    Ok(ValidResource { code, codings: all_codings(resource), identifiers: identifiers(kind, resource)?, effective })
+    Ok(ValidResource {
+        code,
+        codings: all_codings(resource),
+        identifiers: identifiers(kind, resource)?,
+        effective,
+    })
 }
 
 /// The codings that scopes and searches look at: of `code` and `category`.
@@ -51,26 +61,42 @@ pub(crate) fn all_codings(resource: &Value) -> Vec<Coding> {
     codings
 }
 
-fn check_subject(resource: &Value, path: &str, subject: &Value, patient: &str) -> Result<(), Refusal> {
+fn check_subject(
+    resource: &Value,
+    path: &str,
+    subject: &Value,
+    patient: &str,
+) -> Result<(), Refusal> {
     if subject.is_null() {
         return Err(Refusal::missing(path));
     }
-    let reference = subject["reference"].as_str().ok_or_else(|| Refusal::missing(&format!("{path}.reference")))?;
+    let reference = subject["reference"]
+        .as_str()
+        .ok_or_else(|| Refusal::missing(&format!("{path}.reference")))?;
     if reference.strip_prefix("Patient/") != Some(patient) {
         let kind = resource["resourceType"].as_str().unwrap_or("resource");
-        return Err(
-            Refusal::forbidden(format!("this {kind:.20} is not about the patient of the access token")).at(path)
-        );
+        return Err(Refusal::forbidden(format!(
+            "this {kind:.20} is not about the patient of the access token"
+        ))
+        .at(path));
     }
     Ok(())
 }
 
 fn observation(resource: &Value) -> Result<(Option<&'static str>, Option<Effective>), Refusal> {
-    one_of("Observation.status", &resource["status"], &["preliminary", "final", "amended", "corrected"])?;
+    one_of(
+        "Observation.status",
+        &resource["status"],
+        &["preliminary", "final", "amended", "corrected"],
+    )?;
     let coded = loinc_code("Observation.code", &resource["code"])?;
     let known = observation_code(coded).ok_or_else(|| {
-        Refusal::new(422, "code-invalid", "this receiver takes only the Observation codes of the CGM guide")
-            .at("Observation.code")
+        Refusal::new(
+            422,
+            "code-invalid",
+            "this receiver takes only the Observation codes of the CGM guide",
+        )
+        .at("Observation.code")
     })?;
     let effective = match known.kind {
         ObservationKind::Reading(unit) => {
@@ -78,7 +104,10 @@ fn observation(resource: &Value) -> Result<(Option<&'static str>, Option<Effecti
                 .as_str()
                 .ok_or_else(|| Refusal::missing("Observation.effectiveDateTime"))?;
             let starts = parse_instant(instant).ok_or_else(|| {
-                Refusal::rule("Observation.effectiveDateTime", "a reading's time needs seconds and an offset")
+                Refusal::rule(
+                    "Observation.effectiveDateTime",
+                    "a reading's time needs seconds and an offset",
+                )
             })?;
             value_or_reason(resource, unit, true)?;
             Effective { starts, ends: starts + 1 }
@@ -96,7 +125,10 @@ fn observation(resource: &Value) -> Result<(Option<&'static str>, Option<Effecti
         }
         ObservationKind::Summary => {
             if items(&resource["hasMember"]).len() < 6 {
-                return Err(Refusal::rule("Observation.hasMember", "a summary has at least six members"));
+                return Err(Refusal::rule(
+                    "Observation.hasMember",
+                    "a summary has at least six members",
+                ));
             }
             date_period("Observation.effectivePeriod", &resource["effectivePeriod"])?
         }
@@ -114,7 +146,10 @@ fn observation(resource: &Value) -> Result<(Option<&'static str>, Option<Effecti
     if let ObservationKind::Summary = known.kind
         && !resource["valueQuantity"].is_null()
     {
-        return Err(Refusal::rule("Observation.valueQuantity", "a summary has members, not a value"));
+        return Err(Refusal::rule(
+            "Observation.valueQuantity",
+            "a summary has members, not a value",
+        ));
     }
     Ok((Some(known.code), Some(effective)))
 }
@@ -123,10 +158,13 @@ fn observation(resource: &Value) -> Result<(Option<&'static str>, Option<Effecti
 fn value_or_reason(resource: &Value, unit: Unit, one_required: bool) -> Result<(), Refusal> {
     let (value, reason) = (&resource["valueQuantity"], &resource["dataAbsentReason"]);
     match (value.is_null(), reason.is_null()) {
-        (true, true) if one_required => {
-            Err(Refusal::rule("Observation", "a sensor reading must have a valueQuantity or a dataAbsentReason"))
+        (true, true) if one_required => Err(Refusal::rule(
+            "Observation",
+            "a sensor reading must have a valueQuantity or a dataAbsentReason",
+        )),
+        (false, false) => {
+            Err(Refusal::rule("Observation.dataAbsentReason", "present although there is a value"))
         }
-        (false, false) => Err(Refusal::rule("Observation.dataAbsentReason", "present although there is a value")),
         (false, true) => quantity("Observation.valueQuantity", value, unit),
         (true, false) if codings_of("code", reason).is_empty() => {
             Err(Refusal::missing("Observation.dataAbsentReason.coding"))
@@ -140,17 +178,24 @@ fn times_in_ranges(resource: &Value) -> Result<(), Refusal> {
     let components = items(&resource["component"]);
     let (mut sum, mut fractional) = (0.0, false);
     for (code, name) in RANGES {
-        let mut of_code = components.iter().filter(|component| loinc_code(path, &component["code"]) == Ok(code));
-        let component = of_code
-            .next()
-            .ok_or_else(|| Refusal::rule(path, format!("the component for {name} ({code}) is missing")))?;
+        let mut of_code =
+            components.iter().filter(|component| loinc_code(path, &component["code"]) == Ok(code));
+        let component = of_code.next().ok_or_else(|| {
+            Refusal::rule(path, format!("the component for {name} ({code}) is missing"))
+        })?;
         if of_code.next().is_some() {
-            return Err(Refusal::rule(path, format!("the component for {name} ({code}) is there twice")));
+            return Err(Refusal::rule(
+                path,
+                format!("the component for {name} ({code}) is there twice"),
+            ));
         }
         quantity("Observation.component.valueQuantity", &component["valueQuantity"], PERCENT)?;
         let percent = component["valueQuantity"]["value"].as_f64().unwrap_or_default();
         if !(0.0..=100.0).contains(&percent) {
-            return Err(Refusal::rule(path, format!("the percentage for {name} ({code}) is not within 0 to 100")));
+            return Err(Refusal::rule(
+                path,
+                format!("the percentage for {name} ({code}) is not within 0 to 100"),
+            ));
         }
         sum += percent;
         fractional |= percent.fract() != 0.0;
@@ -166,8 +211,14 @@ fn times_in_ranges(resource: &Value) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn diagnostic_report(resource: &Value) -> Result<(Option<&'static str>, Option<Effective>), Refusal> {
-    one_of("DiagnosticReport.status", &resource["status"], &["preliminary", "final", "amended", "corrected"])?;
+fn diagnostic_report(
+    resource: &Value,
+) -> Result<(Option<&'static str>, Option<Effective>), Refusal> {
+    one_of(
+        "DiagnosticReport.status",
+        &resource["status"],
+        &["preliminary", "final", "amended", "corrected"],
+    )?;
     if loinc_code("DiagnosticReport.code", &resource["code"])? != SUMMARY {
         let text = "this receiver takes only the CGM summary report";
         return Err(Refusal::new(422, "code-invalid", text).at("DiagnosticReport.code"));
@@ -183,7 +234,9 @@ fn diagnostic_report(resource: &Value) -> Result<(Option<&'static str>, Option<E
         .iter()
         .find(|form| form["contentType"] == "application/pdf")
         .ok_or_else(|| Refusal::missing(path))?;
-    let data = pdf["data"].as_str().ok_or_else(|| Refusal::missing("DiagnosticReport.presentedForm.data"))?;
+    let data = pdf["data"]
+        .as_str()
+        .ok_or_else(|| Refusal::missing("DiagnosticReport.presentedForm.data"))?;
     match decode_base64(data) {
         Some(bytes) if bytes.starts_with(b"%PDF-") => Ok((Some(SUMMARY), Some(effective))),
         _ => Err(Refusal::rule("DiagnosticReport.presentedForm.data", "not a PDF in base64")),
@@ -199,12 +252,17 @@ fn device(resource: &Value) -> Result<(), Refusal> {
     if items(&resource["identifier"]).is_empty() {
         return Err(Refusal::missing("Device.identifier"));
     }
-    let names: Vec<&Value> =
-        items(&resource["deviceName"]).iter().filter(|name| name["type"] == "user-friendly-name").collect();
+    let names: Vec<&Value> = items(&resource["deviceName"])
+        .iter()
+        .filter(|name| name["type"] == "user-friendly-name")
+        .collect();
     match names.as_slice() {
         [name] if name["name"].is_string() => Ok(()),
         [_] => Err(Refusal::missing("Device.deviceName.name")),
-        _ => Err(Refusal::rule("Device.deviceName", "there must be one name of type user-friendly-name")),
+        _ => Err(Refusal::rule(
+            "Device.deviceName",
+            "there must be one name of type user-friendly-name",
+        )),
     }
 }
 
@@ -215,8 +273,9 @@ fn identifiers(kind: &str, resource: &Value) -> Result<Vec<(String, String)>, Re
     items(&resource["identifier"])
         .iter()
         .map(|identifier| {
-            let value =
-                identifier["value"].as_str().ok_or_else(|| Refusal::missing(&format!("{kind}.identifier.value")))?;
+            let value = identifier["value"]
+                .as_str()
+                .ok_or_else(|| Refusal::missing(&format!("{kind}.identifier.value")))?;
             Ok((identifier["system"].as_str().unwrap_or_default().to_owned(), value.to_owned()))
         })
         .collect()
@@ -247,8 +306,10 @@ fn date_period(path: &str, period: &Value) -> Result<Effective, Refusal> {
         return Err(Refusal::missing(path));
     }
     let edge = |name: &str| {
-        let text = period[name].as_str().ok_or_else(|| Refusal::missing(&format!("{path}.{name}")))?;
-        parse_date(text).ok_or_else(|| Refusal::rule(&format!("{path}.{name}"), "must be a date (YYYY-MM-DD)"))
+        let text =
+            period[name].as_str().ok_or_else(|| Refusal::missing(&format!("{path}.{name}")))?;
+        parse_date(text)
+            .ok_or_else(|| Refusal::rule(&format!("{path}.{name}"), "must be a date (YYYY-MM-DD)"))
     };
     let (start, end) = (edge("start")?, edge("end")?);
     if start > end {
@@ -263,7 +324,9 @@ fn loinc_code<'a>(path: &str, concept: &'a Value) -> Result<&'a str, Refusal> {
         .iter()
         .filter(|coding| coding["system"] == LOINC)
         .filter_map(|coding| coding["code"].as_str());
-    let code = codes.next().ok_or_else(|| Refusal::new(422, "required", "a LOINC code is required").at(path))?;
+    let code = codes
+        .next()
+        .ok_or_else(|| Refusal::new(422, "required", "a LOINC code is required").at(path))?;
     match codes.next() {
         Some(_) => Err(Refusal::rule(path, "more than one LOINC code")),
         None => Ok(code),
@@ -286,7 +349,10 @@ fn codings_of(element: &'static str, concept: &Value) -> Vec<Coding> {
 fn one_of(path: &str, value: &Value, allowed: &[&str]) -> Result<(), Refusal> {
     match value.as_str() {
         Some(text) if allowed.contains(&text) => Ok(()),
-        Some(_) => Err(Refusal::new(422, "code-invalid", format!("must be one of {}", allowed.join(", "))).at(path)),
+        Some(_) => {
+            Err(Refusal::new(422, "code-invalid", format!("must be one of {}", allowed.join(", ")))
+                .at(path))
+        }
         None => Err(Refusal::missing(path)),
     }
 }

@@ -1,13 +1,14 @@
 //! Which scope a FHIR request needs, and whether a token has it. Pure.
 //!
-//! Reading and searching need the permission for the type; a restriction to a category is asked of what is written only.
-//! Whose data a search finds is not looked at.
+//! Reading and searching need the permission for the type; a restriction to a category is asked of
+//! what is written only. Whose data a search finds is not looked at.
 
 use serde_json::Value;
 
 use crate::{fhir::validate::all_codings, oauth::scopes::GrantedScopes};
 
-/// Whether `scopes`, granted for `patient`, cover a request below the base. `body` is its resource, where it has one.
+/// Whether `scopes`, granted for `patient`, cover a request below the base. `body` is its resource,
+/// where it has one.
 pub(super) fn covered(
     scopes: &GrantedScopes,
     patient: &str,
@@ -17,7 +18,8 @@ pub(super) fn covered(
 ) -> bool {
     let writes = |kind: &str, permission| {
         let codings = body.map(all_codings).unwrap_or_default();
-        body.is_some_and(|resource| resource["resourceType"] == *kind) && scopes.allow(kind, permission, &codings)
+        body.is_some_and(|resource| resource["resourceType"] == *kind)
+            && scopes.allow(kind, permission, &codings)
     };
     let has = |kind: &str, permission| scopes.with(kind, permission).next().is_some();
     let segments: Vec<&str> = below_base.trim_end_matches('/').split('/').collect();
@@ -27,7 +29,9 @@ pub(super) fn covered(
     match (method, segments.as_slice()) {
         // A Bundle, at the base or for an operation; an entry is no Bundle again.
         ("POST", [""]) => bundle_covered(scopes, patient, body),
-        ("POST", [operation]) if operation.starts_with(['$', '%']) => bundle_covered(scopes, patient, body),
+        ("POST", [operation]) if operation.starts_with(['$', '%']) => {
+            bundle_covered(scopes, patient, body)
+        }
         // The next page of a search.
         ("GET", [""]) => scopes.search_anything(),
         ("GET", [kind]) | ("GET" | "POST", [kind, "_search"]) => has(kind, 's'),
@@ -40,7 +44,8 @@ pub(super) fn covered(
     }
 }
 
-/// Whether every server reads it as it stands: nothing is encoded but the `$` of an operation, and nothing leads elsewhere.
+/// Whether every server reads it as it stands: nothing is encoded but the `$` of an operation, and
+/// nothing leads elsewhere.
 fn is_plain(segment: &str) -> bool {
     let written = segment.strip_prefix("%24").unwrap_or(segment);
     !["", ".", ".."].contains(&written)
@@ -48,11 +53,15 @@ fn is_plain(segment: &str) -> bool {
 }
 
 fn bundle_covered(scopes: &GrantedScopes, patient: &str, bundle: Option<&Value>) -> bool {
-    let entries = bundle.and_then(|bundle| bundle["entry"].as_array()).map(Vec::as_slice).unwrap_or_default();
+    let entries =
+        bundle.and_then(|bundle| bundle["entry"].as_array()).map(Vec::as_slice).unwrap_or_default();
     !entries.is_empty()
         && entries.iter().all(|entry| {
             let request = &entry["request"];
-            let (Some(method), Some(url)) = (request["method"].as_str(), request["url"].as_str()) else { return false };
+            let (Some(method), Some(url)) = (request["method"].as_str(), request["url"].as_str())
+            else {
+                return false;
+            };
             let path = url.split('?').next().unwrap_or_default();
             let nested = path.is_empty() || path.starts_with(['$', '%']);
             !nested && covered(scopes, patient, method, path, entry.get("resource"))
@@ -100,7 +109,11 @@ mod tests {
             ("patient/Observation.cruds", "POST", "Observation/7/$meta", false),
         ] {
             let scopes = GrantedScopes::parse(scope);
-            assert_eq!(covered(&scopes, "amy", method, path, Some(&laboratory)), expected, "{scope} {method} {path}");
+            assert_eq!(
+                covered(&scopes, "amy", method, path, Some(&laboratory)),
+                expected,
+                "{scope} {method} {path}"
+            );
         }
     }
 
@@ -108,7 +121,9 @@ mod tests {
     fn a_path_that_a_server_may_read_as_another_is_refused() {
         let scopes = GrantedScopes::parse("patient/Observation.r patient/Patient.r");
         let check = |path| covered(&scopes, "amy", "GET", path, None);
-        for path in ["Observation/cgm-1.2_3", "Patient/amy/$everything", "Patient/amy/%24everything"] {
+        for path in
+            ["Observation/cgm-1.2_3", "Patient/amy/$everything", "Patient/amy/%24everything"]
+        {
             assert!(check(path), "{path}");
         }
         for path in [
@@ -132,13 +147,23 @@ mod tests {
     #[test]
     fn a_bundle_is_covered_when_each_of_its_entries_is() {
         let scopes = GrantedScopes::parse("patient/Observation.cu?category=laboratory");
-        let check = |method, path, entries: &[_]| covered(&scopes, "amy", method, path, Some(&bundle(entries)));
+        let check = |method, path, entries: &[_]| {
+            covered(&scopes, "amy", method, path, Some(&bundle(entries)))
+        };
         let laboratory = || ("POST", "Observation", observation("laboratory"));
         assert!(check("POST", "", &[laboratory(), laboratory()]));
         assert!(check("POST", "$submit-cgm-bundle", &[laboratory()]));
         assert!(!check("PUT", "", &[laboratory()]));
-        assert!(!check("POST", "", &[laboratory(), ("POST", "Observation", observation("vital-signs"))]));
-        assert!(!check("POST", "", &[laboratory(), ("POST", "Device", json!({ "resourceType": "Device" }))]));
+        assert!(!check(
+            "POST",
+            "",
+            &[laboratory(), ("POST", "Observation", observation("vital-signs"))]
+        ));
+        assert!(!check(
+            "POST",
+            "",
+            &[laboratory(), ("POST", "Device", json!({ "resourceType": "Device" }))]
+        ));
         assert!(!check("POST", "", &[laboratory(), ("POST", "Device", observation("laboratory"))]));
         assert!(!check("POST", "", &[("DELETE", "Observation?code=1", Value::Null)]));
         assert!(!check("POST", "", &[("POST", "", bundle(&[laboratory()]))]));

@@ -1,6 +1,7 @@
-//! Standing in front of a real FHIR server, as hospitals put a SMART proxy before theirs: discovery, login, tokens and
-//! scopes are the sandbox's, and every request they cover goes on as it came, its answer back as it is. It stores nothing
-//! and judges no resource; what a search finds is not filtered either.
+//! Standing in front of a real FHIR server, as hospitals put a SMART proxy before theirs:
+//! discovery, login, tokens and scopes are the sandbox's, and every request they cover goes on as
+//! it came, its answer back as it is. It stores nothing and judges no resource; what a search finds
+//! is not filtered either.
 
 mod covered;
 mod upstream;
@@ -33,7 +34,9 @@ pub(crate) async fn pass_on(
     request: Request,
 ) -> Response {
     let (head, body) = request.into_parts();
-    let Some(path) = app.upstream.as_ref().and_then(|upstream| upstream.below_base(head.uri.path())) else {
+    let Some(path) =
+        app.upstream.as_ref().and_then(|upstream| upstream.below_base(head.uri.path()))
+    else {
         return no_such_route().await;
     };
     let path = path.to_owned();
@@ -50,7 +53,13 @@ fn is_submission(method: &Method, path: &str) -> bool {
     *method == Method::POST && !path.ends_with("/_search")
 }
 
-async fn submit(app: &App, scissors: &Scissors, head: Parts, path: &str, body: ReadBody) -> Result<Response, Response> {
+async fn submit(
+    app: &App,
+    scissors: &Scissors,
+    head: Parts,
+    path: &str,
+    body: ReadBody,
+) -> Result<Response, Response> {
     let _in_flight = app.faults.enter();
     let delay = app.faults.delay();
     if !delay.is_zero() {
@@ -65,7 +74,8 @@ async fn submit(app: &App, scissors: &Scissors, head: Parts, path: &str, body: R
         scissors.cut();
         return Err(refusal_answer(&Refusal::internal()));
     }
-    let answer = allowed(app, &token, &head, path, body).map_err(|refusal| refusal_answer(&refusal));
+    let answer =
+        allowed(app, &token, &head, path, body).map_err(|refusal| refusal_answer(&refusal));
     let answer = match answer {
         Ok(body) => forward(app, head, body).await,
         Err(refused) => Err(refused),
@@ -91,11 +101,21 @@ async fn read(app: &App, head: Parts, path: &str, body: ReadBody) -> Result<Resp
 }
 
 /// The body as it came, where the token's scopes cover the request.
-fn allowed(app: &App, token: &AccessToken, head: &Parts, path: &str, body: ReadBody) -> Result<Bytes, Refusal> {
+fn allowed(
+    app: &App,
+    token: &AccessToken,
+    head: &Parts,
+    path: &str,
+    body: ReadBody,
+) -> Result<Bytes, Refusal> {
     let body = whole(app, body)?;
-    let resource: Option<Value> = if is_submission(&head.method, path) || head.method == Method::PUT {
+    let resource: Option<Value> = if is_submission(&head.method, path) || head.method == Method::PUT
+    {
         let text = decode(app, &head.headers, body.to_vec())?;
-        Some(serde_json::from_slice(&text).map_err(|_| Refusal::malformed("the body is not JSON"))?)
+        Some(
+            serde_json::from_slice(&text)
+                .map_err(|_| Refusal::malformed("the body is not JSON"))?,
+        )
     } else {
         None
     };
@@ -116,7 +136,9 @@ fn whole(app: &App, body: ReadBody) -> Result<Bytes, Refusal> {
 }
 
 async fn forward(app: &App, head: Parts, body: Bytes) -> Result<Response, Response> {
-    let no_answer = |Unanswered| refusal_answer(&Refusal::new(502, "transient", "the server behind does not answer"));
+    let no_answer = |Unanswered| {
+        refusal_answer(&Refusal::new(502, "transient", "the server behind does not answer"))
+    };
     match &app.upstream {
         Some(upstream) => upstream.send(head, body).await.map_err(no_answer),
         None => Err(no_answer(Unanswered)),

@@ -1,5 +1,5 @@
-//! The server behind: its address, and one request to it. Plain HTTP on this machine only; a new connection for each
-//! request, so that none ends under the next one.
+//! The server behind: its address, and one request to it. Plain HTTP on this machine only; a new
+//! connection for each request, so that none ends under the next one.
 
 use axum::{
     body::{Body, Bytes},
@@ -53,7 +53,8 @@ impl Upstream {
         };
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/-._~".contains(&byte);
         let path = url.path().trim_end_matches('/');
-        let nothing_more = url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
+        let nothing_more =
+            url.query().is_none() && url.fragment().is_none() && url.username().is_empty();
         if url.scheme() != "http" || !on_loopback || !nothing_more || !path.bytes().all(plain) {
             return Err(refused());
         }
@@ -61,7 +62,8 @@ impl Upstream {
         Ok(Self { origin: url.origin().ascii_serialization(), path: path.to_owned(), client })
     }
 
-    /// The path of its base: the sandbox's own base has the same, so that a request's path need not change.
+    /// The path of its base: the sandbox's own base has the same, so that a request's path need not
+    /// change.
     pub(crate) fn path(&self) -> &str {
         &self.path
     }
@@ -72,8 +74,8 @@ impl Upstream {
         if rest.is_empty() { Some(rest) } else { rest.strip_prefix('/') }
     }
 
-    /// Sends a request as it came, but for the token, which means nothing here. `Host` stays too: the server then writes
-    /// links that lead through the sandbox.
+    /// Sends a request as it came, but for the token, which means nothing here. `Host` stays too:
+    /// the server then writes links that lead through the sandbox.
     pub(super) async fn send(&self, head: Parts, body: Bytes) -> Result<Response, Unanswered> {
         let mut request = Request::new(Full::new(body));
         *request.uri_mut() = readdressed(&head.uri, &self.origin).ok_or(Unanswered)?;
@@ -81,9 +83,11 @@ impl Upstream {
         *request.headers_mut() = head.headers;
         strip_connection(request.headers_mut());
         request.headers_mut().remove(header::AUTHORIZATION);
-        let (mut head, body) = self.client.request(request).await.map_err(|_| Unanswered)?.into_parts();
+        let (mut head, body) =
+            self.client.request(request).await.map_err(|_| Unanswered)?.into_parts();
         strip_connection(&mut head.headers);
-        // To its end before anything of it goes back: an answer that is lost is lost after the server is done.
+        // To its end before anything of it goes back: an answer that is lost is lost after the
+        // server is done.
         let body = body.collect().await.map_err(|_| Unanswered)?.to_bytes();
         Ok(Response::from_parts(head, Body::from(body)))
     }
@@ -91,7 +95,10 @@ impl Upstream {
     /// Reads JSON, on the sandbox's own behalf.
     pub(super) async fn get(&self, below_base: &str) -> Option<Value> {
         let uri = format!("{}{}/{below_base}", self.origin, self.path);
-        let request = Request::get(uri).header(header::ACCEPT, "application/fhir+json").body(Full::default()).ok()?;
+        let request = Request::get(uri)
+            .header(header::ACCEPT, "application/fhir+json")
+            .body(Full::default())
+            .ok()?;
         let answer = self.client.request(request).await.ok()?;
         serde_json::from_slice(&answer.into_body().collect().await.ok()?.to_bytes()).ok()
     }
@@ -142,6 +149,9 @@ mod tests {
         ] {
             assert_eq!(upstream.below_base(path), below, "{path}");
         }
-        assert_eq!(Upstream::new("http://127.0.0.1:1").unwrap().below_base("/Patient"), Some("Patient"));
+        assert_eq!(
+            Upstream::new("http://127.0.0.1:1").unwrap().below_base("/Patient"),
+            Some("Patient")
+        );
     }
 }

@@ -1,5 +1,6 @@
-//! The authorisation endpoint: checks an app's request, asks the person (or answers at once in auto-approve mode), and
-//! sends the browser back. A request with an unknown app or redirect never redirects anywhere.
+//! The authorisation endpoint: checks an app's request, asks the person (or answers at once in
+//! auto-approve mode), and sends the browser back. A request with an unknown app or redirect never
+//! redirects anywhere.
 
 use axum::{
     body::Bytes,
@@ -70,7 +71,9 @@ async fn decide(app: &App, form: &Parameters) -> Result<Response, SandboxError> 
         None => None,
     };
     let Some(kept) = kept else {
-        return Ok(bad_request("This page was answered already or is too old. Start again from the app."));
+        return Ok(bad_request(
+            "This page was answered already or is too old. Start again from the app.",
+        ));
     };
     let mut request: AuthorizationRequest = serde_json::from_str(&kept)?;
     if form.value("decision") != Some("allow") {
@@ -86,7 +89,10 @@ async fn decide(app: &App, form: &Parameters) -> Result<Response, SandboxError> 
 }
 
 /// The request as it may be put to the person, or the answer that ends it here.
-fn check(app: &App, parameters: &Parameters) -> Result<Result<AuthorizationRequest, Response>, SandboxError> {
+fn check(
+    app: &App,
+    parameters: &Parameters,
+) -> Result<Result<AuthorizationRequest, Response>, SandboxError> {
     let registered = match parameters.value("client_id") {
         Some(client) => app.store.client_redirects(client)?,
         None => None,
@@ -94,8 +100,12 @@ fn check(app: &App, parameters: &Parameters) -> Result<Result<AuthorizationReque
     let (Some(client), Some(registered)) = (parameters.value("client_id"), registered) else {
         return Ok(Err(bad_request("This app (client_id) is not registered here.")));
     };
-    let Some(redirect_uri) = parameters.value("redirect_uri").filter(|uri| is_allowed(uri, &registered)) else {
-        return Ok(Err(bad_request("The address to return to (redirect_uri) is not registered for this app.")));
+    let Some(redirect_uri) =
+        parameters.value("redirect_uri").filter(|uri| is_allowed(uri, &registered))
+    else {
+        return Ok(Err(bad_request(
+            "The address to return to (redirect_uri) is not registered for this app.",
+        )));
     };
     let state = parameters.value("state");
     let refuse = |error: &str, description: &str| {
@@ -115,7 +125,9 @@ fn check(app: &App, parameters: &Parameters) -> Result<Result<AuthorizationReque
     if parameters.value("code_challenge_method") != Some("S256") {
         return refuse("invalid_request", "code_challenge_method must be S256");
     }
-    let Some(challenge) = parameters.value("code_challenge").filter(|challenge| is_challenge(challenge)) else {
+    let Some(challenge) =
+        parameters.value("code_challenge").filter(|challenge| is_challenge(challenge))
+    else {
         return refuse("invalid_request", "code_challenge must be 43 characters of base64url");
     };
     let requested = parameters.value("scope").unwrap_or_default();
@@ -134,11 +146,14 @@ fn check(app: &App, parameters: &Parameters) -> Result<Result<AuthorizationReque
 
 /// Base64url of 32 bytes, without padding.
 fn is_challenge(text: &str) -> bool {
-    text.len() == 43 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+    text.len() == 43
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
 async fn ask(app: &App, request: &AuthorizationRequest) -> Result<Response, SandboxError> {
-    let id = app.store.keep_pending(&serde_json::to_string(request)?, now_millis() + PAGE_LIFETIME_MILLIS)?;
+    let id = app
+        .store
+        .keep_pending(&serde_json::to_string(request)?, now_millis() + PAGE_LIFETIME_MILLIS)?;
     let patients = match &app.upstream {
         Some(upstream) => front::patients(upstream).await,
         None => app.store.patients()?.iter().map(StoredResource::json).collect::<Result<_, _>>()?,
@@ -146,7 +161,11 @@ async fn ask(app: &App, request: &AuthorizationRequest) -> Result<Response, Sand
     Ok(Html(approval_page(&id, request, &patients).into_string()).into_response())
 }
 
-async fn approve(app: &App, request: &AuthorizationRequest, patient: &str) -> Result<Response, SandboxError> {
+async fn approve(
+    app: &App,
+    request: &AuthorizationRequest,
+    patient: &str,
+) -> Result<Response, SandboxError> {
     let known = match &app.upstream {
         Some(upstream) => front::has_patient(upstream, patient).await,
         None => app.store.resource("Patient", patient)?.is_some(),
@@ -167,12 +186,21 @@ async fn approve(app: &App, request: &AuthorizationRequest, patient: &str) -> Re
 }
 
 /// Sends the browser back to the app. `iss` lets the app tell servers apart (RFC 9207).
-fn redirect_back(redirect_uri: &str, state: Option<&str>, issuer: &str, answer: &[(&str, &str)]) -> Response {
+fn redirect_back(
+    redirect_uri: &str,
+    state: Option<&str>,
+    issuer: &str,
+    answer: &[(&str, &str)],
+) -> Response {
     let mut answer = answer.to_vec();
     answer.extend(state.map(|state| ("state", state)));
     answer.push(("iss", issuer));
     let location = with_answer(redirect_uri, &answer);
-    (StatusCode::FOUND, [(header::LOCATION, location), (header::CACHE_CONTROL, "no-store".to_owned())]).into_response()
+    (
+        StatusCode::FOUND,
+        [(header::LOCATION, location), (header::CACHE_CONTROL, "no-store".to_owned())],
+    )
+        .into_response()
 }
 
 fn bad_request(text: &str) -> Response {

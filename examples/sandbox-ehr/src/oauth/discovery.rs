@@ -6,8 +6,12 @@ use crate::config::{Config, ScopeSupport};
 
 /// The discovery document for a server whose FHIR base is `base` and whose origin is `origin`.
 pub(crate) fn smart_configuration(config: &Config, origin: &str, base: &str) -> Value {
-    let mut capabilities =
-        vec!["launch-standalone", "client-public", "context-standalone-patient", "permission-patient"];
+    let mut capabilities = vec![
+        "launch-standalone",
+        "client-public",
+        "context-standalone-patient",
+        "permission-patient",
+    ];
     if config.issues_refresh_tokens {
         capabilities.push("permission-offline");
     }

@@ -1,4 +1,5 @@
-//! Reads OAuth parameters, from a query or a form: each at most once, as RFC 6749 says. It does not judge them.
+//! Reads OAuth parameters, from a query or a form: each at most once, as RFC 6749 says. It does not
+//! judge them.
 
 use url::form_urlencoded;
 
@@ -22,6 +23,9 @@ impl Parameters {
 
     /// Whether a parameter is there more than once.
     pub(crate) fn repeats(&self) -> bool {
-        self.0.iter().enumerate().any(|(at, (name, _))| self.0[..at].iter().any(|(earlier, _)| earlier == name))
+        self.0
+            .iter()
+            .enumerate()
+            .any(|(at, (name, _))| self.0[..at].iter().any(|(earlier, _)| earlier == name))
     }
 }

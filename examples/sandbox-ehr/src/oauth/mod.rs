@@ -1,5 +1,6 @@
-//! The authorisation server: discovery, the approval page, tokens and revocation, as SMART App Launch 2.2 asks for a
-//! native public client. It knows nothing of resources except the words of a scope.
+//! The authorisation server: discovery, the approval page, tokens and revocation, as SMART App
+//! Launch 2.2 asks for a native public client. It knows nothing of resources except the words of a
+//! scope.
 
 pub(crate) mod authorize;
 pub(crate) mod discovery;

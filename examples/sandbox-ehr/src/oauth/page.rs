@@ -1,5 +1,5 @@
-//! The page on which a person lets an app in. Plain HTML that works without scripts; all text is escaped by the
-//! template.
+//! The page on which a person lets an app in. Plain HTML that works without scripts; all text is
+//! escaped by the template.
 
 use maud::{DOCTYPE, Markup, html};
 use serde_json::Value;
@@ -8,7 +8,11 @@ use super::authorize::AuthorizationRequest;
 use crate::clinic::{STYLE, display_name};
 
 /// Asks who the person is and what the app may do.
-pub(super) fn approval_page(id: &str, request: &AuthorizationRequest, patients: &[Value]) -> Markup {
+pub(super) fn approval_page(
+    id: &str,
+    request: &AuthorizationRequest,
+    patients: &[Value],
+) -> Markup {
     page(
         "Let this app in?",
         &html! {

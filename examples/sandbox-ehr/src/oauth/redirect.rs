@@ -1,14 +1,20 @@
-//! Redirect URIs: which ones a native app may register (RFC 8252), and how an answer is attached to one. Answers are
-//! appended to the text as registered, never to a re-serialised URL.
+//! Redirect URIs: which ones a native app may register (RFC 8252), and how an answer is attached to
+//! one. Answers are appended to the text as registered, never to a re-serialised URL.
 
 use url::{Host, Url, form_urlencoded};
 
-/// Whether an app with these registered URIs may use this one. No registered URI means any redirect of a native app.
+/// Whether an app with these registered URIs may use this one. No registered URI means any redirect
+/// of a native app.
 pub(crate) fn is_allowed(redirect_uri: &str, registered: &[String]) -> bool {
-    if registered.is_empty() { is_native(redirect_uri) } else { registered.iter().any(|known| known == redirect_uri) }
+    if registered.is_empty() {
+        is_native(redirect_uri)
+    } else {
+        registered.iter().any(|known| known == redirect_uri)
+    }
 }
 
-/// A loopback address with any port, or a private-use scheme named after a domain (`com.example.app:/callback`).
+/// A loopback address with any port, or a private-use scheme named after a domain
+/// (`com.example.app:/callback`).
 fn is_native(redirect_uri: &str) -> bool {
     let Ok(url) = Url::parse(redirect_uri) else { return false };
     if url.fragment().is_some() || !url.username().is_empty() || url.password().is_some() {
@@ -38,9 +44,12 @@ mod tests {
 
     #[test]
     fn only_redirects_of_native_apps_are_open_to_any_client() {
-        for good in
-            ["http://127.0.0.1:4567/callback", "http://[::1]:1/", "http://localhost:9/cb", "com.example.app:/callback"]
-        {
+        for good in [
+            "http://127.0.0.1:4567/callback",
+            "http://[::1]:1/",
+            "http://localhost:9/cb",
+            "com.example.app:/callback",
+        ] {
             assert!(is_allowed(good, &[]), "{good}");
         }
         for bad in [
@@ -62,6 +71,9 @@ mod tests {
 
     #[test]
     fn an_answer_is_appended_to_the_uri_as_it_is() {
-        assert_eq!(with_answer("com.example.app:/cb?a=1", &[("state", "x y")]), "com.example.app:/cb?a=1&state=x+y");
+        assert_eq!(
+            with_answer("com.example.app:/cb?a=1", &[("state", "x y")]),
+            "com.example.app:/cb?a=1&state=x+y"
+        );
     }
 }

@@ -1,5 +1,5 @@
-//! SMART scopes: reading them, deciding which are granted, and asking whether they cover an interaction with a
-//! resource. Pure; who asks and for whom is known elsewhere.
+//! SMART scopes: reading them, deciding which are granted, and asking whether they cover an
+//! interaction with a resource. Pure; who asks and for whom is known elsewhere.
 
 use crate::{config::ScopeSupport, store::Coding};
 
@@ -50,17 +50,29 @@ pub(crate) struct GrantedScopes(Vec<ResourceScope>);
 
 impl GrantedScopes {
     pub(crate) fn parse(scope: &str) -> Self {
-        Self(scope.split_whitespace().filter_map(|text| resource_scope(text).map(|(scope, _)| scope)).collect())
+        Self(
+            scope
+                .split_whitespace()
+                .filter_map(|text| resource_scope(text).map(|(scope, _)| scope))
+                .collect(),
+        )
     }
 
     /// Whether `permission` (c, r, u, d or s) on a resource with these codings is covered.
     pub(crate) fn allow(&self, kind: &str, permission: char, codings: &[Coding]) -> bool {
-        self.with(kind, permission).any(|scope| scope.restriction.as_ref().is_none_or(|rule| rule.covers(codings)))
+        self.with(kind, permission)
+            .any(|scope| scope.restriction.as_ref().is_none_or(|rule| rule.covers(codings)))
     }
 
     /// The scopes that give `permission` on a type, restricted or not.
-    pub(crate) fn with(&self, kind: &str, permission: char) -> impl Iterator<Item = &ResourceScope> {
-        self.0.iter().filter(move |scope| scope.kind == kind && scope.permissions.contains(permission))
+    pub(crate) fn with(
+        &self,
+        kind: &str,
+        permission: char,
+    ) -> impl Iterator<Item = &ResourceScope> {
+        self.0
+            .iter()
+            .filter(move |scope| scope.kind == kind && scope.permissions.contains(permission))
     }
 
     pub(crate) fn create_anything(&self) -> bool {
@@ -84,13 +96,20 @@ pub(crate) fn grant(
     let mut granted = Vec::new();
     for text in requested.split_whitespace() {
         match (support, resource_scope(text)) {
-            (ScopeSupport::Version1, Some((_, 2))) => return Err("this server understands version 1 scopes only"),
-            (ScopeSupport::ResourceLevel, Some((ResourceScope { restriction: Some(_), .. }, _))) => {
+            (ScopeSupport::Version1, Some((_, 2))) => {
+                return Err("this server understands version 1 scopes only");
+            }
+            (
+                ScopeSupport::ResourceLevel,
+                Some((ResourceScope { restriction: Some(_), .. }, _)),
+            ) => {
                 return Err("this server does not support search restrictions in scopes");
             }
             (ScopeSupport::Granular | ScopeSupport::ResourceLevel, Some((_, 1))) => {}
             (_, Some((scope, _))) if grantable(&scope) => granted.push(text.to_owned()),
-            (_, None) if [LAUNCH_PATIENT, OFFLINE_ACCESS].contains(&text) => granted.push(text.to_owned()),
+            (_, None) if [LAUNCH_PATIENT, OFFLINE_ACCESS].contains(&text) => {
+                granted.push(text.to_owned())
+            }
             _ => {}
         }
     }
@@ -107,8 +126,10 @@ pub(crate) fn grant(
 
 fn grantable(scope: &ResourceScope) -> bool {
     GRANTABLE.iter().any(|(kind, permissions)| {
-        // `cu` and `cruds` are granted where part of them is useful, as servers do; what is not supported is not served.
-        scope.kind == *kind && scope.permissions.chars().any(|permission| permissions.contains(permission))
+        // `cu` and `cruds` are granted where part of them is useful, as servers do; what is not
+        // supported is not served.
+        scope.kind == *kind
+            && scope.permissions.chars().any(|permission| permissions.contains(permission))
     })
 }
 
@@ -140,13 +161,17 @@ fn resource_scope(text: &str) -> Option<(ResourceScope, u8)> {
         other if in_order(other) => (other, 2),
         _ => return None,
     };
-    Some((ResourceScope { kind: kind.to_owned(), permissions: permissions.to_owned(), restriction }, version))
+    Some((
+        ResourceScope { kind: kind.to_owned(), permissions: permissions.to_owned(), restriction },
+        version,
+    ))
 }
 
 /// `cruds`, or some of it in this order.
 fn in_order(permissions: &str) -> bool {
     let mut rest = "cruds".chars();
-    !permissions.is_empty() && permissions.chars().all(|permission| rest.any(|known| known == permission))
+    !permissions.is_empty()
+        && permissions.chars().all(|permission| rest.any(|known| known == permission))
 }
 
 fn parse_restriction(text: &str) -> Option<Restriction> {
@@ -188,19 +213,24 @@ mod tests {
             assert!(!scopes.allow("Observation", 'r', &laboratory()), "{scope}");
             assert!(!scopes.allow("DiagnosticReport", 'c', &laboratory()), "{scope}");
         }
-        let elsewhere = GrantedScopes::parse("patient/Observation.c?category=http://elsewhere|laboratory");
+        let elsewhere =
+            GrantedScopes::parse("patient/Observation.c?category=http://elsewhere|laboratory");
         assert!(!elsewhere.allow("Observation", 'c', &laboratory()));
     }
 
     #[test]
     fn what_is_granted_depends_on_the_syntax_the_server_understands() {
-        let requested =
-            "launch/patient offline_access openid patient/Patient.r patient/Observation.cu?category=laboratory";
+        let requested = "launch/patient offline_access openid patient/Patient.r patient/Observation.cu?category=laboratory";
         assert_eq!(
             grant(requested, ScopeSupport::Granular, None),
-            Ok(["launch/patient", "offline_access", "patient/Patient.r", "patient/Observation.cu?category=laboratory"]
-                .map(str::to_owned)
-                .to_vec())
+            Ok([
+                "launch/patient",
+                "offline_access",
+                "patient/Patient.r",
+                "patient/Observation.cu?category=laboratory"
+            ]
+            .map(str::to_owned)
+            .to_vec())
         );
         assert!(grant(requested, ScopeSupport::ResourceLevel, None).is_err());
         assert!(grant("patient/Observation.cu", ScopeSupport::Version1, None).is_err());

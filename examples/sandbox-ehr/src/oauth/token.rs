@@ -1,5 +1,6 @@
-//! The token and revocation endpoints. A code works once, with the verifier, client and redirect it was made for; a
-//! refresh token works once, and using it again ends everything that came of the approval.
+//! The token and revocation endpoints. A code works once, with the verifier, client and redirect it
+//! was made for; a refresh token works once, and using it again ends everything that came of the
+//! approval.
 
 use axum::{
     Json,
@@ -32,7 +33,11 @@ struct TokenError {
 
 impl TokenError {
     fn new(error: &'static str, description: &'static str) -> Self {
-        let status = if error == "invalid_client" { StatusCode::UNAUTHORIZED } else { StatusCode::BAD_REQUEST };
+        let status = if error == "invalid_client" {
+            StatusCode::UNAUTHORIZED
+        } else {
+            StatusCode::BAD_REQUEST
+        };
         Self { status, error, description }
     }
 }
@@ -54,7 +59,10 @@ pub(crate) async fn token(State(app): State<App>, headers: HeaderMap, body: Byte
         match form.value("grant_type") {
             Some("authorization_code") => redeem_code(&app, &form, client),
             Some("refresh_token") => refresh(&app, &form, client),
-            Some(_) => Err(TokenError::new("unsupported_grant_type", "authorization_code or refresh_token")),
+            Some(_) => Err(TokenError::new(
+                "unsupported_grant_type",
+                "authorization_code or refresh_token",
+            )),
             None => Err(TokenError::new("invalid_request", "grant_type is required")),
         }
     });
@@ -71,7 +79,9 @@ pub(crate) async fn revoke(State(app): State<App>, headers: HeaderMap, body: Byt
     }
     let answer = read_form(&headers, &body).and_then(|form| {
         let client = known_client(&app, &form)?;
-        let token = form.value("token").ok_or_else(|| TokenError::new("invalid_request", "token is required"))?;
+        let token = form
+            .value("token")
+            .ok_or_else(|| TokenError::new("invalid_request", "token is required"))?;
         Ok(app.store.revoke_token(token, client)?)
     });
     match answer {
@@ -81,9 +91,13 @@ pub(crate) async fn revoke(State(app): State<App>, headers: HeaderMap, body: Byt
 }
 
 fn read_form(headers: &HeaderMap, body: &[u8]) -> Result<Parameters, TokenError> {
-    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     if content_type.split(';').next().map(str::trim) != Some("application/x-www-form-urlencoded") {
-        return Err(TokenError::new("invalid_request", "the body must be application/x-www-form-urlencoded"));
+        return Err(TokenError::new(
+            "invalid_request",
+            "the body must be application/x-www-form-urlencoded",
+        ));
     }
     let form = Parameters::parse(body);
     if form.repeats() {
@@ -93,18 +107,27 @@ fn read_form(headers: &HeaderMap, body: &[u8]) -> Result<Parameters, TokenError>
 }
 
 fn known_client<'a>(app: &App, form: &'a Parameters) -> Result<&'a str, TokenError> {
-    let client = form.value("client_id").ok_or_else(|| TokenError::new("invalid_client", "client_id is required"))?;
+    let client = form
+        .value("client_id")
+        .ok_or_else(|| TokenError::new("invalid_client", "client_id is required"))?;
     match app.store.client_redirects(client)? {
         Some(_) => Ok(client),
         None => Err(TokenError::new("invalid_client", "no such client")),
     }
 }
 
-fn redeem_code(app: &App, form: &Parameters, client: &str) -> Result<serde_json::Value, TokenError> {
-    let code = form.value("code").ok_or_else(|| TokenError::new("invalid_request", "code is required"))?;
-    let verifier =
-        form.value("code_verifier").ok_or_else(|| TokenError::new("invalid_request", "code_verifier is required"))?;
-    // The code is spent from here on, also when what follows does not fit: a code in wrong hands must not get a second try.
+fn redeem_code(
+    app: &App,
+    form: &Parameters,
+    client: &str,
+) -> Result<serde_json::Value, TokenError> {
+    let code =
+        form.value("code").ok_or_else(|| TokenError::new("invalid_request", "code is required"))?;
+    let verifier = form
+        .value("code_verifier")
+        .ok_or_else(|| TokenError::new("invalid_request", "code_verifier is required"))?;
+    // The code is spent from here on, also when what follows does not fit: a code in wrong hands
+    // must not get a second try.
     let grant = app
         .store
         .take_code(code)?
@@ -116,33 +139,47 @@ fn redeem_code(app: &App, form: &Parameters, client: &str) -> Result<serde_json:
         return Err(TokenError::new("invalid_grant", "the code has expired"));
     }
     if form.value("redirect_uri") != Some(&grant.redirect_uri) {
-        return Err(TokenError::new("invalid_grant", "redirect_uri differs from the authorisation request"));
+        return Err(TokenError::new(
+            "invalid_grant",
+            "redirect_uri differs from the authorisation request",
+        ));
     }
     if !(43..=128).contains(&verifier.len()) || sha256_base64url(verifier) != grant.challenge {
-        return Err(TokenError::new("invalid_grant", "code_verifier does not fit the code_challenge"));
+        return Err(TokenError::new(
+            "invalid_grant",
+            "code_verifier does not fit the code_challenge",
+        ));
     }
     issue(app, grant.family, &grant.patient, &grant.scope, &grant.scope)
 }
 
 fn refresh(app: &App, form: &Parameters, client: &str) -> Result<serde_json::Value, TokenError> {
-    let token =
-        form.value("refresh_token").ok_or_else(|| TokenError::new("invalid_request", "refresh_token is required"))?;
+    let token = form
+        .value("refresh_token")
+        .ok_or_else(|| TokenError::new("invalid_request", "refresh_token is required"))?;
     let narrower = form.value("scope");
-    let outcome =
-        app.store.take_refresh_token(token, client, |granted| narrower.is_none_or(|scope| within(scope, granted)))?;
+    let outcome = app.store.take_refresh_token(token, client, |granted| {
+        narrower.is_none_or(|scope| within(scope, granted))
+    })?;
     match outcome {
         RefreshOutcome::Fresh(spent) => {
             issue(app, spent.family, &spent.patient, narrower.unwrap_or(&spent.scope), &spent.scope)
         }
-        RefreshOutcome::Replayed => {
-            Err(TokenError::new("invalid_grant", "the refresh token was used before; the authorisation is revoked"))
+        RefreshOutcome::Replayed => Err(TokenError::new(
+            "invalid_grant",
+            "the refresh token was used before; the authorisation is revoked",
+        )),
+        RefreshOutcome::Unknown => {
+            Err(TokenError::new("invalid_grant", "the refresh token is unknown or revoked"))
         }
-        RefreshOutcome::Unknown => Err(TokenError::new("invalid_grant", "the refresh token is unknown or revoked")),
-        RefreshOutcome::ScopeTooWide => Err(TokenError::new("invalid_scope", "the scope goes beyond what was granted")),
+        RefreshOutcome::ScopeTooWide => {
+            Err(TokenError::new("invalid_scope", "the scope goes beyond what was granted"))
+        }
     }
 }
 
-/// The token response. A refresh token keeps the scope of the approval even when this access token is narrower.
+/// The token response. A refresh token keeps the scope of the approval even when this access token
+/// is narrower.
 fn issue(
     app: &App,
     family: i64,
@@ -152,7 +189,12 @@ fn issue(
 ) -> Result<serde_json::Value, TokenError> {
     let lifetime = app.config.token_lifetime;
     let millis = i64::try_from(lifetime.as_millis()).unwrap_or(i64::MAX);
-    let access = app.store.issue_token(family, "access", scope, Some(now_millis().saturating_add(millis)))?;
+    let access = app.store.issue_token(
+        family,
+        "access",
+        scope,
+        Some(now_millis().saturating_add(millis)),
+    )?;
     let mut answer = json!({
         "access_token": access,
         "token_type": "Bearer",
@@ -163,7 +205,8 @@ fn issue(
         answer["patient"] = json!(patient);
     }
     if app.config.issues_refresh_tokens && gives_refresh(approved_scope) {
-        answer["refresh_token"] = json!(app.store.issue_token(family, "refresh", approved_scope, None)?);
+        answer["refresh_token"] =
+            json!(app.store.issue_token(family, "refresh", approved_scope, None)?);
     }
     Ok(answer)
 }
@@ -174,5 +217,6 @@ fn error_answer(error: &TokenError) -> Response {
 }
 
 fn no_store(status: StatusCode, response: Response) -> Response {
-    (status, [(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], response).into_response()
+    (status, [(header::CACHE_CONTROL, "no-store"), (header::PRAGMA, "no-cache")], response)
+        .into_response()
 }

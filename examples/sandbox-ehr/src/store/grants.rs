@@ -1,5 +1,6 @@
-//! What was granted to whom: authorisation codes, access and refresh tokens, and the family that binds all tokens of
-//! one approval. Secrets are kept as digests. Single use is decided inside one transaction, never by a read before it.
+//! What was granted to whom: authorisation codes, access and refresh tokens, and the family that
+//! binds all tokens of one approval. Secrets are kept as digests. Single use is decided inside one
+//! transaction, never by a read before it.
 
 use rusqlite::{Connection, OptionalExtension as _, params};
 
@@ -105,7 +106,8 @@ impl Store {
         Ok(code)
     }
 
-    /// Spends a code. A code presented twice gives nothing and revokes what its first use was given.
+    /// Spends a code. A code presented twice gives nothing and revokes what its first use was
+    /// given.
     pub(crate) fn take_code(&self, code: &str) -> Result<Option<CodeGrant>, SandboxError> {
         let digest = sha256_base64url(code);
         self.write(|transaction| {
@@ -157,8 +159,8 @@ impl Store {
         Ok(token)
     }
 
-    /// Spends a refresh token, or finds that it was spent before. `narrower` says whether a scope asked for is within
-    /// the scope granted.
+    /// Spends a refresh token, or finds that it was spent before. `narrower` says whether a scope
+    /// asked for is within the scope granted.
     pub(crate) fn take_refresh_token(
         &self,
         token: &str,
@@ -209,7 +211,8 @@ impl Store {
         })
     }
 
-    /// RFC 7009: a refresh token takes its whole family with it, an access token only itself. Unknown ones are ignored.
+    /// RFC 7009: a refresh token takes its whole family with it, an access token only itself.
+    /// Unknown ones are ignored.
     pub(crate) fn revoke_token(&self, token: &str, client: &str) -> Result<(), SandboxError> {
         let digest = sha256_base64url(token);
         self.write(|transaction| {
@@ -224,7 +227,8 @@ impl Store {
             match found {
                 Some((family, kind)) if kind == "refresh" => revoke_family(transaction, family),
                 Some(_) => {
-                    transaction.execute("UPDATE token SET spent = 1 WHERE digest = ?1", [&digest])?;
+                    transaction
+                        .execute("UPDATE token SET spent = 1 WHERE digest = ?1", [&digest])?;
                     Ok(())
                 }
                 None => Ok(()),

@@ -1,5 +1,6 @@
-//! The sandbox's `SQLite` database: opening, layout and seeding. Every access goes through one connection behind one
-//! lock, in short transactions; a killed process loses nothing that was answered. No FHIR rule is judged here.
+//! The sandbox's `SQLite` database: opening, layout and seeding. Every access goes through one
+//! connection behind one lock, in short transactions; a killed process loses nothing that was
+//! answered. No FHIR rule is judged here.
 
 mod grants;
 mod resources;
@@ -13,8 +14,8 @@ pub use self::submissions::SubmissionRecord;
 pub(crate) use self::{
     grants::{AccessToken, NewCode, RefreshOutcome},
     resources::{
-        Coding, Comparison, DateColumn, Effective, NewResource, ResourceQuery, StoredResource, codes_of, find, insert,
-        next_id, with_identifier,
+        Coding, Comparison, DateColumn, Effective, NewResource, ResourceQuery, StoredResource,
+        codes_of, find, insert, next_id, with_identifier,
     },
     submissions::NewSubmission,
 };
@@ -132,14 +133,22 @@ impl Store {
     }
 
     /// Runs `work` on the connection, for reading.
-    pub(crate) fn read<T>(&self, work: impl FnOnce(&Connection) -> Result<T, SandboxError>) -> Result<T, SandboxError> {
+    pub(crate) fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, SandboxError>,
+    ) -> Result<T, SandboxError> {
         work(&self.connection.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The redirect URIs a client registered (empty: any native redirect), or `None` for an unknown client.
-    pub(crate) fn client_redirects(&self, client: &str) -> Result<Option<Vec<String>>, SandboxError> {
+    /// The redirect URIs a client registered (empty: any native redirect), or `None` for an unknown
+    /// client.
+    pub(crate) fn client_redirects(
+        &self,
+        client: &str,
+    ) -> Result<Option<Vec<String>>, SandboxError> {
         self.read(|connection| {
-            let mut select = connection.prepare_cached("SELECT redirect_uris FROM client WHERE id = ?1")?;
+            let mut select =
+                connection.prepare_cached("SELECT redirect_uris FROM client WHERE id = ?1")?;
             let mut rows = select.query([client])?;
             let Some(row) = rows.next()? else { return Ok(None) };
             Ok(Some(serde_json::from_str(&row.get::<_, String>(0)?)?))
@@ -160,7 +169,10 @@ fn prepare_layout(transaction: &Transaction<'_>) -> Result<(), SandboxError> {
     Ok(())
 }
 
-fn register_clients(transaction: &Transaction<'_>, clients: &[ClientRegistration]) -> Result<(), SandboxError> {
+fn register_clients(
+    transaction: &Transaction<'_>,
+    clients: &[ClientRegistration],
+) -> Result<(), SandboxError> {
     for client in clients {
         transaction.execute(
             "INSERT INTO client (id, redirect_uris) VALUES (?1, ?2)
@@ -171,15 +183,22 @@ fn register_clients(transaction: &Transaction<'_>, clients: &[ClientRegistration
     Ok(())
 }
 
-/// Adds the clinic's people where they are missing; orders only together with their person, so that replaced orders
-/// stay replaced after a restart.
+/// Adds the clinic's people where they are missing; orders only together with their person, so that
+/// replaced orders stay replaced after a restart.
 fn seed(transaction: &Transaction<'_>) -> Result<(), SandboxError> {
     for patient in seed_patients() {
         if resources::find(transaction, "Patient", patient.id)?.is_some() {
             continue;
         }
         let body = patient.resource.to_string();
-        resources::insert_named(transaction, "Patient", patient.id, patient.id, &body, now_millis())?;
+        resources::insert_named(
+            transaction,
+            "Patient",
+            patient.id,
+            patient.id,
+            &body,
+            now_millis(),
+        )?;
         resources::replace_orders(transaction, patient.id, &patient.orders)?;
     }
     Ok(())

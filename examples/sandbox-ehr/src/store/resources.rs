@@ -1,5 +1,5 @@
-//! Resources as the clinic holds them: raw JSON text with the few columns that searching needs. Text goes in and comes
-//! out unchanged; what may be stored is decided elsewhere.
+//! Resources as the clinic holds them: raw JSON text with the few columns that searching needs.
+//! Text goes in and comes out unchanged; what may be stored is decided elsewhere.
 
 use std::fmt::Write as _;
 
@@ -49,7 +49,13 @@ pub(crate) struct StoredResource {
 
 impl StoredResource {
     fn from_row(row: &Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self { seq: row.get(0)?, id: row.get(1)?, patient: row.get(2)?, updated: row.get(3)?, body: row.get(4)? })
+        Ok(Self {
+            seq: row.get(0)?,
+            id: row.get(1)?,
+            patient: row.get(2)?,
+            updated: row.get(3)?,
+            body: row.get(4)?,
+        })
     }
 
     pub(crate) fn json(&self) -> Result<Value, SandboxError> {
@@ -92,7 +98,8 @@ pub(crate) enum Comparison {
 impl ResourceQuery<'_> {
     fn condition(&self) -> (String, Vec<Box<dyn ToSql>>) {
         let mut sql = String::from("r.type = ? AND r.patient = ?");
-        let mut values: Vec<Box<dyn ToSql>> = vec![Box::new(self.kind.to_owned()), Box::new(self.patient.to_owned())];
+        let mut values: Vec<Box<dyn ToSql>> =
+            vec![Box::new(self.kind.to_owned()), Box::new(self.patient.to_owned())];
         for alternatives in &self.codings {
             sql.push_str(" AND EXISTS (SELECT 1 FROM coding c WHERE c.seq = r.seq AND (0");
             for (element, system, code) in alternatives {
@@ -139,12 +146,19 @@ impl ResourceQuery<'_> {
 }
 
 impl Store {
-    pub(crate) fn resource(&self, kind: &str, id: &str) -> Result<Option<StoredResource>, SandboxError> {
+    pub(crate) fn resource(
+        &self,
+        kind: &str,
+        id: &str,
+    ) -> Result<Option<StoredResource>, SandboxError> {
         self.read(|connection| find(connection, kind, id))
     }
 
     /// The page asked for, and how many there are in all.
-    pub(crate) fn search(&self, query: &ResourceQuery<'_>) -> Result<(Vec<StoredResource>, usize), SandboxError> {
+    pub(crate) fn search(
+        &self,
+        query: &ResourceQuery<'_>,
+    ) -> Result<(Vec<StoredResource>, usize), SandboxError> {
         self.read(|connection| {
             let (condition, values) = query.condition();
             let parameters = || rusqlite::params_from_iter(values.iter().map(AsRef::<dyn ToSql>::as_ref));
@@ -165,7 +179,11 @@ impl Store {
     }
 
     /// Everything of a person that is of this type, or carries this code, in the order it came.
-    pub(crate) fn of_type_or_code(&self, patient: &str, wanted: &str) -> Result<Vec<StoredResource>, SandboxError> {
+    pub(crate) fn of_type_or_code(
+        &self,
+        patient: &str,
+        wanted: &str,
+    ) -> Result<Vec<StoredResource>, SandboxError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM resource r WHERE r.patient = ?1 AND (r.type = ?2 OR EXISTS
@@ -175,7 +193,8 @@ impl Store {
         })
     }
 
-    /// Puts what `change` makes of each resource of a type or code in its place, and removes those it makes nothing of.
+    /// Puts what `change` makes of each resource of a type or code in its place, and removes those
+    /// it makes nothing of.
     pub(crate) fn rewrite(
         &self,
         patient: &str,
@@ -190,7 +209,8 @@ impl Store {
                         "UPDATE resource SET body = ?1 WHERE seq = ?2",
                         params![changed.to_string(), resource.seq],
                     )?,
-                    None => transaction.execute("DELETE FROM resource WHERE seq = ?1", [resource.seq])?,
+                    None => transaction
+                        .execute("DELETE FROM resource WHERE seq = ?1", [resource.seq])?,
                 };
             }
             Ok(())
@@ -214,8 +234,9 @@ impl Store {
 
     pub(crate) fn patients(&self) -> Result<Vec<StoredResource>, SandboxError> {
         self.read(|connection| {
-            let mut select = connection
-                .prepare_cached(&format!("SELECT {COLUMNS} FROM resource r WHERE r.type = 'Patient' ORDER BY r.seq"))?;
+            let mut select = connection.prepare_cached(&format!(
+                "SELECT {COLUMNS} FROM resource r WHERE r.type = 'Patient' ORDER BY r.seq"
+            ))?;
             Ok(select.query_map([], StoredResource::from_row)?.collect::<Result<_, _>>()?)
         })
     }
@@ -230,13 +251,19 @@ impl Store {
     }
 }
 
-pub(crate) fn find(connection: &Connection, kind: &str, id: &str) -> Result<Option<StoredResource>, SandboxError> {
-    let mut select =
-        connection.prepare_cached(&format!("SELECT {COLUMNS} FROM resource r WHERE r.type = ?1 AND r.id = ?2"))?;
+pub(crate) fn find(
+    connection: &Connection,
+    kind: &str,
+    id: &str,
+) -> Result<Option<StoredResource>, SandboxError> {
+    let mut select = connection.prepare_cached(&format!(
+        "SELECT {COLUMNS} FROM resource r WHERE r.type = ?1 AND r.id = ?2"
+    ))?;
     Ok(select.query_row([kind, id], StoredResource::from_row).optional()?)
 }
 
-/// The resources of a type that carry this identifier, whoever they belong to: conditional create searches the server.
+/// The resources of a type that carry this identifier, whoever they belong to: conditional create
+/// searches the server.
 pub(crate) fn with_identifier(
     connection: &Connection,
     kind: &str,
@@ -247,12 +274,15 @@ pub(crate) fn with_identifier(
         "SELECT {COLUMNS} FROM identifier i JOIN resource r ON r.seq = i.seq
          WHERE i.value = ?1 AND i.system = ?2 AND r.type = ?3 ORDER BY r.seq"
     ))?;
-    Ok(select.query_map([value, system, kind], StoredResource::from_row)?.collect::<Result<_, _>>()?)
+    Ok(select
+        .query_map([value, system, kind], StoredResource::from_row)?
+        .collect::<Result<_, _>>()?)
 }
 
 /// The codes of a stored resource's `code` element.
 pub(crate) fn codes_of(connection: &Connection, seq: i64) -> Result<Vec<String>, SandboxError> {
-    let mut select = connection.prepare_cached("SELECT code FROM coding WHERE seq = ?1 AND element = 'code'")?;
+    let mut select =
+        connection.prepare_cached("SELECT code FROM coding WHERE seq = ?1 AND element = 'code'")?;
     Ok(select.query_map([seq], |row| row.get(0))?.collect::<Result<_, _>>()?)
 }
 
@@ -264,7 +294,10 @@ pub(crate) fn next_id(connection: &Connection) -> Result<i64, SandboxError> {
     Ok(last.unwrap_or(0) + 1)
 }
 
-pub(crate) fn insert(connection: &Connection, resource: &NewResource<'_>) -> Result<(), SandboxError> {
+pub(crate) fn insert(
+    connection: &Connection,
+    resource: &NewResource<'_>,
+) -> Result<(), SandboxError> {
     connection
         .prepare_cached(
             "INSERT INTO resource (type, id, patient, starts, ends, updated, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
@@ -280,17 +313,23 @@ pub(crate) fn insert(connection: &Connection, resource: &NewResource<'_>) -> Res
         ])?;
     let seq = connection.last_insert_rowid();
     insert_codings(connection, seq, resource.codings)?;
-    let mut identify =
-        connection.prepare_cached("INSERT OR IGNORE INTO identifier (value, system, seq) VALUES (?1, ?2, ?3)")?;
+    let mut identify = connection.prepare_cached(
+        "INSERT OR IGNORE INTO identifier (value, system, seq) VALUES (?1, ?2, ?3)",
+    )?;
     for (system, value) in resource.identifiers {
         identify.execute(params![value, system, seq])?;
     }
     Ok(())
 }
 
-fn insert_codings(connection: &Connection, seq: i64, codings: &[Coding]) -> Result<(), SandboxError> {
-    let mut code = connection
-        .prepare_cached("INSERT OR IGNORE INTO coding (seq, element, system, code) VALUES (?1, ?2, ?3, ?4)")?;
+fn insert_codings(
+    connection: &Connection,
+    seq: i64,
+    codings: &[Coding],
+) -> Result<(), SandboxError> {
+    let mut code = connection.prepare_cached(
+        "INSERT OR IGNORE INTO coding (seq, element, system, code) VALUES (?1, ?2, ?3, ?4)",
+    )?;
     for coding in codings {
         code.execute(params![seq, coding.element, coding.system, coding.code])?;
     }
@@ -307,18 +346,29 @@ pub(crate) fn insert_named(
     updated: i64,
 ) -> Result<i64, SandboxError> {
     connection
-        .prepare_cached("INSERT INTO resource (type, id, patient, updated, body) VALUES (?1, ?2, ?3, ?4, ?5)")?
+        .prepare_cached(
+            "INSERT INTO resource (type, id, patient, updated, body) VALUES (?1, ?2, ?3, ?4, ?5)",
+        )?
         .execute(params![kind, id, patient, updated, body])?;
     Ok(connection.last_insert_rowid())
 }
 
-/// Puts these orders in place of all the person has. An order without id is given one; `subject` is set to the person.
-pub(crate) fn replace_orders(connection: &Connection, patient: &str, orders: &[Value]) -> Result<(), SandboxError> {
-    connection.execute("DELETE FROM resource WHERE type = 'ServiceRequest' AND patient = ?1", [patient])?;
+/// Puts these orders in place of all the person has. An order without id is given one; `subject` is
+/// set to the person.
+pub(crate) fn replace_orders(
+    connection: &Connection,
+    patient: &str,
+    orders: &[Value],
+) -> Result<(), SandboxError> {
+    connection.execute(
+        "DELETE FROM resource WHERE type = 'ServiceRequest' AND patient = ?1",
+        [patient],
+    )?;
     for (index, order) in orders.iter().enumerate() {
         let mut order = order.clone();
-        let Some(fields) =
-            order.as_object_mut().filter(|fields| fields.get("resourceType") == Some(&json!("ServiceRequest")))
+        let Some(fields) = order
+            .as_object_mut()
+            .filter(|fields| fields.get("resourceType") == Some(&json!("ServiceRequest")))
         else {
             return Err(SandboxError::NotAnOrder { index });
         };
@@ -339,7 +389,14 @@ pub(crate) fn replace_orders(connection: &Connection, patient: &str, orders: &[V
                 code: coding["code"].as_str().unwrap_or_default().to_owned(),
             })
             .collect();
-        let seq = insert_named(connection, "ServiceRequest", &id, patient, &order.to_string(), now_millis())?;
+        let seq = insert_named(
+            connection,
+            "ServiceRequest",
+            &id,
+            patient,
+            &order.to_string(),
+            now_millis(),
+        )?;
         insert_codings(connection, seq, &codings)?;
     }
     Ok(())

@@ -70,7 +70,10 @@ impl NewSubmission {
 
 impl Store {
     /// All submissions, oldest first; of one patient when given.
-    pub(crate) fn submissions(&self, patient: Option<&str>) -> Result<Vec<SubmissionRecord>, SandboxError> {
+    pub(crate) fn submissions(
+        &self,
+        patient: Option<&str>,
+    ) -> Result<Vec<SubmissionRecord>, SandboxError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
                 "SELECT id, received, patient, client, status, bytes, entries, created, already, refused

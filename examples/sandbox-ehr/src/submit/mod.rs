@@ -1,5 +1,5 @@
-//! `POST /fhir/$submit-cgm-bundle` as a request: media type, encoding, size, token, and the answer's outer form. What is
-//! in the Bundle is judged by `transaction`.
+//! `POST /fhir/$submit-cgm-bundle` as a request: media type, encoding, size, token, and the
+//! answer's outer form. What is in the Bundle is judged by `transaction`.
 
 mod entry;
 mod transaction;
@@ -26,7 +26,8 @@ use crate::{
     store::{AccessToken, NewSubmission},
 };
 
-/// A refused upload is read to its end up to this size, so that the sender sees the answer instead of a broken pipe.
+/// A refused upload is read to its end up to this size, so that the sender sees the answer instead
+/// of a broken pipe.
 const DRAIN_BYTES: usize = 256 * 1024 * 1024;
 
 /// Answers one submission.
@@ -59,7 +60,9 @@ pub(crate) async fn submit(
         let app = app.clone();
         move || process(&app, &token, &headers, body, received)
     };
-    let answer = tokio::task::spawn_blocking(work).await.unwrap_or_else(|_| refusal_answer(&Refusal::internal()));
+    let answer = tokio::task::spawn_blocking(work)
+        .await
+        .unwrap_or_else(|_| refusal_answer(&Refusal::internal()));
     if cut == Some(Cut::AfterCommit) {
         scissors.cut();
     }
@@ -88,7 +91,13 @@ pub(crate) async fn read_body(mut body: Body, limit: usize) -> ReadBody {
     if seen <= limit { ReadBody::Whole(bytes) } else { ReadBody::TooLong(seen) }
 }
 
-fn process(app: &App, token: &AccessToken, headers: &HeaderMap, body: ReadBody, received: i64) -> Response {
+fn process(
+    app: &App,
+    token: &AccessToken,
+    headers: &HeaderMap,
+    body: ReadBody,
+    received: i64,
+) -> Response {
     let mut record = NewSubmission {
         received,
         patient: token.patient.clone(),
@@ -129,7 +138,8 @@ fn read_and_run(
         ReadBody::TooLong(_) => return Err(too_long(app)),
         ReadBody::Broken => return Err(Refusal::malformed("the body ended early")),
     };
-    let text = std::str::from_utf8(&bytes).map_err(|_| Refusal::malformed("the body is not UTF-8"))?;
+    let text =
+        std::str::from_utf8(&bytes).map_err(|_| Refusal::malformed("the body is not UTF-8"))?;
     let bundle = parse_bundle(text, limits.max_entries, limits.over_limit_status)?;
     record.entries = bundle.entries.len();
     transaction::run(app, token, &scopes, &bundle, record).map_err(|_| Refusal::internal())
@@ -141,7 +151,10 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
     if !["application/fhir+json", "application/json"].contains(&kind.as_str()) {
         return refusal("Content-Type must be application/fhir+json");
     }
-    if parameters.iter().any(|(name, value)| name == "charset" && !value.eq_ignore_ascii_case("utf-8")) {
+    if parameters
+        .iter()
+        .any(|(name, value)| name == "charset" && !value.eq_ignore_ascii_case("utf-8"))
+    {
         return refusal("the charset must be utf-8");
     }
     Ok(())
@@ -149,7 +162,8 @@ fn check_media_type(headers: &HeaderMap) -> Result<(), Refusal> {
 
 /// The body as text bytes, inflated when it says so. The limit holds for the inflated size too.
 pub(crate) fn decode(app: &App, headers: &HeaderMap, bytes: Vec<u8>) -> Result<Vec<u8>, Refusal> {
-    let encoding = headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default());
+    let encoding =
+        headers.get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default());
     match encoding {
         None | Some("identity") => Ok(bytes),
         Some("gzip") if app.config.accepts_gzip => {
@@ -162,7 +176,9 @@ pub(crate) fn decode(app: &App, headers: &HeaderMap, bytes: Vec<u8>) -> Result<V
                 .map_err(|_| Refusal::malformed("the body is not valid gzip"))?;
             if inflated.len() > limit { Err(too_long(app)) } else { Ok(inflated) }
         }
-        Some(_) => Err(Refusal::new(415, "not-supported", "this Content-Encoding is not supported")),
+        Some(_) => {
+            Err(Refusal::new(415, "not-supported", "this Content-Encoding is not supported"))
+        }
     }
 }
 

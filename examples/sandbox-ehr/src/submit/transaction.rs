@@ -1,5 +1,6 @@
-//! A whole Bundle in one database transaction: conditions against what is stored, references among entries and to stored
-//! resources with refusals that cascade, storing, and the answer entry by entry. It accepts a part when a part is good.
+//! A whole Bundle in one database transaction: conditions against what is stored, references among
+//! entries and to stored resources with refusals that cascade, storing, and the answer entry by
+//! entry. It accepts a part when a part is good.
 
 use std::collections::HashMap;
 
@@ -20,7 +21,8 @@ use crate::{
     },
     oauth::scopes::GrantedScopes,
     store::{
-        AccessToken, NewResource, NewSubmission, StoredResource, codes_of, find, insert, next_id, with_identifier,
+        AccessToken, NewResource, NewSubmission, StoredResource, codes_of, find, insert, next_id,
+        with_identifier,
     },
 };
 
@@ -57,7 +59,9 @@ pub(super) fn run(
         .map(|entry| {
             let candidate = examine(entry, &token.patient, scopes, app.config.conditional_create)?;
             match refused_codes.get(candidate.valid.code.unwrap_or(&candidate.kind)) {
-                Some(status) => Err(Refusal::new(*status, "business-rule", "this refusal was asked for")),
+                Some(status) => {
+                    Err(Refusal::new(*status, "business-rule", "this refusal was asked for"))
+                }
                 None => Ok(candidate),
             }
         })
@@ -71,7 +75,9 @@ pub(super) fn run(
     let answer = app.store.write(|connection| {
         let mut judged = Vec::with_capacity(alone.len());
         for (entry, candidate) in bundle.entries.iter().zip(alone) {
-            let resolve = |reference: &str| point(reference, entry.full_url.as_deref(), &full_urls, &app.base);
+            let resolve = |reference: &str| {
+                point(reference, entry.full_url.as_deref(), &full_urls, &app.base)
+            };
             judged.push(match candidate {
                 Ok(candidate) => place(connection, candidate, &token.patient, resolve)?,
                 Err(refusal) => Err(refusal),
@@ -83,7 +89,8 @@ pub(super) fn run(
         record.insert(connection)?;
         Ok(entries)
     })?;
-    Ok(json!({ "resourceType": "Bundle", "type": "transaction-response", "entry": answer }).to_string())
+    Ok(json!({ "resourceType": "Bundle", "type": "transaction-response", "entry": answer })
+        .to_string())
 }
 
 /// Looks up an entry's condition and its references.
@@ -96,7 +103,8 @@ fn place<'a>(
     let mut existing = None;
     if let Some(key) = &candidate.condition {
         let mut matches = with_identifier(connection, &candidate.kind, &key.system, &key.value)?;
-        let refusal = |text: &str| Refusal::new(412, "conflict", text).at("entry.request.ifNoneExist");
+        let refusal =
+            |text: &str| Refusal::new(412, "conflict", text).at("entry.request.ifNoneExist");
         if matches.len() > 1 {
             return Ok(Err(refusal("several resources match ifNoneExist")));
         }
@@ -123,7 +131,9 @@ fn look_up(
 ) -> Result<Result<Target, Refusal>, SandboxError> {
     let element = &reference.element;
     let unresolved = || {
-        let text = format!("the reference in {element} resolves neither in the Bundle nor to a stored resource");
+        let text = format!(
+            "the reference in {element} resolves neither in the Bundle nor to a stored resource"
+        );
         Ok(Err(Refusal::new(422, "not-found", text).at(element.as_str())))
     };
     match pointer {
@@ -140,13 +150,16 @@ fn look_up(
     }
 }
 
-/// Refuses entries until every reference of an accepted one is to something accepted and of the right kind.
+/// Refuses entries until every reference of an accepted one is to something accepted and of the
+/// right kind.
 fn refuse_what_depends_on_refused(judged: &mut [Judged<'_>]) {
     loop {
         let refusals: Vec<(usize, Refusal)> = judged
             .iter()
             .enumerate()
-            .filter_map(|(index, entry)| Some((index, check_targets(entry.as_ref().ok()?, judged).err()?)))
+            .filter_map(|(index, entry)| {
+                Some((index, check_targets(entry.as_ref().ok()?, judged).err()?))
+            })
             .collect();
         if refusals.is_empty() {
             return;
@@ -164,9 +177,13 @@ fn check_targets(entry: &Placed<'_>, judged: &[Judged<'_>]) -> Result<(), Refusa
             Target::Stored { kind, codes } => (kind, codes.iter().map(String::as_str).collect()),
             Target::Entry(index) => {
                 let Ok(target) = &judged[*index] else {
-                    let text =
-                        format!("{} refers to entry {index} (counted from 0), which was refused", reference.element);
-                    return Err(Refusal::new(422, "processing", text).at(reference.element.as_str()));
+                    let text = format!(
+                        "{} refers to entry {index} (counted from 0), which was refused",
+                        reference.element
+                    );
+                    return Err(
+                        Refusal::new(422, "processing", text).at(reference.element.as_str())
+                    );
                 };
                 (&target.candidate.kind, target.candidate.valid.code.into_iter().collect())
             }
@@ -178,7 +195,8 @@ fn check_targets(entry: &Placed<'_>, judged: &[Judged<'_>]) -> Result<(), Refusa
             _ => true,
         };
         if !fits {
-            let text = format!("the reference in {} is to the wrong kind of resource", reference.element);
+            let text =
+                format!("the reference in {} is to the wrong kind of resource", reference.element);
             return Err(Refusal::rule(&reference.element, text));
         }
         if reference.element == "hasMember" {
@@ -203,7 +221,10 @@ fn check_members(codes: &[&str]) -> Result<(), Refusal> {
     }
     let means = MEAN_MEMBERS.map(times);
     if means.iter().sum::<usize>() == 0 || means.iter().any(|count| *count > 1) {
-        let text = format!("a summary has a member with code {}, each at most once", MEAN_MEMBERS.join(" or "));
+        let text = format!(
+            "a summary has a member with code {}, each at most once",
+            MEAN_MEMBERS.join(" or ")
+        );
         return Err(Refusal::rule("Observation.hasMember", text));
     }
     Ok(())
@@ -261,7 +282,11 @@ fn store_and_answer(
 }
 
 /// What the references of an entry to other entries become.
-fn locations(placed: &Placed<'_>, judged: &[Judged<'_>], ids: &[Option<String>]) -> HashMap<String, String> {
+fn locations(
+    placed: &Placed<'_>,
+    judged: &[Judged<'_>],
+    ids: &[Option<String>],
+) -> HashMap<String, String> {
     placed
         .targets
         .iter()

@@ -15,7 +15,8 @@ pub const ALL_SCOPES: &str = "launch/patient offline_access patient/Patient.rs p
     patient/DiagnosticReport.cruds patient/Observation.cruds patient/Device.cruds";
 
 pub fn http() -> reqwest::Client {
-    // In one build with the library, reqwest has TLS without a provider, and wants one even for plain HTTP.
+    // In one build with the library, reqwest has TLS without a provider, and wants one even for
+    // plain HTTP.
     let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().redirect(Policy::none()).build().unwrap()
 }
@@ -79,7 +80,11 @@ pub async fn redeem(clinic: &Sandbox, code: &str) -> Response {
 }
 
 pub async fn refresh(clinic: &Sandbox, refresh_token: &str) -> Response {
-    let form = [("grant_type", "refresh_token"), ("refresh_token", refresh_token), ("client_id", &clinic.client_id())];
+    let form = [
+        ("grant_type", "refresh_token"),
+        ("refresh_token", refresh_token),
+        ("client_id", &clinic.client_id()),
+    ];
     token_request(clinic, &form).await
 }
 
@@ -107,8 +112,13 @@ pub async fn get(clinic: &Sandbox, token: &str, path: &str) -> Response {
     http().get(format!("{}/{path}", clinic.base_url())).bearer_auth(token).send().await.unwrap()
 }
 
-pub async fn post(clinic: &Sandbox, token: &str, body: impl Into<reqwest::Body>) -> Result<Response, reqwest::Error> {
-    let request = http().post(format!("{}/$submit-cgm-bundle", clinic.base_url())).bearer_auth(token);
+pub async fn post(
+    clinic: &Sandbox,
+    token: &str,
+    body: impl Into<reqwest::Body>,
+) -> Result<Response, reqwest::Error> {
+    let request =
+        http().post(format!("{}/$submit-cgm-bundle", clinic.base_url())).bearer_auth(token);
     request.header("content-type", "application/fhir+json").body(body).send().await
 }
 
@@ -129,7 +139,10 @@ pub async fn submit_entries(clinic: &Sandbox, token: &str, bundle: &Value) -> Ve
 }
 
 pub fn statuses(responses: &[Value]) -> Vec<&str> {
-    responses.iter().map(|response| response["status"].as_str().unwrap().split_once(' ').unwrap().0).collect()
+    responses
+        .iter()
+        .map(|response| response["status"].as_str().unwrap().split_once(' ').unwrap().0)
+        .collect()
 }
 
 /// What an `OperationOutcome` says.

@@ -57,7 +57,8 @@ pub fn quantity(value: f64, unit: &str, code: &str) -> Value {
 pub fn reading(minute: u32) -> Value {
     let mut reading = coded("99504-3", quantity(f64::from(100 + minute % 50), "mg/dl", "mg/dL"));
     let (day, hour, minute) = (1 + minute / 1440, minute / 60 % 24, minute % 60);
-    reading["effectiveDateTime"] = json!(format!("2026-05-{day:02}T{hour:02}:{minute:02}:00+02:00"));
+    reading["effectiveDateTime"] =
+        json!(format!("2026-05-{day:02}T{hour:02}:{minute:02}:00+02:00"));
     reading
 }
 
@@ -75,7 +76,13 @@ pub fn statistic(code: &str, unit: Value) -> Value {
 
 pub fn times_in_ranges() -> Value {
     let mut ranges = statistic("106793-3", Value::Null);
-    let bands = [("104642-4", 0.5), ("104641-6", 2.5), ("97510-2", 72.25), ("104640-8", 20.0), ("104639-0", 4.75)];
+    let bands = [
+        ("104642-4", 0.5),
+        ("104641-6", 2.5),
+        ("97510-2", 72.25),
+        ("104640-8", 20.0),
+        ("104639-0", 4.75),
+    ];
     ranges["component"] = bands
         .iter()
         .map(|(code, percent)| {
@@ -131,7 +138,8 @@ pub fn device() -> Value {
     })
 }
 
-/// Report first, then summary, members, device and a reading made by it: references point forward and backward.
+/// Report first, then summary, members, device and a reading made by it: references point forward
+/// and backward.
 pub fn whole_submission() -> Value {
     let mut entries = vec![named(8, report()), named(7, summary())];
     entries.extend(members());

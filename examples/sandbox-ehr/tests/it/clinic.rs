@@ -7,7 +7,12 @@ use crate::{app::*, bundles::*};
 async fn page(url: &str) -> String {
     let response = http().get(url).send().await.unwrap();
     assert_eq!(response.status(), StatusCode::OK);
-    assert!(response.headers()["content-security-policy"].to_str().unwrap().contains("default-src 'none'"));
+    assert!(
+        response.headers()["content-security-policy"]
+            .to_str()
+            .unwrap()
+            .contains("default-src 'none'")
+    );
     response.text().await.unwrap()
 }
 
@@ -20,11 +25,21 @@ async fn the_clinic_sees_what_was_sent_with_its_digits() {
     assert_eq!(post(&clinic, &token, body).await.unwrap().status(), StatusCode::OK);
 
     let overview = page(&clinic.base_url().replace("/fhir", "/")).await;
-    assert!(overview.contains("Amy Shaw") && overview.contains("Ben Okafor") && overview.contains("cgm-demo"));
+    assert!(
+        overview.contains("Amy Shaw")
+            && overview.contains("Ben Okafor")
+            && overview.contains("cgm-demo")
+    );
     let amy = page(&format!("{}/amy-shaw", clinic.clinic_url())).await;
-    for shown in
-        ["154.20 mg/dl", "72.25 %", "time in target", "2026-05-01 to 2026-05-14", "100.0 mg/dl", "ABC123", "GMI"]
-    {
+    for shown in [
+        "154.20 mg/dl",
+        "72.25 %",
+        "time in target",
+        "2026-05-01 to 2026-05-14",
+        "100.0 mg/dl",
+        "ABC123",
+        "GMI",
+    ] {
         assert!(amy.contains(shown), "{shown} in {amy}");
     }
     assert!(amy.contains("Acme &lt;CGM&gt; System") && !amy.contains("<CGM>"));
@@ -38,7 +53,8 @@ async fn a_report_opens_as_pdf_and_only_under_its_patient() {
     let token = access_token(&clinic, GUIDE_SCOPES).await;
     let responses = submit_entries(&clinic, &token, &whole_submission()).await;
     let location = text(&responses[0], "location").replace("/_history/1", "");
-    let open = |patient: &str| http().get(format!("{}/{patient}/{location}", clinic.clinic_url())).send();
+    let open =
+        |patient: &str| http().get(format!("{}/{patient}/{location}", clinic.clinic_url())).send();
     let pdf = open("amy-shaw").await.unwrap();
     assert_eq!(pdf.headers()["content-type"], "application/pdf");
     assert!(pdf.bytes().await.unwrap().starts_with(b"%PDF-"));

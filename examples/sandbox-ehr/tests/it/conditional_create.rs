@@ -20,13 +20,20 @@ async fn the_first_creates_the_second_finds_and_several_matches_are_412() {
 
     let mut unconditional = conditional("one", reading(0));
     unconditional["request"].as_object_mut().unwrap().remove("ifNoneExist");
-    assert_eq!(statuses(&submit_entries(&clinic, &token, &bundle(vec![unconditional])).await), ["201"]);
+    assert_eq!(
+        statuses(&submit_entries(&clinic, &token, &bundle(vec![unconditional])).await),
+        ["201"]
+    );
     let several = submit_entries(&clinic, &token, &once).await;
     assert_eq!(statuses(&several), ["412"]);
     assert!(diagnostics(&several[0]["outcome"]).contains("several"));
     assert_eq!(clinic.resources("amy-shaw", "Observation").unwrap().len(), 2);
-    let counts: Vec<_> =
-        clinic.submissions().unwrap().iter().map(|one| (one.created, one.already, one.refused)).collect();
+    let counts: Vec<_> = clinic
+        .submissions()
+        .unwrap()
+        .iter()
+        .map(|one| (one.created, one.already, one.refused))
+        .collect();
     assert_eq!(counts, [(1, 0, 0), (0, 1, 0), (1, 0, 0), (0, 0, 1)]);
 }
 
@@ -36,7 +43,8 @@ async fn criteria_are_percent_decoded() {
     let token = access_token(&clinic, GUIDE_SCOPES).await;
     submit_entries(&clinic, &token, &bundle(vec![conditional("urn:uuid:a|b c", reading(0))])).await;
     let mut encoded = conditional("urn:uuid:a|b c", reading(0));
-    encoded["request"]["ifNoneExist"] = json!("identifier=urn%3Aietf%3Arfc%3A3986%7Curn%3Auuid%3Aa%7Cb%20c");
+    encoded["request"]["ifNoneExist"] =
+        json!("identifier=urn%3Aietf%3Arfc%3A3986%7Curn%3Auuid%3Aa%7Cb%20c");
     assert_eq!(statuses(&submit_entries(&clinic, &token, &bundle(vec![encoded])).await), ["200"]);
 }
 
@@ -66,10 +74,16 @@ async fn the_identifier_must_be_on_the_resource() {
 async fn criteria_that_are_not_one_identifier_are_refused() {
     let clinic = amys_clinic().await;
     let token = access_token(&clinic, GUIDE_SCOPES).await;
-    for criteria in ["code=http://loinc.org|99504-3", "identifier=one", "identifier=a|b&patient=amy-shaw"] {
+    for criteria in
+        ["code=http://loinc.org|99504-3", "identifier=one", "identifier=a|b&patient=amy-shaw"]
+    {
         let mut entry = conditional("one", reading(0));
         entry["request"]["ifNoneExist"] = json!(criteria);
-        assert_eq!(statuses(&submit_entries(&clinic, &token, &bundle(vec![entry])).await), ["400"], "{criteria}");
+        assert_eq!(
+            statuses(&submit_entries(&clinic, &token, &bundle(vec![entry])).await),
+            ["400"],
+            "{criteria}"
+        );
     }
 }
 

@@ -14,29 +14,40 @@ async fn discovery_names_endpoints_and_capabilities() {
     let clinic = amys_clinic().await;
     let document = open(&clinic, ".well-known/smart-configuration").await;
     let origin = clinic.base_url().replace("/fhir", "");
-    for (name, path) in [("authorization", "authorize"), ("token", "token"), ("revocation", "revoke")] {
+    for (name, path) in
+        [("authorization", "authorize"), ("token", "token"), ("revocation", "revoke")]
+    {
         assert_eq!(document[format!("{name}_endpoint")], format!("{origin}/oauth/{path}"));
     }
     assert_eq!(document["code_challenge_methods_supported"], json!(["S256"]));
     let capabilities = document["capabilities"].as_array().unwrap();
-    for capability in
-        ["launch-standalone", "client-public", "permission-offline", "permission-patient", "permission-v2"]
-    {
+    for capability in [
+        "launch-standalone",
+        "client-public",
+        "permission-offline",
+        "permission-patient",
+        "permission-v2",
+    ] {
         assert!(capabilities.contains(&json!(capability)), "{capability}");
     }
     assert!(
-        document["scopes_supported"].as_array().unwrap().contains(&json!("patient/Observation.cu?category=laboratory"))
+        document["scopes_supported"]
+            .as_array()
+            .unwrap()
+            .contains(&json!("patient/Observation.cu?category=laboratory"))
     );
 
     let old = Sandbox::builder().scope_support(ScopeSupport::Version1).start().await.unwrap();
-    let capabilities = open(&old, ".well-known/smart-configuration").await["capabilities"].to_string();
+    let capabilities =
+        open(&old, ".well-known/smart-configuration").await["capabilities"].to_string();
     assert!(capabilities.contains("permission-v1") && !capabilities.contains("permission-v2"));
 }
 
 #[tokio::test]
 async fn metadata_declares_the_guide_and_conditional_create() {
     for supported in [true, false] {
-        let clinic = Sandbox::builder().supports_conditional_create(supported).start().await.unwrap();
+        let clinic =
+            Sandbox::builder().supports_conditional_create(supported).start().await.unwrap();
         let metadata = open(&clinic, "metadata").await;
         assert_eq!(
             metadata["instantiates"],
@@ -44,8 +55,12 @@ async fn metadata_declares_the_guide_and_conditional_create() {
         );
         let rest = &metadata["rest"][0];
         assert_eq!(rest["operation"][0]["name"], "submit-cgm-bundle");
-        let observation =
-            rest["resource"].as_array().unwrap().iter().find(|resource| resource["type"] == "Observation").unwrap();
+        let observation = rest["resource"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|resource| resource["type"] == "Observation")
+            .unwrap();
         assert_eq!(observation["conditionalCreate"], supported);
         assert!(observation["searchParam"].to_string().contains("identifier"));
     }

@@ -27,7 +27,8 @@ struct Arrived {
     body: Bytes,
 }
 
-/// A server that writes down what it gets. It knows Nora, and answers everything else with the same odd words.
+/// A server that writes down what it gets. It knows Nora, and answers everything else with the same
+/// odd words.
 #[derive(Clone, Default)]
 struct Behind(Arc<Mutex<Vec<Arrived>>>);
 
@@ -53,10 +54,13 @@ impl Behind {
 
 async fn answer(State(behind): State<Behind>, request: Request) -> Answer {
     let (head, body) = request.into_parts();
-    let nora = json!({ "resourceType": "Patient", "id": "nora", "name": [{ "text": "Nora Nilsen" }] });
+    let nora =
+        json!({ "resourceType": "Patient", "id": "nora", "name": [{ "text": "Nora Nilsen" }] });
     let nora = match head.uri.path_and_query().unwrap().as_str() {
         "/r4/base/Patient/nora" => Some(nora),
-        "/r4/base/Patient?_count=50" => Some(json!({ "resourceType": "Bundle", "entry": [{ "resource": nora }] })),
+        "/r4/base/Patient?_count=50" => {
+            Some(json!({ "resourceType": "Bundle", "entry": [{ "resource": nora }] }))
+        }
         _ => None,
     };
     let (method, uri) = (head.method.to_string(), head.uri.to_string());
@@ -88,8 +92,15 @@ fn body() -> Value {
 }
 
 /// Posts to the base, as a transaction goes.
-async fn post_to_base(clinic: &Sandbox, token: &str, body: Vec<u8>) -> Result<reqwest::Response, reqwest::Error> {
-    let request = http().post(clinic.base_url()).bearer_auth(token).header("content-type", "application/fhir+json");
+async fn post_to_base(
+    clinic: &Sandbox,
+    token: &str,
+    body: Vec<u8>,
+) -> Result<reqwest::Response, reqwest::Error> {
+    let request = http()
+        .post(clinic.base_url())
+        .bearer_auth(token)
+        .header("content-type", "application/fhir+json");
     request.body(body).send().await
 }
 
@@ -141,7 +152,8 @@ async fn only_metadata_is_there_for_everybody_and_nothing_goes_on_that_no_scope_
     let base = clinic.base_url();
     let capability = http().get(format!("{base}/metadata")).send().await.unwrap();
     assert_eq!(capability.text().await.unwrap(), WORDS, "the server's own");
-    let discovery = http().get(format!("{base}/.well-known/smart-configuration")).send().await.unwrap();
+    let discovery =
+        http().get(format!("{base}/.well-known/smart-configuration")).send().await.unwrap();
     assert_eq!(text(&json(discovery).await, "issuer"), base);
     assert_eq!(behind.arrived().len(), 1);
 
@@ -149,17 +161,25 @@ async fn only_metadata_is_there_for_everybody_and_nothing_goes_on_that_no_scope_
         let answer = http().get(format!("{base}{path}")).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::UNAUTHORIZED, "{path}");
     }
-    let token = access_token(&clinic, "launch/patient patient/Observation.cs patient/Patient.r").await;
+    let token =
+        access_token(&clinic, "launch/patient patient/Observation.cs patient/Patient.r").await;
     behind.arrived();
-    for (path, expected) in [("Observation?code=1", 412), ("Observation/7", 403), ("Device", 403), ("Patient/ben", 403)]
+    for (path, expected) in
+        [("Observation?code=1", 412), ("Observation/7", 403), ("Device", 403), ("Patient/ben", 403)]
     {
         assert_eq!(get(&clinic, &token, path).await.status().as_u16(), expected, "{path}");
     }
     let refused = post_to_base(&clinic, &token, body().to_string().into()).await.unwrap();
     assert_eq!(refused.status(), StatusCode::FORBIDDEN, "the device is not covered");
-    assert_eq!(post_to_base(&clinic, &token, b"no bundle".into()).await.unwrap().status(), StatusCode::BAD_REQUEST);
+    assert_eq!(
+        post_to_base(&clinic, &token, b"no bundle".into()).await.unwrap().status(),
+        StatusCode::BAD_REQUEST
+    );
     let observation = bundle(vec![entry(reading(0))]).to_string();
-    assert_eq!(post_to_base(&clinic, &token, observation.clone().into()).await.unwrap().status().as_u16(), 412);
+    assert_eq!(
+        post_to_base(&clinic, &token, observation.clone().into()).await.unwrap().status().as_u16(),
+        412
+    );
     clinic.revoke_all_tokens().unwrap();
     let revoked = post_to_base(&clinic, &token, observation.into()).await.unwrap();
     assert_eq!(revoked.status(), StatusCode::UNAUTHORIZED);
@@ -179,7 +199,11 @@ async fn who_logs_in_is_one_of_the_servers_people() {
     assert_eq!(json(record).await["id"], "nora");
 
     clinic.set_auto_approve(Some("amy-shaw")).unwrap();
-    assert_eq!(authorize(&clinic, &[]).await.status(), StatusCode::BAD_REQUEST, "not the sandbox's own");
+    assert_eq!(
+        authorize(&clinic, &[]).await.status(),
+        StatusCode::BAD_REQUEST,
+        "not the sandbox's own"
+    );
     clinic.set_auto_approve(None).unwrap();
     let page = authorize(&clinic, &[]).await.text().await.unwrap();
     assert!(page.contains("value=\"nora\"") && !page.contains("amy-shaw"), "{page}");
@@ -193,7 +217,10 @@ async fn trouble_asked_for_happens_in_front() {
     let post = || post_to_base(&clinic, &token, body().to_string().into());
     clinic.fail_next(1, 503, Some("7")).unwrap();
     let failed = post().await.unwrap();
-    assert_eq!((failed.status().as_u16(), failed.headers()["retry-after"].to_str().unwrap()), (503, "7"));
+    assert_eq!(
+        (failed.status().as_u16(), failed.headers()["retry-after"].to_str().unwrap()),
+        (503, "7")
+    );
     clinic.drop_request_next();
     assert!(post().await.is_err());
     clinic.fail_next_at(Endpoint::Read, 1, 500, None).unwrap();
@@ -220,8 +247,13 @@ async fn what_is_too_large_is_refused_in_front() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_502_and_one_elsewhere_is_none_to_stand_in_front_of() {
-    let port = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    let clinic = Sandbox::builder().in_front_of(format!("http://127.0.0.1:{port}/fhir")).start().await.unwrap();
+    let port =
+        tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
+    let clinic = Sandbox::builder()
+        .in_front_of(format!("http://127.0.0.1:{port}/fhir"))
+        .start()
+        .await
+        .unwrap();
     let answer = http().get(format!("{}/metadata", clinic.base_url())).send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::BAD_GATEWAY);
     let elsewhere = Sandbox::builder().in_front_of("http://ehr.example/fhir").start().await;

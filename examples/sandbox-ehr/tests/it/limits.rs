@@ -14,8 +14,16 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-async fn post_with(clinic: &Sandbox, token: &str, headers: &[(&str, &str)], body: Vec<u8>) -> Response {
-    let mut request = http().post(format!("{}/$submit-cgm-bundle", clinic.base_url())).bearer_auth(token).body(body);
+async fn post_with(
+    clinic: &Sandbox,
+    token: &str,
+    headers: &[(&str, &str)],
+    body: Vec<u8>,
+) -> Response {
+    let mut request = http()
+        .post(format!("{}/$submit-cgm-bundle", clinic.base_url()))
+        .bearer_auth(token)
+        .body(body);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -34,7 +42,8 @@ async fn too_many_entries_or_bytes_are_413() {
         (Limits { max_body_bytes: body.len() - 1, ..Limits::default() }, "larger than"),
         (Limits { max_entries: 2, over_limit_status: 400, ..Limits::default() }, "takes 2"),
     ] {
-        let clinic = Sandbox::builder().auto_approve("amy-shaw").limits(limits).start().await.unwrap();
+        let clinic =
+            Sandbox::builder().auto_approve("amy-shaw").limits(limits).start().await.unwrap();
         let token = access_token(&clinic, GUIDE_SCOPES).await;
         let response = post(&clinic, &token, body.clone()).await.unwrap();
         assert_eq!(response.status().as_u16(), limits.over_limit_status);
@@ -66,7 +75,10 @@ async fn gzip_is_read_and_its_inflated_size_is_limited() {
     let clinic = amys_clinic().await;
     let token = access_token(&clinic, GUIDE_SCOPES).await;
     let good = gzip(bundle(vec![entry(reading(0))]).to_string().as_bytes());
-    assert_eq!(post_with(&clinic, &token, &[JSON, GZIP], good.clone()).await.status(), StatusCode::OK);
+    assert_eq!(
+        post_with(&clinic, &token, &[JSON, GZIP], good.clone()).await.status(),
+        StatusCode::OK
+    );
     assert_eq!(clinic.resources("amy-shaw", "Observation").unwrap().len(), 1);
 
     let bomb = gzip(&vec![b' '; 50_000_000]);
@@ -74,10 +86,17 @@ async fn gzip_is_read_and_its_inflated_size_is_limited() {
     let response = post_with(&clinic, &token, &[JSON, GZIP], bomb).await;
     assert_eq!(response.status(), StatusCode::PAYLOAD_TOO_LARGE);
     let cut_short = good[..good.len() / 2].to_vec();
-    assert_eq!(post_with(&clinic, &token, &[JSON, GZIP], cut_short).await.status(), StatusCode::BAD_REQUEST);
-    assert_eq!(post_with(&clinic, &token, &[JSON], good.clone()).await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(
+        post_with(&clinic, &token, &[JSON, GZIP], cut_short).await.status(),
+        StatusCode::BAD_REQUEST
+    );
+    assert_eq!(
+        post_with(&clinic, &token, &[JSON], good.clone()).await.status(),
+        StatusCode::BAD_REQUEST
+    );
 
-    let plain_only = Sandbox::builder().auto_approve("amy-shaw").accepts_gzip(false).start().await.unwrap();
+    let plain_only =
+        Sandbox::builder().auto_approve("amy-shaw").accepts_gzip(false).start().await.unwrap();
     let token = access_token(&plain_only, GUIDE_SCOPES).await;
     let response = post_with(&plain_only, &token, &[JSON, GZIP], good).await;
     assert_eq!(response.status(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
@@ -97,11 +116,18 @@ async fn only_json_in_utf_8_is_read() {
         ("application/fhir+xml", 415),
         ("text/plain", 415),
     ] {
-        let response = post_with(&clinic, &token, &[("content-type", content_type)], body.clone()).await;
+        let response =
+            post_with(&clinic, &token, &[("content-type", content_type)], body.clone()).await;
         assert_eq!(response.status().as_u16(), expected, "{content_type}");
     }
     assert_eq!(post_with(&clinic, &token, &[], body.clone()).await.status().as_u16(), 415);
-    assert_eq!(post_with(&clinic, &token, &[JSON, ("content-encoding", "br")], body).await.status().as_u16(), 415);
+    assert_eq!(
+        post_with(&clinic, &token, &[JSON, ("content-encoding", "br")], body)
+            .await
+            .status()
+            .as_u16(),
+        415
+    );
     let not_text = post_with(&clinic, &token, &[JSON], vec![0xff, 0xfe]).await;
     assert_eq!(not_text.status(), StatusCode::BAD_REQUEST);
 }
@@ -116,10 +142,14 @@ async fn failures_asked_for_come_as_often_as_asked() {
     let mut seen = Vec::new();
     for _ in 0..4 {
         let response = post(&clinic, &token, body.clone()).await.unwrap();
-        let after = response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
+        let after =
+            response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned());
         seen.push((response.status().as_u16(), after));
     }
-    assert_eq!(seen, [(503, Some("120".to_owned())), (503, Some("120".to_owned())), (429, None), (200, None)]);
+    assert_eq!(
+        seen,
+        [(503, Some("120".to_owned())), (503, Some("120".to_owned())), (429, None), (200, None)]
+    );
     assert_eq!(clinic.resources("amy-shaw", "Observation").unwrap().len(), 1);
 }
 

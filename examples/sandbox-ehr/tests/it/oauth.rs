@@ -1,4 +1,5 @@
-//! Authorisation: what an app gets when it follows the rules, and that it gets nothing when it does not.
+//! Authorisation: what an app gets when it follows the rules, and that it gets nothing when it does
+//! not.
 
 use std::time::Duration;
 
@@ -43,7 +44,13 @@ async fn an_app_that_follows_the_rules_is_connected() {
 
 #[tokio::test]
 async fn a_code_needs_its_verifier_redirect_and_client() {
-    let clinic = Sandbox::builder().client("cgm-demo").client("other").auto_approve("amy-shaw").start().await.unwrap();
+    let clinic = Sandbox::builder()
+        .client("cgm-demo")
+        .client("other")
+        .auto_approve("amy-shaw")
+        .start()
+        .await
+        .unwrap();
     let good = [
         ("grant_type", "authorization_code"),
         ("client_id", "cgm-demo"),
@@ -80,7 +87,8 @@ async fn a_code_used_twice_ends_what_it_gave() {
 
 #[tokio::test]
 async fn a_code_expires() {
-    let builder = Sandbox::builder().auto_approve("amy-shaw").code_lifetime(Duration::from_millis(20));
+    let builder =
+        Sandbox::builder().auto_approve("amy-shaw").code_lifetime(Duration::from_millis(20));
     let clinic = builder.start().await.unwrap();
     let code = callback(&authorize(&clinic, &[]).await)["code"].clone();
     tokio::time::sleep(Duration::from_millis(60)).await;
@@ -90,11 +98,18 @@ async fn a_code_expires() {
 #[tokio::test]
 async fn an_unknown_app_or_redirect_is_never_redirected_to() {
     let builder = Sandbox::builder().auto_approve("amy-shaw").client("cgm-demo");
-    let clinic = builder.client_with_redirects("exact", ["com.example.app:/callback"]).start().await.unwrap();
+    let clinic = builder
+        .client_with_redirects("exact", ["com.example.app:/callback"])
+        .start()
+        .await
+        .unwrap();
     for changes in [
         [("client_id", Some("nobody")), ("redirect_uri", Some(REDIRECT))],
         [("client_id", None), ("redirect_uri", Some(REDIRECT))],
-        [("client_id", Some("cgm-demo")), ("redirect_uri", Some("https://attacker.example/callback"))],
+        [
+            ("client_id", Some("cgm-demo")),
+            ("redirect_uri", Some("https://attacker.example/callback")),
+        ],
         [("client_id", Some("cgm-demo")), ("redirect_uri", None)],
         [("client_id", Some("exact")), ("redirect_uri", Some(REDIRECT))],
     ] {
@@ -138,15 +153,18 @@ async fn a_refresh_token_works_once_and_its_reuse_ends_the_whole_family() {
     assert_ne!(text(&second, "access_token"), text(&first, "access_token"));
     assert!(reads_patient(&clinic, &text(&second, "access_token")).await);
 
-    assert_token_error(refresh(&clinic, &text(&first, "refresh_token")).await, "invalid_grant").await;
-    assert_token_error(refresh(&clinic, &text(&second, "refresh_token")).await, "invalid_grant").await;
+    assert_token_error(refresh(&clinic, &text(&first, "refresh_token")).await, "invalid_grant")
+        .await;
+    assert_token_error(refresh(&clinic, &text(&second, "refresh_token")).await, "invalid_grant")
+        .await;
     assert!(!reads_patient(&clinic, &text(&second, "access_token")).await);
 }
 
 #[tokio::test]
 async fn a_refresh_may_narrow_the_scope_but_not_widen_it() {
     let clinic = amys_clinic().await;
-    let first = connect(&clinic, "launch/patient offline_access patient/Patient.r patient/Device.cu").await;
+    let first =
+        connect(&clinic, "launch/patient offline_access patient/Patient.r patient/Device.cu").await;
     let client = clinic.client_id();
     let refresh_token = text(&first, "refresh_token");
     let with_scope = |scope| {
@@ -157,7 +175,8 @@ async fn a_refresh_may_narrow_the_scope_but_not_widen_it() {
             ("scope", scope),
         ]
     };
-    let wider = token_request(&clinic, &with_scope("patient/Patient.r patient/Observation.cu")).await;
+    let wider =
+        token_request(&clinic, &with_scope("patient/Patient.r patient/Observation.cu")).await;
     assert_token_error(wider, "invalid_scope").await;
     let narrower = json(token_request(&clinic, &with_scope("patient/Device.cu")).await).await;
     assert_eq!(text(&narrower, "scope"), "patient/Device.cu");
@@ -171,7 +190,9 @@ async fn revoking_a_refresh_token_ends_the_family_and_an_access_token_only_itsel
     let clinic = amys_clinic().await;
     let url = clinic.base_url().replace("/fhir", "/oauth/revoke");
     let client = clinic.client_id();
-    let revoke = |token: String| http().post(&url).form(&[("token", token), ("client_id", client.clone())]).send();
+    let revoke = |token: String| {
+        http().post(&url).form(&[("token", token), ("client_id", client.clone())]).send()
+    };
     let token = connect(&clinic, GUIDE_SCOPES).await;
     assert_eq!(revoke(text(&token, "access_token")).await.unwrap().status(), StatusCode::OK);
     assert!(!reads_patient(&clinic, &text(&token, "access_token")).await);
@@ -180,13 +201,15 @@ async fn revoking_a_refresh_token_ends_the_family_and_an_access_token_only_itsel
 
     assert_eq!(revoke(text(&again, "refresh_token")).await.unwrap().status(), StatusCode::OK);
     assert!(!reads_patient(&clinic, &text(&again, "access_token")).await);
-    assert_token_error(refresh(&clinic, &text(&again, "refresh_token")).await, "invalid_grant").await;
+    assert_token_error(refresh(&clinic, &text(&again, "refresh_token")).await, "invalid_grant")
+        .await;
     assert_eq!(revoke("nothing-known".to_owned()).await.unwrap().status(), StatusCode::OK);
 }
 
 #[tokio::test]
 async fn an_access_token_expires_and_the_answer_says_so() {
-    let builder = Sandbox::builder().auto_approve("amy-shaw").token_lifetime(Duration::from_millis(50));
+    let builder =
+        Sandbox::builder().auto_approve("amy-shaw").token_lifetime(Duration::from_millis(50));
     let clinic = builder.start().await.unwrap();
     let token = access_token(&clinic, GUIDE_SCOPES).await;
     tokio::time::sleep(Duration::from_millis(80)).await;
@@ -202,7 +225,8 @@ async fn an_access_token_expires_and_the_answer_says_so() {
     assert!(reads_patient(&lasting, &text(&token, "access_token")).await);
     lasting.revoke_all_tokens().unwrap();
     assert!(!reads_patient(&lasting, &text(&token, "access_token")).await);
-    assert_token_error(refresh(&lasting, &text(&token, "refresh_token")).await, "invalid_grant").await;
+    assert_token_error(refresh(&lasting, &text(&token, "refresh_token")).await, "invalid_grant")
+        .await;
 }
 
 #[tokio::test]
@@ -210,7 +234,12 @@ async fn what_was_not_asked_for_is_not_in_the_token_response() {
     let clinic = amys_clinic().await;
     let token = connect(&clinic, "patient/Patient.r").await;
     assert!(token.get("refresh_token").is_none() && token.get("patient").is_none());
-    let without = Sandbox::builder().auto_approve("amy-shaw").issues_refresh_tokens(false).start().await.unwrap();
+    let without = Sandbox::builder()
+        .auto_approve("amy-shaw")
+        .issues_refresh_tokens(false)
+        .start()
+        .await
+        .unwrap();
     assert!(connect(&without, GUIDE_SCOPES).await.get("refresh_token").is_none());
 }
 
@@ -220,19 +249,35 @@ async fn fewer_scopes_may_be_granted_than_requested() {
     clinic.set_scope_ceiling(Some(&["launch/patient", "patient/Device.cu"]));
     let token = connect(&clinic, GUIDE_SCOPES).await;
     assert_eq!(text(&token, "scope"), "launch/patient patient/Device.cu");
-    let responses =
-        submit_entries(&clinic, &text(&token, "access_token"), &bundle(vec![entry(device()), entry(reading(0))])).await;
+    let responses = submit_entries(
+        &clinic,
+        &text(&token, "access_token"),
+        &bundle(vec![entry(device()), entry(reading(0))]),
+    )
+    .await;
     assert_eq!(statuses(&responses), ["201", "403"]);
 }
 
 #[tokio::test]
 async fn a_server_without_granular_scopes_says_invalid_scope() {
     for (support, refused, granted) in [
-        (ScopeSupport::ResourceLevel, "patient/Observation.cu?category=laboratory", "patient/Observation.cu"),
+        (
+            ScopeSupport::ResourceLevel,
+            "patient/Observation.cu?category=laboratory",
+            "patient/Observation.cu",
+        ),
         (ScopeSupport::Version1, "patient/Observation.cu", "patient/Observation.write"),
     ] {
-        let clinic = Sandbox::builder().auto_approve("amy-shaw").scope_support(support).start().await.unwrap();
-        assert_eq!(callback(&authorize(&clinic, &[("scope", Some(refused))]).await)["error"], "invalid_scope");
+        let clinic = Sandbox::builder()
+            .auto_approve("amy-shaw")
+            .scope_support(support)
+            .start()
+            .await
+            .unwrap();
+        assert_eq!(
+            callback(&authorize(&clinic, &[("scope", Some(refused))]).await)["error"],
+            "invalid_scope"
+        );
         let token = access_token(&clinic, granted).await;
         let responses = submit_entries(&clinic, &token, &bundle(vec![entry(reading(0))])).await;
         assert_eq!(statuses(&responses), ["201"]);
@@ -242,11 +287,16 @@ async fn a_server_without_granular_scopes_says_invalid_scope() {
 #[tokio::test]
 async fn a_person_chooses_who_they_are_and_what_they_allow() {
     let clinic = Sandbox::builder().start().await.unwrap();
-    let page = authorize(&clinic, &[("scope", Some("launch/patient patient/Patient.r patient/Device.cu"))]).await;
+    let page = authorize(
+        &clinic,
+        &[("scope", Some("launch/patient patient/Patient.r patient/Device.cu"))],
+    )
+    .await;
     assert_eq!(page.status(), StatusCode::OK);
     let page = page.text().await.unwrap();
     assert!(page.contains("Amy Shaw") && page.contains("Ben Okafor") && page.contains("Deny"));
-    let request = page.split("name=\"request\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let request =
+        page.split("name=\"request\" value=\"").nth(1).unwrap().split('"').next().unwrap();
     let url = clinic.base_url().replace("/fhir", "/oauth/decision");
     let allow = [
         ("request", request),
@@ -260,31 +310,48 @@ async fn a_person_chooses_who_they_are_and_what_they_allow() {
     let token = json(redeem(&clinic, &answer["code"]).await).await;
     assert_eq!(text(&token, "patient"), "ben-okafor");
     assert_eq!(text(&token, "scope"), "launch/patient patient/Patient.r");
-    assert_eq!(http().post(&url).form(&allow).send().await.unwrap().status(), StatusCode::BAD_REQUEST);
+    assert_eq!(
+        http().post(&url).form(&allow).send().await.unwrap().status(),
+        StatusCode::BAD_REQUEST
+    );
 }
 
 #[tokio::test]
 async fn a_person_can_decline() {
     let clinic = Sandbox::builder().start().await.unwrap();
     let page = authorize(&clinic, &[]).await.text().await.unwrap();
-    let request = page.split("name=\"request\" value=\"").nth(1).unwrap().split('"').next().unwrap();
+    let request =
+        page.split("name=\"request\" value=\"").nth(1).unwrap().split('"').next().unwrap();
     let url = clinic.base_url().replace("/fhir", "/oauth/decision");
-    let response = http().post(&url).form(&[("request", request), ("decision", "deny")]).send().await.unwrap();
+    let response =
+        http().post(&url).form(&[("request", request), ("decision", "deny")]).send().await.unwrap();
     let answer = callback(&response);
-    assert_eq!((answer["error"].as_str(), answer["state"].as_str()), ("access_denied", "state-of-the-app"));
+    assert_eq!(
+        (answer["error"].as_str(), answer["state"].as_str()),
+        ("access_denied", "state-of-the-app")
+    );
 }
 
 #[tokio::test]
 async fn the_token_endpoint_refuses_what_is_not_a_token_request() {
     let clinic = amys_clinic().await;
-    assert_token_error(token_request(&clinic, &[("client_id", "cgm-demo")]).await, "invalid_request").await;
+    assert_token_error(
+        token_request(&clinic, &[("client_id", "cgm-demo")]).await,
+        "invalid_request",
+    )
+    .await;
     let grant = [("client_id", "cgm-demo"), ("grant_type", "password")];
     assert_token_error(token_request(&clinic, &grant).await, "unsupported_grant_type").await;
-    let twice = [("client_id", "cgm-demo"), ("client_id", "cgm-demo"), ("grant_type", "refresh_token")];
+    let twice =
+        [("client_id", "cgm-demo"), ("client_id", "cgm-demo"), ("grant_type", "refresh_token")];
     assert_token_error(token_request(&clinic, &twice).await, "invalid_request").await;
-    let unknown = token_request(&clinic, &[("client_id", "nobody"), ("grant_type", "refresh_token")]).await;
+    let unknown =
+        token_request(&clinic, &[("client_id", "nobody"), ("grant_type", "refresh_token")]).await;
     assert_eq!(unknown.status(), StatusCode::UNAUTHORIZED);
     clinic.fail_next_at(Endpoint::Token, 1, 503, Some("7")).unwrap();
     let failed = token_request(&clinic, &grant).await;
-    assert_eq!((failed.status().as_u16(), failed.headers()["retry-after"].as_bytes()), (503, b"7".as_slice()));
+    assert_eq!(
+        (failed.status().as_u16(), failed.headers()["retry-after"].as_bytes()),
+        (503, b"7".as_slice())
+    );
 }

@@ -15,7 +15,8 @@ use crate::{app::*, bundles::*};
 async fn a_restart_on_the_same_database_and_port_keeps_everything() {
     let directory = tempfile::tempdir().unwrap();
     let database = directory.path().join("sandbox.db");
-    let start = |port| Sandbox::builder().database(&database).port(port).auto_approve("amy-shaw").start();
+    let start =
+        |port| Sandbox::builder().database(&database).port(port).auto_approve("amy-shaw").start();
     let clinic = start(0).await.unwrap();
     let (port, base) = (clinic.port(), clinic.base_url());
     let order = json!({ "resourceType": "ServiceRequest", "id": "mine", "status": "on-hold", "intent": "order", "code": {
@@ -48,7 +49,10 @@ async fn starting_says_what_is_wrong() {
     let nobody = Sandbox::builder().auto_approve("nobody").start().await.unwrap_err();
     assert!(matches!(nobody, SandboxError::UnknownPatient(_)), "{nobody}");
     assert!(first.set_orders("nobody", &[]).is_err());
-    assert!(matches!(first.set_orders("amy-shaw", &[device()]), Err(SandboxError::NotAnOrder { index: 0 })));
+    assert!(matches!(
+        first.set_orders("amy-shaw", &[device()]),
+        Err(SandboxError::NotAnOrder { index: 0 })
+    ));
     assert_eq!(first.resources("amy-shaw", "ServiceRequest").unwrap().len(), 1);
 }
 
@@ -63,7 +67,8 @@ fn run(database: &std::path::Path, port: &str) -> (Child, String) {
         .unwrap();
     let mut line = String::new();
     BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-    let base = line.trim().strip_prefix("sandbox EHR at ").unwrap_or_else(|| panic!("{line}")).to_owned();
+    let base =
+        line.trim().strip_prefix("sandbox EHR at ").unwrap_or_else(|| panic!("{line}")).to_owned();
     (child, base)
 }
 
@@ -93,7 +98,8 @@ async fn the_program_says_where_it_is_loses_nothing_when_killed_and_logs_no_secr
         ("redirect_uri", REDIRECT),
         ("code_verifier", VERIFIER),
     ];
-    let token = json(http().post(format!("{origin}/oauth/token")).form(&form).send().await.unwrap()).await;
+    let token =
+        json(http().post(format!("{origin}/oauth/token")).form(&form).send().await.unwrap()).await;
     let access = text(&token, "access_token");
     let submit = || {
         let request = http().post(format!("{base}/$submit-cgm-bundle")).bearer_auth(&access);
@@ -121,9 +127,15 @@ async fn the_program_says_where_it_is_loses_nothing_when_killed_and_logs_no_secr
 fn help_says_how_to_connect() {
     let help = Command::new(env!("CARGO_BIN_EXE_sandbox-ehr")).arg("--help").output().unwrap();
     let help = String::from_utf8(help.stdout).unwrap();
-    for word in
-        ["amy-shaw", "ben-okafor", "cgm-demo", "$submit-cgm-bundle", "--token-lifetime", "--max-entries", "adb reverse"]
-    {
+    for word in [
+        "amy-shaw",
+        "ben-okafor",
+        "cgm-demo",
+        "$submit-cgm-bundle",
+        "--token-lifetime",
+        "--max-entries",
+        "adb reverse",
+    ] {
         assert!(help.contains(word), "{word}");
     }
 }

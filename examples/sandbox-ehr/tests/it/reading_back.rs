@@ -13,7 +13,13 @@ async fn found(clinic: &Sandbox, token: &str, path: &str) -> Vec<Value> {
     assert_eq!(response.status(), StatusCode::OK, "{path}");
     let bundle = json(response).await;
     assert_eq!(bundle["type"], "searchset");
-    bundle["entry"].as_array().cloned().unwrap_or_default().into_iter().map(|entry| entry["resource"].clone()).collect()
+    bundle["entry"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default()
+        .into_iter()
+        .map(|entry| entry["resource"].clone())
+        .collect()
 }
 
 fn order(id: &str, code: &str) -> Value {
@@ -24,12 +30,15 @@ fn order(id: &str, code: &str) -> Value {
 #[tokio::test]
 async fn each_person_has_a_standing_order_to_find() {
     let clinic = amys_clinic().await;
-    for (patient, profile) in
-        [("amy-shaw", "cgm-sensor-reading-mass-per-volume"), ("ben-okafor", "cgm-sensor-reading-moles-per-volume")]
-    {
+    for (patient, profile) in [
+        ("amy-shaw", "cgm-sensor-reading-mass-per-volume"),
+        ("ben-okafor", "cgm-sensor-reading-moles-per-volume"),
+    ] {
         clinic.set_auto_approve(Some(patient)).unwrap();
         let token = access_token(&clinic, GUIDE_SCOPES).await;
-        let orders = found(&clinic, &token, &format!("ServiceRequest?patient={patient}&code={STANDING}")).await;
+        let orders =
+            found(&clinic, &token, &format!("ServiceRequest?patient={patient}&code={STANDING}"))
+                .await;
         assert_eq!(orders.len(), 1);
         assert_eq!(
             (&orders[0]["status"], &orders[0]["subject"]["reference"]),
@@ -38,14 +47,13 @@ async fn each_person_has_a_standing_order_to_find() {
         let schedule = orders[0]["extension"][0]["extension"].as_array().unwrap();
         assert_eq!(schedule[0]["valueQuantity"]["code"], "wk");
         assert_eq!(schedule[1]["url"], "lookbackPeriod");
-        assert!(
-            schedule
-                .iter()
-                .any(|part| part["valueCanonical"]
-                    == format!("http://hl7.org/fhir/uv/cgm/StructureDefinition/{profile}"))
-        );
+        assert!(schedule.iter().any(|part| part["valueCanonical"]
+            == format!("http://hl7.org/fhir/uv/cgm/StructureDefinition/{profile}")));
         let id = orders[0]["id"].as_str().unwrap();
-        assert_eq!(get(&clinic, &token, &format!("ServiceRequest/{id}")).await.status(), StatusCode::OK);
+        assert_eq!(
+            get(&clinic, &token, &format!("ServiceRequest/{id}")).await.status(),
+            StatusCode::OK
+        );
     }
 }
 
@@ -55,15 +63,22 @@ async fn many_orders_come_in_pages() {
     let orders: Vec<_> = (0..5).map(|number| order(&format!("order-{number}"), STANDING)).collect();
     clinic.set_orders("amy-shaw", &orders).unwrap();
     let token = access_token(&clinic, GUIDE_SCOPES).await;
-    let coding = format!("http://hl7.org/fhir/uv/cgm/CodeSystem/cgm|{STANDING}").replace('|', "%7C");
-    let mut next = format!("{}/ServiceRequest?patient=Patient/amy-shaw&code={coding}", clinic.base_url());
+    let coding =
+        format!("http://hl7.org/fhir/uv/cgm/CodeSystem/cgm|{STANDING}").replace('|', "%7C");
+    let mut next =
+        format!("{}/ServiceRequest?patient=Patient/amy-shaw&code={coding}", clinic.base_url());
     let mut pages = Vec::new();
     loop {
         let page = json(http().get(&next).bearer_auth(&token).send().await.unwrap()).await;
         assert_eq!(page["total"], 5);
-        let ids = page["entry"].as_array().unwrap().iter().map(|entry| text(&entry["resource"], "id"));
+        let ids =
+            page["entry"].as_array().unwrap().iter().map(|entry| text(&entry["resource"], "id"));
         pages.push(ids.collect::<Vec<_>>());
-        let Some(link) = page["link"].as_array().unwrap().iter().find(|link| link["relation"] == "next") else { break };
+        let Some(link) =
+            page["link"].as_array().unwrap().iter().find(|link| link["relation"] == "next")
+        else {
+            break;
+        };
         next = text(link, "url");
     }
     assert_eq!(pages, [vec!["order-0", "order-1"], vec!["order-2", "order-3"], vec!["order-4"]]);
@@ -72,12 +87,17 @@ async fn many_orders_come_in_pages() {
 #[tokio::test]
 async fn a_scope_limited_to_a_code_sees_only_that_code() {
     let clinic = amys_clinic().await;
-    clinic.set_orders("amy-shaw", &[order("standing", STANDING), order("other", "something-else")]).unwrap();
+    clinic
+        .set_orders("amy-shaw", &[order("standing", STANDING), order("other", "something-else")])
+        .unwrap();
     let limited = access_token(&clinic, GUIDE_SCOPES).await;
     let all = access_token(&clinic, ALL_SCOPES).await;
     assert_eq!(found(&clinic, &limited, "ServiceRequest?patient=amy-shaw").await.len(), 1);
     assert_eq!(found(&clinic, &all, "ServiceRequest?patient=amy-shaw").await.len(), 2);
-    assert_eq!(get(&clinic, &limited, "ServiceRequest/other").await.status(), StatusCode::FORBIDDEN);
+    assert_eq!(
+        get(&clinic, &limited, "ServiceRequest/other").await.status(),
+        StatusCode::FORBIDDEN
+    );
     assert_eq!(get(&clinic, &all, "ServiceRequest/other").await.status(), StatusCode::OK);
 }
 
@@ -132,7 +152,10 @@ async fn what_was_sent_can_be_found_again_where_reading_was_granted() {
         let matches = found(&clinic, &token, &format!("Observation?patient=amy-shaw{query}")).await;
         assert_eq!(matches.len(), expected, "{query}");
     }
-    assert_eq!(get(&clinic, &token, "Observation?date=soon").await.status(), StatusCode::BAD_REQUEST);
+    assert_eq!(
+        get(&clinic, &token, "Observation?date=soon").await.status(),
+        StatusCode::BAD_REQUEST
+    );
     let location = text(&responses[0], "location");
     let read = get(&clinic, &token, &location).await;
     assert_eq!(read.headers()["etag"], "W/\"1\"");

@@ -12,7 +12,10 @@ async fn a_refused_member_refuses_its_summary_and_the_report_but_nothing_else() 
     // Entry 4 is the GMI.
     whole["entry"][4]["resource"]["valueQuantity"]["code"] = json!("mg/dL");
     let responses = submit_entries(&clinic, &token, &whole).await;
-    assert_eq!(statuses(&responses), ["422", "422", "201", "201", "422", "201", "201", "201", "201", "201"]);
+    assert_eq!(
+        statuses(&responses),
+        ["422", "422", "201", "201", "422", "201", "201", "201", "201", "201"]
+    );
     assert!(diagnostics(&responses[1]["outcome"]).contains("entry 4"));
     assert!(diagnostics(&responses[0]["outcome"]).contains("entry 1"));
     assert!(clinic.resources("amy-shaw", "107931-8").unwrap().is_empty());
@@ -97,11 +100,16 @@ async fn a_summary_has_the_right_members_once_each() {
         entries[replaced - 1] = by;
         entries.push(named(7, summary()));
         let responses = submit_entries(&clinic, &token, &bundle(entries)).await;
-        assert_eq!(statuses(&responses), ["201", "201", "201", "201", "201", "201", "422"], "{name}");
+        assert_eq!(
+            statuses(&responses),
+            ["201", "201", "201", "201", "201", "201", "422"],
+            "{name}"
+        );
     }
     let mut result = report();
     result["result"][0]["reference"] = json!(urn(1));
-    let responses = submit_entries(&clinic, &token, &bundle(vec![members().remove(0), entry(result)])).await;
+    let responses =
+        submit_entries(&clinic, &token, &bundle(vec![members().remove(0), entry(result)])).await;
     assert_eq!(statuses(&responses), ["201", "422"]);
 }
 
@@ -120,8 +128,10 @@ async fn the_guides_form_with_absolute_full_urls_and_relative_references_resolve
             &format!("\"fullUrl\":\"{}\"", urn(number)),
             &format!("\"fullUrl\":\"https://example.org/{kind}/x{number}\""),
         );
-        text =
-            text.replace(&format!("\"reference\":\"{}\"", urn(number)), &format!("\"reference\":\"{kind}/x{number}\""));
+        text = text.replace(
+            &format!("\"reference\":\"{}\"", urn(number)),
+            &format!("\"reference\":\"{kind}/x{number}\""),
+        );
     }
     assert!(!text.contains("urn:uuid"));
     let responses = submit_entries(&clinic, &token, &serde_json::from_str(&text).unwrap()).await;

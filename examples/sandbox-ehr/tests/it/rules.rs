@@ -1,4 +1,5 @@
-//! Broken bundles and resources, one rule at a time: each is refused, where it is broken and for that reason only.
+//! Broken bundles and resources, one rule at a time: each is refused, where it is broken and for
+//! that reason only.
 
 use reqwest::StatusCode;
 use sandbox_ehr::Sandbox;
@@ -39,7 +40,8 @@ async fn a_bundle_that_is_wrong_as_a_whole_is_refused_with_one_outcome() {
         ("/resourceType", json!("Parameters"), "not a Bundle"),
         ("/entry/1/fullUrl", json!(urn(1)), "same fullUrl"),
     ] {
-        let (status, outcome) = submit(&clinic, &token, &changed(good.clone(), pointer, value)).await;
+        let (status, outcome) =
+            submit(&clinic, &token, &changed(good.clone(), pointer, value)).await;
         assert_eq!(status, StatusCode::BAD_REQUEST, "{pointer}");
         assert!(diagnostics(&outcome).contains(expected), "{pointer}: {outcome}");
     }
@@ -64,9 +66,14 @@ async fn an_entry_that_cannot_be_carried_out_is_refused_alone() {
         ("/fullUrl", json!("urn:uuid:1"), "fullUrl"),
     ] {
         let broken = changed(named(1, reading(0)), pointer, value);
-        let responses = submit_entries(&clinic, &token, &bundle(vec![broken, entry(reading(5))])).await;
+        let responses =
+            submit_entries(&clinic, &token, &bundle(vec![broken, entry(reading(5))])).await;
         assert_eq!(statuses(&responses), ["400", "201"], "{pointer}");
-        assert!(diagnostics(&responses[0]["outcome"]).contains(expected), "{pointer}: {}", responses[0]);
+        assert!(
+            diagnostics(&responses[0]["outcome"]).contains(expected),
+            "{pointer}: {}",
+            responses[0]
+        );
     }
 }
 
@@ -76,7 +83,8 @@ async fn each_is_refused(cases: Vec<(Value, &str, Value, &str)>) {
     let token = access_token(&clinic, ALL_SCOPES).await;
     for (good, pointer, value, expected) in cases {
         let broken = changed(good.clone(), pointer, value.clone());
-        let responses = submit_entries(&clinic, &token, &bundle(vec![entry(broken), entry(good)])).await;
+        let responses =
+            submit_entries(&clinic, &token, &bundle(vec![entry(broken), entry(good)])).await;
         assert_eq!(statuses(&responses), ["422", "201"], "{pointer} {value}: {responses:?}");
         let text = diagnostics(&responses[0]["outcome"]);
         assert!(text.contains(expected), "{pointer} {value}: {text}");
@@ -95,7 +103,12 @@ async fn a_reading_must_follow_the_guide() {
         (good(), "/effectiveDateTime", Value::Null, "effectiveDateTime is required"),
         (good(), "/effectiveDateTime", json!("2026-05-01T08:00:00"), "offset"),
         (good(), "/effectiveDateTime", json!("2026-05-01"), "offset"),
-        (good(), "/effectivePeriod", json!({ "start": "2026-05-01", "end": "2026-05-01" }), "more than one kind"),
+        (
+            good(),
+            "/effectivePeriod",
+            json!({ "start": "2026-05-01", "end": "2026-05-01" }),
+            "more than one kind",
+        ),
         (good(), "/valueQuantity", Value::Null, "valueQuantity or a dataAbsentReason"),
         (good(), "/valueQuantity/unit", json!("mg/dL"), "unit mg/dl"),
         (good(), "/valueQuantity/code", json!("mmol/L"), "UCUM code mg/dL"),
@@ -103,11 +116,21 @@ async fn a_reading_must_follow_the_guide() {
         (good(), "/valueQuantity/value", json!("100"), "JSON number"),
         (good(), "/valueQuantity/value", json!(-1), "negative"),
         (good(), "/valueQuantity/comparator", json!("~"), "must be one of"),
-        (good(), "/dataAbsentReason", json!({ "coding": [{ "code": "unknown" }] }), "although there is a value"),
+        (
+            good(),
+            "/dataAbsentReason",
+            json!({ "coding": [{ "code": "unknown" }] }),
+            "although there is a value",
+        ),
         (good(), "/note", json!([]), "empty"),
         (good(), "/device", json!({}), "empty"),
         (good(), "/glucose", json!(1), "does not take the element"),
-        (good(), "/modifierExtension", json!([{ "url": "http://x.example" }]), "does not take the element"),
+        (
+            good(),
+            "/modifierExtension",
+            json!([{ "url": "http://x.example" }]),
+            "does not take the element",
+        ),
         (good(), "/contained", json!([device()]), "does not take the element"),
         (good(), "/identifier", json!([{ "system": SYSTEM }]), "identifier.value is required"),
         (molar_reading(), "/valueQuantity/unit", json!("mmol/L"), "unit mmol/l"),
@@ -125,10 +148,20 @@ async fn summary_members_must_follow_the_guide() {
         (gmi(), "/effectivePeriod/start", json!("2026-05-01T00:00:00Z"), "must be a date"),
         (gmi(), "/effectivePeriod/start", json!("2026-06-01"), "ends before it starts"),
         (gmi(), "/effectivePeriod/start", json!("2026-02-30"), "must be a date"),
-        (statistic("104636-6", quantity(14.0, "days", "d")), "/valueQuantity/unit", json!("d"), "unit days"),
+        (
+            statistic("104636-6", quantity(14.0, "days", "d")),
+            "/valueQuantity/unit",
+            json!("d"),
+            "unit days",
+        ),
         (times_in_ranges(), "/component/0", Value::Null, "very low (104642-4) is missing"),
         (times_in_ranges(), "/component/4", Value::Null, "very high (104639-0) is missing"),
-        (times_in_ranges(), "/component/4/code/coding/0/code", json!("104640-8"), "104640-8) is there twice"),
+        (
+            times_in_ranges(),
+            "/component/4/code/coding/0/code",
+            json!("104640-8"),
+            "104640-8) is there twice",
+        ),
         (times_in_ranges(), "/component/2/valueQuantity", Value::Null, "valueQuantity is required"),
         (times_in_ranges(), "/component/2/valueQuantity/code", json!("d"), "UCUM code %"),
         (times_in_ranges(), "/component/2/valueQuantity/value", json!(75.25), "add up to 100"),
@@ -200,7 +233,11 @@ async fn what_the_scopes_do_not_cover_is_refused() {
         ("patient/Observation.cruds patient/Device.rs", ["201", "201", "403"]),
     ] {
         let token = access_token(&clinic, scope).await;
-        assert_eq!(statuses(&submit_entries(&clinic, &token, &everything).await), expected, "{scope}");
+        assert_eq!(
+            statuses(&submit_entries(&clinic, &token, &everything).await),
+            expected,
+            "{scope}"
+        );
     }
     let reader = access_token(&clinic, "patient/Observation.rs").await;
     let (status, outcome) = submit(&clinic, &reader, &everything).await;
@@ -212,7 +249,8 @@ async fn a_patient_or_other_type_is_not_taken() {
     let clinic = amys_clinic().await;
     let token = access_token(&clinic, ALL_SCOPES).await;
     let patient = json!({ "resourceType": "Patient", "name": [{ "family": "Shaw" }] });
-    let responses = submit_entries(&clinic, &token, &bundle(vec![entry(patient), entry(reading(0))])).await;
+    let responses =
+        submit_entries(&clinic, &token, &bundle(vec![entry(patient), entry(reading(0))])).await;
     assert_eq!(statuses(&responses), ["422", "201"]);
 }
 
@@ -224,7 +262,13 @@ async fn without_a_good_token_nothing_is_taken() {
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED);
     assert_eq!(response.headers()["www-authenticate"], "Bearer error=\"invalid_token\"");
     let url = format!("{}/$submit-cgm-bundle", clinic.base_url());
-    let anonymous = http().post(url).header("content-type", "application/fhir+json").body(body).send().await.unwrap();
+    let anonymous = http()
+        .post(url)
+        .header("content-type", "application/fhir+json")
+        .body(body)
+        .send()
+        .await
+        .unwrap();
     assert_eq!(anonymous.status(), StatusCode::UNAUTHORIZED);
     assert!(clinic.submissions().unwrap().is_empty());
 }

@@ -17,17 +17,34 @@ async fn a_whole_submission_is_stored_with_its_references_resolved() {
         let location = responses[index]["location"].as_str().unwrap();
         location.strip_suffix("/_history/1").unwrap().to_owned()
     };
-    assert!(responses.iter().all(|response| response["etag"] == "W/\"1\"" && response["lastModified"].is_string()));
+    assert!(
+        responses
+            .iter()
+            .all(|response| response["etag"] == "W/\"1\"" && response["lastModified"].is_string())
+    );
 
     let summary = &clinic.resources("amy-shaw", "Observation").unwrap()[0];
-    let members: Vec<_> =
-        summary["hasMember"].as_array().unwrap().iter().map(|member| member["reference"].clone()).collect();
+    let members: Vec<_> = summary["hasMember"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|member| member["reference"].clone())
+        .collect();
     assert_eq!(members, (2..8).map(|index| json!(location(index))).collect::<Vec<_>>());
-    assert_eq!(clinic.resources("amy-shaw", "DiagnosticReport").unwrap()[0]["result"][0]["reference"], location(1));
-    assert_eq!(clinic.resources("amy-shaw", "99504-3").unwrap()[0]["device"]["reference"], location(8));
+    assert_eq!(
+        clinic.resources("amy-shaw", "DiagnosticReport").unwrap()[0]["result"][0]["reference"],
+        location(1)
+    );
+    assert_eq!(
+        clinic.resources("amy-shaw", "99504-3").unwrap()[0]["device"]["reference"],
+        location(8)
+    );
 
     let submission = &clinic.submissions().unwrap()[0];
-    assert_eq!((submission.entries, submission.created, submission.already, submission.refused), (10, 10, 0, 0));
+    assert_eq!(
+        (submission.entries, submission.created, submission.already, submission.refused),
+        (10, 10, 0, 0)
+    );
     assert_eq!(
         (submission.status, submission.patient.as_str(), submission.client.as_str()),
         (200, "amy-shaw", "cgm-demo")
@@ -45,7 +62,10 @@ async fn numbers_are_stored_with_the_digits_they_came_with() {
     assert!(body.contains("100.10"));
     assert_eq!(post(&clinic, &token, body).await.unwrap().status(), StatusCode::OK);
     assert!(clinic.resource_texts("amy-shaw", "99504-3").unwrap()[0].contains("\"value\":100.10"));
-    assert!(clinic.resource_texts("amy-shaw", "105272-9").unwrap()[0].contains("\"value\":6.70000000000000000000001}"));
+    assert!(
+        clinic.resource_texts("amy-shaw", "105272-9").unwrap()[0]
+            .contains("\"value\":6.70000000000000000000001}")
+    );
 }
 
 #[tokio::test]
@@ -58,7 +78,8 @@ async fn a_missing_value_with_its_reason_is_accepted() {
         "system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "not-performed" }] });
     let mut clipped = reading(5);
     clipped["valueQuantity"]["comparator"] = json!("<");
-    let responses = submit_entries(&clinic, &token, &bundle(vec![entry(absent), entry(clipped)])).await;
+    let responses =
+        submit_entries(&clinic, &token, &bundle(vec![entry(absent), entry(clipped)])).await;
     assert_eq!(statuses(&responses), ["201", "201"]);
 }
 
