@@ -122,7 +122,7 @@ async fn run(args: Args) -> Result<bool, Failure> {
         .submit_now(connection.id, request, PATIENCE, move |event| match event {
             Event::Progress { tally, .. } => shown.set_position(tally.entries.total()),
             Event::Waiting { until } => {
-                shown.println(format!("the receiver asked to wait until {until}"))
+                shown.println(format!("the receiver asked to wait until {until}"));
             }
             Event::Sending { .. } | Event::Verified { .. } => {}
         })

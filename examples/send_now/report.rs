@@ -126,7 +126,7 @@ pub(crate) fn outcome(outcome: &SubmissionOutcome) {
         OutcomeStatus::Done => {}
         OutcomeStatus::Waiting(until) => println!("The rest waits until {until}: run again"),
         OutcomeStatus::Blocked(state) => {
-            println!("Stopped: the connection needs you ({})", state.code())
+            println!("Stopped: the connection needs you ({})", state.code());
         }
     }
 }

@@ -226,7 +226,7 @@ impl Machine {
                 Ok(entries) => {
                     if gzip && details.gzip.is_none() {
                         store.change_connection(self.connection, |details| {
-                            details.gzip = Some(true)
+                            details.gzip = Some(true);
                         })?;
                     }
                     self.read_entries(store, now, (jitter, retry_after), &batch, &entries)
@@ -277,7 +277,7 @@ impl Machine {
                 }
                 if half >= SMALLEST_LIMIT {
                     store.change_connection(self.connection, |details| {
-                        details.max_entries = Some(half)
+                        details.max_entries = Some(half);
                     })?;
                 }
                 self.isolate(store, now, &batch, status, body)
@@ -329,7 +329,7 @@ impl Machine {
         let known = store.connection(self.connection)?.details.conditional_create;
         if let Some(learnt) = conditional_create(batch, entries).filter(|_| known.is_none()) {
             store.change_connection(self.connection, |details| {
-                details.conditional_create = Some(learnt)
+                details.conditional_create = Some(learnt);
             })?;
         } else if known.is_none()
             && batch.conditional
@@ -342,7 +342,7 @@ impl Machine {
                 return Ok(store.take_apart(self.connection, batch, &progress)?);
             }
             store.change_connection(self.connection, |details| {
-                details.conditional_create = Some(true)
+                details.conditional_create = Some(true);
             })?;
         }
         let part = part_of(batch);

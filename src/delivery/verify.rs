@@ -241,7 +241,7 @@ impl Delivery {
             match outcome {
                 Ok(()) => {}
                 Err(Stop::Cannot(why)) => {
-                    search.verification.not_verified.push(NotVerified { part, why })
+                    search.verification.not_verified.push(NotVerified { part, why });
                 }
                 Err(Stop::Failed(error)) => return Err(error),
             }

@@ -164,7 +164,7 @@ pub(super) fn read(
         let row = Row { line, cells: &cells, closed };
         match row.cell(layout.event) {
             Some(READING) => {
-                file.reading(&row).unwrap_or_else(|reason| found.reject(line.number, reason))
+                file.reading(&row).unwrap_or_else(|reason| found.reject(line.number, reason));
             }
             _ if row.is_cut_at(layout.event) => found.reject(line.number, ReadingError::CutOff),
             None if !closed => found.reject(line.number, ReadingError::Column("Event Type")),

@@ -204,10 +204,10 @@ pub fn import(bytes: &[u8], options: &ImportOptions<'_>) -> Result<Import, Impor
     let mut found = Found::new(recognised.format(), options.now);
     match recognised {
         Recognised::Clarity { layout, header } => {
-            clarity::read(text, &layout, header, options, &mut found)?
+            clarity::read(text, &layout, header, options, &mut found)?;
         }
         Recognised::Csv { columns, header } => {
-            open::read_csv(text, &columns, header, options, &mut found)?
+            open::read_csv(text, &columns, header, options, &mut found)?;
         }
         Recognised::Ndjson => open::read_ndjson(text, options, &mut found)?,
     }

@@ -228,7 +228,7 @@ mod tests {
         for (sensor, seconds) in readings {
             let reading = Placed { seconds: *seconds, offset: UtcOffset::UTC, level };
             canonical.push(SensorId(*sensor), reading, |reading, interval| {
-                counted.push((reading.seconds, interval))
+                counted.push((reading.seconds, interval));
             });
             waited = waited.max(canonical.queue.len());
         }

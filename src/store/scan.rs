@@ -104,7 +104,7 @@ fn scan(db: &Connection, window: Window, visit: &mut impl FnMut(Sample)) -> Resu
             [] => {}
             [(first, last)] => _ = visit_rows(whole.query([first, last])?, visit)?,
             several => {
-                merge(&mut db.prepare_cached(&format!("{RANGE} LIMIT ?3"))?, several, visit)?
+                merge(&mut db.prepare_cached(&format!("{RANGE} LIMIT ?3"))?, several, visit)?;
             }
         }
     }

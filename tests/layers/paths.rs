@@ -56,7 +56,7 @@ fn tokens(text: &str) -> Vec<String> {
         let from = at;
         match text[at] {
             '/' if is(at + 1, '/') => {
-                at = (at..text.len()).find(|at| is(*at, '\n')).unwrap_or(text.len())
+                at = (at..text.len()).find(|at| is(*at, '\n')).unwrap_or(text.len());
             }
             '/' if is(at + 1, '*') => {
                 let mut depth = 0;

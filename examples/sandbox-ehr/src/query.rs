@@ -154,7 +154,7 @@ fn searched(app: &App, token: &AccessToken, kind: &str, query: &str) -> Result<S
             "patient" if known.contains(&"patient") => check_patient(value, &token.patient)?,
             "code" if known.contains(&"code") => wanted.codings.push(tokens("code", value)),
             "category" if known.contains(&"category") => {
-                wanted.codings.push(tokens("category", value))
+                wanted.codings.push(tokens("category", value));
             }
             "identifier" if known.contains(&"identifier") => {
                 wanted.identifiers.extend(value.split(',').map(token_parts));

@@ -108,7 +108,7 @@ pub(crate) fn grant(
             (ScopeSupport::Granular | ScopeSupport::ResourceLevel, Some((_, 1))) => {}
             (_, Some((scope, _))) if grantable(&scope) => granted.push(text.to_owned()),
             (_, None) if [LAUNCH_PATIENT, OFFLINE_ACCESS].contains(&text) => {
-                granted.push(text.to_owned())
+                granted.push(text.to_owned());
             }
             _ => {}
         }
