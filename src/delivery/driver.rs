@@ -1,6 +1,6 @@
 //! Steps the machine: gives it tokens, the network and time, and tells what happens.
 
-use super::assemble::Outgoing;
+use super::batch::Outgoing;
 use super::machine::{Answer, Machine, Step};
 use crate::connect::{AccessToken, Connector, TokenError};
 use crate::environment::{Environment, EnvironmentError, Lock, Locks, TransportError};
