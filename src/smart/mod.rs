@@ -9,9 +9,12 @@ mod callback;
 mod discovery;
 mod pending;
 mod redirect;
+mod scope_request;
 mod scopes;
 mod secret;
 mod token;
+mod token_flow;
+mod token_response;
 
 pub use authorization::{AuthorizationState, PkceVerifier};
 pub use base::{BaseError, ReceiverBase};
@@ -19,8 +22,14 @@ pub use callback::{AuthorizationCode, CallbackError, state_of, validate};
 pub use discovery::{DiscoveryError, SmartConfiguration};
 pub use pending::PendingAuthorization;
 pub use redirect::{RedirectError, RedirectUri};
-pub use scopes::{GrantedScopes, ResourceType, ScopeForm, ScopeRequest, SearchToken};
+pub use scope_request::{ScopeForm, ScopeRequest};
+pub use scopes::{GrantedScopes, ResourceType, SearchToken};
 pub use secret::Secret;
-pub use token::{OtherPatient, TokenResponse, TokenResponseError, TokenState};
+pub use token::{OtherPatient, TokenState};
+pub use token_flow::{
+    Failures, Held, ReauthorisationCause, Refresh, RefreshAnswer, Settled, TokenHistory, TokenStep,
+    Wait, WaitReason, token_step,
+};
+pub use token_response::{TokenResponse, TokenResponseError};
 
 pub(crate) use base::is_secure;

@@ -13,7 +13,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("statistics", &["glucose"]),
     ("import", &["glucose"]),
     ("fhir", &["glucose"]),
-    ("smart", &["fhir"]),
+    ("smart", &["fhir", "submission"]),
     ("orders", &["glucose", "fhir"]),
     ("submission", &["glucose"]),
     ("environment", &["glucose"]),
