@@ -1,6 +1,6 @@
 //! Steps the machine: gives it tokens, the network and time, and tells what happens.
 
-use super::assemble::Outgoing;
+use super::batch::Outgoing;
 use super::machine::{Answer, Machine, Step};
 use crate::connect::{AccessToken, Connector, TokenError};
 use crate::environment::{Environment, EnvironmentError, Lock, LockFolder, TransportError};
@@ -208,7 +208,7 @@ impl Delivery {
             TokenError::NeedsReauthorisation(_) => {
                 Ok(Stopped::Blocked(ConnectionState::NeedsReauthorisation))
             }
-            TokenError::OtherPatient => Ok(Stopped::Blocked(ConnectionState::WrongPatient)),
+            TokenError::OtherPatient => Ok(Stopped::Blocked(ConnectionState::OtherPatient)),
             TokenError::Misconfigured => Ok(Stopped::Blocked(ConnectionState::Misconfigured)),
             TokenError::Unavailable { not_before: Some(not_before), .. } => {
                 Ok(Stopped::WaitUntil(not_before))
