@@ -7,6 +7,7 @@ mod authorization;
 mod base;
 mod callback;
 mod discovery;
+mod failures;
 mod pending;
 mod redirect;
 mod scope_request;
@@ -20,6 +21,7 @@ pub use authorization::{AuthorizationState, PkceVerifier};
 pub use base::{BaseError, ReceiverBase};
 pub use callback::{AuthorizationCode, CallbackError, state_of, validate};
 pub use discovery::{DiscoveryError, SmartConfiguration};
+pub use failures::{FailureReason, Failures, Pause};
 pub use pending::PendingAuthorization;
 pub use redirect::{RedirectError, RedirectUri};
 pub use scope_request::{ScopeForm, ScopeRequest};
@@ -27,8 +29,8 @@ pub use scopes::{GrantedScopes, ResourceType, SearchToken};
 pub use secret::Secret;
 pub use token::{OtherPatient, TokenState};
 pub use token_flow::{
-    Failures, Held, ReauthorisationCause, Refresh, RefreshAnswer, Settled, TokenHistory, TokenStep,
-    Wait, WaitReason, token_step,
+    Held, ReauthorisationCause, Refresh, RefreshAnswer, Settled, TokenHistory, TokenStep,
+    token_step,
 };
 pub use token_response::{TokenResponse, TokenResponseError};
 

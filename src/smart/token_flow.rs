@@ -9,22 +9,13 @@
 //! any more), and the person authorises again, told so. Not asking would log a person out on every
 //! lost answer and save nothing. After an answer was recorded, its predecessor is never sent again.
 
-use super::{Secret, TokenResponse, TokenState};
-use crate::submission::{Backoff, RetryAfter};
+use super::{FailureReason, Failures, Pause, Secret, TokenResponse, TokenState};
+use crate::submission::RetryAfter;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
-use std::fmt;
 
-/// Bare refusals in a row, and the time they last, after which the receiver counts as changed.
-const REFUSALS: u32 = 6;
-const REFUSED_FOR: TimeDelta = TimeDelta::hours(24);
-/// The longest wait of our own choosing for an endpoint that was not reached: it costs it nothing.
-const LONGEST_UNREACHED: TimeDelta = TimeDelta::minutes(1);
-
-/// How long a failing token or revocation endpoint is left alone.
-fn backoff(longest: TimeDelta) -> Backoff {
-    Backoff { first: TimeDelta::seconds(4), longest, longest_asked: TimeDelta::days(1) }
-}
+/// The longest pause of our own choosing after a failure of a token endpoint.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(1);
 
 /// What the vault holds for a connection.
 #[derive(Clone, Debug)]
@@ -35,124 +26,6 @@ pub enum Held {
     Absent,
     /// It is locked for now, as before the first unlock of a phone.
     Locked,
-}
-
-/// Why a token or revocation endpoint is left alone for a while.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WaitReason {
-    /// No connection: offline, name not found, refused.
-    Unreachable,
-    /// Its certificate is not trusted on this device.
-    Untrusted,
-    /// The connection broke before the answer was complete: the request may have been acted on.
-    Broken,
-    /// It answered this HTTP status, without saying why in OAuth's terms.
-    Status(u16),
-    /// Its answer was not one.
-    Unreadable,
-}
-
-impl WaitReason {
-    /// Whether the endpoint certainly did not act on the request.
-    pub fn proves_unused(self) -> bool {
-        match self {
-            Self::Unreachable | Self::Untrusted => true,
-            Self::Status(status) => matches!(status, 429 | 503),
-            Self::Broken | Self::Unreadable => false,
-        }
-    }
-
-    /// Refusals that no waiting ends if they last.
-    fn refuses(self) -> bool {
-        match self {
-            Self::Status(status) => {
-                (400..500).contains(&status) && !matches!(status, 408 | 425 | 429)
-            }
-            _ => false,
-        }
-    }
-}
-
-impl fmt::Display for WaitReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unreachable => f.write_str("there is no connection to it"),
-            Self::Untrusted => f.write_str("its certificate is not trusted on this device"),
-            Self::Broken => f.write_str("the connection broke before its answer was complete"),
-            Self::Status(status) => write!(f, "it answered {status}"),
-            Self::Unreadable => f.write_str("its answer cannot be read"),
-        }
-    }
-}
-
-/// A wait, with the length it had when it was set: a clock that is set back does not prolong it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Wait {
-    until: i64,
-    seconds: i64,
-    reason: WaitReason,
-}
-
-impl Wait {
-    /// A wait of `length` from `now`.
-    pub fn new(now: DateTime<Utc>, length: TimeDelta, reason: WaitReason) -> Self {
-        let seconds = length.num_seconds().max(1);
-        Self { until: now.timestamp().saturating_add(seconds), seconds, reason }
-    }
-
-    /// When it ends.
-    pub fn until(&self) -> DateTime<Utc> {
-        DateTime::from_timestamp(self.until, 0).unwrap_or_default()
-    }
-
-    /// Why.
-    pub fn reason(&self) -> WaitReason {
-        self.reason
-    }
-
-    /// Whether it is still to be waited. If its end lies further ahead than it was long, the clock
-    /// was set back, and the wait is over.
-    pub fn is_on(&self, now: DateTime<Utc>) -> bool {
-        (1..=self.seconds).contains(&self.until.saturating_sub(now.timestamp()))
-    }
-}
-
-/// Failures in a row of an endpoint, and how long it is left alone for them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Failures {
-    count: u32,
-    since: i64,
-    wait: Option<Wait>,
-}
-
-impl Failures {
-    /// The wait that is still on.
-    pub fn wait(&self, now: DateTime<Utc>) -> Option<Wait> {
-        self.wait.filter(|wait| wait.is_on(now))
-    }
-
-    /// With one more: the wait doubles, is spread by `jitter`, and is no shorter than the endpoint
-    /// asks for (a day at most).
-    #[must_use]
-    pub fn and(
-        self,
-        reason: WaitReason,
-        asked: Option<RetryAfter>,
-        longest: TimeDelta,
-        jitter: u8,
-        now: DateTime<Utc>,
-    ) -> Self {
-        let count = self.count.saturating_add(1);
-        let longest = match reason {
-            WaitReason::Unreachable | WaitReason::Untrusted => longest.min(LONGEST_UNREACHED),
-            _ => longest,
-        };
-        let length = backoff(longest).delay(count, jitter, asked, now);
-        let since = if self.count == 0 { now.timestamp() } else { self.since };
-        Self { count, since, wait: Some(Wait::new(now, length, reason)) }
-    }
 }
 
 /// Why the person has to authorise again.
@@ -189,7 +62,7 @@ pub enum TokenStep {
     /// Ask the token endpoint.
     Refresh(Refresh),
     /// Leave the token endpoint alone until then.
-    Wait(Wait),
+    Pause(Pause),
     /// Wait for the vault; never authorise anew for that.
     WaitForVault,
     /// The person has to authorise again.
@@ -217,18 +90,18 @@ pub fn token_step(
         return TokenStep::Use;
     }
     let usable = !refused && !state.is_expired(now);
-    let Some(refresh_token) = state.refresh().cloned() else {
+    let Some(token) = state.refresh().cloned() else {
         return if usable {
             TokenStep::Use
         } else {
             TokenStep::Reauthorise(ReauthorisationCause::NoRefreshToken)
         };
     };
-    match history.failures.wait(now) {
+    match history.failures.pause(now) {
         Some(_) if usable => TokenStep::Use,
-        Some(wait) => TokenStep::Wait(wait),
+        Some(pause) => TokenStep::Pause(pause),
         None => TokenStep::Refresh(Refresh {
-            refresh_token,
+            token,
             state: state.clone(),
             history: *history,
             usable,
@@ -240,7 +113,7 @@ pub fn token_step(
 /// A refresh to be made.
 #[derive(Debug)]
 pub struct Refresh {
-    refresh_token: Secret,
+    token: Secret,
     state: TokenState,
     history: TokenHistory,
     usable: bool,
@@ -259,7 +132,7 @@ pub enum RefreshAnswer {
     /// Anything else.
     Failed {
         /// Why.
-        reason: WaitReason,
+        reason: FailureReason,
         /// What it asks for.
         retry_after: Option<RetryAfter>,
     },
@@ -277,8 +150,6 @@ pub enum Settled {
     Later {
         /// What to record.
         history: TokenHistory,
-        /// The wait that is on.
-        wait: Wait,
         /// The vault entry without its mark: the refresh token was certainly not used.
         unmarked: Option<TokenState>,
         /// Use the access token meanwhile.
@@ -298,7 +169,7 @@ pub enum Settled {
 impl Refresh {
     /// The refresh token to send.
     pub fn refresh_token(&self) -> &Secret {
-        &self.refresh_token
+        &self.token
     }
 
     /// What the vault must hold before the request is sent; `None` if it does: an earlier request
@@ -317,7 +188,7 @@ impl Refresh {
 
     /// What `answer` changes. `jitter` is drawn before the request, so that an answer is never lost
     /// for lack of randomness.
-    pub fn settle(self, answer: RefreshAnswer, jitter: u8, now: DateTime<Utc>) -> Settled {
+    pub fn settle(self, answer: RefreshAnswer, jitter: u32, now: DateTime<Utc>) -> Settled {
         match answer {
             RefreshAnswer::Granted(response) => {
                 let revocable = response.revocable().clone();
@@ -337,15 +208,13 @@ impl Refresh {
             }),
             RefreshAnswer::AppRefused => Settled::AppRefused { unmarked: self.unmarked(true) },
             RefreshAnswer::Failed { reason, retry_after } => {
-                let longest = TimeDelta::hours(1);
-                let failures = self.history.failures.and(reason, retry_after, longest, jitter, now);
-                let lasting = now.timestamp() - failures.since >= REFUSED_FOR.num_seconds();
+                let failures =
+                    self.history.failures.and(reason, retry_after, LONGEST_PAUSE, jitter, now);
                 Settled::Later {
                     history: TokenHistory { failures, ended: None },
-                    wait: failures.wait.unwrap_or(Wait::new(now, TimeDelta::minutes(1), reason)),
                     unmarked: self.unmarked(reason.proves_unused()),
                     usable: self.usable,
-                    misconfigured: reason.refuses() && failures.count >= REFUSALS && lasting,
+                    misconfigured: failures.refuse_for_good(now),
                 }
             }
         }
@@ -380,8 +249,9 @@ mod tests {
     }
 
     fn waiting(at: i64, seconds: i64) -> TokenHistory {
-        let wait = Wait::new(later(at), TimeDelta::seconds(seconds), WaitReason::Broken);
-        let failures = Failures { count: 1, since: later(at).timestamp(), wait: Some(wait) };
+        let asked = Some(RetryAfter::Seconds(seconds));
+        let reason = FailureReason::Broken;
+        let failures = Failures::default().and(reason, asked, LONGEST_PAUSE, 0, later(at));
         TokenHistory { failures, ended: None }
     }
 
@@ -390,7 +260,7 @@ mod tests {
             TokenStep::Use => "use",
             TokenStep::Refresh(refresh) if refresh.mark().is_some() => "refresh",
             TokenStep::Refresh(_) => "repeat",
-            TokenStep::Wait(_) => "wait",
+            TokenStep::Pause(_) => "pause",
             TokenStep::WaitForVault => "vault",
             TokenStep::Reauthorise(ReauthorisationCause::NoToken) => "no token",
             TokenStep::Reauthorise(ReauthorisationCause::NoRefreshToken) => "no refresh token",
@@ -420,13 +290,13 @@ mod tests {
             (&Held::Absent, none, None, 0, "no token"),
             (&Held::Locked, none, None, 0, "vault"),
             (&Held::Locked, waiting(0, 60), None, 10, "vault"),
-            // A wait that is on is waited, unless the access token is good meanwhile.
+            // A pause that is on is kept, unless the access token is good meanwhile.
             (&with, waiting(3590, 60), None, 3595, "use"),
-            (&with, waiting(3590, 60), None, 3600, "wait"),
-            (&with, waiting(3590, 60), Some(&a1), 3595, "wait"),
+            (&with, waiting(3590, 60), None, 3600, "pause"),
+            (&with, waiting(3590, 60), Some(&a1), 3595, "pause"),
             (&with, waiting(3590, 60), None, 3650, "refresh"),
-            (&marked, waiting(3600, 60), None, 3659, "wait"),
-            // The clock was set back by an hour: the wait lies further ahead than it was long.
+            (&marked, waiting(3600, 60), None, 3659, "pause"),
+            // The clock was set back by an hour: the pause ends further ahead than it was long.
             (&with, waiting(7200, 60), None, 3600, "refresh"),
             // What the receiver ended stays ended, whatever is left in the vault.
             (&with, ended(ReauthorisationCause::Refused), None, 0, "refused"),
@@ -446,7 +316,7 @@ mod tests {
         else {
             panic!("a refresh is due")
         };
-        refresh.settle(answer, 255, at)
+        refresh.settle(answer, u32::MAX, at)
     }
 
     #[test]
@@ -481,14 +351,14 @@ mod tests {
     #[test]
     fn the_mark_goes_only_if_the_refresh_token_was_certainly_not_used() {
         for (reason, unused) in [
-            (WaitReason::Unreachable, true),
-            (WaitReason::Untrusted, true),
-            (WaitReason::Broken, false),
-            (WaitReason::Unreadable, false),
-            (WaitReason::Status(429), true),
-            (WaitReason::Status(503), true),
-            (WaitReason::Status(500), false),
-            (WaitReason::Status(400), false),
+            (FailureReason::Unreachable, true),
+            (FailureReason::Untrusted, true),
+            (FailureReason::Broken, false),
+            (FailureReason::Unreadable, false),
+            (FailureReason::Status(429), true),
+            (FailureReason::Status(503), true),
+            (FailureReason::Status(500), false),
+            (FailureReason::Status(400), false),
         ] {
             for repeats in [false, true] {
                 let answer = RefreshAnswer::Failed { reason, retry_after: None };
@@ -503,57 +373,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    fn failed(
-        failures: Failures,
-        reason: WaitReason,
-        asked: Option<&str>,
-        at: DateTime<Utc>,
-    ) -> (Failures, i64) {
-        let asked = asked.and_then(RetryAfter::parse);
-        let more = failures.and(reason, asked, TimeDelta::hours(1), 255, at);
-        (more, (more.wait.unwrap().until() - at).num_seconds())
-    }
-
-    #[test]
-    fn an_outage_is_asked_less_and_less_often() {
-        let mut failures = Failures::default();
-        let mut waits = Vec::new();
-        for _ in 0..12 {
-            let (more, wait) = failed(failures, WaitReason::Status(502), None, now());
-            failures = more;
-            waits.push(wait);
-        }
-        assert_eq!(waits, [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 3600, 3600]);
-        let (_, wait) = failed(failures, WaitReason::Unreachable, None, now());
-        assert_eq!(wait, 60, "being offline costs the receiver nothing");
-        let (_, wait) = failed(Failures::default(), WaitReason::Status(429), Some("7200"), now());
-        assert!(wait >= 7200, "{wait}");
-        let (_, wait) = failed(failures, WaitReason::Status(503), Some("1"), now());
-        assert_eq!(wait, 3600, "asking for less does not shorten it");
-    }
-
-    #[test]
-    fn only_a_refusal_that_lasts_a_day_says_that_somebody_has_to_look() {
-        let misconfigured = |reason, hours: i64, count: u32| {
-            let since = later(3600 - hours * 3600).timestamp();
-            let failures = Failures { count: count - 1, since, wait: None };
-            let answer = RefreshAnswer::Failed { reason, retry_after: None };
-            let history = TokenHistory { failures, ended: None };
-            match settled(tokens(true), history, answer) {
-                Settled::Later { misconfigured, .. } => misconfigured,
-                other => panic!("{other:?}"),
-            }
-        };
-        assert!(misconfigured(WaitReason::Status(404), 24, 6));
-        assert!(misconfigured(WaitReason::Status(400), 24, 6));
-        assert!(!misconfigured(WaitReason::Status(404), 23, 6));
-        assert!(!misconfigured(WaitReason::Status(404), 24, 5));
-        for reason in [429, 408, 425, 500, 503].map(WaitReason::Status) {
-            assert!(!misconfigured(reason, 100, 100), "{reason}");
-        }
-        assert!(!misconfigured(WaitReason::Unreachable, 100, 100));
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod read_back;
 mod readings;
 mod records;
 mod resources;
+mod revocations;
 mod scan;
 mod schema;
 mod sensors;
@@ -42,6 +43,7 @@ pub use outbox::{
 };
 pub use quarantine::QuarantinedReading;
 pub use resources::{SentResource, SentStatus};
+pub use revocations::{NewRevocation, RevocationId, StoredRevocation};
 pub use sensors::StoredSensor;
 pub use unsent::VersionedReading;
 

@@ -3,7 +3,7 @@
 use super::file::APPLICATION_ID;
 use super::{
     StoreError, connections, ledger, meta, orders, outbox, quarantine, read_back, readings,
-    resources, sensors,
+    resources, revocations, sensors,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -13,6 +13,7 @@ const STEPS: &[&[&str]] = &[&[
     sensors::TABLES,
     readings::TABLES,
     connections::TABLES,
+    revocations::TABLES,
     ledger::TABLES,
     quarantine::TABLES,
     read_back::TABLES,
