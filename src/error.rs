@@ -3,7 +3,7 @@
 
 use crate::connect::{ConnectError, TokenError};
 use crate::environment::{EnvironmentError, TransportError, VaultError};
-use crate::fhir::{BundleError, PatientError};
+use crate::fhir::BundleError;
 use crate::glucose::TimeError;
 use crate::import::ImportError;
 use crate::statistics::SummaryError;
@@ -98,21 +98,12 @@ impl Error {
     /// A stable word for the kind of failure, for an app's own texts and for support.
     pub fn code(&self) -> &'static str {
         match self {
-            Self::Store(StoreError::NewerSchema { .. }) => "database-newer",
-            Self::Store(StoreError::Corrupt) => "database-corrupt",
-            Self::Store(StoreError::Busy) => "database-busy",
-            Self::Store(StoreError::Disk(_)) => "database-disk",
-            Self::Store(StoreError::Row(_)) => "database-row",
-            Self::Store(StoreError::Internal) => "internal",
-            Self::Store(StoreError::Missing(_)) => "not-found",
+            Self::Store(error) => error.code(),
             Self::Connect(error) => error.code(),
             Self::Token(error) => error.code(),
-            Self::Environment(_) => "environment",
-            Self::Vault(VaultError::Unavailable) => "vault-unavailable",
-            Self::Vault(VaultError::Failed) => "vault-failed",
-            Self::Transport(TransportError::Untrusted) => "receiver-untrusted",
-            Self::Transport(TransportError::Request) => "request-malformed",
-            Self::Transport(_) => "receiver-unreachable",
+            Self::Environment(error) => error.code(),
+            Self::Vault(error) => error.code(),
+            Self::Transport(error) => error.code(),
             Self::Import(_) => "file-refused",
             Self::Summary(_) => "too-few-readings",
             Self::Time(_) => "time",
@@ -129,13 +120,11 @@ impl Error {
     /// Whether the same call can succeed later without anybody doing anything.
     pub fn retryable(&self) -> bool {
         match self {
-            Self::Store(error) => matches!(error, StoreError::Busy),
+            Self::Store(error) => error.retryable(),
             Self::Connect(error) => error.retryable(),
             Self::Token(error) => error.retryable(),
-            Self::Vault(error) => *error == VaultError::Unavailable,
-            Self::Transport(error) => {
-                matches!(error, TransportError::Unreachable | TransportError::Broken)
-            }
+            Self::Vault(error) => error.retryable(),
+            Self::Transport(error) => error.retryable(),
             Self::Answer { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
             Self::Environment(error) => error.retryable(),
             _ => false,
@@ -146,17 +135,8 @@ impl Error {
     pub fn needs_person(&self) -> bool {
         match self {
             Self::Blocked(_) => true,
-            Self::Token(error) | Self::Connect(ConnectError::Token(error)) => {
-                matches!(error, TokenError::NeedsReauthorisation(_) | TokenError::OtherPatient)
-            }
-            Self::Connect(error) => matches!(
-                error,
-                ConnectError::Callback(_)
-                    | ConnectError::UnknownAuthorisation
-                    | ConnectError::OtherPatient
-                    | ConnectError::Patient(PatientError::OtherPatient)
-                    | ConnectError::PatientUnknown
-            ),
+            Self::Token(error) => error.needs_person(),
+            Self::Connect(error) => error.needs_person(),
             _ => false,
         }
     }

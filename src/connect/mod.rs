@@ -5,24 +5,34 @@
 
 mod ask;
 mod authorise;
+mod disconnect;
 mod endpoint;
 mod entries;
 mod error;
+mod patient;
 mod receiver;
+mod token_error;
 mod tokens;
 
+pub use crate::smart::ReauthorisationCause;
 pub use endpoint::EndpointError;
-pub use error::{ConnectError, ReauthorisationCause, TokenError};
+pub use error::ConnectError;
+pub use token_error::TokenError;
 pub use tokens::{AccessToken, ForeignOrigin};
 
-use crate::environment::{Environment, LockFolder};
-use crate::smart::{ReceiverBase, RedirectUri, Secret, TokenState};
+use crate::environment::{Environment, EnvironmentError, LockFolder};
+use crate::smart::{self, ReceiverBase, RedirectUri, TokenState};
 use crate::store::{ConnectionId, StoreHandle};
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+use tokio::runtime::Runtime;
 use tokio::sync::RwLock;
+
+/// How long work that must not be cut may go on after its owner went away: longer than a lock is
+/// waited for and a request may take.
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A receiver to connect to, as the app is registered there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,7 +102,7 @@ impl std::fmt::Debug for AuthorizationRequest {
     }
 }
 
-/// What became of a token that was given back.
+/// What became of a token that is to be given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Revocation {
     /// The receiver took it.
@@ -101,9 +111,17 @@ pub enum Revocation {
     NothingToRevoke,
     /// The receiver has no place to give tokens back: the token ends by itself.
     NotOffered,
-    /// The receiver did not take it: the token ends by itself, or the person ends it in the
-    /// receiver's portal.
-    Failed,
+    /// It could not be given back yet: it is tried again until the receiver took it.
+    Pending,
+}
+
+/// Tokens that are still to be given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevocationsLeft {
+    /// How many.
+    pub count: usize,
+    /// When the next is tried again at the earliest; `None` if none is left.
+    pub next: Option<DateTime<Utc>>,
 }
 
 /// Makes, keeps and ends connections. Cheap to clone.
@@ -115,8 +133,8 @@ struct Inner {
     environment: Environment,
     locks: LockFolder,
     entries: entries::Entries,
-    /// Tokens the vault refused to take.
-    unsaved: Mutex<HashMap<ConnectionId, TokenState>>,
+    /// Tokens the vault refused to take, by connection and generation.
+    unsaved: Mutex<HashMap<(ConnectionId, i64), TokenState>>,
     /// Read-held by work under way.
     running: Arc<RwLock<()>>,
 }
@@ -141,14 +159,43 @@ impl Connector {
         }))
     }
 
-    /// Waits until what was begun has ended, also where its caller went away: no lock of this
+    /// Waits until what was begun has ended, also if its caller went away: no lock of this
     /// connector is held then. For a host that is about to be suspended. The transport's own
     /// time limits bound it.
     pub async fn settle(&self) {
         drop(self.0.running.write().await);
     }
 
-    /// Runs `work` to its end, also where the caller goes away: a token that was received is kept
+    /// Ends `runtime`, on which this connector's work runs, but not before what must not be cut is
+    /// recorded: a refresh whose answer nobody records logs the person out. Returns at once.
+    /// Nothing begins any more.
+    pub(crate) fn retire(&self, runtime: Runtime) {
+        let running = Arc::clone(&self.0.running);
+        if let Ok(closed) = Arc::clone(&running).try_write_owned() {
+            runtime.shutdown_background();
+            drop(closed);
+            return;
+        }
+        // The work needs its runtime, and a caller in async code must not wait for it.
+        let slot = Arc::new(Mutex::new(Some(runtime)));
+        let taken = Arc::clone(&slot);
+        let end = move || {
+            let taken = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
+            if let Some(runtime) = taken {
+                let settled = async { tokio::time::timeout(PATIENCE, running.write_owned()).await };
+                let closed = runtime.block_on(settled);
+                runtime.shutdown_background();
+                drop(closed);
+            }
+        };
+        if std::thread::Builder::new().name("cgm-submitter-end".to_owned()).spawn(end).is_err()
+            && let Some(runtime) = slot.lock().unwrap_or_else(PoisonError::into_inner).take()
+        {
+            runtime.shutdown_background();
+        }
+    }
+
+    /// Runs `work` to its end, also if the caller goes away: a token that was received is kept
     /// or given back.
     async fn detached<T, E, F>(
         &self,
@@ -178,30 +225,18 @@ impl std::fmt::Debug for Connector {
 
 impl Inner {
     fn endpoint<'a>(&'a self, token_url: &'a str, client_id: &'a str) -> endpoint::Endpoint<'a> {
-        endpoint::Endpoint {
-            transport: self.environment.transport.as_ref(),
-            token_url,
-            client_id,
-            now: self.environment.clock.now(),
-        }
+        endpoint::Endpoint { transport: self.environment.transport.as_ref(), token_url, client_id }
     }
 
-    /// Gives a token back, three times over a broken network. Best effort: the token is gone here
-    /// already.
-    async fn give_back(
-        &self,
-        revocation_endpoint: Option<&str>,
-        client_id: &str,
-        token: &Secret,
-    ) -> Revocation {
-        let Some(url) = revocation_endpoint else { return Revocation::NotOffered };
-        for pause in [500, 1500, 0] {
-            match self.endpoint("", client_id).revoke(url, token).await {
-                Ok(true) => return Revocation::Done,
-                Ok(false) => return Revocation::Failed,
-                Err(_) => self.environment.timer.sleep(Duration::from_millis(pause)).await,
-            }
-        }
-        Revocation::Failed
+    /// Random bytes.
+    fn random<const N: usize>(&self) -> Result<[u8; N], EnvironmentError> {
+        let mut bytes = [0; N];
+        self.environment.entropy.fill(&mut bytes)?;
+        Ok(bytes)
     }
+}
+
+/// The host of an endpoint, as an error may name it.
+fn host_of(url: &str) -> String {
+    url::Url::parse(url).map_or_else(|_| "the receiver".to_owned(), |url| smart::host_of(&url))
 }

@@ -141,7 +141,7 @@ impl Delivery {
                     on_event(Event::Sending { submission, entries: outgoing.entries });
                     let (answer, no_token) = match self.connector.access_token(connection).await {
                         Ok(token) => (self.send(used.insert(token), *outgoing).await, None),
-                        Err(error) => (Answer::NotSent(until(&error)), Some(error)),
+                        Err(error) => (Answer::NotSent(error.retry_at()), Some(error)),
                     };
                     let now = self.environment.clock.now();
                     let held = Arc::clone(&lock);
@@ -204,20 +204,14 @@ impl Delivery {
 
     /// What becomes of a delivery that has no token.
     fn without_token(&self, error: TokenError) -> Result<Stopped, Error> {
-        match error {
-            TokenError::NeedsReauthorisation(_) => {
-                Ok(Stopped::Blocked(ConnectionState::NeedsReauthorisation))
-            }
-            TokenError::OtherPatient => Ok(Stopped::Blocked(ConnectionState::OtherPatient)),
-            TokenError::Misconfigured => Ok(Stopped::Blocked(ConnectionState::Misconfigured)),
-            TokenError::Unavailable { not_before: Some(not_before), .. } => {
-                Ok(Stopped::WaitUntil(not_before))
-            }
-            other if other.retryable() => {
-                Ok(Stopped::WaitUntil(self.environment.clock.now() + TimeDelta::minutes(1)))
-            }
-            other => Err(other.into()),
+        if let Some(state) = error.blocks() {
+            return Ok(Stopped::Blocked(state));
         }
+        if !error.retryable() {
+            return Err(error.into());
+        }
+        let soon = || self.environment.clock.now() + TimeDelta::minutes(1);
+        Ok(Stopped::WaitUntil(error.retry_at().unwrap_or_else(soon)))
     }
 
     fn jitter(&self) -> Result<u8, Error> {
@@ -231,14 +225,6 @@ impl Delivery {
         let name = format!("send-{}", connection.0);
         let lock = self.locks.acquire_within(&name, LOCK_PATIENCE).await?;
         lock.ok_or(EnvironmentError::LockHeld.into())
-    }
-}
-
-/// Until when a token endpoint asks to be left alone.
-const fn until(error: &TokenError) -> Option<DateTime<Utc>> {
-    match error {
-        TokenError::Unavailable { not_before, .. } => *not_before,
-        _ => None,
     }
 }
 

@@ -20,6 +20,8 @@ pub enum FailureReason {
     Unreachable,
     /// Its certificate is not trusted on this device.
     Untrusted,
+    /// The request could not be made.
+    Request,
     /// The connection broke before the answer was complete: the request may have been acted on.
     Broken,
     /// It answered this HTTP status, without saying why in OAuth's terms.
@@ -32,7 +34,7 @@ impl FailureReason {
     /// Whether the endpoint certainly did not act on the request.
     pub fn proves_unused(self) -> bool {
         match self {
-            Self::Unreachable | Self::Untrusted => true,
+            Self::Unreachable | Self::Untrusted | Self::Request => true,
             Self::Status(status) => matches!(status, 429 | 503),
             Self::Broken | Self::Unreadable => false,
         }
@@ -54,6 +56,7 @@ impl fmt::Display for FailureReason {
         match self {
             Self::Unreachable => f.write_str("there is no connection to it"),
             Self::Untrusted => f.write_str("its certificate is not trusted on this device"),
+            Self::Request => f.write_str("the request to it could not be made"),
             Self::Broken => f.write_str("the connection broke before its answer was complete"),
             Self::Status(status) => write!(f, "it answered {status}"),
             Self::Unreadable => f.write_str("its answer cannot be read"),

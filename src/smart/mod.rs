@@ -19,12 +19,12 @@ mod token_response;
 
 pub use authorization::{AuthorizationState, PkceVerifier};
 pub use base::{BaseError, ReceiverBase};
-pub use callback::{AuthorizationCode, CallbackError, state_of, validate};
+pub use callback::{AuthorizationCode, CallbackError, refused_scopes, state_of, validate};
 pub use discovery::{DiscoveryError, SmartConfiguration};
 pub use failures::{FailureReason, Failures, Pause};
 pub use pending::PendingAuthorization;
 pub use redirect::{RedirectError, RedirectUri};
-pub use scope_request::{ScopeForm, ScopeRequest};
+pub use scope_request::{ScopeForm, ScopeRequest, ScopesRefused};
 pub use scopes::{GrantedScopes, ResourceType, SearchToken};
 pub use secret::Secret;
 pub use token::{OtherPatient, TokenState};
@@ -34,4 +34,4 @@ pub use token_flow::{
 };
 pub use token_response::{TokenResponse, TokenResponseError};
 
-pub(crate) use base::is_secure;
+pub(crate) use base::{host_of, is_secure};

@@ -5,6 +5,7 @@
 
 use super::SmartConfiguration;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 
 /// How scopes are written, from the narrowest grant to the widest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -50,7 +51,7 @@ impl ScopeRequest {
         Self { read_back, ..self }
     }
 
-    /// The narrowest form the server understands. Restrictions are left out where the server lists
+    /// The narrowest form the server understands. Restrictions are left out if the server lists
     /// resource scopes and none of them has one; a list is not exhaustive, and the wider form
     /// is understood by the same servers.
     pub fn for_server(server: &SmartConfiguration) -> Self {
@@ -86,6 +87,14 @@ impl ScopeRequest {
     #[must_use]
     pub fn at_most(self, most: Self) -> Self {
         Self { form: self.form.max(most.form), read_back: self.read_back && most.read_back }
+    }
+
+    /// The scopes asked for that `reason`, the server's own words, names. The words themselves may
+    /// be about a person and are repeated to nobody.
+    pub fn named_in(self, reason: &str) -> Vec<&'static str> {
+        const AROUND: &[char] = &['"', '\'', '`', ',', '.', ';', ':', '(', ')', '[', ']'];
+        let words = || reason.split_whitespace().map(|word| word.trim_matches(AROUND));
+        self.text().split(' ').filter(|scope| words().any(|word| word == *scope)).collect()
     }
 
     /// How they are written.
@@ -127,6 +136,31 @@ impl ScopeRequest {
         }
     }
 }
+
+/// A server's answer that it does not know, or not allow, scopes that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScopesRefused {
+    /// Whether the next authorisation asks for simpler ones. If not, it begins anew with all.
+    pub simpler_left: bool,
+    /// The scopes the server named.
+    pub named: Vec<&'static str>,
+}
+
+impl fmt::Display for ScopesRefused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the receiver refuses the scopes asked for")?;
+        if !self.named.is_empty() {
+            write!(f, " (it names {})", self.named.join(", "))?;
+        }
+        f.write_str(if self.simpler_left {
+            ": begin the connection again, simpler ones are asked for then"
+        } else {
+            ", and no simpler ones are left: ask the receiver to allow them for this app"
+        })
+    }
+}
+
+impl std::error::Error for ScopesRefused {}
 
 #[cfg(test)]
 mod tests {

@@ -353,6 +353,7 @@ mod tests {
         for (reason, unused) in [
             (FailureReason::Unreachable, true),
             (FailureReason::Untrusted, true),
+            (FailureReason::Request, true),
             (FailureReason::Broken, false),
             (FailureReason::Unreadable, false),
             (FailureReason::Status(429), true),

@@ -98,6 +98,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     db.pragma_update(None, "fullfsync", true)?;
     db.pragma_update(None, "checkpoint_fullfsync", true)?;
     db.pragma_update(None, "foreign_keys", true)?;
+    // What is deleted is overwritten: a name does not stay readable in the file's free pages.
+    db.pragma_update(None, "secure_delete", true)?;
     db.pragma_update(None, "trusted_schema", false)?;
     db.pragma_update(None, "journal_size_limit", JOURNAL_LIMIT)?;
     Ok(db)

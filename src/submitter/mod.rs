@@ -71,8 +71,10 @@ impl std::fmt::Debug for Submitter {
 
 impl Drop for Submitter {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
+        let Some(runtime) = self.runtime.take() else { return };
+        match self.inner.parts.get() {
+            Some(parts) => parts.connector.retire(runtime),
+            None => runtime.shutdown_background(),
         }
     }
 }

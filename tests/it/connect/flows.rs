@@ -35,7 +35,7 @@ async fn a_connection_begun_in_one_process_is_completed_in_another() {
     let token = world.process().access_token(record.id).await.unwrap();
     assert!(token.scopes().may_create(ResourceType::Observation, Some(SearchToken::LABORATORY)));
     assert_eq!(world.vault.names("pending"), Vec::<String>::new());
-    assert_eq!(world.vault.names("token"), ["cgm/db-1/token/1"]);
+    assert_eq!(world.vault.names("token"), ["cgm/db-1/token/1-0"]);
 }
 
 #[tokio::test]
@@ -111,7 +111,7 @@ async fn scopes_the_receiver_does_not_know_are_asked_for_more_simply_next_time()
     world.server.with(|state| state.granular = false);
     let connector = world.process();
     let error = world.connect(&connector).await.unwrap_err();
-    assert!(matches!(error, ConnectError::Callback(CallbackError::InvalidScope)), "{error}");
+    assert!(matches!(&error, ConnectError::Scopes(refused) if refused.simpler_left), "{error}");
     let record = world.connect(&world.process()).await.unwrap();
     assert!(
         record.details.scopes.contains("patient/Observation.cu")
@@ -127,7 +127,10 @@ async fn a_token_without_patient_is_an_error_and_never_a_search() {
     assert!(
         matches!(
             error,
-            ConnectError::Endpoint(EndpointError::Response(TokenResponseError::NoPatient))
+            ConnectError::Endpoint {
+                error: EndpointError::Response(TokenResponseError::NoPatient),
+                ..
+            }
         ),
         "{error}"
     );
@@ -257,7 +260,7 @@ async fn a_malformed_discovery_document_is_named() {
     for (document, expected) in cases {
         world.server.with(|state| state.configuration = document);
         let error = world.process().begin(&receiver()).await.unwrap_err();
-        assert!(matches!(error, ConnectError::Discovery(found) if found == expected), "{error}");
+        assert!(matches!(error, ConnectError::Discovery { error: found, .. } if found == expected), "{error}");
     }
     let nowhere = Receiver::new("https://ehr.example/other", "my-app", REDIRECT).unwrap();
     let error = world.process().begin(&nowhere).await.unwrap_err();

@@ -159,7 +159,7 @@ async fn a_locked_vault_means_wait_and_changes_nothing() {
     world.pass(TimeDelta::hours(2));
     *world.vault.locked.lock().unwrap() = true;
     let error = connector.access_token(id).await.unwrap_err();
-    assert!(matches!(error, TokenError::VaultUnavailable) && error.retryable(), "{error}");
+    assert!(matches!(error, TokenError::Vault(VaultError::Unavailable)) && error.retryable(), "{error}");
     assert!(matches!(
         connector.begin(&receiver()).await,
         Err(ConnectError::Vault(VaultError::Unavailable))
@@ -181,7 +181,7 @@ async fn tokens_the_vault_refused_are_saved_before_they_are_used() {
     world.pass(TimeDelta::hours(2));
     // The mark is saved; the new tokens are not.
     *world.vault.saves.lock().unwrap() = Some(1);
-    assert!(matches!(connector.access_token(id).await, Err(TokenError::VaultFailed)));
+    assert!(matches!(connector.access_token(id).await, Err(TokenError::Vault(VaultError::Failed))));
     *world.vault.saves.lock().unwrap() = None;
     assert_eq!(carried(&connector.access_token(id).await.unwrap()), "access-3");
     assert_eq!(carried(&world.process().access_token(id).await.unwrap()), "access-3");
