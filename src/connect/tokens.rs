@@ -277,7 +277,9 @@ impl Inner {
             details.scopes == fresh.scopes_text() && details.tokens == TokenHistory::default()
         };
         if unchanged(&record.details) {
-            return Ok(());
+            // It may have been ended meanwhile: then these tokens are given back, not used.
+            let (record, _) = self.receiver_of(record.id).await?;
+            return refuse_unusable(&record);
         }
         let scopes = fresh.scopes_text().to_owned();
         self.note(record.id, move |record| {
