@@ -12,9 +12,8 @@ use crate::fhir::{
 use crate::glucose::{DateRange, SensorId, Window};
 use crate::statistics::{Sufficiency, Summary, SummaryBuilder, SummaryError};
 use crate::store::{
-    BatchId, BatchRecord, ConnectionRecord, Item, Listed, NewBatch, ReadingCode, ReadingKey,
-    SentResource, SentStatus, Store, StoredSensor, SubmissionId, SubmissionRecord,
-    VersionedReading,
+    BatchId, BatchRecord, ConnectionRecord, Item, Listed, NewBatch, ReadingKey, SentResource,
+    SentStatus, Store, StoredSensor, SubmissionId, SubmissionRecord, VersionedReading,
 };
 use crate::submission::{Plan, Position};
 use chrono::{DateTime, Utc};
@@ -104,7 +103,7 @@ pub fn preview(
     plan: &Plan,
 ) -> Result<Preview, Error> {
     let readings = store.count(plan.window)?;
-    let code = ReadingCode::from(plan.wanted.unit);
+    let code = plan.wanted.unit;
     let readings_to_send = if plan.wanted.readings {
         store.unsent_count(connection.id, code, plan.window)?
     } else {
@@ -177,8 +176,7 @@ pub(super) fn accepted_body(
         Position::Devices => assembly.devices(&assembly.devices_where(delivered)?),
         Position::Summary => assembly.summary_where(delivered),
         Position::Readings(after) => {
-            let (code, key) =
-                (ReadingCode::from(plan.wanted.unit), after.and_then(ReadingKey::from_packed));
+            let (code, key) = (plan.wanted.unit, after.and_then(ReadingKey::from_packed));
             let accepted = store.accepted(connection.id, code, plan.window, key, limit)?;
             assembly.readings(&accepted, after)
         }
@@ -406,7 +404,7 @@ impl<'a> Assembly<'a> {
 
     /// As many readings after `after` as a batch takes, of those the receiver lacks.
     fn unsent_readings(&self, after: Option<i64>) -> Result<Option<Body>, Error> {
-        let code = ReadingCode::from(self.plan.wanted.unit);
+        let code = self.plan.wanted.unit;
         let key = after.and_then(ReadingKey::from_packed);
         let unsent =
             self.store.unsent(self.connection.id, code, self.plan.window, key, self.max_units())?;
@@ -422,7 +420,7 @@ impl<'a> Assembly<'a> {
         if readings.is_empty() {
             return Ok(None);
         }
-        let code = ReadingCode::from(self.plan.wanted.unit);
+        let code = self.plan.wanted.unit;
         let sensors = self.store.sensors()?;
         let known: HashMap<SensorId, (&StoredSensor, Option<String>)> = sensors
             .iter()
@@ -492,8 +490,11 @@ impl<'a> Assembly<'a> {
         };
         // The ledger keeps no locations: what a correction replaces is named by the identifier it
         // was sent with.
-        let earlier =
-            reading.replaces.map(|measurement| ReadingEntry { measurement, ..entry }.identifier());
+        let earlier = reading.history.last().map(|earlier| {
+            let key =
+                fhir::ReadingKey::of(&sensor.sensor, earlier.seconds, reading.record_key.as_ref());
+            ReadingEntry { key, measurement: earlier.measurement, ..entry }.identifier()
+        });
         ReadingEntry { replaces: earlier.map(Replaced::Identifier), ..entry }
     }
 }

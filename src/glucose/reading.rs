@@ -171,3 +171,12 @@ pub struct Sample {
     /// What the sensor said.
     pub measurement: Measurement,
 }
+
+/// An earlier version of a reading, as a receiver was sent it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EarlierReading {
+    /// Unix seconds at which it stood.
+    pub seconds: i64,
+    /// What the sensor said.
+    pub measurement: Measurement,
+}
