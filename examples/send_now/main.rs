@@ -12,11 +12,10 @@ mod report;
 mod zone;
 
 use args::Args;
-use cgm_submitter::connect::Receiver;
-use cgm_submitter::delivery::Event;
 use cgm_submitter::environment::{Clock, Environment, SystemClock, SystemEntropy};
-use cgm_submitter::store::ConnectionState;
-use cgm_submitter::{Config, Connection, SubmissionRequest, Submitter};
+use cgm_submitter::{
+    Config, Connection, ConnectionState, Event, Receiver, SubmissionRequest, Submitter,
+};
 use clap::Parser;
 use clinic::Clinic;
 use indicatif::{ProgressBar, ProgressStyle};
