@@ -79,7 +79,6 @@ pub enum Error {
 
 impl Error {
     /// No `From`: an app would see the types of [`fhir`](crate::fhir) through it.
-    #[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
     pub(crate) const fn bundle(error: BundleError) -> Self {
         Self::Assembly(match error {
             BundleError::Twin(_) => "two of its entries have the same identifier",
@@ -97,7 +96,7 @@ const fn blocked(state: ConnectionState) -> &'static str {
         ConnectionState::NeedsConsent => "the person's consent does not cover it: authorise again",
         ConnectionState::Misconfigured => "the receiver is not where or what it was: connect anew",
         ConnectionState::Disconnected => "it was ended: connect anew",
-        ConnectionState::WrongPatient => {
+        ConnectionState::OtherPatient => {
             "it was authorised for another patient: disconnect and connect anew"
         }
     }
@@ -146,7 +145,7 @@ impl Error {
                 matches!(error, TransportError::Unreachable | TransportError::Broken)
             }
             Self::Answer { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
-            Self::Environment(EnvironmentError::Lock) => true,
+            Self::Environment(error) => error.retryable(),
             _ => false,
         }
     }

@@ -142,7 +142,7 @@ async fn a_sign_in_as_somebody_else_is_refused_and_their_tokens_are_given_back()
     let request = app.begin_connection(world.receiver(APP)).await.unwrap();
     let redirect = other.browser.go(&request.url, &other.patient, Person::Allows).await.unwrap();
     assert_eq!(app.complete_connection(redirect).await.unwrap_err().code(), "other-patient");
-    assert_eq!(world.state(&app).await, ConnectionState::WrongPatient);
+    assert_eq!(world.state(&app).await, ConnectionState::OtherPatient);
     assert_eq!(world.tokens(), mine, "nothing of the other's is kept");
     assert!(submit(&app, connection).await.is_err());
 

@@ -163,7 +163,7 @@ async fn authorising_for_another_patient_blocks_the_connection_and_keeps_no_toke
     connector.confirm(id).await.unwrap();
     world.server.with(|state| state.patient = Some("patient-2"));
     assert!(matches!(world.connect(&connector).await, Err(ConnectError::OtherPatient)));
-    assert_eq!(world.record(id).await.state, ConnectionState::WrongPatient);
+    assert_eq!(world.record(id).await.state, ConnectionState::OtherPatient);
     assert_eq!(world.server.with(|state| state.revoked.clone()), ["refresh-4"]);
     assert!(matches!(connector.access_token(id).await, Err(TokenError::OtherPatient)));
     assert!(matches!(connector.confirm(id).await, Err(ConnectError::OtherPatient)));

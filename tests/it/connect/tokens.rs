@@ -146,7 +146,7 @@ async fn a_refresh_for_another_patient_is_given_back_and_blocks() {
     world.server.with(|state| state.refreshed_patient = Some("patient-2"));
     world.pass(TimeDelta::hours(2));
     assert!(matches!(world.process().access_token(id).await, Err(TokenError::OtherPatient)));
-    assert_eq!(world.record(id).await.state, ConnectionState::WrongPatient);
+    assert_eq!(world.record(id).await.state, ConnectionState::OtherPatient);
     assert_eq!(world.server.with(|state| state.revoked.clone()), ["refresh-3"]);
     assert_eq!(world.vault.names("token"), Vec::<String>::new());
 }

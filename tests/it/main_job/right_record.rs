@@ -16,12 +16,12 @@ async fn authorising_again_as_another_patient_blocks_and_puts_nothing_in_that_re
     let error = world.authorise(&app, BEN).await.unwrap_err();
     assert!(matches!(error, Error::Connect(ConnectError::OtherPatient)), "{error}");
     assert_eq!((error.code(), error.needs_person()), ("other-patient", true));
-    assert_eq!(app.connections().await.unwrap()[0].state, ConnectionState::WrongPatient);
+    assert_eq!(app.connections().await.unwrap()[0].state, ConnectionState::OtherPatient);
 
     world.tape.clear();
     world.later(&app).await;
     let refused = app.submit_now(connection, own(), NO_WAIT, |_| ()).await.unwrap_err();
-    assert!(matches!(refused, Error::Blocked(ConnectionState::WrongPatient)), "{refused}");
+    assert!(matches!(refused, Error::Blocked(ConnectionState::OtherPatient)), "{refused}");
     assert!(app.confirm_patient(connection).await.is_err(), "nor can it be confirmed");
     assert!(world.tape.bundles().is_empty(), "the queued batch stays");
     for patient in [AMY, BEN] {
