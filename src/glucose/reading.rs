@@ -172,11 +172,20 @@ pub struct Sample {
     pub measurement: Measurement,
 }
 
-/// An earlier version of a reading, as a receiver was sent it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a sensor said before, as a receiver has seen it: what a correction replaces.
+///
+/// A maker's record may have moved, so the earlier instant need not be the present one's.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct EarlierReading {
-    /// Unix seconds at which it stood.
+    /// Unix second at which it was.
     pub seconds: i64,
-    /// What the sensor said.
+    /// What it said.
     pub measurement: Measurement,
+}
+
+/// Says nothing, like [`Reading`].
+impl fmt::Debug for EarlierReading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EarlierReading(…)")
+    }
 }

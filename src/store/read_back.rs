@@ -30,7 +30,7 @@ fn accepted(
     limit: usize,
 ) -> Result<Vec<VersionedReading>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT key, measurement, record FROM readings WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+        "SELECT key, measurement FROM readings WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
     )?;
     let mut found = Vec::new();
     for span in sensors::spans(db, window)? {

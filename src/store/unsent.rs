@@ -5,7 +5,7 @@
 //! day.
 
 use super::{ConnectionId, ReadingKey, Store, StoreError, key, ledger, packing, sensors, versions};
-use crate::glucose::{EarlierReading, GlucoseUnit, RecordKey, Sample, Window};
+use crate::glucose::{EarlierReading, GlucoseUnit, Sample, Window};
 use rusqlite::{Connection, Row, params};
 
 /// A reading as it is sent to a connection.
@@ -17,8 +17,6 @@ pub struct VersionedReading {
     pub sample: Sample,
     /// Which version of it this is.
     pub version: u32,
-    /// The maker's own key of the record.
-    pub record_key: Option<RecordKey>,
     /// The versions that this connection has, or may have, seen of it in this unit, oldest first;
     /// what is sent takes the place of the last. Empty if it has seen none.
     pub history: Vec<EarlierReading>,
@@ -38,28 +36,20 @@ const QUARANTINED: &str = "EXISTS (SELECT 1 FROM quarantine q WHERE q.connection
     AND q.key = readings.key AND q.version = CASE WHEN readings.measurement & 64 THEN
     coalesce((SELECT max(s.version) + 1 FROM superseded s WHERE s.key = readings.key), 0) ELSE 0 END)";
 
-/// A row of key, packed measurement and record.
+/// A row of key and packed measurement.
 pub(super) fn versioned(
     db: &Connection,
     to: (ConnectionId, GlucoseUnit),
     row: &Row<'_>,
 ) -> Result<VersionedReading, StoreError> {
     let (key, measurement): (ReadingKey, i64) = (row.get(0)?, row.get(1)?);
-    let record: Option<String> = row.get(2)?;
-    let record = record.map(|r| RecordKey::new(&r)).transpose();
     let sample = packing::sample(key, measurement)?;
     let history = if measurement & packing::HISTORY == 0 {
         Vec::new()
     } else {
         versions::earlier(db, to, key, sample.measurement)?
     };
-    Ok(VersionedReading {
-        key,
-        sample,
-        version: versions::current(db, key, measurement)?,
-        record_key: record.map_err(|_| StoreError::Row("record key"))?,
-        history,
-    })
+    Ok(VersionedReading { key, sample, version: versions::current(db, key, measurement)?, history })
 }
 
 fn unsent(
@@ -70,7 +60,7 @@ fn unsent(
     limit: usize,
 ) -> Result<Vec<VersionedReading>, StoreError> {
     let mut statement = db.prepare_cached(&format!(
-        "SELECT key, measurement, record FROM readings
+        "SELECT key, measurement FROM readings
          WHERE key BETWEEN ?3 AND ?4 AND NOT {QUARANTINED} ORDER BY key LIMIT ?5"
     ))?;
     let mut found = Vec::new();

@@ -1,0 +1,98 @@
+//! The summary a submission sends: the figures, their unit of entries, and what it replaces.
+
+use super::{Assembly, Body, resources};
+use crate::error::Error;
+use crate::fhir::{EarlierResource, EntryKind, Identifier, SummaryEntry, SummaryFacts};
+use crate::glucose::{DateRange, Window};
+use crate::statistics::{Sufficiency, Summary, SummaryBuilder, SummaryError};
+use crate::store::{SentResource, SentStatus, Store};
+use crate::submission::{Plan, Position};
+
+impl Assembly<'_> {
+    /// The summary and its members, one unit, where `is_meant` says so of what is known of it.
+    pub(super) fn summary_where(
+        &self,
+        is_meant: impl Fn(Option<&SentResource>) -> bool,
+    ) -> Result<Option<Body>, Error> {
+        let summary = match summarise(self.store, self.plan.dates, self.plan.window) {
+            Ok(summary) => summary,
+            Err(Error::Summary(SummaryError::TooFewReadings { .. })) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let unit = self.plan.wanted.unit;
+        let facts = facts(&summary);
+        let of_dates = of_dates(self.plan);
+        let sent = self.store.resources_of_kind(self.connection.id, &summary_kind(self.plan))?;
+        let earlier: Vec<EarlierResource<'_>> = sent.iter().filter_map(earlier).collect();
+        let entry = SummaryEntry::after(&earlier, &self.subject, &facts, unit)
+            .map_err(|_| Error::Assembly("a figure cannot be sent"))?;
+        let identifier = entry.identifier().urn();
+        if !is_meant(self.store.resource(self.connection.id, &identifier)?.as_ref()) {
+            return Ok(None);
+        }
+        let mut bundle = self.writer();
+        let _ = bundle.try_unit(|unit| unit.summary(&entry).map(drop)).map_err(Error::bundle)?;
+        Ok(bundle
+            .finish()
+            .map(|done| resources(done, Position::Summary.next_part(self.plan.wanted), &of_dates)))
+    }
+
+    /// What the receiver lacks: the summary and its members, unless it was told.
+    pub(in crate::delivery) fn summary(&self) -> Result<Option<Body>, Error> {
+        self.summary_where(|sent| !sent.is_some_and(SentResource::is_settled))
+    }
+}
+
+/// What the receiver has of the same dates, which a changed summary takes the place of.
+fn earlier(sent: &SentResource) -> Option<EarlierResource<'_>> {
+    if matches!(sent.status, SentStatus::Refused(_)) {
+        return None;
+    }
+    Some(EarlierResource {
+        kind: EntryKind::Summary,
+        identifier: Identifier::from_urn(&sent.identifier)?,
+        location: sent.location.as_deref().filter(|_| sent.is_settled()),
+    })
+}
+
+/// The summary in the form it is sent.
+fn facts(summary: &Summary) -> SummaryFacts {
+    let note = match summary.sufficiency() {
+        Sufficiency::Sufficient => None,
+        Sufficiency::Short { .. } => Some(
+            "Fewer data than the consensus asks for (at least 14 days, sensor active at least 70 % of the time): \
+             interpret with care."
+                .to_owned(),
+        ),
+    };
+    SummaryFacts {
+        dates: summary.dates(),
+        mean_mg_dl: summary.mean_mg_dl(),
+        gmi_percent: summary.gmi_percent(),
+        cv_percent: summary.cv_percent(),
+        ranges_hundredths: summary.ranges().reconciled(2),
+        days_of_wear: summary.days_of_wear(),
+        sensor_active_percent: summary.sensor_active_percent(),
+        note,
+    }
+}
+
+/// What a summary of a plan's dates is called in the store.
+pub(in crate::delivery) fn summary_kind(plan: &Plan) -> String {
+    format!("summary{}", of_dates(plan))
+}
+
+fn of_dates(plan: &Plan) -> String {
+    format!(" {} {}", plan.dates, plan.wanted.unit)
+}
+
+/// The consensus statistics of the stored readings over some dates.
+///
+/// # Errors
+/// [`Error`] under two readings, or where the store fails.
+pub fn summarise(store: &Store, dates: DateRange, window: Window) -> Result<Summary, Error> {
+    let starts = store.sensors()?.into_iter().filter_map(|sensor| Some((sensor.id, sensor.first?)));
+    let mut builder = SummaryBuilder::new(dates, window, starts);
+    store.scan(window, |sample| builder.push(sample))?;
+    Ok(builder.finish()?)
+}
