@@ -37,7 +37,7 @@ pub use delivery::{CannotVerify, Verification};
 #[cfg(feature = "shell")]
 pub use environment::Environment;
 #[cfg(feature = "shell")]
-pub use error::Error;
+pub use error::{Error, ErrorCode, ErrorKind};
 #[cfg(feature = "shell")]
 pub use submitter::{
     Config, Connection, ImportReport, LeftOut, Orders, OutcomeStatus, Patient, RefusedItem,
