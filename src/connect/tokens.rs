@@ -220,7 +220,7 @@ impl Inner {
         record: &ConnectionRecord,
         revocable: &Secret,
     ) -> TokenError {
-        if let Err(error) = self.set_state(record.id, ConnectionState::WrongPatient).await {
+        if let Err(error) = self.set_state(record.id, ConnectionState::OtherPatient).await {
             return error;
         }
         let deleted = self.entries.delete_token(record.id).await;
@@ -337,7 +337,7 @@ impl super::Connector {
 /// No token is fetched for a connection that is blocked, or was ended and must stay so.
 fn refuse_unusable(record: &ConnectionRecord) -> Result<(), TokenError> {
     match record.state {
-        ConnectionState::WrongPatient => Err(TokenError::OtherPatient),
+        ConnectionState::OtherPatient => Err(TokenError::OtherPatient),
         ConnectionState::Disconnected => Err(TokenError::NoConnection),
         _ => Ok(()),
     }

@@ -210,7 +210,7 @@ impl Delivery {
             TokenError::NeedsReauthorisation(_) => {
                 Ok(Stopped::Blocked(ConnectionState::NeedsReauthorisation))
             }
-            TokenError::OtherPatient => Ok(Stopped::Blocked(ConnectionState::WrongPatient)),
+            TokenError::OtherPatient => Ok(Stopped::Blocked(ConnectionState::OtherPatient)),
             TokenError::Misconfigured => Ok(Stopped::Blocked(ConnectionState::Misconfigured)),
             TokenError::Unavailable { not_before: Some(not_before), .. } => {
                 Ok(Stopped::WaitUntil(not_before))

@@ -106,7 +106,7 @@ const fn blocked(state: ConnectionState) -> &'static str {
         ConnectionState::NeedsConsent => "the person's consent does not cover it: authorise again",
         ConnectionState::Misconfigured => "the receiver is not where or what it was: connect anew",
         ConnectionState::Disconnected => "it was ended: connect anew",
-        ConnectionState::WrongPatient => {
+        ConnectionState::OtherPatient => {
             "it was authorised for another patient: disconnect and connect anew"
         }
     }
