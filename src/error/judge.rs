@@ -105,7 +105,7 @@ const fn blocked(state: ConnectionState) -> ErrorCode {
         ConnectionState::NeedsReauthorisation => ErrorCode::NeedsReauthorisation,
         ConnectionState::NeedsConsent => ErrorCode::NeedsConsent,
         ConnectionState::Misconfigured => ErrorCode::ReceiverConfiguration,
-        ConnectionState::WrongPatient => ErrorCode::OtherPatient,
+        ConnectionState::OtherPatient => ErrorCode::OtherPatient,
         ConnectionState::Disconnected => ErrorCode::Disconnected,
         // An active connection is not blocked.
         ConnectionState::Active => ErrorCode::Internal,
