@@ -68,8 +68,11 @@ const fn vault(error: VaultError) -> ErrorCode {
 
 const fn environment(error: EnvironmentError) -> ErrorCode {
     match error {
-        EnvironmentError::Lock => ErrorCode::Busy,
-        EnvironmentError::Entropy | EnvironmentError::LocalTime => ErrorCode::Platform,
+        EnvironmentError::Lock => ErrorCode::DatabaseDisk,
+        EnvironmentError::LockHeld => ErrorCode::Busy,
+        EnvironmentError::Entropy
+        | EnvironmentError::LocalTime
+        | EnvironmentError::LocksUnsupported => ErrorCode::Platform,
         EnvironmentError::Time(_) => ErrorCode::InvalidTime,
     }
 }

@@ -2,6 +2,7 @@
 //! caller's thread, holds up no delivery.
 
 use crate::delivery::Event;
+use crate::environment::Timer;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -43,8 +44,11 @@ pub(super) fn heard_by(
 impl Listener {
     /// Waits until the host has heard all, unless it takes too long over it. What tells the events
     /// is dropped by then.
-    pub(super) async fn finish(mut self) {
-        let _ = tokio::time::timeout(LAST_EVENTS, &mut self.hearing).await;
+    pub(super) async fn finish(mut self, timer: &dyn Timer) {
+        tokio::select! {
+            _ = &mut self.hearing => {}
+            () = timer.sleep(LAST_EVENTS) => {}
+        }
     }
 }
 

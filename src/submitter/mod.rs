@@ -14,7 +14,7 @@ pub use types::{
 
 use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
 use crate::delivery::{Delivery, Event, Stopped, Verification, preview, speaks_known_guide};
-use crate::environment::{Environment, Locks};
+use crate::environment::{Environment, EnvironmentError, LockFolder};
 use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Sensor, SensorKey, ZoneOffsets};
 use crate::statistics::Summary;
@@ -29,6 +29,9 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
+
+/// How long another process that opens the database is waited for: a migration may take its time.
+const OPENING_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Gets one person's readings from this device into the clinic's record.
 ///
@@ -96,9 +99,10 @@ impl Submitter {
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
         self.run(|inner| async move {
+            let timer = Arc::clone(&inner.environment.timer);
             let (tell, listener) = events::heard_by(on_event);
             let done = Box::pin(work(inner, Box::new(tell))).await;
-            listener.finish().await;
+            listener.finish(timer.as_ref()).await;
             done
         })
         .await
@@ -164,7 +168,7 @@ impl Submitter {
     /// [`Error`] where the database fails; then nothing of this call was stored.
     pub async fn ingest(&self, readings: Vec<Reading>) -> Result<IngestReport, Error> {
         self.run(|inner| async move {
-            let (zone, now) = (inner.zone()?, inner.now());
+            let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             Ok(parts.store.call(move |store| store.ingest(&readings, &zone, now)).await?)
         })
@@ -190,7 +194,7 @@ impl Submitter {
     /// [`Error`] where the database fails.
     pub async fn dates(&self) -> Result<Option<DateRange>, Error> {
         self.run(|inner| async move {
-            let zone = inner.zone()?;
+            let zone = inner.zone().await?;
             let parts = inner.parts().await?;
             let extent = parts.store.call(|store| store.extent()).await?;
             Ok(extent
@@ -211,7 +215,7 @@ impl Submitter {
         zone: Option<ZoneOffsets>,
     ) -> Result<ImportReport, Error> {
         self.run(|inner| async move {
-            let (local, now) = (inner.zone()?, inner.now());
+            let (local, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             parts
                 .store
@@ -238,8 +242,8 @@ impl Submitter {
     ///
     /// # Errors
     /// [`Error`] where the host cannot tell.
-    pub fn local_zone(&self) -> Result<ZoneOffsets, Error> {
-        self.inner.zone()
+    pub async fn local_zone(&self) -> Result<ZoneOffsets, Error> {
+        self.run(|inner| async move { inner.zone().await }).await
     }
 
     /// The consensus statistics over local dates.
@@ -248,7 +252,7 @@ impl Submitter {
     /// [`Error`] where there are fewer than two readings, or the database fails.
     pub async fn summary(&self, dates: DateRange) -> Result<Summary, Error> {
         self.run(|inner| async move {
-            let window = dates.window(&inner.zone()?)?;
+            let window = dates.window(&inner.zone().await?)?;
             let parts = inner.parts().await?;
             parts.store.call(move |store| crate::delivery::summarise(store, dates, window)).await
         })
@@ -359,7 +363,7 @@ impl Submitter {
         request: SubmissionRequest,
     ) -> Result<SubmissionPreview, Error> {
         self.run(|inner| async move {
-            let (zone, now) = (inner.zone()?, inner.now());
+            let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             parts
                 .store
@@ -395,7 +399,7 @@ impl Submitter {
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<SubmissionOutcome, Error> {
         self.run_telling(on_event, move |inner, hear| async move {
-            let (zone, now) = (inner.zone()?, inner.now());
+            let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             let (submissions, left_out) = parts
                 .store
@@ -535,9 +539,13 @@ impl Inner {
     }
 
     /// The person's time zone over all time a reading can have.
-    fn zone(&self) -> Result<ZoneOffsets, Error> {
+    async fn zone(&self) -> Result<ZoneOffsets, Error> {
         let from = DateTime::from_timestamp(631_152_000, 0).unwrap_or_default();
-        Ok(self.environment.local_time.offsets(from, self.now() + TimeDelta::days(366))?)
+        let to = self.now() + TimeDelta::days(366);
+        let local_time = Arc::clone(&self.environment.local_time);
+        // A host may take its time over it.
+        let asked = tokio::task::spawn_blocking(move || local_time.offsets(from, to));
+        Ok(asked.await.map_err(|_| EnvironmentError::LocalTime)??)
     }
 
     async fn parts(&self) -> Result<Parts, Error> {
@@ -569,10 +577,12 @@ impl Inner {
         let path = self.config.database.clone();
         let mut locks = path.clone().into_os_string();
         locks.push("-locks");
-        let locks = Locks::new(locks);
-        let (entropy, opening) = (Arc::clone(&self.environment.entropy), locks.clone());
+        let locks = LockFolder::new(locks, &self.environment);
+        let lock = locks.acquire_within("open", OPENING_PATIENCE).await?;
+        let lock = lock.ok_or(EnvironmentError::LockHeld)?;
+        let entropy = Arc::clone(&self.environment.entropy);
         let opened =
-            tokio::task::spawn_blocking(move || content::open(&path, entropy.as_ref(), &opening));
+            tokio::task::spawn_blocking(move || content::open(&path, entropy.as_ref(), lock));
         let (store, namespace) = opened.await.unwrap_or(Err(Error::Runtime))?;
         let store = StoreHandle::new(store);
         let connector =
