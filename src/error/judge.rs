@@ -28,7 +28,7 @@ pub(super) fn error(error: &Error) -> ErrorCode {
         Error::Closed => ErrorCode::Closed,
         Error::Paused => ErrorCode::Paused,
         Error::Stopped => ErrorCode::Cancelled,
-        Error::Internal | Error::Assembly(_) | Error::Bundle(_) => ErrorCode::Internal,
+        Error::Internal | Error::Assembly(_) => ErrorCode::Internal,
         Error::Dialect => ErrorCode::ReceiverDialect,
     }
 }
