@@ -18,7 +18,7 @@ use crate::environment::{
     Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer, Transport,
 };
 use crate::store::{ConnectionId, SubmissionId};
-use crate::{Config, Submitter};
+use crate::{Config, ErrorCode, Submitter};
 use cancellation::{Cancellation, unless_cancelled};
 use error::CgmError;
 use host::{HostLocalTime, HostObserver, HostVault};
@@ -47,7 +47,7 @@ impl CgmSubmitter {
         local_time: Arc<dyn HostLocalTime>,
     ) -> Result<Arc<Self>, CgmError> {
         let transport = crate::transport::HttpTransport::new()
-            .map_err(|e| CgmError::invalid("transport", &e))?;
+            .map_err(|e| CgmError::invalid(ErrorCode::Platform, &e))?;
         Ok(Self::over(Arc::new(transport), database, vault, local_time))
     }
 }
@@ -93,8 +93,8 @@ impl CgmSubmitter {
 
     /// When a sensor's latest stored reading was measured.
     pub async fn latest_reading(&self, sensor: String) -> Result<Option<SystemTime>, CgmError> {
-        let key =
-            crate::glucose::SensorKey::new(sensor).map_err(|e| CgmError::invalid("sensor", &e))?;
+        let key = crate::glucose::SensorKey::new(sensor)
+            .map_err(|e| CgmError::invalid(ErrorCode::InvalidSensor, &e))?;
         Ok(self.submitter.latest_reading(key).await?.map(SystemTime::from))
     }
 
@@ -107,7 +107,8 @@ impl CgmSubmitter {
         bytes: Vec<u8>,
         in_device_time_zone: bool,
     ) -> Result<ImportReport, CgmError> {
-        let zone = if in_device_time_zone { Some(self.submitter.local_zone()?) } else { None };
+        let zone =
+            if in_device_time_zone { Some(self.submitter.local_zone().await?) } else { None };
         Ok(self.submitter.import(bytes, zone).await?.into())
     }
 

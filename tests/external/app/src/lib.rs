@@ -3,7 +3,7 @@
 
 #[cfg(test)]
 mod tests {
-    use cgm_submitter::transport::HttpTransport;
+    use cgm_submitter::HttpTransport;
 
     #[test]
     fn the_apps_own_reqwest_makes_clients_beside_the_built_in_transport() {
