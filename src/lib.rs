@@ -99,9 +99,9 @@ pub use submitter::{
 #[cfg(feature = "shell")]
 pub use environment::Environment;
 #[cfg(feature = "shell")]
-pub use error::Error;
-#[cfg(feature = "reqwest")]
-pub use transport::{ReqwestTransport, ReqwestTransportBuilder};
+pub use error::{Error, ErrorCode, ErrorKind};
+#[cfg(feature = "http-transport")]
+pub use transport::{HttpTransport, HttpTransportBuilder};
 
 // ---- the border ----
 #[cfg(feature = "ffi")]
