@@ -45,6 +45,9 @@ struct Model {
     refused: BTreeSet<Fact>,
 }
 
+/// Earlier versions with their place in the order in which they were superseded.
+type Numbered<'a> = Vec<(usize, &'a Earlier)>;
+
 /// Connection, unit, reading, version.
 type Fact = (usize, GlucoseUnit, ReadingKey, u32);
 
@@ -155,11 +158,7 @@ impl Model {
     }
 
     /// Versions of a reading that a receiver has seen, oldest first, and those of other records.
-    fn seen(
-        &self,
-        (connection, unit): Receiver,
-        at: ReadingKey,
-    ) -> (Vec<(usize, &Earlier)>, Vec<(usize, &Earlier)>) {
+    fn seen(&self, (connection, unit): Receiver, at: ReadingKey) -> (Numbered<'_>, Numbered<'_>) {
         let belongs = |e: &Earlier| (e.at == at && e.moved_to.is_none()) || e.moved_to == Some(at);
         let had = |e: &Earlier| self.accepted.contains(&(connection, unit, e.at, e.version));
         self.earlier.iter().enumerate().filter(|(_, e)| had(e)).partition(|(_, e)| belongs(e))
