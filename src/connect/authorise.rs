@@ -140,7 +140,7 @@ impl Inner {
         let ExchangeError { error, description } = failed;
         let host = host_of(pending.token_endpoint.as_str());
         let refused = error == EndpointError::InvalidScope;
-        if !refused && !error.retryable() {
+        if !refused && !error.leaves_the_code_unused() {
             return Ok(ConnectError::Endpoint { host, error });
         }
         let _lock = self.index_lock().await?;

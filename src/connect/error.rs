@@ -1,4 +1,4 @@
-//! Why a connection could not be made or ended: typed, with a stable code and what to do next.
+//! Why a connection could not be made or ended: typed, with what to do next.
 //!
 //! Host names of receivers are no secret and are named; a URL with its query is never.
 
@@ -7,9 +7,7 @@ use super::endpoint::EndpointError;
 use super::token_error::failure_reason;
 use crate::environment::{EnvironmentError, TransportError, VaultError};
 use crate::fhir::{CapabilityError, PatientError};
-use crate::smart::{
-    BaseError, CallbackError, DiscoveryError, RedirectError, ScopesRefused, TokenResponseError,
-};
+use crate::smart::{BaseError, CallbackError, DiscoveryError, RedirectError, ScopesRefused};
 use crate::store::StoreError;
 
 /// Why connecting, confirming or disconnecting failed. Carries no data of a person and no secret.
@@ -123,77 +121,6 @@ pub enum ConnectError {
     Stopped,
 }
 
-impl ConnectError {
-    /// A stable word for it.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Base(BaseError::InsecureUrl) => "insecure-url",
-            Self::Base(_) | Self::Redirect(_) | Self::ClientId => "invalid-receiver",
-            Self::OtherPatient | Self::Patient { error: PatientError::OtherPatient, .. } => {
-                "other-patient"
-            }
-            Self::Discovery { error: DiscoveryError::NoPublicClients, .. }
-            | Self::Callback(CallbackError::AppRefused) => "app-registration",
-            Self::Discovery { .. }
-            | Self::Capability { .. }
-            | Self::Patient { .. }
-            | Self::Status { .. }
-            | Self::Unreadable(_) => "receiver-configuration",
-            Self::Transport { error, .. } => error.code(),
-            Self::Callback(CallbackError::AccessDenied) => "access-denied",
-            Self::Callback(CallbackError::InvalidScope) | Self::Scopes(_) => "invalid-scope",
-            Self::Callback(_) => "invalid-callback",
-            Self::UnknownAuthorisation => "unknown-authorisation",
-            Self::Endpoint { error, .. } => error.code(),
-            Self::Ended => "disconnected",
-            Self::PatientUnknown => "patient-unknown",
-            Self::Token(error) => error.code(),
-            Self::Vault(error) => error.code(),
-            Self::Store(error) => error.code(),
-            Self::Environment(error) => error.code(),
-            Self::Busy | Self::Stopped => "busy",
-        }
-    }
-
-    /// Whether the same call can succeed later without anybody changing anything.
-    pub fn retryable(&self) -> bool {
-        match self {
-            Self::Transport { error, .. } => error.retryable(),
-            Self::Status { status, .. } => *status == 429 || *status >= 500,
-            Self::Endpoint { error, .. } => error.retryable(),
-            Self::Token(error) => error.retryable(),
-            Self::Vault(error) => error.retryable(),
-            Self::Store(error) => error.retryable(),
-            Self::Environment(error) => error.retryable(),
-            Self::Busy | Self::Stopped => true,
-            _ => false,
-        }
-    }
-
-    /// Whether the person has to do something: sign in again, choose, look at who the patient is.
-    pub fn needs_person(&self) -> bool {
-        match self {
-            Self::Callback(_)
-            | Self::Scopes(_)
-            | Self::UnknownAuthorisation
-            | Self::OtherPatient
-            | Self::Ended
-            | Self::Patient { error: PatientError::OtherPatient, .. }
-            | Self::PatientUnknown => true,
-            Self::Token(error) => error.needs_person(),
-            _ => false,
-        }
-    }
-
-    /// When the same call can succeed, if that is known.
-    pub fn retry_at(&self) -> Option<chrono::DateTime<chrono::Utc>> {
-        match self {
-            Self::Token(error) => error.retry_at(),
-            _ => None,
-        }
-    }
-}
-
 /// What to do about a status, if anything helps.
 fn advice(status: u16) -> &'static str {
     match status {
@@ -204,23 +131,10 @@ fn advice(status: u16) -> &'static str {
 }
 
 impl EndpointError {
-    pub(super) fn code(&self) -> &'static str {
+    /// A code is used once: only if it never reached the server, it can be sent again.
+    pub(crate) fn leaves_the_code_unused(&self) -> bool {
         match self {
-            Self::Transport(error) => error.code(),
-            Self::Unavailable { .. } => "receiver-unavailable",
-            Self::InvalidGrant | Self::Refused => "authorisation-refused",
-            Self::InvalidScope => "invalid-scope",
-            Self::AppRefused => "app-registration",
-            Self::Status { .. } => "receiver-configuration",
-            Self::Response(TokenResponseError::NoPatient) => "no-patient",
-            Self::Response(_) => "receiver-unreadable",
-        }
-    }
-
-    /// A code is used once: only what never reached the server can be tried again.
-    pub(super) fn retryable(&self) -> bool {
-        match self {
-            Self::Transport(error) => error.retryable() && failure_reason(*error).proves_unused(),
+            Self::Transport(error) => failure_reason(*error).proves_unused(),
             _ => false,
         }
     }

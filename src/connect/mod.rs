@@ -13,26 +13,21 @@ mod patient;
 mod receiver;
 mod token_error;
 mod tokens;
+mod unfinished;
 
 pub use crate::smart::ReauthorisationCause;
 pub use endpoint::EndpointError;
 pub use error::ConnectError;
 pub use token_error::TokenError;
 pub use tokens::{AccessToken, ForeignOrigin};
+pub use unfinished::Unfinished;
 
 use crate::environment::{Environment, EnvironmentError, LockFolder};
 use crate::smart::{self, ReceiverBase, RedirectUri, TokenState};
 use crate::store::{ConnectionId, StoreHandle};
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
-use tokio::runtime::Runtime;
-use tokio::sync::RwLock;
-
-/// How long work that must not be cut may go on after its owner went away: longer than a lock is
-/// waited for and a request may take.
-const PATIENCE: Duration = Duration::from_mins(3);
+use std::sync::{Arc, Mutex};
 
 /// A receiver to connect to, as the app is registered there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -135,18 +130,18 @@ struct Inner {
     entries: entries::Entries,
     /// Tokens the vault refused to take, by connection and generation.
     unsaved: Mutex<HashMap<(ConnectionId, i64), TokenState>>,
-    /// Read-held by work under way.
-    running: Arc<RwLock<()>>,
+    unfinished: Unfinished,
 }
 
 impl Connector {
     /// A connector for one database. `namespace` is the database's own id: it starts every vault
-    /// entry's name.
+    /// entry's name. What must not be cut is counted in `unfinished`.
     pub fn new(
         store: StoreHandle,
         environment: Environment,
         locks: LockFolder,
         namespace: &str,
+        unfinished: Unfinished,
     ) -> Self {
         let entries = entries::Entries::new(Arc::clone(&environment.vault), namespace);
         Self(Arc::new(Inner {
@@ -155,7 +150,7 @@ impl Connector {
             locks,
             entries,
             unsaved: Mutex::default(),
-            running: Arc::default(),
+            unfinished,
         }))
     }
 
@@ -163,36 +158,7 @@ impl Connector {
     /// connector is held then. For a host that is about to be suspended. The transport's own
     /// time limits bound it.
     pub async fn settle(&self) {
-        drop(self.0.running.write().await);
-    }
-
-    /// Ends `runtime`, on which this connector's work runs, but not before what must not be cut is
-    /// recorded: a refresh whose answer nobody records logs the person out. Returns at once.
-    /// Nothing begins any more.
-    pub(crate) fn retire(&self, runtime: Runtime) {
-        let running = Arc::clone(&self.0.running);
-        if let Ok(closed) = Arc::clone(&running).try_write_owned() {
-            runtime.shutdown_background();
-            drop(closed);
-            return;
-        }
-        // The work needs its runtime, and a caller in async code must not wait for it.
-        let slot = Arc::new(Mutex::new(Some(runtime)));
-        let taken = Arc::clone(&slot);
-        let end = move || {
-            let taken = taken.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(runtime) = taken {
-                let settled = async { tokio::time::timeout(PATIENCE, running.write_owned()).await };
-                let closed = runtime.block_on(settled);
-                runtime.shutdown_background();
-                drop(closed);
-            }
-        };
-        if std::thread::Builder::new().name("cgm-submitter-end".to_owned()).spawn(end).is_err()
-            && let Some(runtime) = slot.lock().unwrap_or_else(PoisonError::into_inner).take()
-        {
-            runtime.shutdown_background();
-        }
+        self.0.unfinished.settle().await;
     }
 
     /// Runs `work` to its end, also if the caller goes away: a token that was received is kept
@@ -208,7 +174,7 @@ impl Connector {
         F: Future<Output = Result<T, E>> + Send,
     {
         let inner = Arc::clone(&self.0);
-        let running = Arc::clone(&inner.running).read_owned().await;
+        let running = inner.unfinished.begin().await;
         let work = async move {
             let _running = running;
             work(inner).await

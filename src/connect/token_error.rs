@@ -59,42 +59,6 @@ pub enum TokenError {
 }
 
 impl TokenError {
-    /// A stable word for it.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::AppRefused { .. } => "app-registration",
-            Self::Waiting { reason, .. } => reason_code(*reason),
-            Self::Vault(error) => error.code(),
-            Self::Busy => "busy",
-            Self::NoConnection => "not-found",
-            Self::Store(error) => error.code(),
-            Self::Environment(error) => error.code(),
-            Self::NeedsReauthorisation(_) => ConnectionState::NeedsReauthorisation.code(),
-            Self::OtherPatient => ConnectionState::OtherPatient.code(),
-            Self::Misconfigured { .. } => ConnectionState::Misconfigured.code(),
-        }
-    }
-
-    /// Whether the same call can succeed later without anybody changing anything.
-    pub fn retryable(&self) -> bool {
-        match self {
-            Self::Waiting { .. } | Self::Busy => true,
-            Self::Vault(error) => error.retryable(),
-            Self::Store(error) => error.retryable(),
-            Self::Environment(error) => error.retryable(),
-            Self::NeedsReauthorisation(_)
-            | Self::OtherPatient
-            | Self::AppRefused { .. }
-            | Self::Misconfigured { .. }
-            | Self::NoConnection => false,
-        }
-    }
-
-    /// Whether the person has to do something.
-    pub fn needs_person(&self) -> bool {
-        matches!(self, Self::NeedsReauthorisation(_) | Self::OtherPatient)
-    }
-
     /// When the token endpoint may be asked again, if that is what is waited for.
     pub fn retry_at(&self) -> Option<DateTime<Utc>> {
         match self {
@@ -135,17 +99,6 @@ fn cause_text(cause: ReauthorisationCause) -> &'static str {
         ReauthorisationCause::Interrupted => {
             "renewing the access was cut off, and the receiver ended it"
         }
-    }
-}
-
-fn reason_code(reason: FailureReason) -> &'static str {
-    match reason {
-        FailureReason::Unreachable => TransportError::Unreachable.code(),
-        FailureReason::Untrusted => TransportError::Untrusted.code(),
-        FailureReason::Broken => TransportError::Broken.code(),
-        FailureReason::Request => TransportError::Request.code(),
-        FailureReason::Status(_) => "receiver-unavailable",
-        FailureReason::Unreadable => "receiver-unreadable",
     }
 }
 

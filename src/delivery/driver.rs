@@ -207,8 +207,9 @@ impl Delivery {
         if let Some(state) = error.blocks() {
             return Ok(Stopped::Blocked(state));
         }
+        let error = Error::from(error);
         if !error.retryable() {
-            return Err(error.into());
+            return Err(error);
         }
         let soon = || self.environment.clock.now() + TimeDelta::minutes(1);
         Ok(Stopped::WaitUntil(error.retry_at().unwrap_or_else(soon)))

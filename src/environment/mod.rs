@@ -86,23 +86,6 @@ pub enum VaultError {
     Failed,
 }
 
-impl VaultError {
-    /// A stable word for it.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Unavailable => "vault-unavailable",
-            Self::Failed => "vault-failed",
-        }
-    }
-
-    /// Whether the same call can succeed later without anybody changing anything.
-    pub const fn retryable(self) -> bool {
-        match self {
-            Self::Unavailable | Self::Failed => true,
-        }
-    }
-}
-
 /// Why no response came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TransportError {
@@ -125,28 +108,6 @@ pub enum TransportError {
     /// The request could not be made.
     #[error("the request could not be made")]
     Request,
-}
-
-impl TransportError {
-    /// A stable word for it.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::Unreachable => "receiver-unreachable",
-            Self::Broken => "receiver-broke-off",
-            Self::Untrusted => "receiver-untrusted",
-            Self::TooLarge { .. } => "answer-too-large",
-            Self::Request => "request-malformed",
-        }
-    }
-
-    /// Whether the same request can succeed later without anybody changing anything.
-    pub const fn retryable(self) -> bool {
-        match self {
-            // Untrusted: the sign-in page of a public network.
-            Self::Unreachable | Self::Broken | Self::Untrusted => true,
-            Self::TooLarge { .. } | Self::Request => false,
-        }
-    }
 }
 
 /// What of the outside failed.
@@ -175,18 +136,6 @@ pub enum EnvironmentError {
 }
 
 impl EnvironmentError {
-    /// A stable word for it.
-    pub const fn code(self) -> &'static str {
-        match self {
-            Self::LockHeld => "busy",
-            Self::Entropy
-            | Self::LocalTime
-            | Self::Lock
-            | Self::LocksUnsupported
-            | Self::Time(_) => "environment",
-        }
-    }
-
     /// Whether the same call can succeed later without anybody changing anything.
     pub const fn retryable(self) -> bool {
         match self {

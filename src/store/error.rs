@@ -35,26 +35,6 @@ pub enum StoreError {
     Missing(&'static str),
 }
 
-impl StoreError {
-    /// A stable word for it.
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::NewerSchema { .. } => "database-newer",
-            Self::Corrupt => "database-corrupt",
-            Self::Busy => "database-busy",
-            Self::Disk(_) => "database-disk",
-            Self::Row(_) => "database-row",
-            Self::Internal => "internal",
-            Self::Missing(_) => "not-found",
-        }
-    }
-
-    /// Whether the same call can succeed later without anybody changing anything.
-    pub const fn retryable(&self) -> bool {
-        matches!(self, Self::Busy)
-    }
-}
-
 impl From<rusqlite::Error> for StoreError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode;

@@ -2,18 +2,16 @@
 
 use super::{Assembly, Body};
 use crate::error::Error;
-use crate::fhir::{self, BundleError, DeviceReference, Fit, ReadingEntry, Replaced};
+use crate::fhir::{BundleError, DeviceReference, Fit, ReadingEntry};
 use crate::glucose::SensorId;
-use crate::store::{
-    Item, Listed, ReadingCode, ReadingKey, SentResource, StoredSensor, VersionedReading,
-};
+use crate::store::{Item, Listed, ReadingKey, SentResource, StoredSensor, VersionedReading};
 use crate::submission::Position;
 use std::collections::HashMap;
 
 impl Assembly<'_> {
     /// As many readings after `after` as a batch takes, of those the receiver lacks.
     pub(super) fn unsent_readings(&self, after: Option<i64>) -> Result<Option<Body>, Error> {
-        let code = ReadingCode::from(self.plan.wanted.unit);
+        let code = self.plan.wanted.unit;
         let key = after.and_then(ReadingKey::from_packed);
         let unsent =
             self.store.unsent(self.connection.id, code, self.plan.window, key, self.max_units())?;
@@ -29,7 +27,7 @@ impl Assembly<'_> {
         if readings.is_empty() {
             return Ok(None);
         }
-        let code = ReadingCode::from(self.plan.wanted.unit);
+        let code = self.plan.wanted.unit;
         let sensors = self.store.sensors()?;
         let known: HashMap<SensorId, (&StoredSensor, Option<String>)> = sensors
             .iter()
@@ -53,7 +51,7 @@ impl Assembly<'_> {
                 // Two records of the maker with one identity are one fact: the first speaks for
                 // both.
                 Err(BundleError::Twin(_)) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(Error::bundle(error)),
             }
             last = Some(reading.key.packed());
         }
@@ -81,26 +79,15 @@ impl Assembly<'_> {
         device: Option<&'s str>,
         reading: &'s VersionedReading,
     ) -> ReadingEntry<'s> {
-        let key = fhir::ReadingKey::of(
-            &sensor.sensor,
-            reading.sample.seconds,
-            reading.record_key.as_ref(),
-        );
-        let entry = ReadingEntry {
+        ReadingEntry {
             subject: &self.subject,
             sensor: sensor.sensor.key(),
-            key,
             seconds: reading.sample.seconds,
             offset: reading.sample.offset,
             measurement: reading.sample.measurement,
             unit: self.plan.wanted.unit,
             device: device.map(DeviceReference::Location),
-            replaces: None,
-        };
-        // The ledger keeps no locations: what a correction replaces is named by the identifier it
-        // was sent with.
-        let earlier =
-            reading.replaces.map(|measurement| ReadingEntry { measurement, ..entry }.identifier());
-        ReadingEntry { replaces: earlier.map(Replaced::Identifier), ..entry }
+            history: &reading.history,
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! From "connect" to a confirmed connection and back.
 
 use super::world::*;
+use cgm_submitter::ErrorKind;
 use cgm_submitter::connect::{ConnectError, EndpointError, Receiver, TokenError};
 use cgm_submitter::environment::{Clock, TransportError};
 use cgm_submitter::smart::{
@@ -72,7 +73,7 @@ async fn a_refusal_in_the_browser_is_told_apart_and_ends_the_authorisation() {
     let request = connector.begin(&receiver()).await.unwrap();
     let back = format!("{REDIRECT}?error=access_denied&state={}", request.state);
     let error = connector.complete(&back).await.unwrap_err();
-    assert_eq!((error.code(), error.retryable()), ("access-denied", false));
+    assert_eq!(judged(error), ("access-denied", ErrorKind::NeedsPerson));
     assert_eq!(world.vault.names("pending"), Vec::<String>::new());
 }
 
@@ -142,7 +143,7 @@ async fn after_the_simplest_scopes_it_is_said_that_none_are_left_and_what_the_se
             assert_eq!(said.contains("simpler ones are asked for then"), simpler_left, "{said}");
             assert_eq!(said.contains("no simpler ones are left"), !simpler_left, "{said}");
             assert!(said.contains(named) && !said.contains("Jane") && !said.contains("p-77"));
-            assert_eq!((error.code(), error.retryable()), ("invalid-scope", false));
+            assert_eq!(judged(error), ("scopes-refused", ErrorKind::NeedsPerson));
         }
     }
     world.server.with(|state| state.refuses_scopes = None);
@@ -169,9 +170,9 @@ async fn scopes_refused_at_the_token_endpoint_are_treated_the_same() {
 async fn an_app_that_is_not_registered_is_told_to_look_at_its_registration() {
     let world = World::new();
     let connector = world.process();
-    let registration = |error: &ConnectError| {
+    let registration = |error: ConnectError| {
         assert!(error.to_string().contains("check the app's registration"), "{error}");
-        assert_eq!((error.code(), error.retryable()), ("app-registration", false));
+        assert_eq!(judged(error), ("app-registration", ErrorKind::Unavailable));
     };
     for answer in [
         (401, r#"{"error":"invalid_client"}"#),
@@ -179,17 +180,17 @@ async fn an_app_that_is_not_registered_is_told_to_look_at_its_registration() {
         (401, ""),
     ] {
         world.server.with(|state| state.answer_next = Some(answer));
-        registration(&world.connect(&connector).await.unwrap_err());
+        registration(world.connect(&connector).await.unwrap_err());
     }
     let request = connector.begin(&receiver()).await.unwrap();
     let back = format!("{REDIRECT}?error=unauthorized_client&state={}", request.state);
-    registration(&connector.complete(&back).await.unwrap_err());
+    registration(connector.complete(&back).await.unwrap_err());
     world.server.with(|state| {
         let methods = json!(["client_secret_basic", "private_key_jwt"]);
         state.configuration["token_endpoint_auth_methods_supported"] = methods;
         state.configuration["capabilities"] = json!(["client-confidential-asymmetric"]);
     });
-    registration(&connector.begin(&receiver()).await.unwrap_err());
+    registration(connector.begin(&receiver()).await.unwrap_err());
 }
 
 #[tokio::test]
@@ -271,7 +272,7 @@ async fn a_token_without_patient_is_an_error_and_never_a_search() {
         ),
         "{error}"
     );
-    assert_eq!(error.code(), "no-patient");
+    assert_eq!(judged(error), ("receiver-configuration", ErrorKind::Unavailable));
     assert_eq!(world.server.seen("/Patient").len(), 0);
     assert_eq!(world.server.with(|state| state.revoked.clone()), ["refresh-2"]);
     assert_eq!(world.vault.names("token"), Vec::<String>::new());
@@ -319,7 +320,7 @@ async fn a_code_that_never_reached_the_receiver_can_be_used_when_the_network_is_
     let back = world.server.browser(&request);
     world.server.with(|state| state.fail_next = Some(TransportError::Unreachable));
     let error = connector.complete(&back).await.unwrap_err();
-    assert!(error.retryable());
+    assert_eq!(judged(error), ("receiver-unreachable", ErrorKind::TryAgain));
     assert!(world.process().complete(&back).await.is_ok());
 }
 
@@ -330,7 +331,8 @@ async fn a_code_whose_answer_was_lost_is_not_sent_again() {
     let request = connector.begin(&receiver()).await.unwrap();
     let back = world.server.browser(&request);
     world.server.with(|state| state.lose_next_answer = true);
-    assert!(!connector.complete(&back).await.unwrap_err().retryable());
+    let lost = judged(connector.complete(&back).await.unwrap_err());
+    assert_eq!(lost, ("authorisation-lost", ErrorKind::NeedsPerson));
     assert!(matches!(connector.complete(&back).await, Err(ConnectError::UnknownAuthorisation)));
     assert_eq!(world.server.seen("/token").len(), 1);
 }
@@ -339,7 +341,7 @@ async fn a_code_whose_answer_was_lost_is_not_sent_again() {
 fn plain_http_is_refused() {
     let error = Receiver::new("http://ehr.example/fhir", "my-app", REDIRECT).unwrap_err();
     assert!(matches!(error, ConnectError::Base(BaseError::InsecureUrl)));
-    assert_eq!(error.code(), "insecure-url");
+    assert_eq!(judged(error), ("insecure-url", ErrorKind::Invalid));
     assert!(matches!(Receiver::new(BASE, " ", REDIRECT), Err(ConnectError::ClientId)));
     assert!(matches!(Receiver::new(BASE, "my-app", "callback"), Err(ConnectError::Redirect(_))));
 }

@@ -1,6 +1,7 @@
 //! Tokens over time: refreshed once, by one caller, kept through failures.
 
 use super::world::*;
+use cgm_submitter::ErrorKind;
 use cgm_submitter::connect::{ConnectError, ForeignOrigin, ReauthorisationCause, TokenError};
 use cgm_submitter::environment::{Clock, FileLocks, Locks, TransportError, VaultError};
 use cgm_submitter::smart::{FailureReason, TokenHistory};
@@ -72,7 +73,7 @@ async fn a_refresh_that_was_cut_off_before_it_arrived_is_made_again() {
     world.pass(TimeDelta::hours(2));
     world.server.with(|state| state.fail_next = Some(TransportError::Broken));
     let error = world.process().access_token(id).await.unwrap_err();
-    assert!(error.retryable());
+    assert_eq!(judged(error), ("connection-broken", ErrorKind::TryAgain));
     world.pass(TimeDelta::minutes(1));
     assert!(world.process().access_token(id).await.is_ok());
     assert_eq!(world.record(id).await.state, ConnectionState::Unconfirmed);
@@ -164,10 +165,8 @@ async fn a_locked_vault_means_wait_and_changes_nothing() {
     world.pass(TimeDelta::hours(2));
     *world.vault.locked.lock().unwrap() = true;
     let error = connector.access_token(id).await.unwrap_err();
-    assert!(
-        matches!(error, TokenError::Vault(VaultError::Unavailable)) && error.retryable(),
-        "{error}"
-    );
+    assert!(matches!(error, TokenError::Vault(VaultError::Unavailable)), "{error}");
+    assert_eq!(judged(error), ("vault-unavailable", ErrorKind::TryAgain));
     assert!(matches!(
         connector.begin(&receiver()).await,
         Err(ConnectError::Vault(VaultError::Unavailable))

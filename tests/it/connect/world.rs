@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cgm_submitter::connect::{AuthorizationRequest, ConnectError, Connector, Receiver};
+use cgm_submitter::ErrorKind;
+use cgm_submitter::connect::{AuthorizationRequest, ConnectError, Connector, Receiver, Unfinished};
 use cgm_submitter::environment::{
     BoxFuture, Clock, Environment, EnvironmentError, FileLocks, LocalTime, LockFolder, SystemClock,
     SystemEntropy, SystemTimer, Transport, TransportError, Vault, VaultError,
@@ -375,6 +376,7 @@ impl World {
             environment.clone(),
             LockFolder::new(self.folder.path().join("locks"), &environment),
             "db-1",
+            Unfinished::default(),
         )
     }
 
@@ -409,4 +411,10 @@ pub(crate) fn carried(token: &cgm_submitter::connect::AccessToken) -> String {
     let request = http::Request::get(format!("{BASE}/ServiceRequest")).body(Vec::new()).unwrap();
     let request = token.authorised_request(request).unwrap();
     request.headers()["authorization"].to_str().unwrap().trim_start_matches("Bearer ").to_owned()
+}
+
+/// What an app is told of an error.
+pub(crate) fn judged(error: impl Into<cgm_submitter::Error>) -> (&'static str, ErrorKind) {
+    let code = error.into().code();
+    (code.word(), code.kind())
 }
