@@ -254,7 +254,8 @@ mod tests {
             named(
                 "Jane Doe may not: 'patient/Device.cu', patient/Observation.cu?category=laboratory."
             ),
-            ["patient/Device.cu", "patient/Observation.cu?category=laboratory"]
+            ["patient/Observation.cu?category=laboratory", "patient/Device.cu"],
+            "in the order they were asked for"
         );
         assert_eq!(named("patient/Device.cux and patient/Encounter.rs for Jane"), [""; 0]);
         assert_eq!(refused_scopes("no url", asked), [""; 0]);
