@@ -63,6 +63,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "statistics",
             "store",
             "submission",
+            "transport",
         ],
     ),
 ];
