@@ -99,8 +99,8 @@ pub use submitter::{
 pub use environment::Environment;
 #[cfg(feature = "shell")]
 pub use error::{Error, ErrorCode, ErrorKind};
-#[cfg(feature = "reqwest")]
-pub use transport::{ReqwestTransport, ReqwestTransportBuilder};
+#[cfg(feature = "http-transport")]
+pub use transport::{HttpTransport, HttpTransportBuilder};
 
 /// What an `Error` was caused by, and what the constructors of values say.
 pub mod errors {
@@ -118,7 +118,7 @@ pub mod errors {
     pub use super::statistics::SummaryError;
     #[cfg(feature = "shell")]
     pub use super::store::StoreError;
-    #[cfg(feature = "reqwest")]
+    #[cfg(feature = "http-transport")]
     pub use super::transport::TransportSetupError;
 }
 
