@@ -23,6 +23,7 @@ mod readings;
 mod records;
 mod resources;
 mod scan;
+mod schedules;
 mod schema;
 mod sensors;
 #[cfg(test)]
@@ -35,13 +36,14 @@ pub use handle::StoreHandle;
 pub use ingest::{IngestReport, RejectedReading};
 pub use key::ReadingKey;
 pub use ledger::ReadingCode;
-pub use orders::StoredOrder;
+pub use orders::{FetchedOrder, OrderRow, StoredOrder};
 pub use outbox::{
     BatchId, BatchRecord, EntryRecord, Item, Listed, NewBatch, Progress, Seen, SubmissionId,
     SubmissionRecord, SubmissionState,
 };
 pub use quarantine::QuarantinedReading;
 pub use resources::{SentResource, SentStatus};
+pub use schedules::{Approval, ScheduleRecord};
 pub use sensors::StoredSensor;
 pub use unsent::VersionedReading;
 

@@ -3,7 +3,7 @@
 use super::file::APPLICATION_ID;
 use super::{
     StoreError, connections, ledger, meta, orders, outbox, quarantine, read_back, readings,
-    resources, sensors,
+    resources, schedules, sensors,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -18,6 +18,7 @@ const STEPS: &[&[&str]] = &[&[
     read_back::TABLES,
     resources::TABLES,
     orders::TABLES,
+    schedules::TABLES,
     outbox::TABLES,
 ]];
 

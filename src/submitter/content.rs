@@ -1,16 +1,17 @@
 //! What the [`Submitter`](super::Submitter) puts together from store, orders and files.
 
+use super::order_search::stored_orders;
 use super::types::{
-    ImportReport, LeftOut, Orders, OutcomeStatus, RefusedItem, SubmissionOutcome, SubmissionRequest,
+    ImportReport, LeftOut, OutcomeStatus, RefusedItem, SubmissionOutcome, SubmissionRequest,
 };
 use crate::delivery::summarise;
 use crate::environment::{Entropy, EnvironmentError, Locks};
 use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Window, ZoneOffsets};
 use crate::import::{ImportOptions, import};
-use crate::orders::{Content, Schedule, StandingOrder};
+use crate::orders::{Content, Schedule};
 use crate::smart::{GrantedScopes, ResourceType, SearchToken};
-use crate::store::{ConnectionId, ConnectionRecord, Store, StoreError, StoredOrder, SubmissionId};
+use crate::store::{ConnectionId, ConnectionRecord, Store, SubmissionId};
 use crate::submission::{Plan, Tally, Wanted};
 use chrono::{DateTime, Utc};
 use std::cell::Cell;
@@ -116,34 +117,6 @@ fn local_dates(readings: &[Reading], zone: &ZoneOffsets) -> Result<Option<DateRa
         .transpose()?)
 }
 
-/// The orders as last read.
-pub(super) fn orders(store: &Store, connection: ConnectionId) -> Result<Orders, Error> {
-    let stored = store.orders(connection)?;
-    let read = |order: &StoredOrder| {
-        serde_json::from_str(&order.json).map_err(|_| StoreError::Row("order").into())
-    };
-    let all: Vec<StandingOrder> = stored.iter().map(read).collect::<Result<_, Error>>()?;
-    Ok(Orders {
-        active: all.into_iter().filter(StandingOrder::runs).collect(),
-        refused: Vec::new(),
-    })
-}
-
-/// Keeps the orders a receiver has now.
-pub(super) fn save_orders(
-    store: &mut Store,
-    connection: ConnectionId,
-    orders: &[StandingOrder],
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let stored = |order: &StandingOrder| {
-        let json = serde_json::to_string(order).map_err(|_| StoreError::Row("order"))?;
-        Ok(StoredOrder { id: order.id.as_str().to_owned(), json, fetched_at: now.timestamp() })
-    };
-    let stored: Vec<StoredOrder> = orders.iter().map(stored).collect::<Result<_, StoreError>>()?;
-    Ok(store.save_orders(connection, &stored)?)
-}
-
 /// What a request comes to: one plan for each stretch of dates, and what is left out.
 pub(super) fn plans(
     store: &Store,
@@ -158,12 +131,12 @@ pub(super) fn plans(
             vec![(Wanted { devices: true, summary: true, readings: true, unit }, dates)]
         }
         SubmissionRequest::Ordered => {
-            let orders = orders(store, connection.id)?;
+            let today = zone.date_at(now.timestamp());
+            let orders = stored_orders(store, connection, today)?;
             if orders.active.is_empty() {
                 return Err(Error::NoOrder);
             }
             let own = own_unit(store)?;
-            let today = zone.date_at(now.timestamp());
             let schedules = orders.active.iter().flat_map(|order| &order.schedules);
             let mut wishes = Vec::new();
             for schedule in schedules {

@@ -20,7 +20,7 @@ use crate::store::{
     ConnectionId, ConnectionState, IngestReport, StoreHandle, SubmissionId, SubmissionState,
 };
 use crate::submission::{Plan, Tally};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -277,32 +277,37 @@ impl Submitter {
         .await
     }
 
-    /// Reads the receiver's standing orders for the patient, and keeps them.
+    /// Reads the receiver's standing orders for the patient, and keeps them as they came, also those
+    /// that are not followed. One that the receiver no longer has runs no more.
     ///
     /// # Errors
-    /// [`Error`] where the receiver does not answer or the connection needs the person.
+    /// [`Error`] if the receiver does not answer, or not with all of them, or the connection needs
+    /// the person. The orders that were read before stay.
     pub async fn refresh_orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
         self.run(|inner| async move {
+            let (today, now) = (inner.today()?, inner.now());
             let parts = inner.parts().await?;
-            order_search::refresh_orders(
-                &parts.store,
-                &inner.environment,
-                &parts.connector,
-                connection,
-            )
-            .await
+            let when = (now, today);
+            order_search::refresh_orders(&parts.store, &parts.connector, connection, when).await
         })
         .await
     }
 
-    /// The standing orders as last read.
+    /// The standing orders as last read, and what of them is not followed, and why.
     ///
     /// # Errors
-    /// [`Error`] where the database fails.
+    /// [`Error`] if the host cannot tell the time zone, or the database fails.
     pub async fn orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
         self.run(|inner| async move {
+            let today = inner.today()?;
             let parts = inner.parts().await?;
-            parts.store.call(move |store| content::orders(store, connection)).await
+            parts
+                .store
+                .call(move |store| {
+                    let connection = store.connection(connection)?;
+                    order_search::stored_orders(store, &connection, today)
+                })
+                .await
         })
         .await
     }
@@ -491,6 +496,11 @@ impl Submitter {
 impl Inner {
     fn now(&self) -> DateTime<Utc> {
         self.environment.clock.now()
+    }
+
+    /// The date it is for the person.
+    fn today(&self) -> Result<NaiveDate, Error> {
+        Ok(self.zone()?.date_at(self.now().timestamp()))
     }
 
     /// The person's time zone over all time a reading can have.

@@ -202,9 +202,10 @@ pub struct ImportReport {
 /// The orders a receiver has for the patient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Orders {
-    /// Those that run.
+    /// Those that run today.
     pub active: Vec<StandingOrder>,
-    /// Those that cannot, and why.
+    /// Those that do not, or a schedule of them does not, and why: everything that looks like an
+    /// order for glucose data and is not followed.
     pub refused: Vec<RefusedOrder>,
 }
 

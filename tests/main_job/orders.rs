@@ -6,7 +6,7 @@ use crate::world::{
 };
 use crate::zone::Zone;
 use cgm_submitter::glucose::{Measurement, Reading, SensorKey};
-use cgm_submitter::orders::OrderError;
+use cgm_submitter::orders::{OrderError, OrderStatus, PeriodError};
 use cgm_submitter::store::ConnectionId;
 use cgm_submitter::{
     Error, LeftOut, OutcomeStatus, SubmissionOutcome, SubmissionRequest, Submitter,
@@ -161,6 +161,75 @@ async fn only_an_active_order_with_a_schedule_makes_anything_be_sent() {
     assert!(world.tape.bundles().is_empty());
     // A person may send what they choose all the same.
     assert_eq!(crate::world::submit_all(&app, connection).await.tally.entries.refused, 0);
+}
+
+#[tokio::test]
+async fn an_order_does_not_run_after_its_time_and_is_shown_with_its_reason() {
+    let world = World::new().await;
+    let during = |start: &str, end: &str| {
+        let mut order = order(end, (2, "wk"), None, &[MASS_READINGS]);
+        order["occurrencePeriod"] = json!({"start": start, "end": end});
+        order
+    };
+    let orders = [
+        during("2023-01-01", "2024-06-30"),
+        during("2024-01-01", "2024-07-01"),
+        during("2024-07-02", "2024-12-31"),
+    ];
+    let (app, connection) = with_orders(&world, &orders, vec![at(noon(1), mg(100))]).await;
+    let said = |orders: &cgm_submitter::Orders| {
+        let running: Vec<_> = orders.active.iter().map(|one| one.id.as_str().to_owned()).collect();
+        let refused = orders.refused.iter();
+        let refused: Vec<_> =
+            refused.map(|one| (one.id.as_ref().unwrap().as_str().to_owned(), one.reason)).collect();
+        (running, refused)
+    };
+    let read = said(&app.orders(connection).await.unwrap());
+    assert_eq!(read.0, ["2024-07-01"]);
+    let expected = [("2024-06-30", OrderError::Over), ("2024-12-31", OrderError::NotYet)];
+    assert_eq!(read.1, expected.map(|(id, reason)| (id.to_owned(), reason)));
+    // The next day brings another order, without asking the clinic again.
+    world.clock.pass(TimeDelta::days(1));
+    assert_eq!(said(&app.orders(connection).await.unwrap()).0, ["2024-12-31"]);
+}
+
+#[tokio::test]
+async fn orders_that_are_refused_are_kept_as_they_came_and_those_that_are_gone_run_no_more() {
+    let world = World::new().await;
+    let mut paused = order("paused", (2, "wk"), None, &[MASS_READINGS]);
+    paused["status"] = json!("on-hold");
+    let bad = order("bad", (0, "wk"), None, &[MASS_READINGS]);
+    let good = order("good", (2, "wk"), None, &[MASS_READINGS]);
+    let orders = [paused, bad, good];
+    let (app, connection) = with_orders(&world, &orders, vec![at(noon(1), mg(100))]).await;
+    let refreshed = app.refresh_orders(connection).await.unwrap();
+    let kept = app.orders(connection).await.unwrap();
+    assert_eq!(refreshed, kept);
+    assert_eq!((kept.active.len(), kept.refused.len()), (1, 2));
+    assert_eq!(kept.refused[0].reason, OrderError::NotActive(OrderStatus::OnHold));
+    assert_eq!(kept.refused[1].reason, OrderError::Period(PeriodError::NotPositive));
+    assert_eq!(kept.refused[1].schedule, Some(0));
+
+    world.clinic.set_orders(AMY, &orders[..1]).unwrap();
+    app.refresh_orders(connection).await.unwrap();
+    let kept = app.orders(connection).await.unwrap();
+    assert_eq!((kept.active.len(), kept.refused.len()), (0, 1));
+
+    // A search that failed in part, or has no end, changes nothing.
+    world.clinic.set_orders(AMY, &orders).unwrap();
+    let failed = json!({"resource": {"resourceType": "OperationOutcome",
+        "issue": [{"severity": "error"}]}, "search": {"mode": "outcome"}});
+    let circle = json!([{"relation": "next", "url": "ServiceRequest?page=2"}]);
+    for (links, entries) in [(json!([]), json!([failed])), (circle, json!([]))] {
+        let page =
+            json!({"resourceType": "Bundle", "type": "searchset", "link": links, "entry": entries});
+        world.tape.answer_at("/ServiceRequest", 200, page.to_string());
+        let error = app.refresh_orders(connection).await.unwrap_err();
+        assert!(matches!(error, Error::Unreadable { what: "orders", .. }), "{error}");
+        assert_eq!(app.orders(connection).await.unwrap(), kept);
+    }
+    world.tape.no_rule();
+    assert_eq!(app.refresh_orders(connection).await.unwrap(), refreshed);
 }
 
 #[tokio::test]
