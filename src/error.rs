@@ -88,7 +88,7 @@ const fn blocked(state: ConnectionState) -> &'static str {
         ConnectionState::NeedsConsent => "the person's consent does not cover it: authorise again",
         ConnectionState::Misconfigured => "the receiver is not where or what it was: connect anew",
         ConnectionState::Disconnected => "it was ended: connect anew",
-        ConnectionState::WrongPatient => {
+        ConnectionState::OtherPatient => {
             "it was authorised for another patient: disconnect and connect anew"
         }
     }
@@ -137,7 +137,7 @@ impl Error {
                 matches!(error, TransportError::Unreachable | TransportError::Broken)
             }
             Self::Answer { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
-            Self::Environment(EnvironmentError::Lock) => true,
+            Self::Environment(error) => error.retryable(),
             _ => false,
         }
     }

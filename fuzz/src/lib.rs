@@ -1,5 +1,5 @@
 //! What every fuzz target does with its input, called alike by libFuzzer (`fuzz_targets/`) and by
-//! the tests (`tests/hostile`).
+//! the tests (`tests/it/hostile`).
 //!
 //! A target reads bytes from outside by the core's public API and asserts what must hold for
 //! whatever was accepted. To add one: a function, its line in [`TARGETS`], a file in

@@ -58,7 +58,7 @@ impl Connector {
             .store
             .call(move |store| {
                 let mut record = store.connection(id)?;
-                if record.state == ConnectionState::WrongPatient {
+                if record.state == ConnectionState::OtherPatient {
                     return Err(ConnectError::OtherPatient);
                 }
                 if record.details.patient_name.is_none() && record.details.birth_date.is_none() {
@@ -130,11 +130,11 @@ impl Connector {
                 let _lock = inner.token_lock(connection.id).await?;
                 inner.entries.delete_token(connection.id).await?;
             }
-            let _lock = inner.book_lock().await?;
-            for name in inner.entries.book().await?.pending.keys() {
+            let _lock = inner.index_lock().await?;
+            for name in inner.entries.index().await?.pending.keys() {
                 inner.entries.delete_pending(name).await?;
             }
-            Ok(inner.entries.delete_book().await?)
+            Ok(inner.entries.delete_index().await?)
         })
         .await
     }
@@ -146,9 +146,10 @@ impl Inner {
         let server = discover(transport, receiver).await?;
         let dialect = dialect(transport, receiver).await?;
         let now = self.environment.clock.now();
-        let _lock = self.book_lock().await?;
-        let mut book = self.entries.book().await?;
-        let most = book.scopes.get(receiver.base.as_str()).copied().unwrap_or(ScopeRequest::WIDEST);
+        let _lock = self.index_lock().await?;
+        let mut index = self.entries.index().await?;
+        let most =
+            index.scopes.get(receiver.base.as_str()).copied().unwrap_or(ScopeRequest::WIDEST);
         let scopes =
             ScopeRequest::for_server(&server).with_read_back(receiver.read_back).at_most(most);
         let mut pending = PendingAuthorization::new(
@@ -164,7 +165,7 @@ impl Inner {
         pending.dialect = dialect.map(|dialect| dialect.code().to_owned());
         let void: Vec<String> = {
             let mut by_end: Vec<_> =
-                book.pending.iter().map(|(name, end)| (*end, name.clone())).collect();
+                index.pending.iter().map(|(name, end)| (*end, name.clone())).collect();
             by_end.sort();
             let surplus = (by_end.len() + 1).saturating_sub(MAX_PENDING);
             let is_void =
@@ -173,15 +174,15 @@ impl Inner {
         };
         for name in void {
             self.entries.delete_pending(&name).await?;
-            book.pending.remove(&name);
+            index.pending.remove(&name);
         }
-        // The book first: an entry it names and that was never made is harmless, one it does not
-        // name is never found again.
-        book.pending.insert(
+        // The index first: it may name an entry that was never made, but an entry it does not name
+        // is never found again.
+        index.pending.insert(
             AuthorizationState::name_of(pending.state.expose()),
             pending.expires_at().timestamp(),
         );
-        self.entries.save_book(&book).await?;
+        self.entries.save_index(&index).await?;
         self.entries.save_pending(&pending).await?;
         Ok(AuthorizationRequest {
             url: pending.url(),
@@ -194,7 +195,7 @@ impl Inner {
         let name = AuthorizationState::name_of(state_of(redirect_url)?.expose());
         let now = self.environment.clock.now();
         let (pending, code) = {
-            let _lock = self.book_lock().await?;
+            let _lock = self.index_lock().await?;
             let pending =
                 self.entries.pending(&name).await?.ok_or(ConnectError::UnknownAuthorisation)?;
             let judged = validate(redirect_url, &pending, now);
@@ -205,12 +206,12 @@ impl Inner {
                 return Err(error.into());
             }
             self.entries.delete_pending(&name).await?;
-            let mut book = self.entries.book().await?;
-            book.pending.remove(&name);
+            let mut index = self.entries.index().await?;
+            index.pending.remove(&name);
             if judged.as_ref().err() == Some(&CallbackError::InvalidScope) {
-                ask_simpler(&mut book.scopes, &pending);
+                ask_simpler(&mut index.scopes, &pending);
             }
-            self.entries.save_book(&book).await?;
+            self.entries.save_index(&index).await?;
             (pending, judged?)
         };
         let endpoint = self.endpoint(pending.token_endpoint.as_str(), &pending.client_id);
@@ -235,14 +236,14 @@ impl Inner {
         if !refused && !error.retryable() {
             return Ok(());
         }
-        let _lock = self.book_lock().await?;
-        let mut book = self.entries.book().await?;
+        let _lock = self.index_lock().await?;
+        let mut index = self.entries.index().await?;
         if refused {
-            ask_simpler(&mut book.scopes, pending);
+            ask_simpler(&mut index.scopes, pending);
         } else {
-            book.pending.insert(name.to_owned(), pending.expires_at().timestamp());
+            index.pending.insert(name.to_owned(), pending.expires_at().timestamp());
         }
-        self.entries.save_book(&book).await?;
+        self.entries.save_index(&index).await?;
         if !refused {
             self.entries.save_pending(pending).await?;
         }
@@ -286,7 +287,7 @@ impl Inner {
             let blocked = move |store: &mut crate::store::Store| {
                 // One that was ended meanwhile stays so.
                 if store.connection(id)?.state != ConnectionState::Disconnected {
-                    store.set_connection_state(id, ConnectionState::WrongPatient)?;
+                    store.set_connection_state(id, ConnectionState::OtherPatient)?;
                 }
                 Ok::<_, ConnectError>(())
             };
@@ -402,7 +403,7 @@ impl Inner {
         Ok(bytes)
     }
 
-    async fn book_lock(&self) -> Result<Lock, ConnectError> {
+    async fn index_lock(&self) -> Result<Lock, ConnectError> {
         self.lock("authorisations").await?.ok_or(ConnectError::Busy)
     }
 }

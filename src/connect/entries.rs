@@ -1,8 +1,8 @@
-//! What connections keep in the vault: pending authorisations, tokens, and a book of which
-//! authorisations there are.
+//! What connections keep in the vault: pending authorisations, tokens, and an index of the
+//! authorisations under way.
 //!
 //! Every name starts with the database's own, so that two databases never meet. A vault cannot be
-//! listed, so the book names the pending entries: that is how they are found again to be removed.
+//! listed, so the index names the pending entries: that is how they are found again to be removed.
 
 use crate::environment::{Vault, VaultError};
 use crate::smart::{AuthorizationState, PendingAuthorization, ScopeRequest, TokenState};
@@ -23,7 +23,7 @@ pub(super) struct Entries {
 /// Which authorisations are under way, and which receivers refused what scopes.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default)]
-pub(super) struct Book {
+pub(super) struct PendingIndex {
     /// The pending entry's name, and the unix second from which it is void.
     pub(super) pending: BTreeMap<String, i64>,
     /// By base URL: what to ask for since the receiver answered `invalid_scope`.
@@ -35,17 +35,17 @@ impl Entries {
         Self { vault, namespace: namespace.to_owned() }
     }
 
-    pub(super) async fn book(&self) -> Result<Book, VaultError> {
-        // An unreadable book is begun anew: it only speeds up what a person can do again.
-        Ok(self.load(self.book_name()).await?.unwrap_or_default())
+    pub(super) async fn index(&self) -> Result<PendingIndex, VaultError> {
+        // An unreadable index is begun anew: it only speeds up what a person can do again.
+        Ok(self.load(self.index_name()).await?.unwrap_or_default())
     }
 
-    pub(super) async fn save_book(&self, book: &Book) -> Result<(), VaultError> {
-        self.save(self.book_name(), book).await
+    pub(super) async fn save_index(&self, index: &PendingIndex) -> Result<(), VaultError> {
+        self.save(self.index_name(), index).await
     }
 
-    pub(super) async fn delete_book(&self) -> Result<(), VaultError> {
-        self.delete(self.book_name()).await
+    pub(super) async fn delete_index(&self) -> Result<(), VaultError> {
+        self.delete(self.index_name()).await
     }
 
     pub(super) async fn pending(
@@ -83,7 +83,7 @@ impl Entries {
         self.delete(self.token_name(id)).await
     }
 
-    fn book_name(&self) -> String {
+    fn index_name(&self) -> String {
         format!("cgm/{}/authorisations", self.namespace)
     }
 

@@ -21,9 +21,8 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-/// How often a lock held elsewhere is tried again, and how many times: 30 seconds in all.
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
-const LOCK_TRIES: usize = 600;
+/// How long a lock held elsewhere is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// An access token that goes nowhere but to the receiver it was issued for.
 #[derive(Clone)]
@@ -220,7 +219,7 @@ impl Inner {
         record: &ConnectionRecord,
         revocable: &Secret,
     ) -> TokenError {
-        if let Err(error) = self.set_state(record.id, ConnectionState::WrongPatient).await {
+        if let Err(error) = self.set_state(record.id, ConnectionState::OtherPatient).await {
             return error;
         }
         let deleted = self.entries.delete_token(record.id).await;
@@ -290,13 +289,7 @@ impl Inner {
         &self,
         name: &str,
     ) -> Result<Option<Lock>, crate::environment::EnvironmentError> {
-        for _ in 0..LOCK_TRIES {
-            if let Some(lock) = self.locks.try_lock(name)? {
-                return Ok(Some(lock));
-            }
-            tokio::time::sleep(LOCK_PAUSE).await;
-        }
-        Ok(None)
+        self.locks.acquire_within(name, LOCK_PATIENCE).await
     }
 }
 
@@ -337,7 +330,7 @@ impl super::Connector {
 /// No token is fetched for a connection that is blocked, or was ended and must stay so.
 fn refuse_unusable(record: &ConnectionRecord) -> Result<(), TokenError> {
     match record.state {
-        ConnectionState::WrongPatient => Err(TokenError::OtherPatient),
+        ConnectionState::OtherPatient => Err(TokenError::OtherPatient),
         ConnectionState::Disconnected => Err(TokenError::NoConnection),
         _ => Ok(()),
     }

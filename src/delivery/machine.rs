@@ -3,7 +3,8 @@
 //! The outcome of a request is decided by the response table in `submission`; this writes the
 //! decision down. It sends nothing, reads no clock and draws no random number.
 
-use super::assemble::{self, Outgoing};
+use super::assemble;
+use super::batch::{Outgoing, next_batch, outgoing};
 use crate::error::Error;
 use crate::fhir::{BundleLimits, EntryOutcome, parse_outcome, parse_response};
 use crate::store::{
@@ -136,7 +137,7 @@ impl Machine {
                     }
                     claimed => claimed?,
                 };
-                return Ok(Step::Send(Box::new(assemble::outgoing(&connection, claimed)?)));
+                return Ok(Step::Send(Box::new(outgoing(&connection, claimed)?)));
             }
             // A submission that waits holds up no other.
             let open = store.open_submissions(self.connection)?;
@@ -158,7 +159,7 @@ impl Machine {
     ) -> Result<(), Error> {
         let mut submission = submission.clone();
         let first = Position::first(submission.plan.wanted);
-        if let Some(batch) = assemble::next_batch(store, connection, &submission, now)? {
+        if let Some(batch) = next_batch(store, connection, &submission, now)? {
             // Not frozen where another process wrote meanwhile: the next look assembles it anew.
             let _ = store.freeze(self.connection, &batch)?;
             return Ok(());
@@ -168,9 +169,7 @@ impl Machine {
         // in, or been corrected, behind the position.
         let again = progress.put_off || progress.position != first;
         progress.position = first;
-        if again
-            && (progress.put_off
-                || assemble::next_batch(store, connection, &submission, now)?.is_some())
+        if again && (progress.put_off || next_batch(store, connection, &submission, now)?.is_some())
         {
             submission.progress.pass += 1;
             submission.progress.put_off = false;

@@ -5,12 +5,16 @@
 //! steps is the same as stopping there.
 
 mod assemble;
+mod batch;
 mod driver;
 mod machine;
+mod preview;
 mod verify;
 
 pub(crate) use assemble::speaks_known_guide;
-pub use assemble::{Body, Outgoing, Preview, next_body, preview, summarise};
+pub use assemble::{Body, next_body, summarise};
+pub use batch::Outgoing;
 pub use driver::{Delivery, Event, Stopped};
 pub use machine::{Answer, Machine, Step};
+pub use preview::{Preview, preview};
 pub use verify::{CannotVerify, Difference, NotVerified, Verification};

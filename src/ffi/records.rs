@@ -304,7 +304,7 @@ pub enum ConnectionState {
     /// The receiver is not where or what it was.
     Misconfigured,
     /// A token for another patient came back.
-    WrongPatient,
+    OtherPatient,
     /// Ended by the person.
     Disconnected,
 }
@@ -317,7 +317,7 @@ impl From<State> for ConnectionState {
             State::NeedsReauthorisation => Self::NeedsReauthorisation,
             State::NeedsConsent => Self::NeedsConsent,
             State::Misconfigured => Self::Misconfigured,
-            State::WrongPatient => Self::WrongPatient,
+            State::OtherPatient => Self::OtherPatient,
             State::Disconnected => Self::Disconnected,
         }
     }

@@ -10,7 +10,7 @@ mod time;
 mod value;
 
 pub use measurement::{AbsentReason, Measurement};
-pub use reading::{Reading, ReadingError, RecordKey, Sample, SensorId};
+pub use reading::{EarlierReading, Reading, ReadingError, RecordKey, Sample, SensorId};
 pub(crate) use sensor::reorders;
 pub use sensor::{Device, Sensor, SensorError, SensorKey};
 pub use time::{DateRange, LocalInstant, TimeError, UtcOffset, Window, ZoneOffsets};

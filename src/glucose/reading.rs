@@ -171,3 +171,21 @@ pub struct Sample {
     /// What the sensor said.
     pub measurement: Measurement,
 }
+
+/// What a sensor said before, as a receiver has seen it: what a correction replaces.
+///
+/// A maker's record may have moved, so the earlier instant need not be the present one's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct EarlierReading {
+    /// Unix second at which it was.
+    pub seconds: i64,
+    /// What it said.
+    pub measurement: Measurement,
+}
+
+/// Says nothing, like [`Reading`].
+impl fmt::Debug for EarlierReading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("EarlierReading(…)")
+    }
+}

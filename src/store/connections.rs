@@ -35,7 +35,7 @@ pub enum ConnectionState {
     /// The receiver's configuration is not as it was.
     Misconfigured,
     /// A token for another patient came back: disconnect and connect anew.
-    WrongPatient,
+    OtherPatient,
     /// Ended by the person. What the receiver has is still known, should they connect again as the
     /// same patient.
     Disconnected,
@@ -47,7 +47,7 @@ const STATES: [(ConnectionState, &str); 7] = [
     (ConnectionState::NeedsReauthorisation, "reauthorise"),
     (ConnectionState::NeedsConsent, "consent"),
     (ConnectionState::Misconfigured, "configuration"),
-    (ConnectionState::WrongPatient, "wrong-patient"),
+    (ConnectionState::OtherPatient, "other-patient"),
     (ConnectionState::Disconnected, "disconnected"),
 ];
 

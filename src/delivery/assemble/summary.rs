@@ -1,0 +1,95 @@
+//! The summary a submission sends: the figures, their unit of entries, and what it replaces.
+
+use super::{Assembly, Body, resources};
+use crate::error::Error;
+use crate::fhir::{Replaced, SummaryEntry, SummaryFacts};
+use crate::glucose::{DateRange, Window};
+use crate::statistics::{Sufficiency, Summary, SummaryBuilder, SummaryError};
+use crate::store::{SentResource, Store};
+use crate::submission::{Plan, Position};
+
+impl Assembly<'_> {
+    /// The summary and its members, one unit, where `is_meant` says so of what is known of it.
+    pub(super) fn summary_where(
+        &self,
+        is_meant: impl Fn(Option<&SentResource>) -> bool,
+    ) -> Result<Option<Body>, Error> {
+        let summary = match summarise(self.store, self.plan.dates, self.plan.window) {
+            Ok(summary) => summary,
+            Err(Error::Summary(SummaryError::TooFewReadings { .. })) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let unit = self.plan.wanted.unit;
+        let facts = facts(&summary);
+        let entry = SummaryEntry::new(&self.subject, &facts, unit)
+            .map_err(|_| Error::Assembly("a figure cannot be sent"))?;
+        let identifier = entry.identifier().urn();
+        if !is_meant(self.store.resource(self.connection.id, &identifier)?.as_ref()) {
+            return Ok(None);
+        }
+        // A summary of the same dates that said something else is the one this takes the place of.
+        let of_dates = of_dates(self.plan);
+        let earlier = self.store.resources_of_kind(self.connection.id, &summary_kind(self.plan))?;
+        let location = earlier
+            .into_iter()
+            .rev()
+            .filter(SentResource::is_settled)
+            .find_map(|earlier| earlier.location);
+        let entry = match &location {
+            Some(location) => entry.replacing(Replaced::Location(location)),
+            None => entry,
+        };
+        let mut bundle = self.writer();
+        let _ = bundle.try_unit(|unit| unit.summary(&entry).map(drop))?;
+        Ok(bundle
+            .finish()
+            .map(|done| resources(done, Position::Summary.next_part(self.plan.wanted), &of_dates)))
+    }
+
+    /// What the receiver lacks: the summary and its members, unless it was told.
+    pub(in crate::delivery) fn summary(&self) -> Result<Option<Body>, Error> {
+        self.summary_where(|sent| !sent.is_some_and(SentResource::is_settled))
+    }
+}
+
+/// The summary in the form it is sent.
+fn facts(summary: &Summary) -> SummaryFacts {
+    let note = match summary.sufficiency() {
+        Sufficiency::Sufficient => None,
+        Sufficiency::Short { .. } => Some(
+            "Fewer data than the consensus asks for (at least 14 days, sensor active at least 70 % of the time): \
+             interpret with care."
+                .to_owned(),
+        ),
+    };
+    SummaryFacts {
+        dates: summary.dates(),
+        mean_mg_dl: summary.mean_mg_dl(),
+        gmi_percent: summary.gmi_percent(),
+        cv_percent: summary.cv_percent(),
+        ranges_hundredths: summary.ranges().reconciled(2),
+        days_of_wear: summary.days_of_wear(),
+        sensor_active_percent: summary.sensor_active_percent(),
+        note,
+    }
+}
+
+/// What a summary of a plan's dates is called in the store.
+pub(in crate::delivery) fn summary_kind(plan: &Plan) -> String {
+    format!("summary{}", of_dates(plan))
+}
+
+fn of_dates(plan: &Plan) -> String {
+    format!(" {} {}", plan.dates, plan.wanted.unit)
+}
+
+/// The consensus statistics of the stored readings over some dates.
+///
+/// # Errors
+/// [`Error`] under two readings, or where the store fails.
+pub fn summarise(store: &Store, dates: DateRange, window: Window) -> Result<Summary, Error> {
+    let starts = store.sensors()?.into_iter().filter_map(|sensor| Some((sensor.id, sensor.first?)));
+    let mut builder = SummaryBuilder::new(dates, window, starts);
+    store.scan(window, |sample| builder.push(sample))?;
+    Ok(builder.finish()?)
+}

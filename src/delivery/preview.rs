@@ -1,0 +1,54 @@
+//! What a plan would send, before anything is sent.
+
+use super::assemble::{Assembly, summarise};
+use crate::error::Error;
+use crate::statistics::{Summary, SummaryError};
+use crate::store::{ConnectionRecord, ReadingCode, Store};
+use crate::submission::Plan;
+
+/// What a plan would send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preview {
+    /// The plan.
+    pub plan: Plan,
+    /// Readings stored in its window.
+    pub readings: u64,
+    /// Those the receiver does not have yet, where readings are wanted.
+    pub readings_to_send: u64,
+    /// Entries in all: readings, devices, the summary and its members.
+    pub entries_to_send: u64,
+    /// The statistics over its dates; none under two readings.
+    pub summary: Option<Summary>,
+}
+
+/// What a plan would send now.
+///
+/// # Errors
+/// [`Error`] where the store fails.
+pub fn preview(
+    store: &Store,
+    connection: &ConnectionRecord,
+    plan: &Plan,
+) -> Result<Preview, Error> {
+    let readings = store.count(plan.window)?;
+    let code = ReadingCode::from(plan.wanted.unit);
+    let readings_to_send = if plan.wanted.readings {
+        store.unsent_count(connection.id, code, plan.window)?
+    } else {
+        0
+    };
+    let summary = match summarise(store, plan.dates, plan.window) {
+        Ok(summary) => Some(summary),
+        Err(Error::Summary(SummaryError::TooFewReadings { .. })) => None,
+        Err(error) => return Err(error),
+    };
+    let assembly = Assembly::new(store, connection, plan)?;
+    let devices = if plan.wanted.devices { assembly.unknown_devices()?.len() } else { 0 };
+    let summaries = if plan.wanted.summary {
+        assembly.summary()?.map_or(0, |batch| batch.manifest.len())
+    } else {
+        0
+    };
+    let entries_to_send = readings_to_send + (devices + summaries) as u64;
+    Ok(Preview { plan: *plan, readings, readings_to_send, entries_to_send, summary })
+}

@@ -1,0 +1,165 @@
+//! The single seam to the outside: clocks, timer, randomness, local time, network, secure storage,
+//! locks.
+//!
+//! Everything above takes these as an [`Environment`]; nothing above reads a clock, sleeps, takes a
+//! lock or draws a random number by itself.
+
+mod locks;
+mod system;
+mod time;
+
+pub use locks::{Lock, LockFolder, Locks};
+pub use system::{FileLocks, SystemClock, SystemEntropy, SystemTimer};
+pub use time::{Clock, Deadline, Timer};
+
+use crate::glucose::{TimeError, ZoneOffsets};
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+/// A future that can move between threads.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Gives unpredictable bytes, fit for keys.
+pub trait Entropy: Send + Sync {
+    /// Fills `bytes`.
+    ///
+    /// # Errors
+    /// [`EnvironmentError::Entropy`] where the platform has none.
+    fn fill(&self, bytes: &mut [u8]) -> Result<(), EnvironmentError>;
+}
+
+/// Knows the person's time zone, from the host's current tz database.
+pub trait LocalTime: Send + Sync {
+    /// The zone's offsets over `from..to`.
+    ///
+    /// # Errors
+    /// [`EnvironmentError::LocalTime`] where the host cannot tell.
+    fn offsets(
+        &self,
+        from: DateTime<Utc>,
+        to: DateTime<Utc>,
+    ) -> Result<ZoneOffsets, EnvironmentError>;
+}
+
+/// Sends one HTTP request. Redirects are never followed; the body of a response is bounded.
+pub trait Transport: Send + Sync {
+    /// Sends `request` and reads the whole response.
+    ///
+    /// # Errors
+    /// [`TransportError`]; a status of 400 and above is a response, not an error.
+    fn send(
+        &self,
+        request: http::Request<Vec<u8>>,
+    ) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>>;
+}
+
+/// The platform's secure storage: Keychain, Keystore. Small values under short names.
+pub trait Vault: Send + Sync {
+    /// The value under `name`, none where there is none.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    fn load(&self, name: &str) -> Result<Option<SecretString>, VaultError>;
+    /// Puts `value` under `name`; it is on disk when this returns.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    fn save(&self, name: &str, value: &SecretString) -> Result<(), VaultError>;
+    /// Removes what is under `name`, if anything.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    fn delete(&self, name: &str) -> Result<(), VaultError>;
+}
+
+/// Why the vault did not answer. Absent is not an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum VaultError {
+    /// Locked for now, as before the first unlock of a phone: wait, never re-authorise.
+    #[error("the secure storage is locked for now: try again after the device was unlocked")]
+    Unavailable,
+    /// It failed.
+    #[error("the secure storage failed")]
+    Failed,
+}
+
+/// Why no response came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TransportError {
+    /// No connection: offline, name not found, refused.
+    #[error("no connection to the receiver")]
+    Unreachable,
+    /// The connection broke or timed out after the request was on its way: the receiver may have
+    /// acted on it.
+    #[error("the connection to the receiver broke before its answer was complete")]
+    Broken,
+    /// The receiver's certificate is not trusted.
+    #[error("the receiver's certificate is not trusted on this device")]
+    Untrusted,
+    /// More bytes than a response may have.
+    #[error("the receiver's answer is larger than {limit} bytes")]
+    TooLarge {
+        /// The cap.
+        limit: usize,
+    },
+    /// The request could not be made.
+    #[error("the request could not be made")]
+    Request,
+}
+
+/// What of the outside failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvironmentError {
+    /// No randomness.
+    #[error("the platform gives no random bytes")]
+    Entropy,
+    /// No time zone.
+    #[error("the platform does not tell its time zone")]
+    LocalTime,
+    /// A lock file cannot be made.
+    #[error("a lock file cannot be made beside the database")]
+    Lock,
+    /// Another process or task kept a lock for longer than it is waited for.
+    #[error("another part of the app is at work on the same data: try again")]
+    LockHeld,
+    /// There are no file locks at the database's place.
+    #[error(
+        "the place of the database has no file locks: put the database on the device's own storage"
+    )]
+    LocksUnsupported,
+    /// The time zone's table is malformed.
+    #[error(transparent)]
+    Time(#[from] TimeError),
+}
+
+impl EnvironmentError {
+    /// Whether the same call can succeed later without anybody changing anything.
+    pub const fn retryable(self) -> bool {
+        match self {
+            Self::Lock | Self::LockHeld => true,
+            Self::Entropy | Self::LocalTime | Self::LocksUnsupported | Self::Time(_) => false,
+        }
+    }
+}
+
+/// The outside, as one value.
+#[derive(Clone)]
+pub struct Environment {
+    /// The wall clock and the monotonic clock.
+    pub clock: Arc<dyn Clock>,
+    /// What waits.
+    pub timer: Arc<dyn Timer>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// The person's time zone.
+    pub local_time: Arc<dyn LocalTime>,
+    /// The network.
+    pub transport: Arc<dyn Transport>,
+    /// Secure storage.
+    pub vault: Arc<dyn Vault>,
+    /// Locks between processes and tasks.
+    pub locks: Arc<dyn Locks>,
+}

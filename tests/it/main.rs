@@ -1,0 +1,24 @@
+//! Everything but what needs another program: one binary, so that it is linked once. A folder here
+//! is a part of the crate or of its main job; `support` is what they share, with the suites of
+//! `tests/external` too.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests and what they share"
+)]
+
+#[cfg(feature = "shell")]
+mod connect;
+mod fhir;
+mod hostile;
+mod import;
+mod layers;
+#[cfg(all(feature = "shell", feature = "reqwest"))]
+mod main_job;
+mod statistics;
+#[cfg(all(feature = "shell", feature = "reqwest"))]
+mod support;
+
+#[cfg(all(feature = "shell", feature = "reqwest"))]
+use support::{tape, world, zone};

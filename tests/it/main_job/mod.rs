@@ -1,0 +1,15 @@
+//! The main job as an app and a clinic see it: through the `Submitter` alone, over loopback HTTP,
+//! to a receiver that shares no code with the crate.
+
+mod bad_input;
+mod changes;
+mod confirmation;
+mod faults;
+mod kills;
+mod orders;
+mod privacy;
+mod real_file;
+mod refusals;
+mod right_record;
+mod two_at_once;
+mod verifying;
