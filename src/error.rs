@@ -8,6 +8,7 @@ use crate::glucose::TimeError;
 use crate::import::ImportError;
 use crate::statistics::SummaryError;
 use crate::store::{ConnectionState, StoreError};
+use crate::submission::PlanningError;
 
 /// Why something could not be done. Neither its text nor its fields hold a token, a name, an
 /// identifier or a glucose value.
@@ -90,6 +91,15 @@ const fn blocked(state: ConnectionState) -> &'static str {
         ConnectionState::Disconnected => "it was ended: connect anew",
         ConnectionState::OtherPatient => {
             "it was authorised for another patient: disconnect and connect anew"
+        }
+    }
+}
+
+impl From<PlanningError> for Error {
+    fn from(error: PlanningError) -> Self {
+        match error {
+            PlanningError::NoOrder => Self::NoOrder,
+            PlanningError::Time(error) => Self::Time(error),
         }
     }
 }

@@ -39,9 +39,11 @@ pub use environment::Environment;
 #[cfg(feature = "shell")]
 pub use error::Error;
 #[cfg(feature = "shell")]
+pub use submission::{LeftOut, SubmissionRequest};
+#[cfg(feature = "shell")]
 pub use submitter::{
-    Config, Connection, ImportReport, LeftOut, Orders, OutcomeStatus, Patient, RefusedItem,
-    SubmissionOutcome, SubmissionPreview, SubmissionRequest, Submitter,
+    Config, Connection, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
+    SubmissionOutcome, SubmissionPreview, Submitter,
 };
 
 // ---- the border ----

@@ -6,8 +6,8 @@ mod order_search;
 mod types;
 
 pub use types::{
-    Config, Connection, ImportReport, LeftOut, Orders, OutcomeStatus, Patient, RefusedItem,
-    SubmissionOutcome, SubmissionPreview, SubmissionRequest,
+    Config, Connection, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
+    SubmissionOutcome, SubmissionPreview,
 };
 
 use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
@@ -19,7 +19,7 @@ use crate::statistics::Summary;
 use crate::store::{
     ConnectionId, ConnectionState, IngestReport, StoreHandle, SubmissionId, SubmissionState,
 };
-use crate::submission::{Plan, Tally};
+use crate::submission::{Plan, SubmissionRequest, Tally};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -331,12 +331,13 @@ impl Submitter {
                 .store
                 .call(move |store| {
                     let connection = store.connection(connection)?;
-                    let (plans, left_out) =
-                        content::plans(store, &connection, request, &zone, now)?;
-                    let previews: Vec<_> = plans
+                    let planned = content::planned(store, &connection, request, &zone, now)?;
+                    let previews: Vec<_> = planned
+                        .plans
                         .iter()
                         .map(|plan| preview(store, &connection, plan))
                         .collect::<Result<_, Error>>()?;
+                    let left_out = planned.left_out;
                     Ok::<_, Error>(SubmissionPreview { parts: previews, left_out })
                 })
                 .await
@@ -371,11 +372,11 @@ impl Submitter {
                         return Err(Error::Blocked(record.state));
                     }
                     speaks_known_guide(&record)?;
-                    let (plans, left_out) = content::plans(store, &record, request, &zone, now)?;
+                    let planned = content::planned(store, &record, request, &zone, now)?;
                     let open = |plan: &Plan| store.open_submission(connection, plan, now);
                     let ids: Vec<SubmissionId> =
-                        plans.iter().map(open).collect::<Result<_, _>>()?;
-                    Ok((ids, left_out))
+                        planned.plans.iter().map(open).collect::<Result<_, _>>()?;
+                    Ok((ids, planned.left_out))
                 })
                 .await?;
             let mut status = OutcomeStatus::Done;

@@ -179,10 +179,15 @@ fn an_order_has_no_list_longer_than_its_cap() {
         parts.push(json!({"url": "lookbackPeriod", "valueQuantity": {"value": 3, "code": "wk"}}));
         json!({"url": format!("{PROFILE_BASE}data-submission-schedule"), "extension": parts})
     };
+    let among = |others: usize| {
+        let mut all = vec![json!({}); others];
+        all.push(schedule(1));
+        json!(all)
+    };
     for (fits, over, cap) in [
         (json!(vec![schedule(1); 20]), json!(vec![schedule(1); 21]), 20),
         (json!([schedule(50)]), json!([schedule(51)]), 50),
-        (json!(vec![json!({}); 1_000]), json!(vec![json!({}); 1_001]), 1_000),
+        (among(999), among(1_000), 1_000),
     ] {
         assert_eq!((reason(&fits), reason(&over)), (None, Some(OrderError::TooMany)), "{cap}");
         names(&OrderError::TooMany, cap);

@@ -269,7 +269,7 @@ async fn digits_arrive_as_they_came() {
 }
 
 #[tokio::test]
-async fn a_lookback_means_so_many_complete_local_days_until_yesterday() {
+async fn a_lookback_means_so_many_local_days_of_which_today_is_the_last() {
     let world = World::new().await;
     let profiles = ["cgm-summary", MASS_READINGS, "cgm-device"];
     let orders = [order("o", (2, "wk"), Some((7, "d")), &profiles)];
@@ -278,10 +278,11 @@ async fn a_lookback_means_so_many_complete_local_days_until_yesterday() {
     let outcome = submit(&app, connection).await;
     assert!(outcome.is_complete() && outcome.left_out.is_empty());
     let dates: Vec<_> = held(&world, MASS).into_iter().map(|(date, _)| date).collect();
-    let expected: Vec<_> = (24..=30).map(|day| format!("2024-06-{day}")).collect();
+    let mut expected: Vec<_> = (25..=30).map(|day| format!("2024-06-{day}")).collect();
+    expected.push("2024-07-01".to_owned());
     assert_eq!(dates, expected);
     let period = &world.holds(SUMMARY)[0]["effectivePeriod"];
-    assert_eq!(*period, json!({"start": "2024-06-24", "end": "2024-06-30"}));
+    assert_eq!(*period, json!({"start": "2024-06-25", "end": "2024-07-01"}));
 }
 
 #[tokio::test]
@@ -291,24 +292,24 @@ async fn without_a_lookback_it_is_one_period_and_for_a_summary_at_least_fourteen
     let readings = (0..20).map(|days| at(noon(days) - TimeDelta::hours(6), mg(100))).collect();
     let (app, connection) = with_orders(&world, &orders, readings).await;
     submit(&app, connection).await;
-    assert_eq!(held(&world, MASS), [("2024-06-30".to_owned(), "100".to_owned())]);
+    assert_eq!(held(&world, MASS), [("2024-07-01".to_owned(), "100".to_owned())]);
     let period = &world.holds(SUMMARY)[0]["effectivePeriod"];
-    assert_eq!(*period, json!({"start": "2024-06-17", "end": "2024-06-30"}));
+    assert_eq!(*period, json!({"start": "2024-06-18", "end": "2024-07-01"}));
 }
 
 #[tokio::test]
 async fn days_begin_and_end_where_the_person_lives() {
     let world = World::new().await.living_in(Zone(chrono_tz::America::New_York));
-    let orders = [order("o", (1, "d"), None, &[MASS_READINGS])];
-    // Yesterday in New York: from 04:00 UTC to 04:00 UTC.
+    let orders = [order("o", (1, "d"), Some((2, "d")), &[MASS_READINGS])];
+    // Yesterday and today in New York: from 04:00 UTC on.
     let cases = [("06-30T03:55", 1), ("06-30T04:00", 2), ("07-01T03:55", 3), ("07-01T04:00", 4)];
     let readings = cases
         .map(|(time, n)| at(format!("2024-{time}:00Z").parse().unwrap(), mg(100 + n)))
         .to_vec();
     let (app, connection) = with_orders(&world, &orders, readings).await;
     submit(&app, connection).await;
-    let day = "2024-06-30".to_owned();
-    assert_eq!(held(&world, MASS), [(day.clone(), "102".to_owned()), (day, "103".to_owned())]);
+    let expected = [("2024-06-30", "102"), ("2024-06-30", "103"), ("2024-07-01", "104")];
+    assert_eq!(held(&world, MASS), expected.map(|(date, number)| (date.into(), number.into())));
 }
 
 #[tokio::test]
@@ -323,8 +324,8 @@ async fn two_orders_on_the_same_data_do_not_send_it_twice_and_all_pages_are_read
     let (app, connection) = with_orders(&world, &orders, readings).await;
     assert_eq!(app.orders(connection).await.unwrap().active.len(), 3);
     let outcome = submit(&app, connection).await;
-    assert_eq!((outcome.tally.entries.accepted, outcome.tally.entries.already_there), (10 + 1, 0));
-    world.assert_readings(10);
+    assert_eq!((outcome.tally.entries.accepted, outcome.tally.entries.already_there), (9 + 1, 0));
+    world.assert_readings(9);
     world.tape.assert_only_same_bytes_again();
 }
 
@@ -335,11 +336,11 @@ async fn an_order_that_changes_changes_what_is_sent() {
     let wide = [order("o", (2, "wk"), Some((5, "d")), &[MASS_READINGS])];
     let (app, connection) =
         with_orders(&world, &narrow, (1..15).map(|d| at(noon(d), mg(100))).collect()).await;
-    assert_eq!(submit(&app, connection).await.tally.readings.accepted, 3);
+    assert_eq!(submit(&app, connection).await.tally.readings.accepted, 2);
     world.clinic.set_orders(AMY, &wide).unwrap();
     app.refresh_orders(connection).await.unwrap();
     assert_eq!(submit(&app, connection).await.tally.readings.accepted, 2, "what it adds");
-    world.assert_readings(5);
+    world.assert_readings(4);
 }
 
 #[tokio::test]
@@ -360,6 +361,18 @@ async fn what_an_order_asks_for_and_this_version_does_not_make_is_said() {
     );
     assert_eq!(outcome.left_out.len(), 2, "{:?}", outcome.left_out);
     assert_eq!(outcome.tally.readings.accepted, 1);
+}
+
+#[tokio::test]
+async fn of_two_units_an_order_asks_for_one_is_sent_and_the_other_is_said() {
+    let world = World::new().await;
+    let orders = [order("o", (2, "wk"), None, &[MOLAR_READINGS, MASS_READINGS])];
+    let (app, connection) = with_orders(&world, &orders, vec![at(noon(1), molar("6.7"))]).await;
+    let said = [LeftOut::OtherUnit { sent: cgm_submitter::glucose::GlucoseUnit::MmolPerL }];
+    let preview = app.preview(connection, SubmissionRequest::Ordered).await.unwrap();
+    assert_eq!(preview.left_out, said);
+    let outcome = submit(&app, connection).await;
+    assert_eq!((outcome.tally.readings.accepted, &outcome.left_out[..]), (1, &said[..]));
 }
 
 #[tokio::test]
