@@ -17,7 +17,7 @@ mod records;
 use crate::environment::{Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer};
 use crate::store::{ConnectionId, SubmissionId};
 use crate::transport::ReqwestTransport;
-use crate::{Config, Submitter};
+use crate::{Config, ErrorCode, Submitter};
 use cancellation::{Cancellation, unless_cancelled};
 use error::CgmError;
 use host::{HostLocalTime, HostObserver, HostVault};
@@ -50,7 +50,7 @@ impl CgmSubmitter {
             entropy: Arc::new(SystemEntropy),
             local_time: Arc::new(host::ForeignLocalTime(local_time)),
             transport: Arc::new(
-                ReqwestTransport::new().map_err(|e| CgmError::invalid("transport", &e))?,
+                ReqwestTransport::new().map_err(|e| CgmError::invalid(ErrorCode::Platform, &e))?,
             ),
             vault: Arc::new(host::ForeignVault(vault)),
             locks: Arc::new(FileLocks),
@@ -73,8 +73,8 @@ impl CgmSubmitter {
 
     /// When a sensor's latest stored reading was measured.
     pub async fn latest_reading(&self, sensor: String) -> Result<Option<SystemTime>, CgmError> {
-        let key =
-            crate::glucose::SensorKey::new(sensor).map_err(|e| CgmError::invalid("sensor", &e))?;
+        let key = crate::glucose::SensorKey::new(sensor)
+            .map_err(|e| CgmError::invalid(ErrorCode::InvalidSensor, &e))?;
         Ok(self.submitter.latest_reading(key).await?.map(SystemTime::from))
     }
 
@@ -87,7 +87,8 @@ impl CgmSubmitter {
         bytes: Vec<u8>,
         in_device_time_zone: bool,
     ) -> Result<ImportReport, CgmError> {
-        let zone = if in_device_time_zone { Some(self.submitter.local_zone()?) } else { None };
+        let zone =
+            if in_device_time_zone { Some(self.submitter.local_zone().await?) } else { None };
         Ok(self.submitter.import(bytes, zone).await?.into())
     }
 
