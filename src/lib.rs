@@ -78,7 +78,8 @@ pub use statistics::Summary;
 pub use connect::{AuthorizationRequest, Receiver, Revocation};
 pub use fhir::{PatientId, SummaryMember};
 pub use orders::{
-    Content, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit, UcumPeriod,
+    Content, Occurrence, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit,
+    UcumPeriod,
 };
 pub use smart::{ReceiverBase, RedirectUri};
 #[cfg(feature = "shell")]
@@ -89,9 +90,9 @@ pub use store::{ConnectionId, ConnectionState};
 pub use delivery::{CannotVerify, Difference, Event, NotVerified, Preview, Verification};
 #[cfg(feature = "shell")]
 pub use store::{IngestReport, RejectedReading, SubmissionId};
-pub use submission::{Counts, EntryVerdict, Part, Plan, Stopped, Tally, Wanted};
-#[cfg(feature = "shell")]
-pub use submission::{LeftOut, SubmissionRequest};
+pub use submission::{
+    Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, Wanted,
+};
 #[cfg(feature = "shell")]
 pub use submitter::{
     Config, Connection, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
@@ -102,8 +103,8 @@ pub use submitter::{
 pub use environment::Environment;
 #[cfg(feature = "shell")]
 pub use error::{Error, ErrorCode, ErrorKind};
-#[cfg(feature = "reqwest")]
-pub use transport::{ReqwestTransport, ReqwestTransportBuilder};
+#[cfg(feature = "http-transport")]
+pub use transport::{HttpTransport, HttpTransportBuilder};
 
 // ---- the border ----
 #[cfg(feature = "ffi")]

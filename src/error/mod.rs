@@ -13,7 +13,6 @@ use crate::glucose::TimeError;
 use crate::import::ImportError;
 use crate::statistics::SummaryError;
 use crate::store::{ConnectionState, StoreError};
-use crate::submission::PlanningError;
 use chrono::{DateTime, Utc};
 
 /// Why something could not be done. Neither its text nor its fields hold a token, a name, an
@@ -117,15 +116,6 @@ const fn blocked(state: ConnectionState) -> &'static str {
         ConnectionState::Disconnected => "it was ended: connect anew",
         ConnectionState::OtherPatient => {
             "it was authorised for another patient: disconnect and connect anew"
-        }
-    }
-}
-
-impl From<PlanningError> for Error {
-    fn from(error: PlanningError) -> Self {
-        match error {
-            PlanningError::NoOrder => Self::NoOrder,
-            PlanningError::Time(error) => Self::Time(error),
         }
     }
 }

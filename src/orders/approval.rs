@@ -33,30 +33,26 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-impl Schedule {
-    /// What it asks for, as a fingerprint.
-    pub fn fingerprint(&self) -> Fingerprint {
-        let mut content = self.content.clone();
-        content.sort_unstable();
-        let mut text = format!("{}|", self.period.canonical());
-        text.extend(self.lookback.map(UcumPeriod::canonical));
-        for one in content {
-            text.push('|');
-            text.push_str(one.profile());
-        }
-        Fingerprint::of(&text)
+/// What a schedule asks for, as a fingerprint.
+pub fn schedule_fingerprint(schedule: &Schedule) -> Fingerprint {
+    let mut content = schedule.content.clone();
+    content.sort_unstable();
+    let mut text = format!("{}|", schedule.period.canonical());
+    text.extend(schedule.lookback.map(UcumPeriod::canonical));
+    for one in content {
+        text.push('|');
+        text.push_str(one.profile());
     }
+    Fingerprint::of(&text)
 }
 
-impl StandingOrder {
-    /// What its schedules ask for together, as a fingerprint.
-    pub fn fingerprint(&self) -> Fingerprint {
-        let mut each: Vec<Fingerprint> = self.schedules.iter().map(Schedule::fingerprint).collect();
-        each.sort_unstable();
-        each.dedup();
-        let text: Vec<&str> = each.iter().map(Fingerprint::as_str).collect();
-        Fingerprint::of(&text.join("|"))
-    }
+/// What an order's schedules ask for together, as a fingerprint.
+pub fn order_fingerprint(order: &StandingOrder) -> Fingerprint {
+    let mut each: Vec<Fingerprint> = order.schedules.iter().map(schedule_fingerprint).collect();
+    each.sort_unstable();
+    each.dedup();
+    let text: Vec<&str> = each.iter().map(Fingerprint::as_str).collect();
+    Fingerprint::of(&text.join("|"))
 }
 
 /// Whether an order that has the schedules `now` asks for more than one with the schedules
@@ -119,6 +115,7 @@ const fn same_figure(one: SummaryMember, other: SummaryMember) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::{Occurrence, OrderId, OrderStatus};
     use super::*;
     use crate::glucose::GlucoseUnit::{MgPerDl, MmolPerL};
 
@@ -137,7 +134,7 @@ mod tests {
     #[test]
     fn the_same_wish_has_one_fingerprint_and_another_wish_another() {
         let all = [Content::Summary, MASS];
-        let print = |schedule: Schedule| schedule.fingerprint().as_str().to_owned();
+        let print = |schedule: Schedule| schedule_fingerprint(&schedule).as_str().to_owned();
         let first = print(schedule("2 wk", "30 d", &all));
         assert_eq!(first.len(), 43);
         for same in [
@@ -158,6 +155,16 @@ mod tests {
             assert_ne!(print(other), first);
         }
         assert_eq!(print(schedule("1 a", "", &all)), print(schedule("12 mo", "", &all)));
+        let order = |schedules: &[Schedule]| StandingOrder {
+            id: OrderId::new("o").unwrap(),
+            status: OrderStatus::Active,
+            occurrence: Occurrence::ALWAYS,
+            schedules: schedules.to_vec(),
+        };
+        let (weekly, daily) = (schedule("1 wk", "", &all), schedule("1 d", "", &all));
+        let both = order_fingerprint(&order(&[weekly.clone(), daily.clone()]));
+        assert_eq!(order_fingerprint(&order(&[daily.clone(), weekly, daily.clone()])), both);
+        assert_ne!(order_fingerprint(&order(&[daily])), both);
         // Stored for years: it must not change by itself.
         assert_eq!(
             print(schedule("2 wk", "", &[MASS])),

@@ -15,7 +15,7 @@ mod read;
 mod request;
 mod search;
 
-pub use approval::{Fingerprint, asks_for_more};
+pub use approval::{Fingerprint, asks_for_more, order_fingerprint, schedule_fingerprint};
 pub use content::Content;
 pub use occurrence::Occurrence;
 pub use one_time::{OneTimeOrder, OneTimeOrderError, parse_one_time_order};

@@ -48,16 +48,6 @@ impl ReadOrder {
 
 /// Reads a resource of the receiver whose FHIR base is `base`, as it came; `None` if it has nothing
 /// to do with glucose data.
-///
-/// ```
-/// use cgm_submitter::fhir::PatientId;
-/// use cgm_submitter::orders::read_order;
-///
-/// let base = "https://ehr.example/fhir".parse()?;
-/// let laboratory = r#"{"resourceType": "ServiceRequest", "id": "1", "code": {"text": "HbA1c"}}"#;
-/// assert_eq!(read_order(laboratory, &base, &PatientId::new("p-1")?), None);
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
 pub fn read_order(resource: &str, base: &Url, patient: &PatientId) -> Option<ReadOrder> {
     let Ok(request) = serde_json::from_str::<ServiceRequest<'_>>(resource) else {
         return Some(ReadOrder::refused_as_a_whole(None, OrderError::Unreadable));

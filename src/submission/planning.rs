@@ -104,18 +104,18 @@ pub enum PlanningError {
 /// dates.
 ///
 /// # Errors
-/// [`PlanningError`], and what `can_summarise` fails with.
-pub fn plan<E: From<PlanningError>>(
+/// [`PlanningError`].
+pub fn plan(
     request: SubmissionRequest,
     circumstances: &Circumstances<'_>,
-    can_summarise: impl Fn(&Plan) -> Result<bool, E>,
-) -> Result<Planned, E> {
+    can_summarise: impl Fn(&Plan) -> bool,
+) -> Result<Planned, PlanningError> {
     let mut planned = Planned::default();
     for (wanted, dates) in wishes(request, circumstances, &mut planned)? {
         let wanted = granted(wanted, circumstances.scopes, &mut planned);
-        let window = dates.window(circumstances.zone).map_err(PlanningError::Time)?;
+        let window = dates.window(circumstances.zone)?;
         let plan = Plan { wanted, dates, window };
-        if wanted.summary && !can_summarise(&plan)? {
+        if wanted.summary && !can_summarise(&plan) {
             planned.leave_out(LeftOut::TooFewReadings);
         }
         let anything = wanted.devices || wanted.summary || wanted.readings;
@@ -283,7 +283,7 @@ mod tests {
             now: "2024-05-15T08:00:00Z".parse().unwrap(),
         };
         let request = SubmissionRequest::Ordered;
-        let planned = plan(request, &circumstances, |_| Ok::<_, PlanningError>(true)).unwrap();
+        let planned = plan(request, &circumstances, |_| true).unwrap();
         (planned.plans.iter().map(line).collect(), planned.left_out)
     }
 
@@ -383,13 +383,13 @@ mod tests {
         };
         let dates = "2024-05-01..2024-05-15".parse().unwrap();
         let own = SubmissionRequest::Own { dates, unit: MmolPerL };
-        let none = plan(own, &circumstances, |_| Ok::<_, PlanningError>(false)).unwrap();
+        let none = plan(own, &circumstances, |_| false).unwrap();
         let lines: Vec<_> = none.plans.iter().map(line).collect();
         assert_eq!(lines, ["devices summary readings mmol/L 2024-05-01..2024-05-15"]);
         assert_eq!(none.left_out, [LeftOut::TooFewReadings]);
 
         let ordered = SubmissionRequest::Ordered;
-        let error = plan(ordered, &circumstances, |_| Ok::<_, PlanningError>(true)).unwrap_err();
+        let error = plan(ordered, &circumstances, |_| true).unwrap_err();
         assert_eq!(error, PlanningError::NoOrder);
     }
 }

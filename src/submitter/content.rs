@@ -9,7 +9,9 @@ use crate::glucose::{DateRange, GlucoseUnit, Reading, Window, ZoneOffsets};
 use crate::import::{ImportOptions, import};
 use crate::smart::GrantedScopes;
 use crate::store::{ConnectionId, ConnectionRecord, Store, SubmissionId};
-use crate::submission::{Circumstances, LeftOut, Planned, SubmissionRequest, Tally, Trigger, plan};
+use crate::submission::{
+    Circumstances, LeftOut, Plan, Planned, PlanningError, SubmissionRequest, Tally, Trigger, plan,
+};
 use chrono::{DateTime, Utc};
 use std::cell::Cell;
 use std::path::Path;
@@ -122,11 +124,22 @@ pub(super) fn planned(
         trigger: Trigger::Person,
         now,
     };
-    plan(request, &circumstances, |plan| match summarise(store, plan.dates, plan.window) {
-        Ok(_) => Ok(true),
-        Err(Error::Summary(_)) => Ok(false),
-        Err(error) => Err(error),
-    })
+    let failed = Cell::new(None);
+    let can_summarise = |plan: &Plan| match summarise(store, plan.dates, plan.window) {
+        Ok(_) => true,
+        Err(Error::Summary(_)) => false,
+        Err(error) => {
+            failed.set(Some(error));
+            false
+        }
+    };
+    let planned = plan(request, &circumstances, can_summarise);
+    match (failed.into_inner(), planned) {
+        (Some(error), _) => Err(error),
+        (None, Ok(planned)) => Ok(planned),
+        (None, Err(PlanningError::NoOrder)) => Err(Error::NoOrder),
+        (None, Err(PlanningError::Time(error))) => Err(error.into()),
+    }
 }
 
 /// The unit the person's device shows: the one of the latest reading.
