@@ -82,7 +82,7 @@ fn takes_in_proportion(smaller: impl Iterator<Item = Large>, inputs: impl Iterat
 fn time(input: &Large) -> Duration {
     let began = on_processor();
     targets::run(input.target, &input.bytes);
-    on_processor() - began
+    on_processor().saturating_sub(began)
 }
 
 #[cfg(unix)]
