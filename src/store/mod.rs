@@ -22,6 +22,7 @@ mod read_back;
 mod readings;
 mod resources;
 mod scan;
+mod schedules;
 mod schema;
 mod sensors;
 mod settlement;
@@ -36,13 +37,14 @@ pub use error::StoreError;
 pub use handle::StoreHandle;
 pub use ingest::{IngestReport, RejectedReading};
 pub use key::ReadingKey;
-pub use orders::StoredOrder;
+pub use orders::{FetchedOrder, OrderRow, StoredOrder};
 pub use outbox::{
     BatchId, BatchRecord, EntryRecord, Item, Listed, NewBatch, Progress, Seen, SubmissionId,
     SubmissionRecord, SubmissionState,
 };
 pub use quarantine::QuarantinedReading;
 pub use resources::{SentResource, SentStatus};
+pub use schedules::{Approval, ScheduleRecord};
 pub use sensors::StoredSensor;
 pub use unsent::VersionedReading;
 
