@@ -1,6 +1,7 @@
 //! What the outbox keeps: a submission and how far it has come, a frozen batch and what its entries
 //! are.
 
+use crate::fhir::{Covered, EntryKind};
 use crate::store::{ConnectionId, ReadingCode, StoreError};
 use crate::submission::{Plan, Position, Stopped, Tally};
 use serde::{Deserialize, Serialize};
@@ -120,8 +121,8 @@ pub struct SubmissionRecord {
 pub enum Item {
     /// A reading: its packed key, its version, and the unit it was sent in.
     Reading(i64, u32, ReadingCode),
-    /// A device, summary or member: its identifier and its kind.
-    Resource(String, String),
+    /// Anything else: its identifier, what it is, and what it covers.
+    Resource(String, EntryKind, Option<Covered>),
 }
 
 /// Hides identifiers.
