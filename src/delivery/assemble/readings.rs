@@ -54,7 +54,7 @@ impl Assembly<'_> {
                 // Two records of the maker with one identity are one fact: the first speaks for
                 // both.
                 Err(BundleError::Twin(_)) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(Error::bundle(error)),
             }
             last = Some(reading.key.packed());
         }
