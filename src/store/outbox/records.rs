@@ -2,7 +2,8 @@
 //! are.
 
 use crate::fhir::{Covered, EntryKind};
-use crate::store::{ConnectionId, ReadingCode, StoreError};
+use crate::glucose::GlucoseUnit;
+use crate::store::{ConnectionId, StoreError};
 use crate::submission::{Plan, Position, Stopped, Tally};
 use serde::{Deserialize, Serialize};
 
@@ -120,7 +121,7 @@ pub struct SubmissionRecord {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Item {
     /// A reading: its packed key, its version, and the unit it was sent in.
-    Reading(i64, u32, ReadingCode),
+    Reading(i64, u32, GlucoseUnit),
     /// Anything else: its identifier, what it is, and what it covers.
     Resource(String, EntryKind, Option<Covered>),
 }
