@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "glucose",
             "import",
             "orders",
+            "smart",
             "statistics",
             "store",
             "transport",
