@@ -109,6 +109,6 @@ pub(super) fn failure_reason(error: TransportError) -> FailureReason {
         TransportError::Untrusted => FailureReason::Untrusted,
         TransportError::Broken => FailureReason::Broken,
         TransportError::Request => FailureReason::Request,
-        TransportError::TooLarge { .. } => FailureReason::Unreadable,
+        TransportError::TooLarge { .. } | TransportError::Redirected => FailureReason::Unreadable,
     }
 }

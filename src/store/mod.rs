@@ -23,6 +23,7 @@ mod readings;
 mod resources;
 mod revocations;
 mod scan;
+mod schedules;
 mod schema;
 mod sensors;
 mod settlement;
@@ -37,7 +38,7 @@ pub use error::StoreError;
 pub use handle::StoreHandle;
 pub use ingest::{IngestReport, RejectedReading};
 pub use key::ReadingKey;
-pub use orders::StoredOrder;
+pub use orders::{FetchedOrder, OrderRow, StoredOrder};
 pub use outbox::{
     BatchId, BatchRecord, EntryRecord, Item, Listed, NewBatch, Progress, Seen, SubmissionId,
     SubmissionRecord, SubmissionState,
@@ -45,6 +46,7 @@ pub use outbox::{
 pub use quarantine::QuarantinedReading;
 pub use resources::{SentResource, SentStatus};
 pub use revocations::{NewRevocation, RevocationId, StoredRevocation};
+pub use schedules::{Approval, ScheduleRecord};
 pub use sensors::StoredSensor;
 pub use unsent::VersionedReading;
 

@@ -2,7 +2,7 @@
 
 use super::{
     StoreError, connections, ledger, meta, orders, outbox, quarantine, read_back, readings,
-    resources, revocations, sensors, versions,
+    resources, revocations, schedules, sensors, versions,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -22,6 +22,7 @@ const STEPS: &[&[&str]] = &[&[
     read_back::TABLES,
     resources::TABLES,
     orders::TABLES,
+    schedules::TABLES,
     outbox::TABLES,
 ]];
 

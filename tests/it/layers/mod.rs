@@ -15,10 +15,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fhir", &["glucose"]),
     ("smart", &["fhir", "submission"]),
     ("orders", &["glucose", "fhir"]),
-    ("submission", &["glucose"]),
+    ("submission", &["glucose", "orders", "smart"]),
     ("environment", &["glucose"]),
     ("transport", &["environment", "smart"]),
-    ("store", &["glucose", "smart", "submission"]),
+    ("store", &["fhir", "glucose", "smart", "submission"]),
     ("connect", &["environment", "fhir", "smart", "store", "submission"]),
     (
         "error",
@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "glucose",
             "import",
             "orders",
+            "smart",
             "statistics",
             "store",
             "transport",
@@ -63,6 +64,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "statistics",
             "store",
             "submission",
+            "transport",
         ],
     ),
 ];
