@@ -78,7 +78,8 @@ pub use statistics::Summary;
 pub use connect::{AuthorizationRequest, Receiver, Revocation};
 pub use fhir::{PatientId, SummaryMember};
 pub use orders::{
-    Content, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit, UcumPeriod,
+    Content, Occurrence, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit,
+    UcumPeriod,
 };
 pub use smart::{ReceiverBase, RedirectUri};
 #[cfg(feature = "shell")]
@@ -89,11 +90,13 @@ pub use store::{ConnectionId, ConnectionState};
 pub use delivery::{CannotVerify, Difference, Event, NotVerified, Preview, Verification};
 #[cfg(feature = "shell")]
 pub use store::{IngestReport, RejectedReading, SubmissionId};
-pub use submission::{Counts, EntryVerdict, Part, Plan, Stopped, Tally, Wanted};
+pub use submission::{
+    Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, Wanted,
+};
 #[cfg(feature = "shell")]
 pub use submitter::{
-    Config, Connection, ImportReport, LeftOut, Orders, OutcomeStatus, Patient, RefusedItem,
-    SubmissionOutcome, SubmissionPreview, SubmissionRequest, Submitter,
+    Config, Connection, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
+    SubmissionOutcome, SubmissionPreview, Submitter,
 };
 
 #[cfg(feature = "shell")]

@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fhir", &["glucose"]),
     ("smart", &["fhir"]),
     ("orders", &["glucose", "fhir"]),
-    ("submission", &["glucose"]),
+    ("submission", &["glucose", "orders", "smart"]),
     ("environment", &["glucose"]),
     ("transport", &["environment", "smart"]),
     ("store", &["glucose", "submission"]),
