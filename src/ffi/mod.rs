@@ -13,11 +13,13 @@ mod cancellation;
 mod error;
 mod host;
 mod records;
+mod transport;
 
 use crate::environment::{
     Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer, Transport,
 };
-use crate::{Config, ErrorCode, Submitter};
+use crate::transport::{HostedTransport, RequestLimits};
+use crate::{Config, Submitter};
 use cancellation::{Cancellation, unless_cancelled};
 use error::CgmError;
 use host::{HostLocalTime, HostObserver, HostVault};
@@ -28,6 +30,7 @@ use records::verification::Verification;
 use records::{ConnectionId, SubmissionId, count};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use transport::{ForeignTransport, HostTransport};
 
 /// Gets one person's readings from this device into the clinic's record. Making one does no I/O.
 #[derive(Debug, uniffi::Object)]
@@ -47,16 +50,12 @@ impl CgmSubmitter {
         local_time: Arc<dyn HostLocalTime>,
     ) -> Result<Arc<Self>, CgmError> {
         let transport = crate::transport::HttpTransport::new()
-            .map_err(|e| CgmError::invalid(ErrorCode::Platform, &e))?;
+            .map_err(|e| CgmError::invalid(crate::ErrorCode::Platform, &e))?;
         Ok(Self::over(Arc::new(transport), database, vault, local_time))
     }
 }
 
 impl CgmSubmitter {
-    #[cfg_attr(
-        not(feature = "http-transport"),
-        expect(dead_code, reason = "the host's own transport does not cross the border yet")
-    )]
     fn over(
         transport: Arc<dyn Transport>,
         database: String,
@@ -78,6 +77,20 @@ impl CgmSubmitter {
 
 #[uniffi::export]
 impl CgmSubmitter {
+    /// A submitter over the database file at `database`, with the platform's secure storage and
+    /// time zone, and the host's own HTTP stack.
+    #[uniffi::constructor]
+    pub fn with_transport(
+        database: String,
+        vault: Arc<dyn HostVault>,
+        local_time: Arc<dyn HostLocalTime>,
+        transport: Arc<dyn HostTransport>,
+    ) -> Arc<Self> {
+        let host = Arc::new(ForeignTransport(transport));
+        let hosted = HostedTransport::new(host, RequestLimits::default());
+        Self::over(Arc::new(hosted), database, vault, local_time)
+    }
+
     /// Stops all work and lets the database go, before the app is suspended. Calls fail with the
     /// code `paused` until `resume`.
     pub async fn pause(&self) -> Result<(), CgmError> {
@@ -116,7 +129,7 @@ impl CgmSubmitter {
     /// When a sensor's latest stored reading was measured.
     pub async fn latest_reading(&self, sensor: String) -> Result<Option<SystemTime>, CgmError> {
         let key = crate::glucose::SensorKey::new(sensor)
-            .map_err(|e| CgmError::invalid(ErrorCode::InvalidSensor, &e))?;
+            .map_err(|e| CgmError::invalid(crate::ErrorCode::InvalidSensor, &e))?;
         Ok(self.submitter.latest_reading(key).await?.map(SystemTime::from))
     }
 

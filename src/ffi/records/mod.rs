@@ -26,7 +26,7 @@ macro_rules! hidden {
         }
     )+};
 }
-use hidden;
+pub(super) use hidden;
 
 /// A connection's number in this database. A type of its own: no other number is taken for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, uniffi::Record)]

@@ -19,6 +19,15 @@ pub enum GlucoseUnit {
     MmolPerL,
 }
 
+impl From<glucose::GlucoseUnit> for GlucoseUnit {
+    fn from(unit: glucose::GlucoseUnit) -> Self {
+        match unit {
+            glucose::GlucoseUnit::MgPerDl => Self::MgPerDl,
+            glucose::GlucoseUnit::MmolPerL => Self::MmolPerL,
+        }
+    }
+}
+
 impl From<GlucoseUnit> for glucose::GlucoseUnit {
     fn from(unit: GlucoseUnit) -> Self {
         match unit {

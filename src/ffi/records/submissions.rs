@@ -4,6 +4,8 @@ use super::connections::ConnectionState;
 use super::{SubmissionId, count, hidden};
 use crate::ffi::error::CgmError;
 use crate::ffi::records::readings::GlucoseUnit;
+use crate::fhir::EntryKind;
+use crate::submission::Unsupported;
 use crate::{ErrorCode, OutcomeStatus, glucose, submission};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::time::SystemTime;
@@ -68,12 +70,73 @@ impl From<submission::Part> for Part {
     }
 }
 
+/// What an entry of a submission is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum ItemKind {
+    /// A sensor reading.
+    Reading,
+    /// A device.
+    Device,
+    /// A summary.
+    Summary,
+    /// One figure of a summary.
+    SummaryMember,
+}
+
+impl From<EntryKind> for ItemKind {
+    fn from(kind: EntryKind) -> Self {
+        match kind {
+            EntryKind::Reading => Self::Reading,
+            EntryKind::Device => Self::Device,
+            EntryKind::Summary => Self::Summary,
+            EntryKind::SummaryMember(_) => Self::SummaryMember,
+        }
+    }
+}
+
+/// Content that was not sent, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum LeftOut {
+    /// The receiver granted no permission for it.
+    NotGranted {
+        /// For which part.
+        part: Part,
+    },
+    /// The order asks for the report, and this version does not make it.
+    Report,
+    /// The order asks for single figures without their summary, and this version does not send
+    /// these.
+    SingleFigures,
+    /// The order asks for a profile that is not known.
+    UnknownProfile,
+    /// The order asks for readings in both units: they were sent once, in this one.
+    OtherUnit {
+        /// The unit they were sent in.
+        sent: GlucoseUnit,
+    },
+    /// Fewer than two readings: there is nothing to summarise.
+    TooFewReadings,
+}
+
+impl From<submission::LeftOut> for LeftOut {
+    fn from(left_out: submission::LeftOut) -> Self {
+        match left_out {
+            submission::LeftOut::NotGranted(part) => Self::NotGranted { part: part.into() },
+            submission::LeftOut::NotSupported(Unsupported::Report) => Self::Report,
+            submission::LeftOut::NotSupported(Unsupported::SingleFigures) => Self::SingleFigures,
+            submission::LeftOut::NotSupported(Unsupported::UnknownProfile) => Self::UnknownProfile,
+            submission::LeftOut::OtherUnit { sent } => Self::OtherUnit { sent: sent.into() },
+            submission::LeftOut::TooFewReadings => Self::TooFewReadings,
+        }
+    }
+}
+
 /// What a receiver will not have.
 #[derive(Clone, uniffi::Record)]
 #[uniffi::export(Debug, Display)]
 pub struct RefusedItem {
-    /// What it is: `reading`, `device`, `summary` and so on.
-    pub kind: String,
+    /// What it is.
+    pub kind: ItemKind,
     /// When it was measured, for a reading.
     pub time: Option<SystemTime>,
     /// The receiver's own words. They may quote the entry: for the person, not for a log.
@@ -82,7 +145,7 @@ pub struct RefusedItem {
 
 impl From<crate::RefusedItem> for RefusedItem {
     fn from(item: crate::RefusedItem) -> Self {
-        Self { kind: item.kind, time: item.time.map(SystemTime::from), reason: item.reason }
+        Self { kind: item.kind.into(), time: item.time.map(SystemTime::from), reason: item.reason }
     }
 }
 
@@ -112,7 +175,7 @@ pub struct SubmissionOutcome {
     /// What the receiver refused, of this submission and of earlier ones.
     pub refused_items: Vec<RefusedItem>,
     /// What was not sent, and why.
-    pub left_out: Vec<String>,
+    pub left_out: Vec<LeftOut>,
     /// Parts the receiver will have nothing of for now. The next submission tries again.
     pub stopped: Vec<Part>,
 }
@@ -138,7 +201,7 @@ impl From<crate::SubmissionOutcome> for SubmissionOutcome {
                 _ => None,
             },
             refused_items: outcome.refused.into_iter().map(RefusedItem::from).collect(),
-            left_out: outcome.left_out.iter().map(ToString::to_string).collect(),
+            left_out: outcome.left_out.into_iter().map(LeftOut::from).collect(),
             stopped: outcome.stopped.iter().map(|stopped| Part::from(stopped.part)).collect(),
         }
     }

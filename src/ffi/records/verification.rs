@@ -1,6 +1,6 @@
 //! What a receiver has of a submission.
 
-use super::submissions::Part;
+use super::submissions::{ItemKind, Part};
 use super::{count, hidden};
 use crate::delivery;
 use std::time::SystemTime;
@@ -31,8 +31,8 @@ pub struct Verification {
 #[derive(Clone, uniffi::Record)]
 #[uniffi::export(Debug, Display)]
 pub struct DifferentItem {
-    /// What it is: a reading, a device, a summary or one of its figures.
-    pub what: String,
+    /// What it is.
+    pub what: ItemKind,
     /// When it was measured, for a reading.
     pub time: Option<SystemTime>,
     /// The element that differs; null where the clinic marked the whole as entered in error.
@@ -83,7 +83,7 @@ impl From<delivery::CannotVerify> for CannotVerify {
 impl From<crate::Verification> for Verification {
     fn from(verification: crate::Verification) -> Self {
         let differences = verification.differences.iter().map(|item| DifferentItem {
-            what: item.what.to_owned(),
+            what: item.what.into(),
             time: item.time.map(SystemTime::from),
             element: item.element.clone(),
         });

@@ -18,25 +18,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("submission", &["glucose", "orders", "smart"]),
     ("environment", &["glucose"]),
     ("transport", &["environment", "smart"]),
-    ("store", &["glucose", "submission"]),
+    ("store", &["fhir", "glucose", "submission"]),
     ("connect", &["environment", "fhir", "smart", "store", "submission"]),
     (
         "error",
-        &[
-            "connect",
-            "environment",
-            "fhir",
-            "glucose",
-            "import",
-            "orders",
-            "smart",
-            "statistics",
-            "store",
-            "transport",
-        ],
-    ),
-    (
-        "errors",
         &[
             "connect",
             "environment",
@@ -79,6 +64,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "statistics",
             "store",
             "submission",
+            "transport",
         ],
     ),
 ];
