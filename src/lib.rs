@@ -40,8 +40,8 @@ pub use environment::Environment;
 pub use error::Error;
 #[cfg(feature = "shell")]
 pub use submitter::{
-    Config, Connection, ImportReport, LeftOut, Orders, OutcomeStatus, Patient, RefusedItem,
-    SubmissionOutcome, SubmissionPreview, SubmissionRequest, Submitter,
+    Config, Connection, ImportChoices, ImportReport, LeftOut, Orders, OutcomeStatus, Patient,
+    RefusedItem, SubmissionOutcome, SubmissionPreview, SubmissionRequest, Submitter,
 };
 
 // ---- the border ----

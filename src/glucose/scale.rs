@@ -117,6 +117,9 @@ mod tests {
         let at = |mg_dl| GlucoseValue::new(mg_dl, 0, GlucoseUnit::MgPerDl).unwrap();
         assert_eq!(Scale::new(at(70), at(70)), Err(SensorError::Scale));
         let scale = Scale::new(at(70), at(250)).unwrap().to_unit(GlucoseUnit::MmolPerL);
-        assert_eq!((scale.lowest().to_string(), scale.highest().to_string()), ("3.9".into(), "13.9".into()));
+        assert_eq!(
+            (scale.lowest().to_string(), scale.highest().to_string()),
+            ("3.9".into(), "13.9".into())
+        );
     }
 }

@@ -1,7 +1,7 @@
 //! Why a whole file is refused. What is wrong with one row is a
 //! [`ReadingError`](crate::glucose::ReadingError) instead.
 
-use super::{TimesLike, MAX_BYTES, MAX_ROW_BYTES, MAX_ROWS, MAX_SENSORS};
+use super::{MAX_BYTES, MAX_ROW_BYTES, MAX_ROWS, MAX_SENSORS, TimesLike};
 
 /// Why a whole file is refused. Quotes nothing from the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -58,7 +58,9 @@ pub enum ImportError {
         row: usize,
     },
     /// The open format with other delimiters than commas.
-    #[error("the columns time, value and unit are separated by {delimiter}: save the file with commas between them")]
+    #[error(
+        "the columns time, value and unit are separated by {delimiter}: save the file with commas between them"
+    )]
     Delimiter {
         /// What separates them: `semicolons` or `tabs`.
         delimiter: &'static str,

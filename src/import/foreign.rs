@@ -32,9 +32,8 @@ pub(super) fn looks_like(text: &str) -> Option<&'static str> {
     let head: Vec<_> = text::lines(text).take(12).map(|line| line.text).collect();
     let starts =
         |words: &str| head.first().is_some_and(|line| line.trim_start().starts_with(words));
-    let has = |words: &[&str]| {
-        words.iter().all(|words| head.iter().any(|line| line.contains(words)))
-    };
+    let has =
+        |words: &[&str]| words.iter().all(|words| head.iter().any(|line| line.contains(words)));
     let by = |words: &[(&[&str], &'static str)]| {
         words.iter().find(|(words, _)| has(words)).map(|(_, what)| *what)
     };

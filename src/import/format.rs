@@ -96,7 +96,8 @@ mod tests {
         for (text, name) in [
             ("", "an empty file"),
             ("[\n {\"sgv\": \"112\"}\n]", "Nightscout entries"),
-            ("{\"resourceType\": \"Bundle\"}", "a JSON document"),
+            ("{\"resourceType\": \"Bundle\"}", "a FHIR document"),
+            ("{\"other\": 1}", "a JSON document"),
             ("Last Name;First Name;Patient ID\n", "a Medtronic CareLink file"),
             ("Glucose Data,Generated on,x\nDevice,Serial Number\n", "a LibreView file"),
             ("<?xml version='1.0'?>", "an XML or HTML document"),

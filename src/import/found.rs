@@ -72,10 +72,10 @@ impl Found {
     /// that is not taken.
     pub(super) fn finish(mut self) -> Result<Import, ImportError> {
         let most = self.unreadable.iter().max_by_key(|(_, rows)| **rows);
-        if let Some((like, rows)) = most {
-            if *rows > self.import.readings.len() {
-                return Err(ImportError::Times { like: *like });
-            }
+        if let Some((like, rows)) = most
+            && *rows > self.import.readings.len()
+        {
+            return Err(ImportError::Times { like: *like });
         }
         self.keep_one_of_each();
         let mut import = self.import;

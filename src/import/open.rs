@@ -51,7 +51,8 @@ impl Columns {
     fn refuse_split(&self, cells: &[Cow<'_, str>]) -> Result<(), ReadingError> {
         let surplus = cells.get(self.count..).unwrap_or_default();
         let says = |cell: &Cow<'_, str>| !cell.trim().is_empty();
-        let digits = |cell: &Cow<'_, str>| says(cell) && cell.trim().bytes().all(|b| b.is_ascii_digit());
+        let digits =
+            |cell: &Cow<'_, str>| says(cell) && cell.trim().bytes().all(|b| b.is_ascii_digit());
         let split = !surplus.is_empty() && cells.get(self.value + 1).is_some_and(digits);
         if split || surplus.iter().any(says) { Err(ReadingError::SurplusCells) } else { Ok(()) }
     }
@@ -271,13 +272,13 @@ impl Entry<'_> {
 
     fn measurement(&self, sensor: &Sensor) -> Result<Measurement, ReadingError> {
         let status = self.status.as_deref().unwrap_or("ok").to_ascii_lowercase();
-        let limit = |of: fn(Scale) -> GlucoseValue| match self.value {
-            Some(_) => self.value(),
-            None => {
-                let scale = sensor.scale().ok_or(ReadingError::Column("value"))?;
-                let unit = self.unit.as_deref().map(str::parse).transpose()?;
-                Ok(of(unit.map_or(scale, |unit| scale.to_unit(unit))))
+        let limit = |of: fn(Scale) -> GlucoseValue| {
+            if self.value.is_some() {
+                return self.value();
             }
+            let scale = sensor.scale().ok_or(ReadingError::Column("value"))?;
+            let unit = self.unit.as_deref().map(str::parse).transpose()?;
+            Ok(of(unit.map_or(scale, |unit| scale.to_unit(unit))))
         };
         match status.as_str() {
             "ok" => self.value().map(Measurement::Value),

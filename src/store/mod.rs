@@ -25,6 +25,7 @@ mod resources;
 mod scan;
 mod schema;
 mod sensors;
+mod stretch;
 #[cfg(test)]
 mod testing;
 mod unsent;

@@ -31,7 +31,8 @@ impl Placing<'_> {
         let entries = self.entries(found);
         let offsets = self.offsets(&entries);
         let placed: Vec<_> = entries.all.iter().zip(offsets.of_rows).collect();
-        if let Some(reason) = placed.iter().find_map(|(entry, offset)| self.conflict(entry, offset)) {
+        if let Some(reason) = placed.iter().find_map(|(entry, offset)| self.conflict(entry, offset))
+        {
             for row in placed.iter().filter_map(|(entry, _)| entry.row) {
                 found.reject(row.line, reason.clone());
             }
@@ -116,7 +117,8 @@ impl Placing<'_> {
             // What is stored by another zone's clock says nothing about this one's.
             let counts = sensor.is_some_and(|sensor| !self.is_of_another_zone(sensor))
                 && !self.options.replace;
-            let stored = entry.stored.filter(|_| counts).and_then(|place| self.stored.reading(place));
+            let stored =
+                entry.stored.filter(|_| counts).and_then(|place| self.stored.reading(place));
             let row = ClockedRow {
                 id,
                 tick: entry.tick,
@@ -167,9 +169,10 @@ impl Placing<'_> {
         };
         let measurement = measurement(row.cell, row.line, sensor)?;
         self.register(sensor, found);
-        let record = || match self.there(entry).and_then(Reading::record_key) {
-            Some(key) => Ok(key.clone()),
-            None => {
+        let record = || {
+            if let Some(key) = self.there(entry).and_then(Reading::record_key) {
+                Ok(key.clone())
+            } else {
                 let transmitter = entries.transmitters.get(entry.transmitter);
                 stored::record(transmitter.map_or("", String::as_str), entry.tick)
             }
@@ -189,9 +192,10 @@ impl Placing<'_> {
             return;
         };
         let instant = entry.stamp - offset.seconds();
-        let mended = self.sensor(entry.source).ok().filter(|sensor| {
-            instant != there.seconds() && !self.is_of_another_zone(sensor)
-        });
+        let mended = self
+            .sensor(entry.source)
+            .ok()
+            .filter(|sensor| instant != there.seconds() && !self.is_of_another_zone(sensor));
         let record: Option<RecordKey> = there.record_key().cloned();
         let (Some(sensor), Some(record), Some(_)) =
             (mended, record, DateTime::from_timestamp(instant, 0))

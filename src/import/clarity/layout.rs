@@ -50,7 +50,10 @@ pub(super) enum GlucoseCell {
 
 impl Layout {
     /// By the English column names; `None` if it has others.
-    pub(in crate::import) fn by_name(line: &str, delimiter: char) -> Option<Result<Self, ImportError>> {
+    pub(in crate::import) fn by_name(
+        line: &str,
+        delimiter: char,
+    ) -> Option<Result<Self, ImportError>> {
         let mut cells = Vec::new();
         text::split(line, delimiter, &mut cells);
         let names: Vec<_> = cells.iter().map(|cell| text::column_name(cell)).collect();
@@ -78,7 +81,10 @@ impl Layout {
 
     /// By the positions of the known forms, for a header in another language; `None` for another
     /// number of columns.
-    pub(in crate::import) fn by_position(line: &str, delimiter: char) -> Option<Result<Self, ImportError>> {
+    pub(in crate::import) fn by_position(
+        line: &str,
+        delimiter: char,
+    ) -> Option<Result<Self, ImportError>> {
         let mut cells = Vec::new();
         text::split(line, delimiter, &mut cells);
         let names: Vec<_> = cells.iter().map(|cell| text::column_name(cell)).collect();

@@ -46,7 +46,7 @@ pub(super) fn read(
         }
     }
     file.sources.add_known(options.known_keys());
-    let placing = Placing::new(&file, zone, options)?;
+    let placing = Placing::new(&file, zone, options);
     placing.counted(found)?;
     placing.stamped(found)
 }
@@ -183,11 +183,7 @@ struct Placing<'a> {
 }
 
 impl<'a> Placing<'a> {
-    fn new(
-        file: &'a File<'a>,
-        zone: &'a ZoneOffsets,
-        options: &'a ImportOptions<'a>,
-    ) -> Result<Self, ImportError> {
+    fn new(file: &'a File<'a>, zone: &'a ZoneOffsets, options: &'a ImportOptions<'a>) -> Self {
         let unit = file.layout.unit;
         let sensors: Vec<_> = (0..file.sources.len())
             .map(|number| file.sources.sensor(number, unit, options))
@@ -195,7 +191,7 @@ impl<'a> Placing<'a> {
         let stamps = || file.rows.iter().map(|row| row.stamp);
         let around = stamps().min().zip(stamps().max());
         let stored = stored::Stored::around(around, &sensors, options);
-        Ok(Self { file, zone, options, sensors, stored })
+        Self { file, zone, options, sensors, stored }
     }
 
     /// Whether the readings of a sensor are stored by the clock of another zone, which stays unless

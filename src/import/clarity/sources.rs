@@ -3,9 +3,7 @@
 
 use super::super::{ImportError, ImportOptions, MAX_SENSORS};
 use super::layout::GlucoseCell;
-use crate::glucose::{
-    Device, GlucoseUnit, Measurement, ReadingError, Scale, Sensor, SensorKey,
-};
+use crate::glucose::{Device, GlucoseUnit, Measurement, ReadingError, Scale, Sensor, SensorKey};
 use std::collections::HashMap;
 
 /// How the key of every sensor of a Clarity file begins.

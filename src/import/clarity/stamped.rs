@@ -16,7 +16,9 @@ impl Placing<'_> {
             let sensor = match self.sensor(source) {
                 Ok(sensor) => sensor,
                 Err(reason) => {
-                    of_stamp.iter().for_each(|row| found.reject(row.line, reason.clone()));
+                    for row in of_stamp {
+                        found.reject(row.line, reason.clone());
+                    }
                     continue;
                 }
             };
@@ -47,7 +49,8 @@ impl Placing<'_> {
             .by_stamp(row.source, row.stamp)
             .filter_map(|place| self.stored.reading(place).map(|there| (place, there)))
             .collect();
-        let same = there.iter().find(|(_, there)| there.measurement().says_the_same_as(measurement));
+        let same =
+            there.iter().find(|(_, there)| there.measurement().says_the_same_as(measurement));
         // With a count stored, the row is that one, and its instant is known better than by zone.
         let matched = same.or(if twice || there.len() > 1 { None } else { there.first() });
         let counted = matched.filter(|(place, _)| !self.stored.is_stamped(*place));
@@ -79,11 +82,7 @@ impl Placing<'_> {
 }
 
 /// A reading where the same row is stored.
-fn at(
-    sensor: &Sensor,
-    there: &Reading,
-    measurement: Measurement,
-) -> Result<Reading, ReadingError> {
+fn at(sensor: &Sensor, there: &Reading, measurement: Measurement) -> Result<Reading, ReadingError> {
     let offset = there.offset().ok_or(TimeError::NoOffset)?;
     let placed = reading(sensor, there.seconds(), offset, measurement)?;
     Ok(match there.record_key() {

@@ -93,10 +93,10 @@ pub(super) fn choose(
     if let Some(way) = ways.iter().find(returned) {
         return Ok(choice((way.bases.clone(), ClockBasis::Return)));
     }
-    if !chain.reaches_further_back() {
-        if let Some(bases) = chain.anchored(|evidence| evidence.stored) {
-            return Ok(choice((bases, ClockBasis::Stored)));
-        }
+    if !chain.reaches_further_back()
+        && let Some(bases) = chain.anchored(|evidence| evidence.stored)
+    {
+        return Ok(choice((bases, ClockBasis::Stored)));
     }
     let Some(best) = ways.first() else { return Err(TimeError::Skipped) };
     if ways.iter().skip(1).any(|way| way.home == rows) && best.home == rows {
@@ -131,7 +131,9 @@ impl Chain<'_> {
             .evidence
             .iter()
             .enumerate()
-            .flat_map(|(at, evidence)| evidence.home.iter().map(move |(base, rows)| (*rows, at, *base)))
+            .flat_map(|(at, evidence)| {
+                evidence.home.iter().map(move |(base, rows)| (*rows, at, *base))
+            })
             .collect();
         bases.sort_unstable_by_key(|(rows, at, base)| (std::cmp::Reverse(*rows), *at, *base));
         let mut seen = HashSet::new();

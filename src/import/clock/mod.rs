@@ -19,8 +19,8 @@ mod evidence;
 mod notes;
 mod segments;
 
-pub use notes::{ClockAnswer, ClockBasis, ClockEvent, ClockNote};
 pub(in crate::import) use evidence::resolve;
+pub use notes::{ClockAnswer, ClockBasis, ClockEvent, ClockNote};
 #[cfg(test)]
 mod tests;
 

@@ -91,7 +91,10 @@ impl fmt::Display for ClockNote {
         match self.event {
             ClockEvent::Moved => {
                 let by = Hours(self.moved_by());
-                write!(f, "the device's clock moved by {by} on {date}: taken as UTC{before} until then and UTC{after} from then on")?;
+                write!(
+                    f,
+                    "the device's clock moved by {by} on {date}: taken as UTC{before} until then and UTC{after} from then on"
+                )?;
             }
             ClockEvent::DidNotFollow => write!(
                 f,
@@ -146,9 +149,10 @@ pub(super) fn of_chain(chain: &[Track], choice: &Choice, zone: &ZoneOffsets) -> 
         notes.extend(here.steps());
         notes.extend(here.zone_changes_not_followed());
     }
-    let ended_home = chain.last().zip(bases.last()).is_some_and(|(track, base)| {
-        deviation(track, track.len() - 1, *base, zone) == 0
-    });
+    let ended_home = chain
+        .last()
+        .zip(bases.last())
+        .is_some_and(|(track, base)| deviation(track, track.len() - 1, *base, zone) == 0);
     if !ended_home {
         for (at, (track, base)) in chain.iter().zip(&bases).enumerate().skip(1) {
             let here = Here { at, track, base: *base, choice, zone };
@@ -174,7 +178,9 @@ impl Here<'_> {
             // A clock that follows the zone's change, at home or away, needs no word.
             in_file && self.deviation(step.before) != self.deviation(step.after)
         });
-        steps.filter_map(|step| self.note(ClockEvent::Moved, step.before, step.after, self.is_open()))
+        steps.filter_map(|step| {
+            self.note(ClockEvent::Moved, step.before, step.after, self.is_open())
+        })
     }
 
     /// Changes of the zone's clocks between rows of one clock that did not step.
@@ -203,12 +209,21 @@ impl Here<'_> {
         Some(note)
     }
 
-    fn note(&self, event: ClockEvent, before: usize, after: usize, open: bool) -> Option<ClockNote> {
+    fn note(
+        &self,
+        event: ClockEvent,
+        before: usize,
+        after: usize,
+        open: bool,
+    ) -> Option<ClockNote> {
         let at = |place: usize, base: i64| offset(base + self.track.at(place).1).ok();
         let taken = at(after, self.base)?;
         let mut alternatives = Vec::new();
         for other in self.choice.others.iter().filter_map(|bases| at(after, *bases.get(self.at)?)) {
-            if other != taken && !alternatives.contains(&other) && alternatives.len() < MOST_ALTERNATIVES {
+            if other != taken
+                && !alternatives.contains(&other)
+                && alternatives.len() < MOST_ALTERNATIVES
+            {
                 alternatives.push(other);
             }
         }

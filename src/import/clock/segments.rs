@@ -39,7 +39,8 @@ impl Track {
     pub(super) fn of(mut rows: Vec<ClockedRow>) -> Option<Self> {
         let mut skews: Vec<_> = rows.iter().map(|row| row.stamp - row.tick).collect();
         let middle = skews.len() / 2;
-        let median = if skews.is_empty() { return None } else { *skews.select_nth_unstable(middle).1 };
+        let median =
+            if skews.is_empty() { return None } else { *skews.select_nth_unstable(middle).1 };
         rows.retain(|row| (row.stamp - row.tick - median).abs() <= FURTHEST_STAMP);
         rows.sort_unstable_by_key(|row| (row.tick, row.stamp, row.id));
         let mut clocks: HashMap<usize, Clock> = HashMap::new();
@@ -51,11 +52,11 @@ impl Track {
                 Some(clock) => clock.next(ahead, at),
                 None => Clock::beside(last, ahead, at),
             };
-            if let Some(before) = clocks.insert(row.source, clock) {
-                if clock.relative != before.relative {
-                    let by = clock.relative - before.relative;
-                    steps.push(Step { before: before.row, after: at, by });
-                }
+            if let Some(before) = clocks.insert(row.source, clock)
+                && clock.relative != before.relative
+            {
+                let by = clock.relative - before.relative;
+                steps.push(Step { before: before.row, after: at, by });
             }
             last = Some(clock);
             relative.push(clock.relative);
@@ -122,9 +123,8 @@ struct Clock {
 impl Clock {
     /// A clock seen for the first time, beside the one seen last.
     fn beside(last: Option<Self>, ahead: i64, row: usize) -> Self {
-        let relative = last.map_or(0, |last| {
-            last.relative + nearest_offset(ahead - (last.ahead - last.wrong))
-        });
+        let relative = last
+            .map_or(0, |last| last.relative + nearest_offset(ahead - (last.ahead - last.wrong)));
         Self { ahead, relative, wrong: 0, row }
     }
 

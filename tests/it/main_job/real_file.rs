@@ -14,7 +14,7 @@ use std::path::PathBuf;
 
 const READINGS: u64 = 25_340;
 const LOWS: usize = 166;
-const DEVICES: u64 = 2;
+const DEVICES: u64 = 1;
 
 fn file() -> Vec<u8> {
     let folder =
