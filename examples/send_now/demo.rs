@@ -2,7 +2,7 @@
 
 use crate::zone::Zone;
 use cgm_submitter::environment::LocalTime;
-use cgm_submitter::glucose::{
+use cgm_submitter::{
     Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Scale, Sensor, SensorKey,
 };
 use chrono::{DateTime, TimeDelta, Utc};

@@ -1,7 +1,7 @@
 //! What a phone would provide: secure storage, a browser, and here also a record of what was sent.
 
+use cgm_submitter::HttpTransport;
 use cgm_submitter::environment::{BoxFuture, Transport, TransportError, Vault, VaultError};
-use cgm_submitter::transport::ReqwestTransport;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
@@ -58,7 +58,7 @@ impl Vault for FileVault {
 
 /// The built-in transport, which also saves each bundle it sends.
 pub(crate) struct Recorder {
-    transport: ReqwestTransport,
+    transport: HttpTransport,
     folder: Option<PathBuf>,
     saved: AtomicU32,
 }
@@ -69,7 +69,7 @@ impl Recorder {
             std::fs::create_dir_all(folder)?;
         }
         Ok(Self {
-            transport: ReqwestTransport::new()?,
+            transport: HttpTransport::new()?,
             folder: folder.map(Path::to_owned),
             saved: AtomicU32::new(0),
         })

@@ -3,7 +3,7 @@
 use super::assemble::{Assembly, summarise};
 use crate::error::Error;
 use crate::statistics::{Summary, SummaryError};
-use crate::store::{ConnectionRecord, ReadingCode, Store};
+use crate::store::{ConnectionRecord, Store};
 use crate::submission::Plan;
 
 /// What a plan would send.
@@ -31,7 +31,7 @@ pub fn preview(
     plan: &Plan,
 ) -> Result<Preview, Error> {
     let readings = store.count(plan.window)?;
-    let code = ReadingCode::from(plan.wanted.unit);
+    let code = plan.wanted.unit;
     let readings_to_send = if plan.wanted.readings {
         store.unsent_count(connection.id, code, plan.window)?
     } else {

@@ -16,8 +16,7 @@ use crate::fhir::{
 };
 use crate::smart::{GrantedScopes, ResourceType, SearchToken};
 use crate::store::{
-    ConnectionRecord, ConnectionState, Item, ReadingCode, ReadingKey, SentStatus, SubmissionId,
-    SubmissionState,
+    ConnectionRecord, ConnectionState, Item, ReadingKey, SentStatus, SubmissionId, SubmissionState,
 };
 use crate::submission::{Backoff, Part, Plan, Position, RetryAfter};
 use chrono::{DateTime, Utc};
@@ -472,7 +471,7 @@ impl Search<'_> {
 
     /// Marks these for sending again where that is safe; how many were.
     async fn mark(&self, part: Part, lacking: &[Expected]) -> Result<u64, Error> {
-        let (id, code) = (self.connection.id, ReadingCode::from(self.plan.wanted.unit));
+        let (id, code) = (self.connection.id, self.plan.wanted.unit);
         let (mut readings, mut resources) = (Vec::new(), Vec::new());
         for one in lacking {
             match &one.item {

@@ -5,7 +5,7 @@ use crate::glucose::{
     self, AbsentReason, Device, GlucoseValue, ReadingError, RecordKey, SensorKey, UtcOffset,
 };
 use crate::store::ConnectionState as State;
-use crate::{OutcomeStatus, connect, delivery};
+use crate::{ErrorCode, OutcomeStatus, connect, delivery};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -79,7 +79,7 @@ impl TryFrom<Sensor> for glucose::Sensor {
     type Error = CgmError;
 
     fn try_from(sensor: Sensor) -> Result<Self, CgmError> {
-        let invalid = |e: glucose::SensorError| CgmError::invalid("sensor", &e);
+        let invalid = |e: glucose::SensorError| CgmError::invalid(ErrorCode::InvalidSensor, &e);
         let device = Device::new(sensor.device_name, sensor.serial.as_deref()).map_err(invalid)?;
         Ok(Self::new(SensorKey::new(sensor.key).map_err(invalid)?, device))
     }
@@ -389,7 +389,7 @@ impl TryFrom<SubmissionRequest> for crate::SubmissionRequest {
                 let dates = date(&first_date)
                     .and_then(|first| glucose::DateRange::new(first, date(&last_date)?));
                 Ok(Self::Own {
-                    dates: dates.map_err(|e| CgmError::invalid("dates", &e))?,
+                    dates: dates.map_err(|e| CgmError::invalid(ErrorCode::InvalidTime, &e))?,
                     unit: unit.into(),
                 })
             }

@@ -3,20 +3,20 @@
 //!
 //! A refusal is of one version: a correction is sent again.
 
-use super::ledger::ReadingCode;
 use super::{ConnectionId, ReadingKey, Store, StoreError};
+use crate::glucose::GlucoseUnit;
 use rusqlite::{Connection, Transaction, params};
 
 /// The quarantine's table. `outcome` is what the receiver said, as it said it.
 pub(super) const TABLES: &str = "
     CREATE TABLE quarantine (
         connection INTEGER NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
-        code INTEGER NOT NULL,
+        unit INTEGER NOT NULL,
         key INTEGER NOT NULL,
         version INTEGER NOT NULL,
         outcome TEXT NOT NULL,
         dismissed INTEGER NOT NULL DEFAULT 0,
-        PRIMARY KEY (connection, code, key, version)
+        PRIMARY KEY (connection, unit, key, version)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX quarantine_by_key ON quarantine (key);
 ";
@@ -25,7 +25,7 @@ pub(super) const TABLES: &str = "
 #[derive(Clone, PartialEq, Eq)]
 pub struct QuarantinedReading {
     /// The unit it was sent in.
-    pub code: ReadingCode,
+    pub unit: GlucoseUnit,
     /// Which reading.
     pub key: ReadingKey,
     /// The version that was refused.
@@ -37,32 +37,37 @@ pub struct QuarantinedReading {
 impl std::fmt::Debug for QuarantinedReading {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("QuarantinedReading")
-            .field("code", &self.code)
+            .field("unit", &self.unit)
             .field("key", &self.key)
             .finish_non_exhaustive()
     }
 }
 
-/// Whether a version of a reading is refused anywhere.
-pub(super) fn holds(db: &Connection, key: ReadingKey, version: u32) -> Result<bool, StoreError> {
-    Ok(db
-        .prepare_cached("SELECT 1 FROM quarantine WHERE key = ? AND version = ?")?
-        .exists(params![key, version])?)
+/// The units in which some connection refused a version of a reading.
+pub(super) fn refused_in(
+    db: &Connection,
+    key: ReadingKey,
+    version: u32,
+) -> Result<Vec<GlucoseUnit>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT unit FROM quarantine WHERE key = ? AND version = ?")?;
+    let rows = statement.query_map(params![key, version], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
 }
 
 /// Quarantines one version of a reading; said again, the later outcome stands.
 pub(super) fn quarantine(
     tx: &Transaction<'_>,
     connection: ConnectionId,
-    code: ReadingCode,
+    unit: GlucoseUnit,
     (key, version): (ReadingKey, u32),
     outcome: &str,
 ) -> Result<(), StoreError> {
     tx.prepare_cached(
-        "INSERT INTO quarantine (connection, code, key, version, outcome) VALUES (?, ?, ?, ?, ?)
+        "INSERT INTO quarantine (connection, unit, key, version, outcome) VALUES (?, ?, ?, ?, ?)
          ON CONFLICT DO UPDATE SET outcome = excluded.outcome, dismissed = 0",
     )?
-    .execute(params![connection.0, code, key, version, outcome])?;
+    .execute(params![connection.0, unit, key, version, outcome])?;
     Ok(())
 }
 
@@ -70,15 +75,15 @@ pub(super) fn quarantine(
 pub(super) fn release(
     tx: &Transaction<'_>,
     connection: ConnectionId,
-    code: ReadingCode,
+    unit: GlucoseUnit,
     key: ReadingKey,
     version: u32,
 ) -> Result<bool, StoreError> {
     let released = tx
         .prepare_cached(
-            "DELETE FROM quarantine WHERE connection = ? AND code = ? AND key = ? AND version = ?",
+            "DELETE FROM quarantine WHERE connection = ? AND unit = ? AND key = ? AND version = ?",
         )?
-        .execute(params![connection.0, code, key, version])?;
+        .execute(params![connection.0, unit, key, version])?;
     Ok(released > 0)
 }
 
@@ -90,13 +95,13 @@ impl Store {
     pub fn quarantine(
         &mut self,
         connection: ConnectionId,
-        code: ReadingCode,
+        unit: GlucoseUnit,
         key: ReadingKey,
         version: u32,
         outcome: &str,
     ) -> Result<(), StoreError> {
         let tx = self.write()?;
-        quarantine(&tx, connection, code, (key, version), outcome)?;
+        quarantine(&tx, connection, unit, (key, version), outcome)?;
         tx.commit()?;
         Ok(())
     }
@@ -110,12 +115,12 @@ impl Store {
         connection: ConnectionId,
     ) -> Result<Vec<QuarantinedReading>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            "SELECT code, key, version, outcome FROM quarantine WHERE connection = ? AND dismissed = 0
-             ORDER BY code, key, version",
+            "SELECT unit, key, version, outcome FROM quarantine WHERE connection = ? AND dismissed = 0
+             ORDER BY unit, key, version",
         )?;
         let rows = statement.query_map([connection.0], |row| {
             Ok(QuarantinedReading {
-                code: row.get(0)?,
+                unit: row.get(0)?,
                 key: row.get(1)?,
                 version: row.get(2)?,
                 outcome: row.get(3)?,
@@ -145,12 +150,12 @@ impl Store {
     pub fn retry_quarantined(
         &mut self,
         connection: ConnectionId,
-        code: ReadingCode,
+        unit: GlucoseUnit,
         key: ReadingKey,
         version: u32,
     ) -> Result<(), StoreError> {
         let tx = self.write()?;
-        if !release(&tx, connection, code, key, version)? {
+        if !release(&tx, connection, unit, key, version)? {
             return Err(StoreError::Missing("quarantined reading"));
         }
         tx.commit()?;
@@ -164,13 +169,13 @@ impl Store {
     pub fn dismiss_quarantined(
         &mut self,
         connection: ConnectionId,
-        code: ReadingCode,
+        unit: GlucoseUnit,
         key: ReadingKey,
         version: u32,
     ) -> Result<(), StoreError> {
         let changed = self.db.execute(
-            "UPDATE quarantine SET dismissed = 1 WHERE connection = ? AND code = ? AND key = ? AND version = ?",
-            params![connection.0, code, key, version],
+            "UPDATE quarantine SET dismissed = 1 WHERE connection = ? AND unit = ? AND key = ? AND version = ?",
+            params![connection.0, unit, key, version],
         )?;
         if changed == 0 { Err(StoreError::Missing("quarantined reading")) } else { Ok(()) }
     }
@@ -189,16 +194,19 @@ mod tests {
         let id = scratch.ingest("s", [(0, value(100)), (300, value(100))].into_iter());
         let keys = [0, 300].map(|s| ReadingKey::new(id, scratch.at(s)).unwrap());
         for key in keys {
-            scratch.store.quarantine(connection, ReadingCode::Mass, key, 0, "not today").unwrap();
+            scratch
+                .store
+                .quarantine(connection, GlucoseUnit::MgPerDl, key, 0, "not today")
+                .unwrap();
         }
         let unsent = |scratch: &Scratch| -> Vec<(ReadingKey, u32)> {
             let all = Window::from_unix(0, i64::MAX).unwrap();
             let unsent =
-                scratch.store.unsent(connection, ReadingCode::Mass, all, None, 10).unwrap();
+                scratch.store.unsent(connection, GlucoseUnit::MgPerDl, all, None, 10).unwrap();
             unsent.into_iter().map(|u| (u.key, u.version)).collect()
         };
         assert_eq!(unsent(&scratch), []);
-        scratch.store.retry_quarantined(connection, ReadingCode::Mass, keys[0], 0).unwrap();
+        scratch.store.retry_quarantined(connection, GlucoseUnit::MgPerDl, keys[0], 0).unwrap();
         assert_eq!(unsent(&scratch), [(keys[0], 0)]);
         scratch.take(&[reading("s", 300, value(101))]);
         assert_eq!(unsent(&scratch), [(keys[0], 0), (keys[1], 1)]);
@@ -207,9 +215,9 @@ mod tests {
             shown.iter().map(|q| (q.key, q.outcome.as_str())).collect::<Vec<_>>(),
             [(keys[1], "not today")]
         );
-        scratch.store.dismiss_quarantined(connection, ReadingCode::Mass, keys[1], 0).unwrap();
+        scratch.store.dismiss_quarantined(connection, GlucoseUnit::MgPerDl, keys[1], 0).unwrap();
         assert_eq!(scratch.store.quarantined(connection).unwrap(), []);
-        let again = scratch.store.retry_quarantined(connection, ReadingCode::Mass, keys[0], 0);
+        let again = scratch.store.retry_quarantined(connection, GlucoseUnit::MgPerDl, keys[0], 0);
         assert!(matches!(again, Err(StoreError::Missing(_))));
     }
 }

@@ -1,7 +1,7 @@
 //! A sensor's readings over a stretch of time, with their record keys: what an import matches the
 //! rows of a file with.
 
-use super::{ReadingKey, Store, StoreError, form, key, sensors};
+use super::{ReadingKey, Store, StoreError, key, packing, sensors};
 use crate::glucose::{Reading, RecordKey, SensorKey, Window};
 use chrono::DateTime;
 use rusqlite::params;
@@ -26,7 +26,7 @@ impl Store {
         let mut readings = Vec::new();
         while let Some(row) = rows.next()? {
             let key: ReadingKey = row.get(0)?;
-            let sample = form::sample(key, row.get(1)?)?;
+            let sample = packing::sample(key, row.get(1)?)?;
             let time = DateTime::from_timestamp(sample.seconds, 0).ok_or(UNREADABLE)?;
             let reading =
                 Reading::new(sensor.clone(), time, Some(sample.offset), sample.measurement);

@@ -6,10 +6,14 @@
 
 mod backoff;
 mod plan;
+mod planning;
 mod tally;
 mod verdict;
 
 pub use backoff::{Backoff, RetryAfter};
 pub use plan::{Part, Plan, Position, Stopped, Wanted};
+pub use planning::{
+    Circumstances, LeftOut, Planned, PlanningError, SubmissionRequest, Trigger, plan,
+};
 pub use tally::{Counts, Tally};
 pub use verdict::{EntryVerdict, RequestVerdict, Said, Why, entry_verdict, request_verdict};

@@ -2,13 +2,15 @@
 //! itself.
 
 mod content;
+mod events;
 mod import;
+mod lifecycle;
 mod order_search;
 mod types;
 
 pub use types::{
-    Config, Connection, ImportChoices, ImportReport, LeftOut, Orders, OutcomeStatus, Patient,
-    RefusedItem, SubmissionOutcome, SubmissionPreview, SubmissionRequest,
+    Config, Connection, ImportChoices, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
+    SubmissionOutcome, SubmissionPreview,
 };
 
 use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
@@ -18,15 +20,16 @@ use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Sensor, SensorKey, ZoneOffsets};
 use crate::statistics::Summary;
 use crate::store::{
-    ConnectionId, ConnectionState, IngestReport, StoreHandle, SubmissionId, SubmissionState,
+    ConnectionId, ConnectionState, IngestReport, Store, StoreError, StoreHandle, SubmissionId,
+    SubmissionState,
 };
-use crate::submission::{Plan, Tally};
-use chrono::{DateTime, TimeDelta, Utc};
+use crate::submission::{Plan, SubmissionRequest, Tally};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use lifecycle::{Lifecycle, Phase};
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Runtime;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 /// How long another process that opens the database is waited for: a migration may take its time.
 const OPENING_PATIENCE: Duration = Duration::from_mins(1);
@@ -38,14 +41,17 @@ const OPENING_PATIENCE: Duration = Duration::from_mins(1);
 /// kill.
 pub struct Submitter {
     inner: Arc<Inner>,
-    runtime: OnceLock<Runtime>,
+    lifecycle: Lifecycle,
 }
 
 struct Inner {
     config: Config,
     environment: Environment,
-    parts: OnceCell<Parts>,
+    parts: Mutex<Option<Parts>>,
 }
+
+/// What takes a call's events.
+type Tell = dyn Fn(Event) + Send + Sync;
 
 /// What is opened at first use.
 #[derive(Clone)]
@@ -53,15 +59,6 @@ struct Parts {
     store: StoreHandle,
     connector: Connector,
     delivery: Delivery,
-}
-
-/// A task that ends when it is no longer waited for.
-struct Aborting<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for Aborting<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl std::fmt::Debug for Submitter {
@@ -72,17 +69,15 @@ impl std::fmt::Debug for Submitter {
 
 impl Drop for Submitter {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.lifecycle.abandon();
     }
 }
 
 impl Submitter {
     /// A submitter over this database and this environment. No I/O happens here.
     pub fn new(config: Config, environment: Environment) -> Self {
-        let inner = Inner { config, environment, parts: OnceCell::new() };
-        Self { inner: Arc::new(inner), runtime: OnceLock::new() }
+        let inner = Inner { config, environment, parts: Mutex::default() };
+        Self { inner: Arc::new(inner), lifecycle: Lifecycle::new() }
     }
 
     /// Runs work on the SDK's own runtime and waits for it.
@@ -91,19 +86,67 @@ impl Submitter {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let runtime = if let Some(runtime) = self.runtime.get() {
-            runtime
-        } else {
-            let made = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .thread_name("cgm-submitter")
-                .enable_all()
-                .build()
-                .map_err(|_| Error::Runtime)?;
-            self.runtime.get_or_init(|| made)
-        };
-        let mut task = Aborting(runtime.spawn(work(Arc::clone(&self.inner))));
-        (&mut task.0).await.unwrap_or(Err(Error::Runtime))
+        self.lifecycle.run(work(Arc::clone(&self.inner))).await
+    }
+
+    /// The same for work that tells what happens.
+    async fn run_telling<T, F>(
+        &self,
+        on_event: impl Fn(Event) + Send + Sync + 'static,
+        work: impl FnOnce(Arc<Inner>, Box<Tell>) -> F + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        self.run(|inner| async move {
+            let timer = Arc::clone(&inner.environment.timer);
+            let (tell, listener) = events::heard_by(on_event);
+            let done = Box::pin(work(inner, Box::new(tell))).await;
+            listener.finish(timer.as_ref()).await;
+            done
+        })
+        .await
+    }
+
+    /// Stops all work, as a kill would, and lets the database and its locks go: before the app is
+    /// suspended. A renewal of a token under way is waited for, because its answer must not be
+    /// lost. Calls fail with [`Error::Paused`] until [`Submitter::resume`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after `close`; [`Error`] if the database cannot be closed in order, which
+    /// loses nothing.
+    pub async fn pause(&self) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        self.lifecycle.alone(Phase::Paused, move || inner.release()).await
+    }
+
+    /// Takes calls again after [`Submitter::pause`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after `close`.
+    pub fn resume(&self) -> Result<(), Error> {
+        self.lifecycle.resume()
+    }
+
+    /// The same as [`Submitter::pause`], for good.
+    ///
+    /// # Errors
+    /// As `pause`.
+    pub async fn close(&self) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        self.lifecycle.alone(Phase::Closed, move || inner.release()).await
+    }
+
+    /// Removes everything this device keeps of the person: the database with its log and locks, and
+    /// the entries in the secure storage. What receivers have stays there, and nothing is revoked:
+    /// call [`Submitter::disconnect`] first. The object is as new afterwards.
+    ///
+    /// # Errors
+    /// [`Error`] if the secure storage or the disk fails: call it again then.
+    pub async fn erase(&self) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        self.lifecycle.alone(Phase::Open, move || inner.erase()).await
     }
 
     /// Makes a sensor known. Readings of unknown sensors are refused.
@@ -126,7 +169,7 @@ impl Submitter {
     /// [`Error`] where the database fails; then nothing of this call was stored.
     pub async fn ingest(&self, readings: Vec<Reading>) -> Result<IngestReport, Error> {
         self.run(|inner| async move {
-            let (zone, now) = (inner.zone()?, inner.now());
+            let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             Ok(parts.store.call(move |store| store.ingest(&readings, &zone, now)).await?)
         })
@@ -152,7 +195,7 @@ impl Submitter {
     /// [`Error`] where the database fails.
     pub async fn dates(&self) -> Result<Option<DateRange>, Error> {
         self.run(|inner| async move {
-            let zone = inner.zone()?;
+            let zone = inner.zone().await?;
             let parts = inner.parts().await?;
             let extent = parts.store.call(|store| store.extent()).await?;
             Ok(extent
@@ -178,7 +221,7 @@ impl Submitter {
     ) -> Result<ImportReport, Error> {
         let choices = choices.into();
         self.run(|inner| async move {
-            let (local, now) = (inner.zone()?, inner.now());
+            let (local, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             parts
                 .store
@@ -205,8 +248,8 @@ impl Submitter {
     ///
     /// # Errors
     /// [`Error`] where the host cannot tell.
-    pub fn local_zone(&self) -> Result<ZoneOffsets, Error> {
-        self.inner.zone()
+    pub async fn local_zone(&self) -> Result<ZoneOffsets, Error> {
+        self.run(|inner| async move { inner.zone().await }).await
     }
 
     /// The consensus statistics over local dates.
@@ -215,7 +258,7 @@ impl Submitter {
     /// [`Error`] where there are fewer than two readings, or the database fails.
     pub async fn summary(&self, dates: DateRange) -> Result<Summary, Error> {
         self.run(|inner| async move {
-            let window = dates.window(&inner.zone()?)?;
+            let window = dates.window(&inner.zone().await?)?;
             let parts = inner.parts().await?;
             parts.store.call(move |store| crate::delivery::summarise(store, dates, window)).await
         })
@@ -245,7 +288,7 @@ impl Submitter {
         self.run(|inner| async move {
             let parts = inner.parts().await?;
             let record = parts.connector.complete(&redirect_url).await?;
-            Ok(record.into())
+            Ok(Connection::of(record))
         })
         .await
     }
@@ -269,7 +312,7 @@ impl Submitter {
     pub async fn connections(&self) -> Result<Vec<Connection>, Error> {
         self.run(|inner| async move {
             let records = inner.parts().await?.store.call(|store| store.connections()).await?;
-            Ok(records.into_iter().map(Connection::from).collect())
+            Ok(records.into_iter().map(Connection::of).collect())
         })
         .await
     }
@@ -286,32 +329,37 @@ impl Submitter {
         .await
     }
 
-    /// Reads the receiver's standing orders for the patient, and keeps them.
+    /// Reads the receiver's standing orders for the patient, and keeps them as they came, also those
+    /// that are not followed. One that the receiver no longer has runs no more.
     ///
     /// # Errors
-    /// [`Error`] where the receiver does not answer or the connection needs the person.
+    /// [`Error`] if the receiver does not answer, or not with all of them, or the connection needs
+    /// the person. The orders that were read before stay.
     pub async fn refresh_orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
         self.run(|inner| async move {
+            let (today, now) = (inner.today().await?, inner.now());
             let parts = inner.parts().await?;
-            order_search::refresh_orders(
-                &parts.store,
-                &inner.environment,
-                &parts.connector,
-                connection,
-            )
-            .await
+            let when = (now, today);
+            order_search::refresh_orders(&parts.store, &parts.connector, connection, when).await
         })
         .await
     }
 
-    /// The standing orders as last read.
+    /// The standing orders as last read, and what of them is not followed, and why.
     ///
     /// # Errors
-    /// [`Error`] where the database fails.
+    /// [`Error`] if the host cannot tell the time zone, or the database fails.
     pub async fn orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
         self.run(|inner| async move {
+            let today = inner.today().await?;
             let parts = inner.parts().await?;
-            parts.store.call(move |store| content::orders(store, connection)).await
+            parts
+                .store
+                .call(move |store| {
+                    let connection = store.connection(connection)?;
+                    order_search::stored_orders(store, &connection, today)
+                })
+                .await
         })
         .await
     }
@@ -326,18 +374,19 @@ impl Submitter {
         request: SubmissionRequest,
     ) -> Result<SubmissionPreview, Error> {
         self.run(|inner| async move {
-            let (zone, now) = (inner.zone()?, inner.now());
+            let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             parts
                 .store
                 .call(move |store| {
                     let connection = store.connection(connection)?;
-                    let (plans, left_out) =
-                        content::plans(store, &connection, request, &zone, now)?;
-                    let previews: Vec<_> = plans
+                    let planned = content::planned(store, &connection, request, &zone, now)?;
+                    let previews: Vec<_> = planned
+                        .plans
                         .iter()
                         .map(|plan| preview(store, &connection, plan))
                         .collect::<Result<_, Error>>()?;
+                    let left_out = planned.left_out;
                     Ok::<_, Error>(SubmissionPreview { parts: previews, left_out })
                 })
                 .await
@@ -361,8 +410,8 @@ impl Submitter {
         patience: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<SubmissionOutcome, Error> {
-        self.run(|inner| async move {
-            let (zone, now) = (inner.zone()?, inner.now());
+        self.run_telling(on_event, move |inner, hear| async move {
+            let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             let (submissions, left_out) = parts
                 .store
@@ -372,21 +421,20 @@ impl Submitter {
                         return Err(Error::Blocked(record.state));
                     }
                     speaks_known_guide(&record)?;
-                    let (plans, left_out) = content::plans(store, &record, request, &zone, now)?;
+                    let planned = content::planned(store, &record, request, &zone, now)?;
                     let open = |plan: &Plan| store.open_submission(connection, plan, now);
                     let ids: Vec<SubmissionId> =
-                        plans.iter().map(open).collect::<Result<_, _>>()?;
-                    Ok((ids, left_out))
+                        planned.plans.iter().map(open).collect::<Result<_, _>>()?;
+                    Ok((ids, planned.left_out))
                 })
                 .await?;
             let mut status = OutcomeStatus::Done;
             for id in &submissions {
-                status =
-                    match parts.delivery.run(connection, Some(*id), patience, &on_event).await? {
-                        Stopped::Finished => continue,
-                        Stopped::WaitUntil(until) => OutcomeStatus::Waiting(until),
-                        Stopped::Blocked(state) => OutcomeStatus::Blocked(state),
-                    };
+                status = match parts.delivery.run(connection, Some(*id), patience, &*hear).await? {
+                    Stopped::Finished => continue,
+                    Stopped::WaitUntil(until) => OutcomeStatus::Waiting(until),
+                    Stopped::Blocked(state) => OutcomeStatus::Blocked(state),
+                };
                 break;
             }
             parts
@@ -417,8 +465,8 @@ impl Submitter {
         patience: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Verification, Error> {
-        self.run(|inner| async move {
-            inner.parts().await?.delivery.verify(submission, patience, &on_event).await
+        self.run_telling(on_event, move |inner, hear| async move {
+            inner.parts().await?.delivery.verify(submission, patience, &*hear).await
         })
         .await
     }
@@ -434,14 +482,14 @@ impl Submitter {
         budget: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Tally, Error> {
-        self.run(|inner| async move {
+        self.run_telling(on_event, move |inner, hear| async move {
             let parts = inner.parts().await?;
             let connections = parts.store.call(|store| store.connections()).await?;
             let (mut sum, mut failed) = (Tally::default(), None);
             for connection in connections.iter().filter(|c| c.state == ConnectionState::Active) {
                 let id = connection.id;
                 let open = parts.store.call(move |store| store.open_submissions(id)).await?;
-                if let Err(error) = parts.delivery.run(id, None, budget, &on_event).await {
+                if let Err(error) = parts.delivery.run(id, None, budget, &*hear).await {
                     failed.get_or_insert(error);
                 }
                 for submission in open {
@@ -502,14 +550,44 @@ impl Inner {
         self.environment.clock.now()
     }
 
+    /// The date it is for the person.
+    async fn today(&self) -> Result<NaiveDate, Error> {
+        Ok(self.zone().await?.date_at(self.now().timestamp()))
+    }
+
     /// The person's time zone over all time a reading can have.
-    fn zone(&self) -> Result<ZoneOffsets, Error> {
+    async fn zone(&self) -> Result<ZoneOffsets, Error> {
         let from = DateTime::from_timestamp(631_152_000, 0).unwrap_or_default();
-        Ok(self.environment.local_time.offsets(from, self.now() + TimeDelta::days(366))?)
+        let to = self.now() + TimeDelta::days(366);
+        let local_time = Arc::clone(&self.environment.local_time);
+        // A host may take its time over it.
+        let asked = tokio::task::spawn_blocking(move || local_time.offsets(from, to));
+        Ok(asked.await.map_err(|_| EnvironmentError::LocalTime)??)
     }
 
     async fn parts(&self) -> Result<Parts, Error> {
-        self.parts.get_or_try_init(|| self.open()).await.cloned()
+        let mut parts = self.parts.lock().await;
+        if let Some(parts) = parts.as_ref() {
+            return Ok(parts.clone());
+        }
+        Ok(parts.insert(self.open().await?).clone())
+    }
+
+    /// Lets the database go when nothing uses it any more.
+    async fn release(self: Arc<Self>) -> Result<(), Error> {
+        let Some(parts) = self.parts.lock().await.take() else { return Ok(()) };
+        parts.connector.settle().await;
+        drop(parts);
+        Ok(())
+    }
+
+    /// Removes the vault's entries, which the database names, then the database.
+    async fn erase(self: Arc<Self>) -> Result<(), Error> {
+        self.parts().await?.connector.forget_secrets().await?;
+        Arc::clone(&self).release().await?;
+        let path = self.config.database.clone();
+        let removed = tokio::task::spawn_blocking(move || Store::remove(&path));
+        Ok(removed.await.unwrap_or(Err(StoreError::Internal))?)
     }
 
     async fn open(&self) -> Result<Parts, Error> {

@@ -1,11 +1,11 @@
 //! What an app says to the [`Submitter`](super::Submitter) and hears from it.
 
 use crate::delivery::Preview;
-use crate::glucose::{DateRange, GlucoseUnit, ReadingError, Scale, ZoneOffsets};
+use crate::glucose::{DateRange, ReadingError, Scale, ZoneOffsets};
 use crate::import::{ClockAnswer, ClockNote, Format};
 use crate::orders::{RefusedOrder, StandingOrder};
 use crate::store::{ConnectionId, ConnectionRecord, ConnectionState, SubmissionId};
-use crate::submission::{Stopped, Tally};
+use crate::submission::{LeftOut, Stopped, Tally};
 use chrono::{DateTime, Utc};
 use std::path::PathBuf;
 
@@ -63,8 +63,8 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-impl From<ConnectionRecord> for Connection {
-    fn from(record: ConnectionRecord) -> Self {
+impl Connection {
+    pub(crate) fn of(record: ConnectionRecord) -> Self {
         Self {
             id: record.id,
             base: record.base,
@@ -76,31 +76,6 @@ impl From<ConnectionRecord> for Connection {
             state: record.state,
         }
     }
-}
-
-/// What is to be submitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubmissionRequest {
-    /// What the receiver's standing orders ask for, up to yesterday.
-    Ordered,
-    /// What the person chose, readings included, over these local dates.
-    Own {
-        /// The local dates, both included.
-        dates: DateRange,
-        /// The unit of readings and of the summary's mean.
-        unit: GlucoseUnit,
-    },
-}
-
-/// Content that is not sent, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftOut {
-    /// The receiver granted no permission for it.
-    NotGranted(&'static str),
-    /// The order asks for it, and this version does not make it.
-    NotSupported(&'static str),
-    /// Fewer than two readings: there is nothing to summarise.
-    TooFewReadings,
 }
 
 /// What would be sent, before anything is.
@@ -234,19 +209,9 @@ pub struct ImportReport {
 /// The orders a receiver has for the patient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Orders {
-    /// Those that run.
+    /// Those that run today.
     pub active: Vec<StandingOrder>,
-    /// Those that cannot, and why.
+    /// Those that do not, or a schedule of them does not, and why: everything that looks like an
+    /// order for glucose data and is not followed.
     pub refused: Vec<RefusedOrder>,
-}
-
-/// In words for a person.
-impl std::fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NotGranted(what) => write!(f, "{what}: the receiver granted no permission"),
-            Self::NotSupported(what) => write!(f, "{what}: this version does not make it"),
-            Self::TooFewReadings => f.write_str("the summary: fewer than two readings"),
-        }
-    }
 }

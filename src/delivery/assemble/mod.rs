@@ -16,8 +16,7 @@ use crate::fhir::{
     SubjectReference,
 };
 use crate::store::{
-    ConnectionRecord, Item, Listed, ReadingCode, ReadingKey, SentResource, SentStatus, Store,
-    SubmissionRecord,
+    ConnectionRecord, Item, Listed, ReadingKey, SentResource, SentStatus, Store, SubmissionRecord,
 };
 use crate::submission::{Plan, Position};
 use chrono::{DateTime, Utc};
@@ -90,8 +89,7 @@ pub(super) fn accepted_body(
         Position::Devices => assembly.devices(&assembly.devices_where(delivered)?),
         Position::Summary => assembly.summary_where(delivered),
         Position::Readings(after) => {
-            let (code, key) =
-                (ReadingCode::from(plan.wanted.unit), after.and_then(ReadingKey::from_packed));
+            let (code, key) = (plan.wanted.unit, after.and_then(ReadingKey::from_packed));
             let accepted = store.accepted(connection.id, code, plan.window, key, limit)?;
             assembly.readings(&accepted, after)
         }

@@ -3,17 +3,15 @@
 use super::{Assembly, Body};
 use crate::error::Error;
 use crate::fhir::{BundleError, DeviceReference, Fit, ReadingEntry};
-use crate::glucose::{EarlierReading, SensorId};
-use crate::store::{
-    Item, Listed, ReadingCode, ReadingKey, SentResource, StoredSensor, VersionedReading,
-};
+use crate::glucose::SensorId;
+use crate::store::{Item, Listed, ReadingKey, SentResource, StoredSensor, VersionedReading};
 use crate::submission::Position;
 use std::collections::HashMap;
 
 impl Assembly<'_> {
     /// As many readings after `after` as a batch takes, of those the receiver lacks.
     pub(super) fn unsent_readings(&self, after: Option<i64>) -> Result<Option<Body>, Error> {
-        let code = ReadingCode::from(self.plan.wanted.unit);
+        let code = self.plan.wanted.unit;
         let key = after.and_then(ReadingKey::from_packed);
         let unsent =
             self.store.unsent(self.connection.id, code, self.plan.window, key, self.max_units())?;
@@ -29,7 +27,7 @@ impl Assembly<'_> {
         if readings.is_empty() {
             return Ok(None);
         }
-        let code = ReadingCode::from(self.plan.wanted.unit);
+        let code = self.plan.wanted.unit;
         let sensors = self.store.sensors()?;
         let known: HashMap<SensorId, (&StoredSensor, Option<String>)> = sensors
             .iter()
@@ -42,8 +40,7 @@ impl Assembly<'_> {
             let Some((sensor, location)) = known.get(&reading.sample.sensor) else {
                 return Err(Error::Assembly("a reading's sensor is gone"));
             };
-            let history: Vec<EarlierReading> = history(reading).collect();
-            let entry = self.reading(sensor, location.as_deref(), reading, &history);
+            let entry = self.reading(sensor, location.as_deref(), reading);
             match bundle.try_unit(|unit| unit.reading(&entry).map(drop)) {
                 Ok(Fit::Added) => {
                     let unit = u32::try_from(manifest.len()).unwrap_or(u32::MAX);
@@ -54,7 +51,7 @@ impl Assembly<'_> {
                 // Two records of the maker with one identity are one fact: the first speaks for
                 // both.
                 Err(BundleError::Twin(_)) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(Error::bundle(error)),
             }
             last = Some(reading.key.packed());
         }
@@ -80,8 +77,7 @@ impl Assembly<'_> {
         &'s self,
         sensor: &'s StoredSensor,
         device: Option<&'s str>,
-        reading: &VersionedReading,
-        history: &'s [EarlierReading],
+        reading: &'s VersionedReading,
     ) -> ReadingEntry<'s> {
         ReadingEntry {
             subject: &self.subject,
@@ -91,13 +87,7 @@ impl Assembly<'_> {
             measurement: reading.sample.measurement,
             unit: self.plan.wanted.unit,
             device: device.map(DeviceReference::Location),
-            history,
+            history: &reading.history,
         }
     }
-}
-
-/// What the receiver has seen of a reading, oldest first.
-fn history(reading: &VersionedReading) -> impl Iterator<Item = EarlierReading> {
-    let seconds = reading.sample.seconds;
-    reading.replaces.into_iter().map(move |measurement| EarlierReading { seconds, measurement })
 }

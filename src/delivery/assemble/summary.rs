@@ -31,7 +31,7 @@ impl Assembly<'_> {
             return Ok(None);
         }
         let mut bundle = self.writer();
-        let _ = bundle.try_unit(|unit| unit.summary(&entry).map(drop))?;
+        let _ = bundle.try_unit(|unit| unit.summary(&entry).map(drop)).map_err(Error::bundle)?;
         Ok(bundle
             .finish()
             .map(|done| resources(done, Position::Summary.next_part(self.plan.wanted), &of_dates)))

@@ -12,9 +12,10 @@ pub use records::{
     SubmissionRecord, SubmissionState,
 };
 
-use super::ledger::{self, ReadingCode};
 use super::resources::{self, SentResource, SentStatus};
-use super::{ConnectionId, ReadingKey, Store, StoreError, quarantine};
+use super::unit::UNITS;
+use super::{ConnectionId, ReadingKey, Store, StoreError, quarantine, settlement};
+use crate::glucose::GlucoseUnit;
 use crate::submission::Plan;
 use chrono::{DateTime, TimeDelta, Utc};
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params};
@@ -367,8 +368,9 @@ impl Store {
         }
         if batch.attempt > 1 {
             for listed in &batch.manifest {
-                if let Item::Reading(key, version, code) = listed.item {
-                    ledger::remember(&transaction, connection, code, reading_key(key)?, version)?;
+                if let Item::Reading(key, version, unit) = listed.item {
+                    let to = (connection, unit);
+                    settlement::remember(&transaction, to, reading_key(key)?, version)?;
                 }
             }
         }
@@ -417,17 +419,17 @@ fn write_outcomes(
     batch: &BatchRecord,
     records: &[EntryRecord],
 ) -> Result<(), StoreError> {
-    let mut delivered: Vec<(ReadingCode, (ReadingKey, u32))> = Vec::new();
+    let mut delivered: Vec<(GlucoseUnit, (ReadingKey, u32))> = Vec::new();
     for (listed, record) in batch.manifest.iter().zip(records) {
         match (&listed.item, record) {
-            (Item::Reading(key, version, code), EntryRecord::Delivered { .. }) => {
-                delivered.push((*code, (reading_key(*key)?, *version)));
+            (Item::Reading(key, version, unit), EntryRecord::Delivered { .. }) => {
+                delivered.push((*unit, (reading_key(*key)?, *version)));
             }
-            (Item::Reading(key, version, code), EntryRecord::Refused { reason }) => {
+            (Item::Reading(key, version, unit), EntryRecord::Refused { reason }) => {
                 quarantine::quarantine(
                     transaction,
                     connection,
-                    *code,
+                    *unit,
                     (reading_key(*key)?, *version),
                     reason,
                 )?;
@@ -445,11 +447,11 @@ fn write_outcomes(
             (_, EntryRecord::PutOff) => {}
         }
     }
-    for code in [ReadingCode::Mass, ReadingCode::Molar] {
-        let of_code: Vec<_> =
-            delivered.iter().filter(|(c, _)| *c == code).map(|(_, reading)| *reading).collect();
-        if !of_code.is_empty() {
-            ledger::record_accepted(transaction, connection, code, &of_code)?;
+    for unit in UNITS {
+        let of_unit: Vec<_> =
+            delivered.iter().filter(|(u, _)| *u == unit).map(|(_, reading)| *reading).collect();
+        if !of_unit.is_empty() {
+            settlement::record_accepted(transaction, connection, unit, &of_unit)?;
         }
     }
     Ok(())
@@ -462,7 +464,7 @@ fn reading_key(packed: i64) -> Result<ReadingKey, StoreError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glucose::{GlucoseUnit, ZoneOffsets};
+    use crate::glucose::ZoneOffsets;
     use crate::store::testing::Scratch;
     use crate::submission::Position;
     use crate::submission::Wanted;

@@ -1,7 +1,8 @@
 //! What the outbox keeps: a submission and how far it has come, a frozen batch and what its entries
 //! are.
 
-use crate::store::{ConnectionId, ReadingCode, StoreError};
+use crate::glucose::GlucoseUnit;
+use crate::store::{ConnectionId, StoreError};
 use crate::submission::{Plan, Position, Stopped, Tally};
 use serde::{Deserialize, Serialize};
 
@@ -119,7 +120,7 @@ pub struct SubmissionRecord {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Item {
     /// A reading: its packed key, its version, and the unit it was sent in.
-    Reading(i64, u32, ReadingCode),
+    Reading(i64, u32, GlucoseUnit),
     /// A device, summary or member: its identifier and its kind.
     Resource(String, String),
 }

@@ -15,7 +15,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fhir", &["glucose"]),
     ("smart", &["fhir"]),
     ("orders", &["glucose", "fhir"]),
-    ("submission", &["glucose"]),
+    ("submission", &["glucose", "orders", "smart"]),
     ("environment", &["glucose"]),
     ("transport", &["environment", "smart"]),
     ("store", &["glucose", "submission"]),
@@ -71,7 +71,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const NOT_IN_CORE: &[&str] = &[
     "tokio",
     "rusqlite",
-    "reqwest",
+    "hyper",
+    "hyper_util",
     "oauth2",
     "uniffi",
     "getrandom",
