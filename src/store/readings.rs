@@ -1,8 +1,8 @@
 //! The readings' rows: their table, and one row's life.
 
 use super::packing::{self, HISTORY};
-use super::{ReadingKey, Store, StoreError, sensors, versions};
-use crate::glucose::{Measurement, RecordKey, SensorId, SensorKey, UtcOffset};
+use super::{ReadingKey, StoreError, versions};
+use crate::glucose::{Measurement, RecordKey, SensorId, UtcOffset};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 /// The readings' table. `measurement` is packed as [`packing`] says, with the UTC offset.

@@ -171,7 +171,8 @@ fn low_without_a_value_asks_for_the_devices_scale() {
 
 #[test]
 fn times_without_offset_get_one_sentence_for_all_rows() {
-    let rows: String = (10..40).map(|m| format!("2024-05-01T08:{m}:00,100,mg/dL\n")).collect();
+    let row = |minute: i32| format!("2024-05-01T08:{minute}:00,100,mg/dL\n");
+    let rows = (10..40).map(row).collect::<Vec<_>>().concat();
     let error =
         import(("time,value,unit\n".to_owned() + &rows).as_bytes(), &options()).unwrap_err();
     assert_eq!(error, ImportError::Times { like: TimesLike::NoOffset });

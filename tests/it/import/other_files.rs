@@ -22,7 +22,7 @@ fn refused(text: &str) -> ImportError {
 
 #[test]
 fn bare_carriage_returns_are_named() {
-    let text = clarity(&[("2024-05-01T10:00:00", "100", "1000", "TX"); 900]);
+    let text = clarity(&vec![("2024-05-01T10:00:00", "100", "1000", "TX"); 900]);
     let error = refused(&text.replace('\n', "\r"));
     assert_eq!(error, ImportError::LineEnds);
     assert!(error.to_string().contains("save the file with Windows or Unix line ends"));
