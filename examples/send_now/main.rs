@@ -127,7 +127,7 @@ async fn run(args: Args) -> Result<bool, Failure> {
             Event::Waiting { until } => {
                 shown.println(format!("the receiver asked to wait until {until}"));
             }
-            Event::Sending { .. } | Event::Verified { .. } => {}
+            Event::Sending { .. } | Event::Verifying { .. } => {}
         })
         .await?;
     bar.finish_and_clear();
@@ -137,7 +137,18 @@ async fn run(args: Args) -> Result<bool, Failure> {
     if args.verify {
         let mut verified = Vec::new();
         for submission in &outcome.submissions {
-            match cgm.verify(*submission, PATIENCE, |_| ()).await {
+            let bar = ProgressBar::new(0);
+            bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} looked for")?);
+            let shown = bar.clone();
+            let verified_one = cgm.verify(*submission, PATIENCE, move |event| {
+                if let Event::Verifying { done, total, .. } = event {
+                    shown.set_length(total);
+                    shown.set_position(done);
+                }
+            });
+            let verification = verified_one.await;
+            bar.finish_and_clear();
+            match verification {
                 Ok(verification) => {
                     report::verification(&verification);
                     whole &= verification.is_complete();

@@ -87,10 +87,12 @@ pub enum DeliveryEvent {
         /// When it goes on.
         until: SystemTime,
     },
-    /// The receiver was asked for what it accepted, and has it.
-    Verified {
-        /// Entries found, since the last such event.
-        entries: u32,
+    /// The receiver was asked for more of what it accepted.
+    Verifying {
+        /// Entries that were looked for so far.
+        done: u64,
+        /// Entries to look for in all.
+        total: u64,
     },
 }
 
@@ -150,9 +152,7 @@ pub(super) fn events_to(observer: Arc<dyn HostObserver>) -> impl Fn(Event) + Sen
                 refused: tally.entries.refused,
             },
             Event::Waiting { until } => DeliveryEvent::Waiting { until: until.into() },
-            Event::Verified { entries, .. } => {
-                DeliveryEvent::Verified { entries: u32::try_from(entries).unwrap_or(u32::MAX) }
-            }
+            Event::Verifying { done, total, .. } => DeliveryEvent::Verifying { done, total },
         };
         // What an observer does with it is its own affair: a delivery never fails for it.
         let _ = observer.delivery_event(event);

@@ -72,7 +72,7 @@ class MainJobTest {
                     assertTrue(verification.complete, "$verification")
                     // The readings, their device, and the summary with its six figures.
                     assertEquals(28uL, verification.confirmed)
-                    assertEquals(28L, events.all.filterIsInstance<DeliveryEvent.Verified>().sumOf { it.entries.toLong() })
+                    assertEquals(DeliveryEvent.Verifying(28u, 28u), events.all.filterIsInstance<DeliveryEvent.Verifying>().last())
                 }
             }
         }
