@@ -12,10 +12,10 @@ mod search;
 
 pub use report::{CannotVerify, Difference, NotVerified, Verification};
 
-use super::assemble::{accepted_body, summary_kind};
+use super::assemble::{accepted_body, covered};
 use super::{Delivery, Event};
 use crate::error::Error;
-use crate::fhir::{Addresses, Capability, Identifier, parse_capability, sent_resources};
+use crate::fhir::{Addresses, Capability, EntryKind, Identifier, parse_capability, sent_resources};
 use crate::smart::{GrantedScopes, SearchToken};
 use crate::store::{
     ConnectionRecord, ConnectionState, Item, ReadingKey, SentStatus, Store, SubmissionId,
@@ -359,14 +359,14 @@ impl Verifier<'_> {
 
     /// Fails with `Changed` if a summary was delivered: today's differs.
     async fn summary_unchanged(&self) -> Result<(), Stop> {
-        let (id, kind) = (self.search.connection.id, summary_kind(&self.plan));
-        let sent = self
-            .search
-            .delivery
-            .store
-            .call(move |store| store.resources_of_kind(id, &kind))
-            .await?;
-        let delivered = sent.iter().any(|sent| sent.status == SentStatus::Delivered);
+        let (id, covered) = (self.search.connection.id, covered(&self.plan));
+        let of_dates = move |store: &mut Store| store.resources_over(id, covered.dates);
+        let sent = self.search.delivery.store.call(of_dates).await?;
+        let delivered = sent.iter().any(|sent| {
+            sent.kind == EntryKind::Summary
+                && sent.covered == Some(covered)
+                && sent.status == SentStatus::Delivered
+        });
         if delivered { Err(Stop::Cannot(CannotVerify::Changed)) } else { Ok(()) }
     }
 
@@ -395,7 +395,7 @@ impl Verifier<'_> {
     /// `false` if any location is unknown.
     async fn are_gone(&self, lacking: &[Expected]) -> Result<bool, Stop> {
         for one in lacking {
-            let Item::Resource(identifier, _) = &one.item else { return Ok(false) };
+            let Item::Resource(identifier, ..) = &one.item else { return Ok(false) };
             let (id, identifier) = (self.search.connection.id, identifier.clone());
             let sent = self
                 .search
@@ -424,7 +424,7 @@ impl Verifier<'_> {
                 Item::Reading(key, version, _) => {
                     readings.extend(ReadingKey::from_packed(*key).map(|key| (key, *version)));
                 }
-                Item::Resource(identifier, _) => resources.push(identifier.clone()),
+                Item::Resource(identifier, ..) => resources.push(identifier.clone()),
             }
         }
         let connection = self.search.connection.clone();
@@ -449,7 +449,7 @@ impl Verifier<'_> {
                     let unit = accepted_body(store, &connection, &plan, Position::Summary, 1)?;
                     let summary = unit.and_then(|unit| unit.manifest.into_iter().next_back());
                     return match summary.map(|listed| listed.item) {
-                        Some(Item::Resource(identifier, _))
+                        Some(Item::Resource(identifier, ..))
                             if store.send_resource_again(id, &identifier)? =>
                         {
                             Ok(count as u64)

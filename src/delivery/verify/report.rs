@@ -1,6 +1,6 @@
 //! What a verification says: how much of what was accepted the receiver has, and what of it differs.
 
-use crate::fhir::{Addresses, Comparison, Identifier, compare};
+use crate::fhir::{Addresses, Comparison, EntryKind, Identifier, compare};
 use crate::store::{Item, ReadingKey};
 use crate::submission::Part;
 use chrono::{DateTime, Utc};
@@ -41,8 +41,8 @@ impl Verification {
 /// Something that stands otherwise at the receiver than it was sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// What it is: a reading, a device, a summary or one of its figures.
-    pub what: &'static str,
+    /// What it is.
+    pub what: EntryKind,
     /// When it was measured, for a reading.
     pub time: Option<DateTime<Utc>>,
     /// The element that differs, `valueQuantity.value`; `None` if the clinic marked the whole as
@@ -120,19 +120,14 @@ impl Expected {
         }
     }
 
-    fn what(&self) -> (&'static str, Option<DateTime<Utc>>) {
+    fn what(&self) -> (EntryKind, Option<DateTime<Utc>>) {
         match &self.item {
             Item::Reading(key, ..) => {
                 let seconds = ReadingKey::from_packed(*key).map(ReadingKey::seconds);
-                ("reading", seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)))
+                let time = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+                (EntryKind::Reading, time)
             }
-            Item::Resource(_, kind) if kind.starts_with(super::super::assemble::DEVICE) => {
-                ("device", None)
-            }
-            Item::Resource(_, kind) if kind.starts_with("summary-member") => {
-                ("figure of the summary", None)
-            }
-            Item::Resource(..) => ("summary", None),
+            Item::Resource(_, kind, _) => (*kind, None),
         }
     }
 }
