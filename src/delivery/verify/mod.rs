@@ -7,6 +7,7 @@
 //! find other things, or what is lacking is not at its address either; only to a receiver that
 //! says, or has shown, that it looks before it creates; and only once (`store::read_back`).
 
+mod lacking;
 mod report;
 mod search;
 
@@ -18,8 +19,7 @@ use crate::error::Error;
 use crate::fhir::{Addresses, Capability, EntryKind, Identifier, parse_capability, sent_resources};
 use crate::smart::{GrantedScopes, SearchToken};
 use crate::store::{
-    ConnectionRecord, ConnectionState, Item, ReadingKey, SentStatus, Store, SubmissionId,
-    SubmissionState,
+    ConnectionRecord, ConnectionState, ReadingKey, SentStatus, Store, SubmissionId, SubmissionState,
 };
 use crate::submission::{Part, Plan, Position};
 use http::header;
@@ -33,10 +33,6 @@ use url::Url;
 const PER_WINDOW: usize = 2_000;
 /// Readings written at once.
 const PER_BODY: usize = 500;
-/// Identifiers of one request at the second look: no receiver cuts so short a list.
-const PER_SECOND_LOOK: usize = 10;
-/// The moment between the two looks, for an index that lags.
-const SECOND_LOOK: Duration = Duration::from_secs(2);
 /// Misses after which they are looked for a second time, if the search finds others.
 const LACKING_AT_ONCE: usize = 500;
 /// Misses without a hit after which the search counts as broken.
@@ -368,101 +364,5 @@ impl Verifier<'_> {
                 && sent.status == SentStatus::Delivered
         });
         if delivered { Err(Stop::Cannot(CannotVerify::Changed)) } else { Ok(()) }
-    }
-
-    /// Looks again for what was not found, and marks what is still not for sending again.
-    async fn second_look(&mut self, part: Part, lacking: Vec<Expected>) -> Result<(), Stop> {
-        if lacking.is_empty() {
-            return Ok(());
-        }
-        self.search.delivery.environment.timer.sleep(SECOND_LOOK).await;
-        let lacking = self.look(part, lacking, PER_SECOND_LOOK).await?;
-        self.tell(lacking.len());
-        if lacking.is_empty() {
-            return Ok(());
-        }
-        if self.found == 0 && !self.are_gone(&lacking).await? {
-            self.verification.missing += lacking.len() as u64;
-            return Err(Stop::Cannot(CannotVerify::NothingFound));
-        }
-        let marked = self.mark(part, &lacking).await?;
-        self.verification.to_send_again += marked;
-        self.verification.missing += lacking.len() as u64 - marked;
-        Ok(())
-    }
-
-    /// Whether these are not where the receiver had put them: then it is not the search that fails.
-    /// `false` if any location is unknown.
-    async fn are_gone(&self, lacking: &[Expected]) -> Result<bool, Stop> {
-        for one in lacking {
-            let Item::Resource(identifier, ..) = &one.item else { return Ok(false) };
-            let (id, identifier) = (self.search.connection.id, identifier.clone());
-            let sent = self
-                .search
-                .delivery
-                .store
-                .call(move |store| store.resource(id, &identifier))
-                .await?;
-            let Some(location) = sent.and_then(|sent| sent.location) else { return Ok(false) };
-            let request = http::Request::get(format!("{}/{location}", self.search.connection.base))
-                .body(Vec::new());
-            let request = request.map_err(|_| Error::Assembly("a location is malformed"))?;
-            let response = self.search.ask_alone(&request).await?;
-            if !matches!(response.status().as_u16(), 404 | 410) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
-    }
-
-    /// Marks these for sending again where that is safe; how many were.
-    async fn mark(&self, part: Part, lacking: &[Expected]) -> Result<u64, Error> {
-        let (id, code) = (self.search.connection.id, self.plan.wanted.unit);
-        let (mut readings, mut resources) = (Vec::new(), Vec::new());
-        for one in lacking {
-            match &one.item {
-                Item::Reading(key, version, _) => {
-                    readings.extend(ReadingKey::from_packed(*key).map(|key| (key, *version)));
-                }
-                Item::Resource(identifier, ..) => resources.push(identifier.clone()),
-            }
-        }
-        let connection = self.search.connection.clone();
-        let (plan, count, looks_before_creating) =
-            (self.plan, lacking.len(), self.looks_before_creating);
-        self.search
-            .delivery
-            .store
-            .call(move |store| {
-                let known = store.connection(id)?.details;
-                // What is sent once more to a receiver that creates whatever it is sent might stand
-                // there twice.
-                if !looks_before_creating
-                    || known.conditional_create == Some(false)
-                    || known.keeps_no_copies
-                {
-                    return Ok(0);
-                }
-                if part == Part::Summary {
-                    // A summary stays together with its figures: all of it goes again, and the
-                    // receiver keeps what it has.
-                    let unit = accepted_body(store, &connection, &plan, Position::Summary, 1)?;
-                    let summary = unit.and_then(|unit| unit.manifest.into_iter().next_back());
-                    return match summary.map(|listed| listed.item) {
-                        Some(Item::Resource(identifier, ..))
-                            if store.send_resource_again(id, &identifier)? =>
-                        {
-                            Ok(count as u64)
-                        }
-                        _ => Ok(0),
-                    };
-                }
-                let mut marked = store.send_again(id, code, &readings)? as u64;
-                for identifier in &resources {
-                    marked += u64::from(store.send_resource_again(id, identifier)?);
-                }
-                Ok::<_, Error>(marked)
-            })
-            .await
     }
 }
