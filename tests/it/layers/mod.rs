@@ -64,6 +64,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "statistics",
             "store",
             "submission",
+            "transport",
         ],
     ),
 ];
