@@ -38,7 +38,6 @@ mod submission;
 pub mod environment;
 #[cfg(feature = "shell")]
 mod error;
-pub mod errors;
 
 #[cfg(all(feature = "shell", feature = "internals"))]
 pub mod connect;
@@ -77,7 +76,7 @@ pub use statistics::Summary;
 // ---- connecting, and what the receiver asks for ----
 #[cfg(feature = "shell")]
 pub use connect::{AuthorizationRequest, Receiver, Revocation};
-pub use fhir::{PatientId, SummaryMember};
+pub use fhir::{EntryKind, PatientId, SummaryMember};
 pub use orders::{
     Content, Occurrence, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit,
     UcumPeriod,
@@ -92,7 +91,8 @@ pub use delivery::{CannotVerify, Difference, Event, NotVerified, Preview, Verifi
 #[cfg(feature = "shell")]
 pub use store::{IngestReport, RejectedReading, SubmissionId};
 pub use submission::{
-    Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, Wanted,
+    Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, Unsupported,
+    Wanted,
 };
 #[cfg(feature = "shell")]
 pub use submitter::{
@@ -106,6 +106,26 @@ pub use environment::Environment;
 pub use error::{Error, ErrorCode, ErrorKind};
 #[cfg(feature = "http-transport")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
+
+/// What an `Error` was caused by, and what the constructors of values say.
+pub mod errors {
+    #[cfg(feature = "shell")]
+    pub use super::connect::{ConnectError, EndpointError, ReauthorisationCause, TokenError};
+    #[cfg(feature = "shell")]
+    pub use super::environment::{EnvironmentError, TransportError, VaultError};
+    pub use super::fhir::{CapabilityError, PatientError, SubjectError};
+    pub use super::glucose::{GlucoseError, ReadingError, SensorError, TimeError};
+    pub use super::import::ImportError;
+    pub use super::orders::{OrderError, PeriodError};
+    pub use super::smart::{
+        BaseError, CallbackError, DiscoveryError, RedirectError, TokenResponseError,
+    };
+    pub use super::statistics::SummaryError;
+    #[cfg(feature = "shell")]
+    pub use super::store::StoreError;
+    #[cfg(feature = "http-transport")]
+    pub use super::transport::TransportSetupError;
+}
 
 // ---- the border ----
 #[cfg(feature = "ffi")]

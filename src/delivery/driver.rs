@@ -37,12 +37,14 @@ pub enum Event {
         /// When it goes on.
         until: DateTime<Utc>,
     },
-    /// The receiver was asked for what it accepted, and has it.
-    Verified {
+    /// The receiver was asked for more of what it accepted.
+    Verifying {
         /// The submission.
         submission: SubmissionId,
-        /// Entries found, since the last such event.
-        entries: usize,
+        /// Entries that were looked for so far.
+        done: u64,
+        /// Entries to look for in all.
+        total: u64,
     },
 }
 
@@ -195,8 +197,12 @@ impl Delivery {
                 }
             }
             Err(error) => {
-                let under_way =
-                    matches!(error, TransportError::Broken | TransportError::TooLarge { .. });
+                let under_way = matches!(
+                    error,
+                    TransportError::Broken
+                        | TransportError::TooLarge { .. }
+                        | TransportError::Redirected
+                );
                 Answer::Nothing { why: word(error), under_way }
             }
         }
@@ -248,6 +254,7 @@ const fn word(error: TransportError) -> &'static str {
         TransportError::Broken => "connection broke",
         TransportError::Untrusted => "certificate not trusted",
         TransportError::TooLarge { .. } => "answer too large",
+        TransportError::Redirected => "redirect followed",
         TransportError::Request => "request malformed",
     }
 }

@@ -24,6 +24,7 @@ use crate::store::{
     SubmissionState,
 };
 use crate::submission::{Plan, SubmissionRequest, Tally};
+use crate::transport::{Guard, RequestLimits};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use lifecycle::{Lifecycle, Phase};
 use std::future::Future;
@@ -76,6 +77,7 @@ impl Drop for Submitter {
 impl Submitter {
     /// A submitter over this database and this environment. No I/O happens here.
     pub fn new(config: Config, environment: Environment) -> Self {
+        let environment = Guard::around(environment, RequestLimits::default());
         let inner = Inner { config, environment, parts: Mutex::default() };
         Self { inner: Arc::new(inner), lifecycle: Lifecycle::new() }
     }
@@ -453,8 +455,8 @@ impl Submitter {
     ///
     /// A receiver that cannot be asked, for lack of permission ([`Receiver::with_read_back`]) or of
     /// a search, is not an error: the parts that could not be verified are in the result.
-    /// 25,000 readings take a few hundred requests; waits the receiver asks for are waited out
-    /// up to `patience`.
+    /// 25,000 readings take some forty requests to a receiver that can be asked by date, else a few
+    /// hundred; waits the receiver asks for are waited out up to `patience`.
     ///
     /// # Errors
     /// [`Error`] where the receiver does not answer, the connection needs the person, or the

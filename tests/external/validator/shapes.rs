@@ -1,5 +1,5 @@
-//! The shapes a resource can have on the wire. A new kind of entry does not compile here until its
-//! shape is listed.
+//! The shapes a resource can have on the wire. A new kind of entry fails here until its shape is
+//! listed.
 
 use cgm_submitter::fhir::{EntryKind, SummaryMember};
 use cgm_submitter::glucose::GlucoseUnit;
@@ -9,7 +9,7 @@ const MASS: GlucoseUnit = GlucoseUnit::MgPerDl;
 const MOLAR: GlucoseUnit = GlucoseUnit::MmolPerL;
 
 /// The type, or the LOINC code, of every kind of entry.
-const fn signs(kind: EntryKind) -> &'static [&'static str] {
+fn signs(kind: EntryKind) -> &'static [&'static str] {
     match kind {
         EntryKind::Reading => &["99504-3", "105272-9"],
         EntryKind::Device => &["Device"],
@@ -23,21 +23,9 @@ const fn signs(kind: EntryKind) -> &'static [&'static str] {
             SummaryMember::DaysOfWear => &["104636-6"],
             SummaryMember::SensorActive => &["104637-4"],
         },
+        _ => panic!("list the shape of {kind:?}"),
     }
 }
-
-const KINDS: [EntryKind; 10] = [
-    EntryKind::Reading,
-    EntryKind::Device,
-    EntryKind::Summary,
-    EntryKind::SummaryMember(SummaryMember::Mean(MASS)),
-    EntryKind::SummaryMember(SummaryMember::Mean(MOLAR)),
-    EntryKind::SummaryMember(SummaryMember::TimesInRanges),
-    EntryKind::SummaryMember(SummaryMember::Gmi),
-    EntryKind::SummaryMember(SummaryMember::CoefficientOfVariation),
-    EntryKind::SummaryMember(SummaryMember::DaysOfWear),
-    EntryKind::SummaryMember(SummaryMember::SensorActive),
-];
 
 fn code(resource: &Value) -> &str {
     resource["code"]["coding"][0]["code"].as_str().unwrap_or_default()
@@ -54,9 +42,11 @@ fn replaces<'a>(resource: &'a Value, by: &str) -> &'a Value {
 /// How a resource can look, and whether this one does.
 type Shape = (&'static str, fn(&Value) -> bool);
 
-const SHAPES: [Shape; 23] = [
+const SHAPES: [Shape; 25] = [
     ("a value below the scale", |r| r["valueQuantity"]["comparator"] == "<"),
     ("a value above the scale", |r| r["valueQuantity"]["comparator"] == ">"),
+    ("an interpretation below the scale", |r| interpretation(r) == "<"),
+    ("an interpretation above the scale", |r| interpretation(r) == ">"),
     ("an unknown value", |r| absent(r) == "unknown"),
     ("a sensor's error", |r| absent(r) == "error"),
     ("a sensor that did not measure", |r| absent(r) == "not-performed"),
@@ -98,6 +88,10 @@ fn absent(resource: &Value) -> &str {
     resource["dataAbsentReason"]["coding"][0]["code"].as_str().unwrap_or_default()
 }
 
+fn interpretation(resource: &Value) -> &str {
+    resource["interpretation"][0]["coding"][0]["code"].as_str().unwrap_or_default()
+}
+
 fn device(resource: &Value) -> &str {
     resource["device"]["reference"].as_str().unwrap_or_default()
 }
@@ -118,7 +112,7 @@ pub(crate) fn lacking(texts: &[&str]) -> Vec<&'static str> {
     };
     let is =
         |sign: &str, resource: &Value| resource["resourceType"] == sign || code(resource) == sign;
-    let kinds = KINDS.iter().flat_map(|kind| signs(*kind)).copied();
+    let kinds = EntryKind::ALL.into_iter().flat_map(signs).copied();
     let kinds = kinds.filter(|sign| !resources().any(|resource| is(sign, resource)));
     let shapes = SHAPES.iter().filter(|(_, has)| !resources().any(has)).map(|(name, _)| *name);
     let digits =

@@ -18,7 +18,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("submission", &["glucose", "orders", "smart"]),
     ("environment", &["glucose"]),
     ("transport", &["environment", "smart"]),
-    ("store", &["glucose", "submission"]),
+    ("store", &["fhir", "glucose", "submission"]),
     ("connect", &["environment", "fhir", "smart", "store", "submission"]),
     (
         "error",
@@ -29,6 +29,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "glucose",
             "import",
             "orders",
+            "smart",
             "statistics",
             "store",
             "transport",
@@ -63,6 +64,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "statistics",
             "store",
             "submission",
+            "transport",
         ],
     ),
 ];
