@@ -104,6 +104,8 @@ pub use submitter::{
 pub use environment::Environment;
 #[cfg(feature = "shell")]
 pub use error::{Error, ErrorCode, ErrorKind};
+#[cfg(feature = "reqwest")]
+pub use transport::ReqwestTransport;
 #[cfg(feature = "http-transport")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
 
