@@ -5,7 +5,10 @@ use crate::zone::Zone;
 use cgm_submitter::environment::Clock;
 use cgm_submitter::glucose::GlucoseUnit;
 use cgm_submitter::store::ConnectionState;
-use cgm_submitter::{Connection, ImportReport, OutcomeStatus, SubmissionRequest, Submitter};
+use cgm_submitter::{
+    ClockAnswer, Connection, ImportChoices, ImportReport, OutcomeStatus, SubmissionRequest,
+    Submitter,
+};
 use chrono::{DateTime, FixedOffset, NaiveDateTime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -207,4 +210,24 @@ async fn a_fuller_export_corrects_what_a_receiver_has_of_a_cut_that_stood_elsewh
     let again = app.import(part(&file, "2024-05-17".."2024-05-19"), zone).await.unwrap();
     assert_eq!((again.already_there, again.corrected, again.replaced), (cut.stored, 0, 0));
     assert_eq!(submit().await.tally.requests, 0);
+}
+
+#[tokio::test]
+async fn what_the_host_says_of_the_clock_is_kept_for_later_imports() {
+    let world = World::new().await.living_in(Zone(chrono_tz::Europe::Bucharest));
+    let app = world.app();
+    let zone = Zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
+    let cut = part(&file(), "2024-06-03".."2024-06-14");
+    let first = app.import(cut.clone(), zone.clone()).await.unwrap();
+    let [note] = first.clock_notes.as_slice() else { panic!("one note") };
+    assert!(note.open);
+    let answer = ClockAnswer { at: note.at, offset: note.alternatives[0] };
+    let choices =
+        ImportChoices { clock_answers: vec![answer], ..ImportChoices::from(zone.clone()) };
+    let answered = app.import(cut.clone(), choices).await.unwrap();
+    assert_eq!((answered.replaced, answered.rejected.len()), (first.stored, 0));
+    // A later import says nothing of it: the answer stands.
+    let later = app.import(cut, zone).await.unwrap();
+    assert_eq!((later.already_there, later.replaced), (first.stored, 0));
+    assert!(later.clock_notes.iter().all(|note| !note.open));
 }
