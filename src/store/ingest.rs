@@ -6,8 +6,8 @@
 
 use super::readings::StoredReading;
 use super::{
-    ReadingKey, Store, StoreError, corrections, key, ledger, packing, readings, sensors,
-    settlement, versions,
+    ImportId, ImportSource, ReadingKey, Store, StoreError, corrections, imports, key, ledger,
+    packing, readings, sensors, settlement, versions,
 };
 use crate::glucose::{
     Measurement, Reading, ReadingError, RecordKey, Sensor, SensorId, SensorKey, ZoneOffsets,
@@ -40,6 +40,20 @@ pub struct IngestReport {
     pub corrected: usize,
     /// Readings not taken. They do not hold up the others.
     pub rejected: Vec<RejectedReading>,
+}
+
+impl IngestReport {
+    fn counts(&self) -> [usize; 5] {
+        [self.stored, self.already_there, self.replaced, self.corrected, self.rejected.len()]
+    }
+}
+
+/// How a batch is taken in.
+#[derive(Clone, Copy)]
+struct Intake<'a> {
+    zone: &'a ZoneOffsets,
+    now: DateTime<Utc>,
+    import: Option<ImportId>,
 }
 
 /// A sensor of the batch.
@@ -170,15 +184,15 @@ fn relation(
 fn place(
     tx: &Transaction<'_>,
     c: &Contested<'_>,
-    zone: &ZoneOffsets,
+    intake: Intake<'_>,
     report: &mut IngestReport,
 ) -> Result<(), StoreError> {
     let measurement = c.reading.measurement();
     let record = c.reading.record_key();
     let mut seen = c.moved;
     let Some(there) = readings::at(tx, c.key)? else {
-        let offset = c.reading.offset().unwrap_or_else(|| zone.offset_at(c.key.seconds()));
-        readings::insert(tx, c.key, measurement, offset, record)?;
+        let offset = c.reading.offset().unwrap_or_else(|| intake.zone.offset_at(c.key.seconds()));
+        readings::insert(tx, c.key, measurement, offset, record, intake.import)?;
         ledger::cut(tx, &[c.key])?;
         settlement::restore(tx, c.key)?;
         match seen {
@@ -199,11 +213,12 @@ fn place(
         }
         Relation::Finer => {
             let record = record.filter(|_| there.record().is_none());
-            readings::overwrite(tx, c.key, measurement, None, record)?;
+            readings::overwrite(tx, c.key, measurement, None, record, intake.import)?;
         }
         Relation::Other => {
             let claimed = corrections::supersede(tx, &there)?;
-            readings::overwrite(tx, c.key, measurement, c.reading.offset(), record)?;
+            let offset = c.reading.offset();
+            readings::overwrite(tx, c.key, measurement, offset, record, intake.import)?;
             seen = Some(seen.unwrap_or_default() || claimed);
         }
     }
@@ -215,22 +230,33 @@ fn place(
     if seen.is_some() { settlement::restore(tx, c.key) } else { Ok(()) }
 }
 
-const INSERT: &str =
-    "INSERT INTO readings (key, measurement, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
+const INSERT: &str = "INSERT INTO readings (key, measurement, record, import) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+
+/// The rows of a batch as they are best inserted: each sensor's in rising time, because pages fill
+/// up only that way. Rows of one instant stay in the order given.
+fn rising(batch: &[Reading]) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..batch.len()).collect();
+    if !batch.is_sorted_by_key(Reading::seconds) {
+        let at = |row: &usize| batch.get(*row).map(|r| (r.sensor().as_str(), r.seconds()));
+        rows.sort_by(|a, b| at(a).cmp(&at(b)));
+    }
+    rows
+}
 
 fn ingest(
     tx: &Transaction<'_>,
     batch: &[Reading],
-    zone: &ZoneOffsets,
-    now: DateTime<Utc>,
+    intake: Intake<'_>,
 ) -> Result<IngestReport, StoreError> {
     let mut report = IngestReport::default();
     let mut sources = Sources::default();
     let mut contested = Vec::new();
     let mut late = Vec::new();
     let mut insert = tx.prepare_cached(INSERT)?;
-    for (row, reading) in batch.iter().enumerate() {
-        let source = match reading.check(now) {
+    let import = intake.import.map(|import| import.0);
+    for row in rising(batch) {
+        let Some(reading) = batch.get(row) else { continue };
+        let source = match reading.check(intake.now) {
             Ok(()) => sources.of(tx, reading.sensor())?.ok_or(ReadingError::UnknownSensor),
             Err(reason) => Err(reason),
         };
@@ -246,11 +272,11 @@ fn ingest(
                 continue;
             }
         };
-        let offset = reading.offset().unwrap_or_else(|| zone.offset_at(reading.seconds()));
+        let offset = reading.offset().unwrap_or_else(|| intake.zone.offset_at(reading.seconds()));
         let packed = packing::encode(reading.measurement()) | packing::offset(offset);
         let record = reading.record_key().map(RecordKey::as_str);
-        let inserted =
-            !within(source.history, key) && insert.execute(params![key, packed, record])? == 1;
+        let inserted = !within(source.history, key)
+            && insert.execute(params![key, packed, record, import])? == 1;
         if inserted {
             report.stored += 1;
             if within(source.ledger, key) {
@@ -266,11 +292,12 @@ fn ingest(
     report.already_there += all - contested.len();
     move_away(tx, &mut contested)?;
     for c in &contested {
-        place(tx, c, zone, &mut report)?;
+        place(tx, c, intake, &mut report)?;
     }
     for source in sources.found.iter().flatten() {
         sensors::refresh_extent(tx, source.id)?;
     }
+    report.rejected.sort_by_key(|rejected| rejected.row);
     Ok(report)
 }
 
@@ -313,7 +340,30 @@ impl Store {
         for sensor in sensors {
             sensors::register(&tx, sensor)?;
         }
-        let report = ingest(&tx, readings, zone, now)?;
+        let report = ingest(&tx, readings, Intake { zone, now, import: None })?;
+        tx.commit()?;
+        Ok(report)
+    }
+
+    /// The same for a file: its readings refer to it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is stored then, and no sensor or import known.
+    pub fn ingest_import(
+        &mut self,
+        source: ImportSource<'_>,
+        sensors: &[Sensor],
+        readings: &[Reading],
+        zone: &ZoneOffsets,
+        now: DateTime<Utc>,
+    ) -> Result<IngestReport, StoreError> {
+        let tx = self.write()?;
+        for sensor in sensors {
+            sensors::register(&tx, sensor)?;
+        }
+        let import = imports::begin(&tx, source, now)?;
+        let report = ingest(&tx, readings, Intake { zone, now, import: Some(import) })?;
+        imports::end(&tx, import, report.counts())?;
         tx.commit()?;
         Ok(report)
     }
@@ -467,5 +517,47 @@ mod tests {
         let moved = with_record(reading("s", 300, value(100)), "r");
         assert_eq!(counts(&scratch.take(&[moved])), [0, 0, 1, 0, 0]);
         assert_eq!(said(&scratch), [(300, value(100))]);
+    }
+
+    #[test]
+    fn what_was_sent_in_one_unit_and_comes_again_in_the_other_is_no_correction() {
+        let molar = |text: &str| {
+            Measurement::Value(GlucoseValue::parse(text, GlucoseUnit::MmolPerL).unwrap())
+        };
+        let both = |mg_dl: u32| {
+            let mass = GlucoseValue::new(mg_dl, 0, GlucoseUnit::MgPerDl).unwrap();
+            (value(mg_dl), molar(&mass.to_unit(GlucoseUnit::MmolPerL).to_string()))
+        };
+        for molar_first in [false, true] {
+            let mut scratch = scratch();
+            let connection = scratch.connect("https://a.example");
+            let rows = |second: bool| -> Vec<Reading> {
+                let said = |i: u32| if second { both(60 + i).1 } else { both(60 + i).0 };
+                (0..250).map(|i| reading("s", i64::from(i) * 300, said(i))).collect()
+            };
+            scratch.take(&rows(molar_first));
+            let unit = if molar_first { GlucoseUnit::MmolPerL } else { GlucoseUnit::MgPerDl };
+            let unsent = scratch.store.unsent(connection, unit, all(), None, 1_000).unwrap();
+            let sent: Vec<_> = unsent.iter().map(|u| (u.key, u.version)).collect();
+            scratch.store.record_accepted(connection, unit, &sent).unwrap();
+            assert_eq!(counts(&scratch.take(&rows(!molar_first))), [0, 250, 0, 0, 0]);
+            assert_eq!(scratch.store.unsent_count(connection, unit, all()).unwrap(), 0);
+            assert_eq!(said(&scratch)[0], (0, value(60)), "the finer stays");
+        }
+    }
+
+    #[test]
+    fn finer_digits_that_a_receiver_would_see_are_a_correction() {
+        let mut scratch = scratch();
+        let connection = scratch.connect("https://a.example");
+        let coarse = GlucoseValue::parse("6.7", GlucoseUnit::MmolPerL).unwrap();
+        scratch.take(&[reading("s", 0, Measurement::Value(coarse))]);
+        send_all(&mut scratch, connection);
+        assert_eq!(counts(&scratch.take(&[reading("s", 0, value(121))])), [0, 1, 0, 0, 0]);
+        assert_eq!(said(&scratch), [(0, value(121))], "121 was on the wire already");
+
+        scratch.take(&[reading("s", 300, Measurement::Value(coarse))]);
+        send_all(&mut scratch, connection);
+        assert_eq!(counts(&scratch.take(&[reading("s", 300, value(120))])), [0, 0, 0, 1, 0]);
     }
 }

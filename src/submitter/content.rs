@@ -9,11 +9,12 @@ use crate::fhir::EntryKind;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Window, ZoneOffsets};
 use crate::import::{ImportOptions, import};
 use crate::smart::GrantedScopes;
-use crate::store::{ConnectionId, ConnectionRecord, Store, SubmissionId};
+use crate::store::{ConnectionId, ConnectionRecord, ImportSource, Store, SubmissionId};
 use crate::submission::{
     Circumstances, LeftOut, Plan, Planned, PlanningError, SubmissionRequest, Tally, Trigger, plan,
 };
 use chrono::{DateTime, Utc};
+use sha2::{Digest, Sha256};
 use std::cell::Cell;
 use std::path::Path;
 
@@ -73,7 +74,9 @@ pub(super) fn import_into(
     let (rows, readings): (Vec<usize>, Vec<Reading>) =
         imported.readings.into_iter().map(|found| (found.row, found.reading)).unzip();
     let zone = fill.as_ref().unwrap_or(local);
-    let report = store.ingest_from(&imported.sensors, &readings, zone, now)?;
+    let format = imported.format.to_string();
+    let source = ImportSource { format: &format, digest: Sha256::digest(bytes).into() };
+    let report = store.ingest_import(source, &imported.sensors, &readings, zone, now)?;
     let mut rejected: Vec<_> =
         imported.rejected.into_iter().map(|row| (row.row, row.reason)).collect();
     let place = |index: usize| rows.get(index).copied().unwrap_or_default();
