@@ -160,7 +160,7 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn connections(&self) -> Result<Vec<ConnectionRecord>, StoreError> {
-        Ok(self.standing()?.into_iter().filter_map(|(_, record)| record.ok()).collect())
+        Ok(self.standing()?.into_iter().filter_map(Result::ok).collect())
     }
 
     /// The connections whose rows this version cannot read: an older or newer one wrote them. They
@@ -169,20 +169,18 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn unreadable_connections(&self) -> Result<Vec<ConnectionId>, StoreError> {
-        let unreadable = self.standing()?.into_iter().filter(|(_, record)| record.is_err());
-        Ok(unreadable.map(|(id, _)| id).collect())
+        Ok(self.standing()?.into_iter().filter_map(Result::err).collect())
     }
 
-    fn standing(
-        &self,
-    ) -> Result<Vec<(ConnectionId, Result<ConnectionRecord, StoreError>)>, StoreError> {
+    fn standing(&self) -> Result<Vec<Result<ConnectionRecord, ConnectionId>>, StoreError> {
         let mut statement = self.db.prepare_cached(
             "SELECT * FROM connections WHERE state <> 'disconnected' ORDER BY id",
         )?;
         let mut rows = statement.query([])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
-            all.push((ConnectionId(row.get("id")?), record(row)));
+            let id = ConnectionId(row.get("id")?);
+            all.push(record(row).map_err(|_| id));
         }
         Ok(all)
     }
