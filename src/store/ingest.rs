@@ -4,7 +4,7 @@
 //! where there is one. Of several rows of one batch for the same instant or record the last counts,
 //! so that the same batch again changes nothing.
 
-use super::readings::StoredReading;
+use super::placement::{self, Contested, Intake, Outcome};
 use super::{
     ImportId, ImportSource, ReadingKey, Store, StoreError, corrections, imports, key, ledger,
     packing, readings, sensors, settlement, versions,
@@ -48,14 +48,6 @@ impl IngestReport {
     }
 }
 
-/// How a batch is taken in.
-#[derive(Clone, Copy)]
-struct Intake<'a> {
-    zone: &'a ZoneOffsets,
-    now: DateTime<Utc>,
-    import: Option<ImportId>,
-}
-
 /// A sensor of the batch.
 #[derive(Clone, Copy)]
 struct Source {
@@ -80,16 +72,6 @@ impl Source {
             history: versions::range(tx, whole)?,
         }))
     }
-}
-
-/// A reading that did not simply fit in.
-struct Contested<'a> {
-    row: usize,
-    key: ReadingKey,
-    reading: &'a Reading,
-    /// Whether its record stood elsewhere: false where nobody had seen it there, true where
-    /// someone had.
-    moved: Option<bool>,
 }
 
 /// The sensors of a batch, each looked up once.
@@ -119,118 +101,8 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Leaves the last of those that share an instant or a record, in key order.
-fn last_of_each<'a>(mut contested: Vec<Contested<'a>>) -> Vec<Contested<'a>> {
-    contested.sort_unstable_by_key(|c| (c.key, Reverse(c.row)));
-    contested.dedup_by_key(|c| c.key);
-    let mut records: HashMap<(SensorId, &'a str), usize> = HashMap::new();
-    for c in &contested {
-        if let Some(record) = c.reading.record_key() {
-            let row = records.entry((c.key.sensor(), record.as_str())).or_insert(c.row);
-            *row = c.row.max(*row);
-        }
-    }
-    contested.retain(|c| {
-        let last = c.reading.record_key().and_then(|r| records.get(&(c.key.sensor(), r.as_str())));
-        last.is_none_or(|row| *row == c.row)
-    });
-    contested
-}
-
-/// Clears the places that records leave, before any of them takes its new one: a whole series may
-/// have shifted by one.
-fn move_away(tx: &Transaction<'_>, contested: &mut [Contested<'_>]) -> Result<(), StoreError> {
-    let mut any = false;
-    for c in contested {
-        let Some(record) = c.reading.record_key() else { continue };
-        if let Some(holder) =
-            readings::by_record(tx, c.key.sensor(), record)?.filter(|holder| holder.key != c.key)
-        {
-            c.moved = Some(corrections::move_away(tx, &holder, c.key)?);
-            any = true;
-        }
-    }
-    if any { versions::settle_moves(tx) } else { Ok(()) }
-}
-
-/// How a measurement relates to the one stored for the same instant.
-enum Relation {
-    /// It says the same, no finer.
-    Same,
-    /// It says the same in finer digits, and no receiver can tell.
-    Finer,
-    /// It says something else, or to a receiver it does.
-    Other,
-}
-
-fn relation(
-    tx: &Transaction<'_>,
-    there: &StoredReading,
-    measurement: Measurement,
-) -> Result<Relation, StoreError> {
-    let said = there.measurement()?;
-    if !said.says_the_same_as(measurement) {
-        return Ok(Relation::Other);
-    }
-    if !measurement.is_finer_than(said) {
-        return Ok(Relation::Same);
-    }
-    let sent_in = corrections::claimed_in(tx, there.key, there.version(tx)?)?;
-    let shows = sent_in.into_iter().any(|unit| !measurement.is_alike_in(said, unit));
-    Ok(if shows { Relation::Other } else { Relation::Finer })
-}
-
-/// Puts a contested reading in its place.
-fn place(
-    tx: &Transaction<'_>,
-    c: &Contested<'_>,
-    intake: Intake<'_>,
-    report: &mut IngestReport,
-) -> Result<(), StoreError> {
-    let measurement = c.reading.measurement();
-    let record = c.reading.record_key();
-    let mut seen = c.moved;
-    let Some(there) = readings::at(tx, c.key)? else {
-        let offset = c.reading.offset().unwrap_or_else(|| intake.zone.offset_at(c.key.seconds()));
-        readings::insert(tx, c.key, measurement, offset, record, intake.import)?;
-        ledger::cut(tx, &[c.key])?;
-        settlement::restore(tx, c.key)?;
-        match seen {
-            None => report.stored += 1,
-            Some(false) => report.replaced += 1,
-            Some(true) => report.corrected += 1,
-        }
-        return Ok(());
-    };
-    match relation(tx, &there, measurement)? {
-        Relation::Same => {
-            if let (None, Some(record)) = (there.record(), record) {
-                readings::adopt_record(tx, c.key, record)?;
-            }
-            if seen.is_some() {
-                readings::mark_history(tx, c.key)?;
-            }
-        }
-        Relation::Finer => {
-            let record = record.filter(|_| there.record().is_none());
-            readings::overwrite(tx, c.key, measurement, None, record, intake.import)?;
-        }
-        Relation::Other => {
-            let claimed = corrections::supersede(tx, &there)?;
-            let offset = c.reading.offset();
-            readings::overwrite(tx, c.key, measurement, offset, record, intake.import)?;
-            seen = Some(seen.unwrap_or_default() || claimed);
-        }
-    }
-    match seen {
-        None => report.already_there += 1,
-        Some(false) => report.replaced += 1,
-        Some(true) => report.corrected += 1,
-    }
-    if seen.is_some() { settlement::restore(tx, c.key) } else { Ok(()) }
-}
-
-const INSERT: &str = "INSERT INTO readings (key, measurement, record, import) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING";
+const INSERT: &str = "INSERT INTO readings (key, measurement, record, import) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO NOTHING";
 
 /// The rows of a batch as they are best inserted: each sensor's in rising time, because pages fill
 /// up only that way. Rows of one instant stay in the order given.
@@ -288,11 +160,16 @@ fn ingest(
     }
     ledger::cut(tx, &late)?;
     let all = contested.len();
-    let mut contested = last_of_each(contested);
+    let mut contested = placement::last_of_each(contested);
     report.already_there += all - contested.len();
-    move_away(tx, &mut contested)?;
+    placement::move_away(tx, &mut contested)?;
     for c in &contested {
-        place(tx, c, intake, &mut report)?;
+        *match placement::place(tx, c, intake)? {
+            Outcome::Stored => &mut report.stored,
+            Outcome::AlreadyThere => &mut report.already_there,
+            Outcome::Replaced => &mut report.replaced,
+            Outcome::Corrected => &mut report.corrected,
+        } += 1;
     }
     for source in sources.found.iter().flatten() {
         sensors::refresh_extent(tx, source.id)?;

@@ -20,6 +20,7 @@ mod model_tests;
 mod orders;
 mod outbox;
 mod packing;
+mod placement;
 mod quarantine;
 mod read_back;
 mod readings;
