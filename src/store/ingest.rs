@@ -6,15 +6,11 @@
 
 use super::placement::{self, Contested, Intake, Outcome};
 use super::{
-    ImportId, ImportSource, ReadingKey, Store, StoreError, corrections, imports, key, ledger,
-    packing, readings, sensors, settlement, versions,
+    ImportSource, ReadingKey, Store, StoreError, imports, key, ledger, packing, sensors, versions,
 };
-use crate::glucose::{
-    Measurement, Reading, ReadingError, RecordKey, Sensor, SensorId, SensorKey, ZoneOffsets,
-};
+use crate::glucose::{Reading, ReadingError, RecordKey, Sensor, SensorId, SensorKey, ZoneOffsets};
 use chrono::{DateTime, Utc};
 use rusqlite::{Transaction, params};
-use std::cmp::Reverse;
 use std::collections::HashMap;
 
 /// A reading that was not taken, and why.
