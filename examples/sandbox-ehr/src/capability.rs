@@ -16,7 +16,8 @@ pub(crate) fn capability_statement(config: &Config, origin: &str, base: &str) ->
         "instantiates": [format!("{GUIDE}/CapabilityStatement/cgm-data-receiver")],
         "implementationGuide": [format!("{GUIDE}/ImplementationGuide/hl7.fhir.uv.cgm")],
         "software": { "name": "sandbox-ehr", "version": env!("CARGO_PKG_VERSION") },
-        "implementation": { "description": "Sandbox EHR for tests and demonstrations", "url": base },
+        "implementation": { "description": "Sandbox EHR for tests and demonstrations",
+        "url": base },
         "fhirVersion": "4.0.1",
         "format": ["json"],
         "rest": [{
@@ -67,9 +68,10 @@ pub(crate) fn capability_statement(config: &Config, origin: &str, base: &str) ->
             "operation": [{
                 "name": "submit-cgm-bundle",
                 "definition": format!("{GUIDE}/OperationDefinition/submit-cgm-bundle"),
-                "documentation": "Resources are created only through this operation. Conditional create takes \
-                    ifNoneExist: identifier=system|value; the identifier must also be on the resource and is kept. \
-                    Two entries of one Bundle with the same ifNoneExist are refused with the whole Bundle.",
+                "documentation": "Resources are created only through this operation. Conditional \
+                    create takes ifNoneExist: identifier=system|value; the identifier must also be \
+                    on the resource and is kept. Two entries of one Bundle with the same \
+                    ifNoneExist are refused with the whole Bundle.",
             }],
         }],
     })

@@ -205,7 +205,8 @@ async fn a_busy_token_endpoint_is_waited_for() {
     let error = connector.access_token(id).await.unwrap_err();
     let expected = world.clock.now() + TimeDelta::seconds(120);
     assert!(
-        matches!(error, TokenError::Unavailable { status: 429, not_before: Some(at) } if at == expected),
+        matches!(error, TokenError::Unavailable { status: 429, not_before: Some(at) }
+            if at == expected),
         "{error}"
     );
     assert!(connector.access_token(id).await.is_ok());

@@ -23,7 +23,8 @@ const PLACES: [(&str, &str, &str); 29] = [
     ("capability", r#"{"resourceType":"CapabilityStatement","rest":[{"resource":"#, "}]}"),
     (
         "capability",
-        r#"{"resourceType":"CapabilityStatement","rest":[{"resource":[{"type":"Observation","interaction":"#,
+        r#"{"resourceType":"CapabilityStatement","rest":[{"resource":[{"type":"Observation",
+            "interaction":"#,
         "}]}]}",
     ),
     ("discovery", "", ""),
@@ -35,7 +36,8 @@ const PLACES: [(&str, &str, &str); 29] = [
     (
         "discovery",
         r#"{"issuer":"#,
-        r#","authorization_endpoint":"a","token_endpoint":"b","code_challenge_methods_supported":["S256"]}"#,
+        r#","authorization_endpoint":"a","token_endpoint":"b",
+            "code_challenge_methods_supported":["S256"]}"#,
     ),
     ("import_ndjson", r#"{"time":"#, "}"),
     ("one_time_order", r#"{"resourceType":"ServiceRequest","extension":"#, "}"),
@@ -44,12 +46,14 @@ const PLACES: [(&str, &str, &str); 29] = [
     ("order_search", r#"{"resourceType":"Bundle","type":"searchset","link":"#, "}"),
     (
         "order_search",
-        r#"{"resourceType":"Bundle","type":"searchset","entry":[{"resource":{"resourceType":"ServiceRequest","extension":"#,
+        r#"{"resourceType":"Bundle","type":"searchset",
+            "entry":[{"resource":{"resourceType":"ServiceRequest","extension":"#,
         "}}]}",
     ),
     (
         "order_search",
-        r#"{"resourceType":"Bundle","type":"searchset","entry":[{"resource":{"resourceType":"ServiceRequest","code":{"coding":"#,
+        r#"{"resourceType":"Bundle","type":"searchset",
+            "entry":[{"resource":{"resourceType":"ServiceRequest","code":{"coding":"#,
         "}}}]}",
     ),
     ("outcome", r#"{"resourceType":"OperationOutcome","issue":"#, "}"),
@@ -62,7 +66,8 @@ const PLACES: [(&str, &str, &str); 29] = [
     ("response", r#"{"resourceType":"Bundle","type":"transaction-response","entry":"#, "}"),
     (
         "response",
-        r#"{"resourceType":"Bundle","type":"transaction-response","entry":[{"response":{"status":"200","outcome":"#,
+        r#"{"resourceType":"Bundle","type":"transaction-response",
+            "entry":[{"response":{"status":"200","outcome":"#,
         "}}]}",
     ),
     ("search_page", r#"{"resourceType":"Bundle","type":"searchset","entry":"#, "}"),

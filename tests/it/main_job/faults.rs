@@ -243,7 +243,8 @@ async fn a_receiver_that_chokes_on_gzip_with_400_gets_plain_bodies_too() {
 
 #[tokio::test]
 async fn an_answer_that_is_cut_or_too_short_says_nothing_and_the_same_bytes_go_again() {
-    let one = r#"{"resourceType":"Bundle","type":"transaction-response","entry":[{"response":{"status":"201"}}]}"#;
+    let one = r#"{"resourceType":"Bundle","type":"transaction-response",
+        "entry":[{"response":{"status":"201"}}]}"#;
     let none = r#"{"resourceType":"Bundle","type":"transaction-response"}"#;
     for (bundle, answer) in
         [(1, none), (2, one), (3, one), (3, "{\"resourceType\":\"Bund"), (3, "")]

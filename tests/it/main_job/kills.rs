@@ -144,7 +144,9 @@ async fn killed_with_any_request_under_way_the_next_process_sends_the_same_bytes
             let hung = world.tape.hung();
             world.tape.at_bundle(bundle, fate);
             tokio::select! {
-                outcome = app.submit_now(connection, own(), NO_WAIT, |_| ()) => panic!("{outcome:?}"),
+                outcome = app.submit_now(connection, own(), NO_WAIT, |_| ()) => {
+                    panic!("{outcome:?}")
+                }
                 hung = hung.acquire() => hung.unwrap().forget(),
             }
             drop(app);

@@ -21,12 +21,18 @@ const MOLAR_READINGS: &str = "cgm-sensor-reading-moles-per-volume";
 
 /// A standing order: every so often, so far back, these profiles.
 fn order(id: &str, period: (u32, &str), lookback: Option<(u32, &str)>, profiles: &[&str]) -> Value {
-    let quantity = |(value, code): (u32, &str)| json!({"value": value, "system": "http://unitsofmeasure.org", "code": code});
+    let quantity = |(value, code): (u32, &str)| {
+        json!({"value": value,
+        "system": "http://unitsofmeasure.org", "code": code})
+    };
     let mut schedule = vec![json!({"url": "submissionPeriod", "valueQuantity": quantity(period)})];
     schedule.extend(
         lookback.map(|back| json!({"url": "lookbackPeriod", "valueQuantity": quantity(back)})),
     );
-    let profile = |name: &&str| json!({"url": "submissionDataProfile", "valueCanonical": format!("{PROFILES}/{name}")});
+    let profile = |name: &&str| {
+        json!({"url": "submissionDataProfile",
+        "valueCanonical": format!("{PROFILES}/{name}")})
+    };
     schedule.extend(profiles.iter().map(profile));
     let mut order = bare_order(id);
     order["extension"] =
@@ -39,7 +45,8 @@ fn bare_order(id: &str) -> Value {
     json!({
         "resourceType": "ServiceRequest", "id": id, "status": "active", "intent": "order",
         "code": {"coding": [{
-            "system": "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm", "code": "cgm-data-submission-standing-order",
+            "system": "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm",
+            "code": "cgm-data-submission-standing-order",
         }]},
         "subject": {"reference": format!("Patient/{AMY}")},
     })

@@ -64,7 +64,8 @@ async fn nothing_of_a_person_is_in_what_can_be_printed() {
     log.debug(&value);
     log.debug(&app);
     log.debug(&app.ingest(readings).await.unwrap());
-    let file = "time,value,unit\n2024-05-02T08:15:00+02:00,173.25,mg/dL\n2024-05-02T08:20:00+02:00,1732500,mg/dL\n";
+    let file = "time,value,unit\n2024-05-02T08:15:00+02:00,173.25,mg/dL\n\
+        2024-05-02T08:20:00+02:00,1732500,mg/dL\n";
     log.debug(&app.import(file.as_bytes().to_vec(), None).await.unwrap());
     log.error(&app.import(b"Amy Shaw;173.25\n".to_vec(), None).await.unwrap_err());
     log.error(

@@ -81,7 +81,10 @@ mod tests {
     }
 
     fn bundle(entries: &[(&str, &str, Value)]) -> Value {
-        let entry = |(method, url, resource): &(&str, &str, Value)| json!({ "resource": resource, "request": { "method": method, "url": url } });
+        let entry = |(method, url, resource): &(&str, &str, Value)| {
+            json!({ "resource": resource,
+            "request": { "method": method, "url": url } })
+        };
         json!({ "resourceType": "Bundle", "entry": entries.iter().map(entry).collect::<Vec<_>>() })
     }
 
@@ -139,7 +142,8 @@ mod tests {
             "Observation//Patient/ben",
         ] {
             assert!(!check(path), "{path}");
-            let entry = json!({ "resourceType": "Bundle", "entry": [{ "request": { "method": "GET", "url": path } }] });
+            let entry = json!({ "resourceType": "Bundle", "entry": [{ "request": { "method": "GET",
+                "url": path } }] });
             assert!(!covered(&scopes, "amy", "POST", "", Some(&entry)), "{path} in a bundle");
         }
     }
