@@ -252,7 +252,7 @@ async fn what_the_person_granted_no_permission_for_is_left_out_and_said() {
 /// proves it; from then on none is sent with it, and the ledger alone keeps things from going
 /// twice.
 #[tokio::test]
-async fn a_receiver_without_conditional_create_is_found_out_and_gets_everything_once() {
+async fn a_receiver_without_if_none_exist_is_found_out_and_gets_everything_once() {
     let world = World::with(Sandbox::builder().supports_conditional_create(false)).await;
     let (app, connection) = world.ready(READINGS).await;
     assert!(submit_all(&app, connection).await.is_complete());
