@@ -195,8 +195,12 @@ impl Delivery {
                 }
             }
             Err(error) => {
-                let under_way =
-                    matches!(error, TransportError::Broken | TransportError::TooLarge { .. });
+                let under_way = matches!(
+                    error,
+                    TransportError::Broken
+                        | TransportError::TooLarge { .. }
+                        | TransportError::Redirected
+                );
                 Answer::Nothing { why: word(error), under_way }
             }
         }
@@ -248,6 +252,7 @@ const fn word(error: TransportError) -> &'static str {
         TransportError::Broken => "connection broke",
         TransportError::Untrusted => "certificate not trusted",
         TransportError::TooLarge { .. } => "answer too large",
+        TransportError::Redirected => "redirect followed",
         TransportError::Request => "request malformed",
     }
 }

@@ -3,10 +3,9 @@
 //! The outcome of a request is decided by the response table in `submission`; this writes the
 //! decision down. It sends nothing, reads no clock and draws no random number.
 
-use super::assemble;
 use super::batch::{Outgoing, next_batch, outgoing};
 use crate::error::Error;
-use crate::fhir::{BundleLimits, EntryOutcome, parse_outcome, parse_response};
+use crate::fhir::{BundleLimits, EntryKind, EntryOutcome, parse_outcome, parse_response};
 use crate::store::{
     BatchId, BatchRecord, ConnectionId, ConnectionRecord, ConnectionState, EntryRecord, Item,
     Progress, Store, StoreError, SubmissionRecord, SubmissionState,
@@ -524,7 +523,7 @@ fn refused_alike(entries: &[EntryOutcome]) -> Option<String> {
 /// The part of a submission a batch is of.
 fn part_of(batch: &BatchRecord) -> Part {
     match batch.manifest.first().map(|listed| &listed.item) {
-        Some(Item::Resource(_, kind)) if kind == assemble::DEVICE => Part::Devices,
+        Some(Item::Resource(_, EntryKind::Device, _)) => Part::Devices,
         Some(Item::Resource(..)) => Part::Summary,
         Some(Item::Reading(..)) | None => Part::Readings,
     }

@@ -12,6 +12,7 @@ mod decimal;
 mod device;
 mod dialect;
 mod identity;
+mod kind;
 mod lenient;
 mod moment;
 mod outcome;
@@ -26,13 +27,14 @@ mod subject;
 mod summary;
 
 pub use bundle::{
-    AssembledBundle, BundleError, BundleLimits, BundleWriter, EntryInfo, EntryKind, Fit, UnitWriter,
+    AssembledBundle, BundleError, BundleLimits, BundleWriter, EntryInfo, Fit, UnitWriter,
 };
 pub use capability::{Capability, CapabilityError, parse_capability};
 pub use codes::{CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER, SummaryMember};
 pub use device::DeviceEntry;
 pub use dialect::Dialect;
 pub use identity::Identifier;
+pub use kind::{Covered, EntryKind};
 pub use outcome::{OutcomeText, parse_outcome};
 pub use patient::{PatientError, PatientIdentity, parse_patient};
 pub use read_back::{Addresses, Found, Kept, compare, parse_found, search_form, sent_resources};

@@ -223,8 +223,7 @@ mod tests {
         let mut scratch = Scratch::new();
         let connection = scratch.connect("https://a.example");
         let device = SentResource::new(
-            "urn:uuid:1",
-            "device",
+            ("urn:uuid:1", crate::fhir::EntryKind::Device, None),
             Some("Device/1".to_owned()),
             SentStatus::Delivered,
         );

@@ -5,6 +5,7 @@ use super::types::{ImportReport, OutcomeStatus, RefusedItem, SubmissionOutcome};
 use crate::delivery::summarise;
 use crate::environment::{Entropy, Lock};
 use crate::error::Error;
+use crate::fhir::EntryKind;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Window, ZoneOffsets};
 use crate::import::{ImportOptions, import};
 use crate::smart::GrantedScopes;
@@ -154,12 +155,10 @@ pub(super) fn own_unit(store: &Store) -> Result<GlucoseUnit, Error> {
 
 /// What receivers refused and is set aside.
 pub(super) fn refused(store: &Store, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
-    let resources = store.refused_resources(connection)?.into_iter().map(|(kind, reason)| {
-        let kind = kind.split(' ').next().unwrap_or_default().to_owned();
-        RefusedItem { kind, time: None, reason }
-    });
+    let resources = store.refused_resources(connection)?.into_iter();
+    let resources = resources.map(|(kind, reason)| RefusedItem { kind, time: None, reason });
     let readings = store.quarantined(connection)?.into_iter().map(|row| RefusedItem {
-        kind: "reading".to_owned(),
+        kind: EntryKind::Reading,
         time: DateTime::from_timestamp(row.key.seconds(), 0),
         reason: row.outcome,
     });

@@ -23,6 +23,7 @@ use crate::store::{
     SubmissionState,
 };
 use crate::submission::{Plan, SubmissionRequest, Tally};
+use crate::transport::{Guard, RequestLimits};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use lifecycle::{Lifecycle, Phase};
 use std::future::Future;
@@ -75,6 +76,7 @@ impl Drop for Submitter {
 impl Submitter {
     /// A submitter over this database and this environment. No I/O happens here.
     pub fn new(config: Config, environment: Environment) -> Self {
+        let environment = Guard::around(environment, RequestLimits::default());
         let inner = Inner { config, environment, parts: Mutex::default() };
         Self { inner: Arc::new(inner), lifecycle: Lifecycle::new() }
     }

@@ -1,6 +1,7 @@
 //! What an app says to the [`Submitter`](super::Submitter) and hears from it.
 
 use crate::delivery::Preview;
+use crate::fhir::EntryKind;
 use crate::glucose::{DateRange, ReadingError};
 use crate::import::Format;
 use crate::orders::{RefusedOrder, StandingOrder};
@@ -97,8 +98,8 @@ impl SubmissionPreview {
 /// Something the receiver will not have.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefusedItem {
-    /// What it is: `reading`, `device`, `summary` and so on.
-    pub kind: String,
+    /// What it is.
+    pub kind: EntryKind,
     /// When it was measured, for a reading.
     pub time: Option<DateTime<Utc>>,
     /// The receiver's own words.

@@ -7,12 +7,12 @@ mod devices;
 mod readings;
 mod summary;
 
+pub(super) use summary::covered;
 pub use summary::summarise;
-pub(super) use summary::summary_kind;
 
 use crate::error::Error;
 use crate::fhir::{
-    self, AssembledBundle, BundleLimits, BundleWriter, Dialect, EntryKind, PatientId,
+    self, AssembledBundle, BundleLimits, BundleWriter, Covered, Dialect, PatientId,
     SubjectReference,
 };
 use crate::store::{
@@ -171,22 +171,14 @@ impl<'a> Assembly<'a> {
     }
 }
 
-/// What a device is called in the store.
-pub(super) const DEVICE: &str = "device";
-
 /// Entries of a summary: itself and six members.
 const SUMMARY_ENTRIES: usize = 7;
 
 /// A bundle of devices or a summary, each entry listed under its identifier and kind.
-fn resources(bundle: AssembledBundle, position_after: Position, suffix: &str) -> Body {
-    let listed = |info: &fhir::EntryInfo| {
-        let kind = match info.kind {
-            EntryKind::Device => DEVICE.to_owned(),
-            EntryKind::Summary => format!("summary{suffix}"),
-            EntryKind::SummaryMember(_) => format!("summary-member{suffix}"),
-            EntryKind::Reading => "reading".to_owned(),
-        };
-        Listed { unit: info.unit, item: Item::Resource(info.identifier.urn(), kind) }
+fn resources(bundle: AssembledBundle, position_after: Position, covered: Option<Covered>) -> Body {
+    let listed = |info: &fhir::EntryInfo| Listed {
+        unit: info.unit,
+        item: Item::Resource(info.identifier.urn(), info.kind, covered),
     };
     Body {
         manifest: bundle.entries.iter().map(listed).collect(),

@@ -434,14 +434,15 @@ fn write_outcomes(
                     reason,
                 )?;
             }
-            (Item::Resource(identifier, kind), EntryRecord::Delivered { location }) => {
+            (Item::Resource(identifier, kind, covered), EntryRecord::Delivered { location }) => {
                 let status = SentStatus::Delivered;
-                let sent = SentResource::new(identifier, kind, location.clone(), status);
+                let what = (identifier.as_str(), *kind, *covered);
+                let sent = SentResource::new(what, location.clone(), status);
                 resources::record_resource(transaction, connection, &sent)?;
             }
-            (Item::Resource(identifier, kind), EntryRecord::Refused { reason }) => {
-                let sent =
-                    SentResource::new(identifier, kind, None, SentStatus::Refused(reason.clone()));
+            (Item::Resource(identifier, kind, covered), EntryRecord::Refused { reason }) => {
+                let what = (identifier.as_str(), *kind, *covered);
+                let sent = SentResource::new(what, None, SentStatus::Refused(reason.clone()));
                 resources::record_resource(transaction, connection, &sent)?;
             }
             (_, EntryRecord::PutOff) => {}

@@ -1,6 +1,7 @@
 //! What the outbox keeps: a submission and how far it has come, a frozen batch and what its entries
 //! are.
 
+use crate::fhir::{Covered, EntryKind};
 use crate::glucose::GlucoseUnit;
 use crate::store::{ConnectionId, StoreError};
 use crate::submission::{Plan, Position, Stopped, Tally};
@@ -121,8 +122,8 @@ pub struct SubmissionRecord {
 pub enum Item {
     /// A reading: its packed key, its version, and the unit it was sent in.
     Reading(i64, u32, GlucoseUnit),
-    /// A device, summary or member: its identifier and its kind.
-    Resource(String, String),
+    /// Anything else: its identifier, what it is, and what it covers.
+    Resource(String, EntryKind, Option<Covered>),
 }
 
 /// Hides identifiers.

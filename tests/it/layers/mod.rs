@@ -19,7 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("submission", &["glucose", "orders", "smart"]),
     ("environment", &["glucose"]),
     ("transport", &["environment", "smart"]),
-    ("store", &["glucose", "submission"]),
+    ("store", &["fhir", "glucose", "submission"]),
     ("connect", &["environment", "fhir", "smart", "store", "submission"]),
     (
         "error",
@@ -65,6 +65,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "statistics",
             "store",
             "submission",
+            "transport",
         ],
     ),
 ];
