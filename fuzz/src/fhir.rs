@@ -24,7 +24,7 @@ static BASE: LazyLock<Url> = LazyLock::new(|| Url::parse("https://ehr.example/fh
 
 static PATIENT: LazyLock<PatientId> = LazyLock::new(|| PatientId::new("p-1").unwrap());
 
-/// A guide is recognised where its operation is.
+/// A guide is recognised by its operation.
 pub(super) fn capability(data: &[u8]) {
     match parse_capability(data) {
         Ok(found) => assert!(found.dialect == Some(Dialect::Hl7Cgm) || !found.submit_operation),

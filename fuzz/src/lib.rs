@@ -57,7 +57,7 @@ fn shows_nothing(value: &impl Debug) {
     assert!(!format!("{value:?}").contains(MARKER), "Debug shows the input");
 }
 
-/// Asserts that a text is fit for a screen: so many characters at most, none that controls it or
+/// Asserts that a text is fit for a screen: at most this many characters, none that controls it or
 /// turns the direction of writing.
 fn is_showable(text: &str, most: usize) {
     assert!(text.chars().count() <= most, "longer than {most} characters");

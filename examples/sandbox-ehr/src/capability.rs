@@ -23,48 +23,7 @@ pub(crate) fn capability_statement(config: &Config, origin: &str, base: &str) ->
         "rest": [{
             "mode": "server",
             "security": security(origin),
-            "resource": [
-                resource("Patient", &[], &["read"], &[], None),
-                resource(
-                    "ServiceRequest",
-                    &["cgm-data-submission-standing-order", "cgm-data-submission-one-time-order"],
-                    &["read", "vread", "search-type"],
-                    &[("patient", "reference"), ("code", "token")],
-                    None,
-                ),
-                resource(
-                    "Observation",
-                    &[
-                        "cgm-summary",
-                        "cgm-summary-mean-glucose-mass-per-volume",
-                        "cgm-summary-mean-glucose-moles-per-volume",
-                        "cgm-summary-times-in-ranges",
-                        "cgm-summary-gmi",
-                        "cgm-summary-coefficient-of-variation",
-                        "cgm-summary-days-of-wear",
-                        "cgm-summary-sensor-active-percentage",
-                        "cgm-sensor-reading-mass-per-volume",
-                        "cgm-sensor-reading-moles-per-volume",
-                    ],
-                    &["create", "read", "vread", "search-type"],
-                    &SEARCHABLE,
-                    Some(config.conditional_create),
-                ),
-                resource(
-                    "DiagnosticReport",
-                    &["cgm-summary-pdf"],
-                    &["create", "read", "vread", "search-type"],
-                    &SEARCHABLE,
-                    Some(config.conditional_create),
-                ),
-                resource(
-                    "Device",
-                    &["cgm-device"],
-                    &["create", "read", "vread", "search-type"],
-                    &[("patient", "reference"), ("identifier", "token")],
-                    Some(config.conditional_create),
-                ),
-            ],
+            "resource": resources(config),
             "operation": [{
                 "name": "submit-cgm-bundle",
                 "definition": format!("{GUIDE}/OperationDefinition/submit-cgm-bundle"),
@@ -75,6 +34,52 @@ pub(crate) fn capability_statement(config: &Config, origin: &str, base: &str) ->
             }],
         }],
     })
+}
+
+/// Every type it serves, and what can be done with it.
+fn resources(config: &Config) -> [Value; 5] {
+    [
+        resource("Patient", &[], &["read"], &[], None),
+        resource(
+            "ServiceRequest",
+            &["cgm-data-submission-standing-order", "cgm-data-submission-one-time-order"],
+            &["read", "vread", "search-type"],
+            &[("patient", "reference"), ("code", "token")],
+            None,
+        ),
+        resource(
+            "Observation",
+            &[
+                "cgm-summary",
+                "cgm-summary-mean-glucose-mass-per-volume",
+                "cgm-summary-mean-glucose-moles-per-volume",
+                "cgm-summary-times-in-ranges",
+                "cgm-summary-gmi",
+                "cgm-summary-coefficient-of-variation",
+                "cgm-summary-days-of-wear",
+                "cgm-summary-sensor-active-percentage",
+                "cgm-sensor-reading-mass-per-volume",
+                "cgm-sensor-reading-moles-per-volume",
+            ],
+            &["create", "read", "vread", "search-type"],
+            &SEARCHABLE,
+            Some(config.conditional_create),
+        ),
+        resource(
+            "DiagnosticReport",
+            &["cgm-summary-pdf"],
+            &["create", "read", "vread", "search-type"],
+            &SEARCHABLE,
+            Some(config.conditional_create),
+        ),
+        resource(
+            "Device",
+            &["cgm-device"],
+            &["create", "read", "vread", "search-type"],
+            &[("patient", "reference"), ("identifier", "token")],
+            Some(config.conditional_create),
+        ),
+    ]
 }
 
 const SEARCHABLE: [(&str, &str); 5] = [

@@ -131,30 +131,18 @@ fn overview_page(app: &App) -> Result<Markup, SandboxError> {
 }
 
 fn patient_page(app: &App, patient: &StoredResource) -> Result<Markup, SandboxError> {
-    let newest = |kind: &str, code: Option<&str>| -> Result<Vec<StoredResource>, SandboxError> {
-        let codings = code.map(|code| vec![("code", None, code.to_owned())]).into_iter().collect();
-        let query = ResourceQuery {
-            kind,
-            patient: &patient.id,
-            codings,
-            newest_first: true,
-            count: Some(LAST),
-            ..ResourceQuery::default()
-        };
-        Ok(app.store.search(&query)?.0)
-    };
     let resource = patient.json()?;
     let mut summaries = Vec::new();
-    for summary in newest("Observation", Some(SUMMARY))? {
+    for summary in newest(app, patient, "Observation", Some(SUMMARY))? {
         summaries.push((summary.id.clone(), summary.json()?, members(app, &summary)?));
     }
     let readings = readings(app, &patient.id)?;
     let mut last = Vec::new();
     for code in readings.iter().filter(|code| code.count > 0) {
-        last.push((code.name, newest("Observation", Some(code.code))?));
+        last.push((code.name, newest(app, patient, "Observation", Some(code.code))?));
     }
-    let reports = newest("DiagnosticReport", None)?;
-    let devices = newest("Device", None)?;
+    let reports = newest(app, patient, "DiagnosticReport", None)?;
+    let devices = newest(app, patient, "Device", None)?;
     let submissions = app.store.submissions(Some(&patient.id))?;
     Ok(page(
         &display_name(&resource),
@@ -174,30 +162,8 @@ fn patient_page(app: &App, patient: &StoredResource) -> Result<Markup, SandboxEr
                 table { @for (name, value) in members { tr { td { (name) } td.n { (value) } } } }
             }
             h2 { "Readings" }
-            table {
-                thead { tr {
-                    th { "Kind" } th.n { "Number" } th { "First day" } th { "Last day" }
-                } }
-                tbody { @for code in &readings {
-                    tr {
-                        td { (code.name) } td.n { (code.count) }
-                        td { (code.first) } td { (code.last) }
-                    }
-                } }
-            }
-            @for (name, newest) in &last {
-                h3 { "Latest: " (name) }
-                table { @for reading in newest {
-                    tr {
-                        td {
-                            a href=(format!("/clinic/{}/Observation/{}", patient.id, reading.id)) {
-                                (field_text(&reading.body, "effectiveDateTime"))
-                            }
-                        }
-                        td.n { (value_text(&reading.body)) }
-                    }
-                } }
-            }
+            (readings_table(&readings))
+            @for (name, newest) in &last { (latest_table(&patient.id, name, newest)) }
             h2 { "Reports" }
             @if reports.is_empty() { p.none { "None yet." } }
             ul { @for report in &reports {
@@ -214,6 +180,57 @@ fn patient_page(app: &App, patient: &StoredResource) -> Result<Markup, SandboxEr
             (submission_table(&submissions))
         },
     ))
+}
+
+/// The last resources of a kind.
+fn newest(
+    app: &App,
+    patient: &StoredResource,
+    kind: &str,
+    code: Option<&str>,
+) -> Result<Vec<StoredResource>, SandboxError> {
+    let codings = code.map(|code| vec![("code", None, code.to_owned())]).into_iter().collect();
+    let query = ResourceQuery {
+        kind,
+        patient: &patient.id,
+        codings,
+        newest_first: true,
+        count: Some(LAST),
+        ..ResourceQuery::default()
+    };
+    Ok(app.store.search(&query)?.0)
+}
+
+fn readings_table(readings: &[ReadingCount]) -> Markup {
+    html! {
+        table {
+            thead { tr {
+                th { "Kind" } th.n { "Number" } th { "First day" } th { "Last day" }
+            } }
+            tbody { @for code in readings {
+                tr {
+                    td { (code.name) } td.n { (code.count) }
+                    td { (code.first) } td { (code.last) }
+                }
+            } }
+        }
+    }
+}
+
+fn latest_table(patient: &str, name: &str, newest: &[StoredResource]) -> Markup {
+    html! {
+        h3 { "Latest: " (name) }
+        table { @for reading in newest {
+            tr {
+                td {
+                    a href=(format!("/clinic/{}/Observation/{}", patient, reading.id)) {
+                        (field_text(&reading.body, "effectiveDateTime"))
+                    }
+                }
+                td.n { (value_text(&reading.body)) }
+            }
+        } }
+    }
 }
 
 /// One row of the readings table.

@@ -152,7 +152,7 @@ impl IntoResponse for Unauthorised {
     }
 }
 
-/// A header's media type and parameters, lower-cased where case does not count.
+/// A header's media type and parameters, lower-cased if case does not count.
 pub(crate) fn media_type(
     headers: &HeaderMap,
     name: &HeaderName,

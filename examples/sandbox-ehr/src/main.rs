@@ -126,7 +126,7 @@ async fn run(arguments: Arguments) -> Result<(), SandboxError> {
     sandbox.stop().await
 }
 
-/// Waits for ctrl-c, or SIGTERM where there is one.
+/// Waits for ctrl-c, or SIGTERM if there is one.
 async fn stop_signal() {
     #[cfg(unix)]
     {

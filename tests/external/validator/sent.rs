@@ -28,7 +28,7 @@ fn order(id: usize, schedule: &Value) -> Value {
     })
 }
 
-/// Every so many days, so many days back, these profiles.
+/// Asks for these profiles: every how many days, and how many days back.
 fn schedule(days: u32, lookback: Option<u32>, profiles: &[&str]) -> Value {
     let quantity =
         |days: u32| json!({"value": days, "system": "http://unitsofmeasure.org", "code": "d"});

@@ -209,7 +209,7 @@ impl Transport for Server {
 pub(crate) struct MemoryVault {
     pub(crate) entries: Mutex<BTreeMap<String, String>>,
     pub(crate) locked: Mutex<bool>,
-    /// How many saves still work; none where all do.
+    /// How many saves still work; `None` if all do.
     pub(crate) saves: Mutex<Option<usize>>,
 }
 

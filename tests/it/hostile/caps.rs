@@ -24,7 +24,7 @@ fn names(error: &impl Display, cap: usize) {
     assert!(error.to_string().contains(&cap.to_string()), "{error}");
 }
 
-/// A document of exactly so many bytes.
+/// A document of exactly this many bytes.
 fn padded(document: &Value, size: usize) -> Vec<u8> {
     let mut text = document.to_string().into_bytes();
     text.resize(size, b' ');

@@ -52,7 +52,7 @@ fn bare_order(id: &str) -> Value {
     })
 }
 
-/// The local noon so many days before the clock's 1 July.
+/// The local noon this many days before the clock's 1 July.
 fn noon(days_ago: i64) -> DateTime<Utc> {
     "2024-07-01T12:00:00Z".parse::<DateTime<Utc>>().unwrap() - TimeDelta::days(days_ago)
 }

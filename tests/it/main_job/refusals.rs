@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const READINGS: usize = 30;
 const WORDS: &str = "this refusal was asked for";
 
-/// The clinic's answer to a bundle of so many entries, of which one differs.
+/// The clinic's answer to a bundle of this many entries, of which one differs.
 fn answer(entries: usize, odd: usize, response: &Value) -> String {
     let of = |index| {
         if index == odd {

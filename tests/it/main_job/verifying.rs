@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Entries of so many readings: themselves, the device, the summary with its members.
+/// Entries of this many readings: themselves, the device, the summary with its members.
 const fn entries(readings: u64) -> u64 {
     readings + 1 + SUMMARY_ENTRIES
 }

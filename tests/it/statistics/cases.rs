@@ -138,7 +138,7 @@ fn offset_at(zone: Tz, seconds: i64) -> UtcOffset {
 }
 
 /// A zone's offsets, each with the second from which it holds: every hour is looked at, and every
-/// minute where it changes.
+/// minute if it changes.
 fn table(zone: Tz, from: i64, to: i64) -> Vec<(i64, UtcOffset)> {
     let mut table = vec![(from, offset_at(zone, from))];
     for hour in (from..to).step_by(3600) {
@@ -169,7 +169,7 @@ fn date(year: i32, month: u32, day: u32) -> NaiveDate {
 }
 
 /// A zone and the dates of a window: about a change of clocks, a leap day, or anywhere. Before 1990
-/// only where asked for: no such reading is ever stored.
+/// only if asked for: no such reading is ever stored.
 fn place(days: RangeInclusive<u64>) -> impl Strategy<Value = (Tz, DateRange)> {
     let change = any::<prop::sample::Index>().prop_map(|index| *index.get(&CHANGES));
     let leap_day = (
@@ -315,13 +315,13 @@ fn any_measurement() -> impl Strategy<Value = Measurement> {
 /// Where in a window something begins.
 #[derive(Clone, Debug)]
 enum Start {
-    /// After so many thousandths of it, and so many seconds.
+    /// After this many thousandths of it, and this many seconds.
     Within(i64, i64),
-    /// So many seconds from its first one.
+    /// This many seconds from its first one.
     First(i64),
-    /// So many seconds from its end.
+    /// This many seconds from its end.
     End(i64),
-    /// So many seconds from a midnight in it.
+    /// This many seconds from a midnight in it.
     Midnight(i64, i64),
 }
 
@@ -370,7 +370,7 @@ struct Run {
     lost: Vec<bool>,
     said: Vec<Measurement>,
     held: usize,
-    /// The first so many readings are never lost: they tell the pace.
+    /// The first readings, this many, are never lost: they tell the pace.
     kept: usize,
 }
 

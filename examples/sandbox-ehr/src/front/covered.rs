@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{fhir::validate::all_codings, oauth::scopes::GrantedScopes};
 
 /// Whether `scopes`, granted for `patient`, cover a request below the base. `body` is its resource,
-/// where it has one.
+/// if it has one.
 pub(super) fn covered(
     scopes: &GrantedScopes,
     patient: &str,

@@ -126,7 +126,7 @@ pub(crate) fn grant(
 
 fn grantable(scope: &ResourceScope) -> bool {
     GRANTABLE.iter().any(|(kind, permissions)| {
-        // `cu` and `cruds` are granted where part of them is useful, as servers do; what is not
+        // `cu` and `cruds` are granted if part of them is useful, as servers do; what is not
         // supported is not served.
         scope.kind == *kind
             && scope.permissions.chars().any(|permission| permissions.contains(permission))

@@ -184,7 +184,7 @@ fn register_clients(
     Ok(())
 }
 
-/// Adds the clinic's people where they are missing; orders only together with their person, so that
+/// Adds the clinic's people if they are missing; orders only together with their person, so that
 /// replaced orders stay replaced after a restart.
 fn seed(transaction: &Transaction<'_>) -> Result<(), SandboxError> {
     for patient in seed_patients() {
