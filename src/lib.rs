@@ -68,8 +68,9 @@ pub use secrecy;
 // ---- readings ----
 pub use glucose::{
     AbsentReason, DateRange, Device, GlucoseUnit, GlucoseValue, LocalInstant, Measurement, Reading,
-    RecordKey, Sample, Sensor, SensorId, SensorKey, UtcOffset, Window, ZoneOffsets,
+    RecordKey, Sample, Scale, Sensor, SensorId, SensorKey, UtcOffset, Window, ZoneOffsets,
 };
+pub use import::{ClockAnswer, ClockBasis, ClockEvent, ClockNote};
 pub use statistics::Summary;
 
 // ---- connecting, and what the receiver asks for ----
@@ -90,11 +91,12 @@ pub use delivery::{CannotVerify, Difference, Event, NotVerified, Preview, Verifi
 #[cfg(feature = "shell")]
 pub use store::{IngestReport, RejectedReading, SubmissionId};
 pub use submission::{
-    Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, Wanted,
+    Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, Unsupported,
+    Wanted,
 };
 #[cfg(feature = "shell")]
 pub use submitter::{
-    Config, Connection, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
+    Config, Connection, ImportChoices, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
     SubmissionOutcome, SubmissionPreview, Submitter,
 };
 
@@ -102,6 +104,8 @@ pub use submitter::{
 pub use environment::Environment;
 #[cfg(feature = "shell")]
 pub use error::{Error, ErrorCode, ErrorKind};
+#[cfg(feature = "reqwest")]
+pub use transport::ReqwestTransport;
 #[cfg(feature = "http-transport")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
 

@@ -222,7 +222,6 @@ fn devices() -> Vec<Story> {
     };
     let readings =
         described.iter().enumerate().flat_map(|(n, (key, ..))| [at(n, key), at(n + 60, key)]);
-    let ticking = sensor("ticks").with_tick_epoch(start.timestamp() - 86_400);
     let keyed = |n: usize, key: &str| at(n, SENSOR).with_record_key(RecordKey::new(key).unwrap());
     let keys = [
         keyed(0, "1"),
@@ -237,7 +236,7 @@ fn devices() -> Vec<Story> {
             ..story("devices", readings.collect(), &[Ask::Own(DAY, MASS)])
         },
         Story {
-            sensors: vec![sensor(SENSOR), ticking],
+            sensors: vec![sensor(SENSOR), sensor("ticks")],
             ..story("record-keys", keys.to_vec(), &[Ask::Own(DAY, MOLAR)])
         },
     ]
