@@ -25,7 +25,8 @@ fn the_guides_statement_is_recognised() {
 fn a_search_by_date_is_offered_only_with_patient_and_code_beside_it() {
     let with = |names: &[&str], code: &str| {
         let parameters: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
-        let resource = json!({"type": "Observation", "interaction": [{"code": code}], "searchParam": parameters});
+        let resource = json!({"type": "Observation", "interaction": [{"code": code}],
+            "searchParam": parameters});
         let statement = json!({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
             "rest": [{"mode": "server", "resource": [resource]}]});
         parse_capability(statement.to_string().as_bytes()).unwrap().observation_search_by_date

@@ -131,7 +131,8 @@ impl Day {
         log.debug(&app.preview(id, own()).await.unwrap());
         log.debug(&app.summary("2024-05-01..2024-05-14".parse().unwrap()).await.unwrap());
         let words = json!({"resourceType": "OperationOutcome", "issue": [
-            {"severity": "error", "code": "invalid", "diagnostics": "Amy Shaw's 173.25 is too high"}]});
+            {"severity": "error", "code": "invalid", "diagnostics": "Amy Shaw's 173.25 is too \
+                high"}]});
         let entries: Vec<_> = (0..31)
             .map(|n| match n {
                 0 => json!({"response": {"status": "422", "outcome": words}}),

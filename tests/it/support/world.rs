@@ -260,7 +260,8 @@ impl World {
         assert_eq!(self.holds(SUMMARY).len(), 1, "one summary");
     }
 
-    /// Asserts that the clinic has this many readings of Amy's in mg/dL, no identifier and no instant twice.
+    /// Asserts that the clinic has this many readings of Amy's in mg/dL, no identifier and no
+    /// instant twice.
     pub(crate) fn assert_readings(&self, count: usize) {
         let held = self.holds(MASS);
         assert_eq!(held.len(), count, "readings at the clinic");
