@@ -182,8 +182,8 @@ impl From<&ReadingError> for RejectionReason {
             ReadingError::RecordKey => Self::RecordKey,
             ReadingError::Column(_)
             | ReadingError::Status
-            | ReadingError::CutOff
-            | ReadingError::SurplusCells => Self::Row,
+            | ReadingError::SurplusCells
+            | ReadingError::CutOff => Self::Row,
             ReadingError::AlreadyImportedElsewhere { .. } => Self::AlreadyImported,
         }
     }
