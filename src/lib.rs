@@ -90,7 +90,8 @@ pub use delivery::{CannotVerify, Difference, Event, NotVerified, Preview, Verifi
 #[cfg(feature = "shell")]
 pub use store::{IngestReport, RejectedReading, SubmissionId};
 pub use submission::{
-    Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, Wanted,
+    Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, Unsupported,
+    Wanted,
 };
 #[cfg(feature = "shell")]
 pub use submitter::{

@@ -13,7 +13,7 @@ mod verdict;
 pub use backoff::{Backoff, RetryAfter};
 pub use plan::{Part, Plan, Position, Stopped, Wanted};
 pub use planning::{
-    Circumstances, LeftOut, Planned, PlanningError, SubmissionRequest, Trigger, plan,
+    Circumstances, LeftOut, Planned, PlanningError, SubmissionRequest, Trigger, Unsupported, plan,
 };
 pub use tally::{Counts, Tally};
 pub use verdict::{EntryVerdict, RequestVerdict, Said, Why, entry_verdict, request_verdict};
