@@ -157,7 +157,7 @@ pub fn compare(sent: Json<'_>, found: Json<'_>, addresses: &Addresses) -> Kept {
     }
     // What a resource replaces and which device it names depends on what else was known when it was
     // sent; a receiver moves its status on.
-    for circumstance in ["status", "extension", "device", "note"] {
+    for circumstance in ["status", "extension", "device", "note", "interpretation"] {
         sent.remove(circumstance);
     }
     match object(&sent, &found, addresses) {
