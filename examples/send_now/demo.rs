@@ -1,7 +1,6 @@
 //! 90 days of generated readings: a plausible person, the same on every run of a day.
 
-use crate::zone::Zone;
-use cgm_submitter::environment::LocalTime;
+use cgm_submitter::environment::{LocalTime, NamedZone};
 use cgm_submitter::{Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey};
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -12,7 +11,7 @@ const INTERVAL: usize = 300;
 /// Highs.
 pub(crate) fn readings(
     now: DateTime<Utc>,
-    zone: Zone,
+    zone: NamedZone,
 ) -> Result<(Sensor, Vec<Reading>), crate::Failure> {
     let key = SensorKey::new("demo:CGM-0001")?;
     let (lowest, highest) = Sensor::default_scale().ok_or("no scale")?;

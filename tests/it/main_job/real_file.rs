@@ -1,7 +1,7 @@
 //! A real person's ninety days, from the maker's export into the clinic's record.
 
 use crate::world::{AMY, MASS, NO_WAIT, SUMMARY, SUMMARY_ENTRIES, World};
-use crate::zone::Zone;
+use crate::zone::zone;
 use cgm_submitter::environment::Clock;
 use cgm_submitter::glucose::GlucoseUnit;
 use cgm_submitter::store::ConnectionState;
@@ -71,8 +71,8 @@ async fn import_and_connect(
     app: &Submitter,
     file: Vec<u8>,
 ) -> (ImportReport, Connection) {
-    let zone = Zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
-    let report = app.import(file, Some(zone)).await.unwrap();
+    let bucharest = zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
+    let report = app.import(file, Some(bucharest)).await.unwrap();
     let connection = world.authorise(app, AMY).await.unwrap();
     assert_eq!(connection.state, ConnectionState::Unconfirmed);
     assert_eq!(connection.patient.name.as_deref(), Some("Amy Shaw"));
@@ -82,7 +82,7 @@ async fn import_and_connect(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ninety_real_days_arrive_once_digit_for_digit_and_never_twice() {
-    let world = World::new().await.with_file_vault().living_in(Zone(chrono_tz::Europe::Bucharest));
+    let world = World::new().await.with_file_vault().living_in(zone(chrono_tz::Europe::Bucharest));
     let file = file();
     let app = world.app();
     let (report, connection) = import_and_connect(&world, &app, file.clone()).await;
