@@ -73,8 +73,9 @@ pub use secrecy;
 // ---- readings ----
 pub use glucose::{
     AbsentReason, DateRange, Device, GlucoseUnit, GlucoseValue, LocalInstant, Measurement, Reading,
-    RecordKey, Sample, Sensor, SensorId, SensorKey, UtcOffset, Window, ZoneOffsets,
+    RecordKey, Sample, Scale, Sensor, SensorId, SensorKey, UtcOffset, Window, ZoneOffsets,
 };
+pub use import::{ClockAnswer, ClockBasis, ClockEvent, ClockNote};
 pub use statistics::Summary;
 
 // ---- connecting, and what the receiver asks for ----
@@ -100,7 +101,7 @@ pub use submission::{
 };
 #[cfg(feature = "shell")]
 pub use submitter::{
-    Config, Connection, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
+    Config, Connection, ImportChoices, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
     SubmissionOutcome, SubmissionPreview, Submitter,
 };
 
@@ -108,6 +109,8 @@ pub use submitter::{
 pub use environment::Environment;
 #[cfg(feature = "shell")]
 pub use error::{Error, ErrorCode, ErrorKind};
+#[cfg(feature = "reqwest")]
+pub use transport::ReqwestTransport;
 #[cfg(feature = "http-transport")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
 

@@ -1,7 +1,9 @@
 //! 90 days of generated readings: a plausible person, the same on every run of a day.
 
 use cgm_submitter::environment::{LocalTime, NamedZone};
-use cgm_submitter::{Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey};
+use cgm_submitter::{
+    Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Scale, Sensor, SensorKey,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 
 const DAYS: i64 = 90;
@@ -14,9 +16,10 @@ pub(crate) fn readings(
     zone: NamedZone,
 ) -> Result<(Sensor, Vec<Reading>), crate::Failure> {
     let key = SensorKey::new("demo:CGM-0001")?;
-    let (lowest, highest) = Sensor::default_scale().ok_or("no scale")?;
-    let sensor = Sensor::new(key.clone(), Device::new("Demo CGM", Some("CGM-0001"))?)
-        .with_scale(lowest, highest)?;
+    let at = |mg_dl| GlucoseValue::new(mg_dl, 0, GlucoseUnit::MgPerDl);
+    let scale = Scale::new(at(40)?, at(400)?)?;
+    let sensor =
+        Sensor::new(key.clone(), Device::new("Demo CGM", Some("CGM-0001"))?).with_scale(scale);
 
     let offsets = zone.offsets(now - TimeDelta::days(DAYS + 2), now)?;
     let end = offsets.start_of_day(offsets.date_at(now.timestamp()));
@@ -50,9 +53,9 @@ pub(crate) fn readings(
             + meal(12.6, 65.0)
             + meal(18.9, 90.0 + 40.0 * (day * 1.3).cos());
         let measurement = if level < 40.0 {
-            Measurement::Below(lowest)
+            Measurement::Below(scale.lowest())
         } else if level > 400.0 {
-            Measurement::Above(highest)
+            Measurement::Above(scale.highest())
         } else {
             Measurement::Value(GlucoseValue::from_f64(level.round(), GlucoseUnit::MgPerDl)?)
         };

@@ -207,7 +207,10 @@ async fn verify(cgm: &Submitter, outcome: &SubmissionOutcome) -> Vec<Option<Veri
         let Ok(bar) = bar(outcome.tally.entries.total()) else { continue };
         let shown = bar.clone();
         let tell = move |event| match event {
-            Event::Verified { entries, .. } => shown.inc(entries as u64),
+            Event::Verifying { done, total, .. } => {
+                shown.set_length(total);
+                shown.set_position(done);
+            }
             Event::Waiting { until } => say(&shown, &format!("waiting until {until}")),
             _ => {}
         };

@@ -3,8 +3,8 @@
 
 use super::{is_showable, quotes_nothing, shows_nothing};
 use cgm_submitter::fhir::{
-    Addresses, Dialect, Kept, OutcomeText, PatientId, ResponseError, compare, parse_capability,
-    parse_found, parse_outcome, parse_patient, parse_response,
+    Addresses, Comparison, Dialect, OutcomeText, PatientId, ResponseError, compare,
+    parse_capability, parse_found, parse_outcome, parse_patient, parse_response,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -13,15 +13,18 @@ use url::Url;
 
 /// What was sent, and is looked for in a page of what was found.
 const SENT: &str = r#"{"resourceType":"Observation","status":"final",
-    "identifier":[{"system":"urn:ietf:rfc:3986","value":"urn:uuid:16d937dd-3dd2-4935-85b5-98d2b1f0d4f6"}],
-    "code":{"coding":[{"system":"http://loinc.org","code":"99504-3"}]},"subject":{"reference":"Patient/p-1"},
-    "effectiveDateTime":"2024-05-01T08:00:00+02:00","valueQuantity":{"value":100.10,"code":"mg/dL"}}"#;
+    "identifier":[
+    {"system":"urn:ietf:rfc:3986","value":"urn:uuid:16d937dd-3dd2-4935-85b5-98d2b1f0d4f6"}],
+    "code":{"coding":[{"system":"http://loinc.org","code":"99504-3"}]},
+    "subject":{"reference":"Patient/p-1"},
+    "effectiveDateTime":"2024-05-01T08:00:00+02:00",
+    "valueQuantity":{"value":100.10,"code":"mg/dL"}}"#;
 
 static BASE: LazyLock<Url> = LazyLock::new(|| Url::parse("https://ehr.example/fhir").unwrap());
 
 static PATIENT: LazyLock<PatientId> = LazyLock::new(|| PatientId::new("p-1").unwrap());
 
-/// A guide is recognised where its operation is.
+/// A guide is recognised by its operation.
 pub(super) fn capability(data: &[u8]) {
     match parse_capability(data) {
         Ok(found) => assert!(found.dialect == Some(Dialect::Hl7Cgm) || !found.submit_operation),
@@ -121,7 +124,7 @@ pub(super) fn search_page(data: &[u8]) {
     shows_nothing(&addresses);
     let sent: &RawValue = serde_json::from_str(SENT).unwrap();
     for (_, resource) in found.resources {
-        if compare(sent, resource, &addresses) != Kept::AsSent {
+        if compare(sent, resource, &addresses) != Comparison::AsSent {
             continue;
         }
         let read: Value = serde_json::from_str(resource.get()).expect("what was compared");

@@ -37,12 +37,14 @@ pub enum Event {
         /// When it goes on.
         until: DateTime<Utc>,
     },
-    /// The receiver was asked for what it accepted, and has it.
-    Verified {
+    /// The receiver was asked for more of what it accepted.
+    Verifying {
         /// The submission.
         submission: SubmissionId,
-        /// Entries found, since the last such event.
-        entries: usize,
+        /// Entries that were looked for so far.
+        done: u64,
+        /// Entries to look for in all.
+        total: u64,
     },
 }
 

@@ -157,7 +157,8 @@ mod tests {
         let entry = LogEntry { level: LogLevel::Warn, step: "answered", fields: &fields };
         assert_eq!(
             entry.to_string(),
-            "answered batch=7 status=429 until=2026-03-01T12:00:00Z took=1500ms because=receiver-asked"
+            "answered batch=7 status=429 until=2026-03-01T12:00:00Z took=1500ms \
+             because=receiver-asked"
         );
     }
 }

@@ -97,7 +97,9 @@ const fn answered(status: u16) -> ErrorCode {
 
 const fn import(error: &ImportError) -> ErrorCode {
     match error {
-        ImportError::TimeZoneRequired => ErrorCode::FileNeedsAnswer,
+        ImportError::TimeZoneRequired | ImportError::ScaleRequired { .. } => {
+            ErrorCode::FileNeedsAnswer
+        }
         _ => ErrorCode::FileRefused,
     }
 }

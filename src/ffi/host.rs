@@ -87,10 +87,12 @@ pub enum DeliveryEvent {
         /// When it goes on.
         until: SystemTime,
     },
-    /// The receiver was asked for what it accepted, and has it.
-    Verified {
-        /// Entries found, since the last such event.
-        entries: i64,
+    /// The receiver was asked for more of what it accepted.
+    Verifying {
+        /// Entries that were looked for so far.
+        done: i64,
+        /// Entries to look for in all.
+        total: i64,
     },
 }
 
@@ -148,7 +150,9 @@ pub(super) fn events_to(observer: Arc<dyn HostObserver>) -> impl Fn(Event) + Sen
                 refused: count(tally.entries.refused),
             },
             Event::Waiting { until } => DeliveryEvent::Waiting { until: until.into() },
-            Event::Verified { entries, .. } => DeliveryEvent::Verified { entries: count(entries) },
+            Event::Verifying { done, total, .. } => {
+                DeliveryEvent::Verifying { done: count(done), total: count(total) }
+            }
         };
         // What an observer does with it is its own affair: a delivery never fails for it.
         let _ = observer.delivery_event(event);

@@ -26,6 +26,7 @@ mod schedules;
 mod schema;
 mod sensors;
 mod settlement;
+mod stretch;
 #[cfg(test)]
 mod testing;
 mod unit;

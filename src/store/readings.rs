@@ -1,8 +1,8 @@
 //! The readings' rows: their table, and one row's life.
 
 use super::packing::{self, HISTORY};
-use super::{ReadingKey, Store, StoreError, sensors, versions};
-use crate::glucose::{Measurement, RecordKey, SensorId, SensorKey, UtcOffset};
+use super::{ReadingKey, StoreError, versions};
+use crate::glucose::{Measurement, RecordKey, SensorId, UtcOffset};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 /// The readings' table. `measurement` is packed as [`packing`] says, with the UTC offset.
@@ -127,19 +127,4 @@ pub(super) fn mark_history(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), 
 pub(super) fn remove(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), StoreError> {
     tx.prepare_cached("DELETE FROM readings WHERE key = ?")?.execute([key])?;
     Ok(())
-}
-
-impl Store {
-    /// The unix second under which a sensor's record of this key is stored, if it is.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn recorded_at(
-        &self,
-        sensor: &SensorKey,
-        record: &RecordKey,
-    ) -> Result<Option<i64>, StoreError> {
-        let Some(sensor) = sensors::id(&self.db, sensor)? else { return Ok(None) };
-        Ok(by_record(&self.db, sensor, record)?.map(|stored| stored.key.seconds()))
-    }
 }

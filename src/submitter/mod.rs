@@ -3,12 +3,13 @@
 
 mod content;
 mod events;
+mod import;
 mod lifecycle;
 mod order_search;
 mod types;
 
 pub use types::{
-    Config, Connection, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
+    Config, Connection, ImportChoices, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
     SubmissionOutcome, SubmissionPreview,
 };
 
@@ -206,22 +207,27 @@ impl Submitter {
         .await
     }
 
-    /// Stores the readings of a file: its format is recognised from its content. `zone` is the time
-    /// zone of its clock, needed where the file's times have no UTC offset.
+    /// Stores the readings of a file: its format is recognised from its content. A file whose times
+    /// have no UTC offset needs the person's time zone; [`ImportChoices`] says more.
+    ///
+    /// The same file again, a shorter or a longer one of the same device change nothing but what
+    /// they know better: readings that move are corrected at receivers that have them.
     ///
     /// # Errors
-    /// [`Error`] where the file is of no known format or needs a zone, or the database fails.
+    /// [`Error`] if the file is of no known format, or needs a zone or a scale, or the database
+    /// fails.
     pub async fn import(
         &self,
         bytes: Vec<u8>,
-        zone: Option<ZoneOffsets>,
+        choices: impl Into<ImportChoices>,
     ) -> Result<ImportReport, Error> {
+        let choices = choices.into();
         self.run(|inner| async move {
             let (local, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             parts
                 .store
-                .call(move |store| content::import_into(store, &bytes, zone, &local, now))
+                .call(move |store| import::import_into(store, &bytes, choices, &local, now))
                 .await
         })
         .await
@@ -449,8 +455,8 @@ impl Submitter {
     ///
     /// A receiver that cannot be asked, for lack of permission ([`Receiver::with_read_back`]) or of
     /// a search, is not an error: the parts that could not be verified are in the result.
-    /// 25,000 readings take a few hundred requests; waits the receiver asks for are waited out
-    /// up to `patience`.
+    /// 25,000 readings take some forty requests to a receiver that can be asked by date, else a few
+    /// hundred; waits the receiver asks for are waited out up to `patience`.
     ///
     /// # Errors
     /// [`Error`] where the receiver does not answer, the connection needs the person, or the

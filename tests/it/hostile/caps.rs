@@ -1,7 +1,7 @@
 //! At its cap an input is read; one more and it is refused, by an error that names the cap.
 
 use cgm_submitter::fhir::{
-    Addresses, CGM_CODE_SYSTEM, CapabilityError, Kept, PROFILE_BASE, PatientError, PatientId,
+    Addresses, CGM_CODE_SYSTEM, CapabilityError, Comparison, PROFILE_BASE, PatientError, PatientId,
     ResponseError, STANDING_ORDER, SearchError, compare, parse_capability, parse_found,
     parse_outcome, parse_patient, parse_response,
 };
@@ -24,7 +24,7 @@ fn names(error: &impl Display, cap: usize) {
     assert!(error.to_string().contains(&cap.to_string()), "{error}");
 }
 
-/// A document of exactly so many bytes.
+/// A document of exactly this many bytes.
 fn padded(document: &Value, size: usize) -> Vec<u8> {
     let mut text = document.to_string().into_bytes();
     text.resize(size, b' ');
@@ -155,9 +155,9 @@ fn what_a_receiver_adds_to_a_resource_has_a_cap() {
     let raw = |text: String| RawValue::from_string(text).unwrap();
     let sent = raw("{}".to_owned());
     let found = |added: usize| raw(format!("{{\"\":\"{}\"}}", "x".repeat(added - 5)));
-    assert_eq!(compare(&sent, &found(256 << 10), &Addresses::at(&base())), Kept::AsSent);
+    assert_eq!(compare(&sent, &found(256 << 10), &Addresses::at(&base())), Comparison::AsSent);
     let larger = compare(&sent, &found((256 << 10) + 1), &Addresses::at(&base()));
-    assert_eq!(larger, Kept::Differently(String::new()));
+    assert_eq!(larger, Comparison::Differently(String::new()));
 }
 
 #[test]
@@ -173,7 +173,8 @@ fn an_order_has_no_list_longer_than_its_cap() {
         found.refused.first().map(|refused| refused.reason)
     };
     let schedule = |profiles: usize| {
-        let profile = json!({"url": "submissionDataProfile", "valueCanonical": format!("{PROFILE_BASE}cgm-summary")});
+        let profile = json!({"url": "submissionDataProfile",
+            "valueCanonical": format!("{PROFILE_BASE}cgm-summary")});
         let mut parts = vec![profile; profiles];
         parts.push(json!({"url": "submissionPeriod", "valueQuantity": {"value": 2, "code": "wk"}}));
         parts.push(json!({"url": "lookbackPeriod", "valueQuantity": {"value": 3, "code": "wk"}}));
@@ -210,7 +211,8 @@ fn what_smart_is_told_has_no_text_longer_than_its_cap() {
 #[test]
 fn more_scopes_than_are_read_cost_nobody_the_token() {
     let scopes = format!("{}patient/Device.c", "a ".repeat(GrantedScopes::MAX_SCOPES));
-    let first = json!({"access_token": "a", "token_type": "bearer", "refresh_token": "r", "patient": "p-1"});
+    let first = json!({"access_token": "a", "token_type": "bearer", "refresh_token": "r",
+        "patient": "p-1"});
     let first = TokenResponse::parse(first.to_string().as_bytes()).unwrap();
     let state =
         TokenState::granted(first, "patient/Device.c", chrono::DateTime::UNIX_EPOCH).unwrap();

@@ -73,7 +73,7 @@ class MainJobTest {
                     assertTrue(verification.complete, "$verification")
                     // The readings, their device, and the summary with its six figures.
                     assertEquals(28L, verification.confirmed)
-                    assertEquals(28L, events.all.filterIsInstance<DeliveryEvent.Verified>().sumOf { it.entries })
+                    assertEquals(DeliveryEvent.Verifying(28L, 28L), events.all.filterIsInstance<DeliveryEvent.Verifying>().last())
                 }
             }
         }
