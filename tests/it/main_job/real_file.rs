@@ -1,7 +1,7 @@
 //! A real person's ninety days, from the maker's export into the clinic's record.
 
 use crate::world::{AMY, MASS, NO_WAIT, SUMMARY, SUMMARY_ENTRIES, World};
-use crate::zone::Zone;
+use crate::zone::zone;
 use cgm_submitter::environment::Clock;
 use cgm_submitter::glucose::GlucoseUnit;
 use cgm_submitter::store::ConnectionState;
@@ -74,8 +74,8 @@ async fn import_and_connect(
     app: &Submitter,
     file: Vec<u8>,
 ) -> (ImportReport, Connection) {
-    let zone = Zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
-    let report = app.import(file, Some(zone)).await.unwrap();
+    let bucharest = zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
+    let report = app.import(file, Some(bucharest)).await.unwrap();
     let connection = world.authorise(app, AMY).await.unwrap();
     assert_eq!(connection.state, ConnectionState::Unconfirmed);
     assert_eq!(connection.patient.name.as_deref(), Some("Amy Shaw"));
@@ -85,7 +85,7 @@ async fn import_and_connect(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ninety_real_days_arrive_once_digit_for_digit_and_never_twice() {
-    let world = World::new().await.with_file_vault().living_in(Zone(chrono_tz::Europe::Bucharest));
+    let world = World::new().await.with_file_vault().living_in(zone(chrono_tz::Europe::Bucharest));
     let file = file();
     let app = world.app();
     let (report, connection) = import_and_connect(&world, &app, file.clone()).await;
@@ -175,7 +175,7 @@ fn part(file: &[u8], stamps: std::ops::Range<&str>) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fuller_export_corrects_what_a_receiver_has_of_a_cut_that_stood_elsewhere() {
-    let world = World::new().await.living_in(Zone(chrono_tz::Europe::Bucharest));
+    let world = World::new().await.living_in(zone(chrono_tz::Europe::Bucharest));
     let file = file();
     let app = world.app();
     // Two days abroad alone: nothing in them speaks against the zone, and they are sent so.
@@ -190,7 +190,7 @@ async fn a_fuller_export_corrects_what_a_receiver_has_of_a_cut_that_stood_elsewh
     assert_eq!(submit().await.tally.readings.accepted, cut.stored as u64);
 
     // The days before show that the clock was an hour behind.
-    let zone = Zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
+    let zone = zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
     let fuller = app.import(part(&file, "2024-03-30".."2024-05-19"), zone.clone()).await.unwrap();
     assert_eq!((fuller.corrected, fuller.rejected.len()), (cut.stored, 0));
     assert_eq!(fuller.clock_notes.len(), 1);
