@@ -9,6 +9,7 @@
 )]
 
 // ---- core: pure, synchronous, no clock, no I/O ----
+mod backoff;
 pub mod import;
 pub mod statistics;
 
@@ -60,8 +61,13 @@ pub mod transport;
 #[cfg(all(feature = "shell", not(feature = "internals")))]
 mod transport;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 // What the public traits and types are written in.
 pub use chrono;
+#[cfg(feature = "shell")]
+pub use http;
 #[cfg(feature = "shell")]
 pub use secrecy;
 

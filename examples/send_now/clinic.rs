@@ -1,6 +1,6 @@
 //! The sandbox EHR in this process, its state and port kept beside the database.
 
-use crate::{Failure, Place, beside, outside};
+use crate::{Failure, Place, beside, person};
 use cgm_submitter::HttpTransport;
 use cgm_submitter::environment::Transport;
 use sandbox_ehr::Sandbox;
@@ -27,7 +27,10 @@ impl Clinic {
             .start()
             .await
             .map_err(|error| {
-                format!("the sandbox clinic of this database does not start; does it run already? ({error})")
+                format!(
+                    "the sandbox clinic of this database does not start; does it run already? \
+                    ({error})"
+                )
             })?;
         std::fs::write(&port_file, sandbox.port().to_string())?;
         Ok(Self(sandbox))
@@ -49,16 +52,17 @@ impl Clinic {
 
     /// How to see what the clinic received.
     pub(crate) fn say_where_to_look(&self, database: &Path, fleeting: bool) -> Result<(), Failure> {
-        if fleeting && !outside::interactive() {
+        if fleeting && !person::interactive() {
             println!("To look at what the clinic received, run again with --database FILE");
             return Ok(());
         }
-        if outside::interactive() {
+        if person::interactive() {
             println!("What the clinic received: {}", self.0.clinic_url());
-            outside::ask("Press Enter to close the clinic ")?;
+            person::ask("Press Enter to close the clinic ")?;
         } else {
             println!(
-                "What the clinic received: cargo run --release -p sandbox-ehr -- --port {} --database {}, then {}",
+                "What the clinic received: cargo run --release -p sandbox-ehr -- --port {} \
+                    --database {}, then {}",
                 self.0.port(),
                 beside(database, "clinic").display(),
                 self.0.clinic_url()

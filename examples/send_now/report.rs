@@ -17,7 +17,10 @@ pub(crate) fn import(file: &Path, report: &ImportReport) {
         report.already_there
     );
     if report.replaced + report.corrected > 0 {
-        println!("  {} corrected values", report.replaced + report.corrected);
+        println!("  {} corrected readings", report.replaced + report.corrected);
+    }
+    for note in &report.clock_notes {
+        println!("  {note}");
     }
     let mut reasons: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (row, reason) in &report.rejected {
@@ -157,7 +160,10 @@ pub(crate) fn verification(verification: &Verification) {
 
 /// The same as JSON.
 pub(crate) fn verification_json(verification: &Verification) -> Value {
-    let cannot = |part: &cgm_submitter::NotVerified| json!({"part": part.part.word(), "why": part.why.to_string()});
+    let cannot = |part: &cgm_submitter::NotVerified| {
+        json!({"part": part.part.word(),
+        "why": part.why.to_string()})
+    };
     json!({
         "confirmed": verification.confirmed,
         "to_send_again": verification.to_send_again,
@@ -192,7 +198,8 @@ pub(crate) fn outcome_json(outcome: &SubmissionOutcome) -> Value {
         "refused": tally.entries.refused,
         "refusals": refused,
         "readings": counts(&tally.readings),
-        "stopped": outcome.stopped.iter().map(|s| json!({"part": s.part.word(), "reason": s.reason})).collect::<Vec<_>>(),
+        "stopped": outcome.stopped.iter().map(|s| json!({"part": s.part.word(),
+        "reason": s.reason})).collect::<Vec<_>>(),
         "left_out": outcome.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "complete": outcome.is_complete(),
     })

@@ -11,8 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-const CLARITY: &str = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,Patient Info,Device Info,\
-    Source Device ID,Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams),Duration (hh:mm:ss),\
+const CLARITY: &str = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,\
+    Patient Info,Device Info,\
+    Source Device ID,Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams),\
+    Duration (hh:mm:ss),\
     Glucose Rate of Change (mg/dL/min),Transmitter Time (Long Integer),Transmitter ID\n";
 const CSV: &str = "time,value,unit,device,status\n";
 const NDJSON: &str = "{\"time\":0}\n";

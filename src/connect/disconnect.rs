@@ -87,8 +87,6 @@ impl Inner {
                 endpoint: record.details.revocation_endpoint.clone(),
                 client_id: record.details.client_id.clone(),
             })?;
-            // Name, birth date and bodies leave the log too. Another reader only delays that.
-            let _ = store.checkpoint();
             let all = store.revocations()?;
             Ok::<_, StoreError>((record, all.into_iter().find(|one| one.id == revocation)))
         };

@@ -1,6 +1,6 @@
 //! Failures of a token or revocation endpoint, and how long it is left alone for them.
 
-use crate::submission::{Backoff, RetryAfter};
+use crate::backoff::{Backoff, RetryAfter};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -10,7 +10,7 @@
 //! lost answer and save nothing. After an answer was recorded, its predecessor is never sent again.
 
 use super::{FailureReason, Failures, Pause, Secret, TokenResponse, TokenState};
-use crate::submission::RetryAfter;
+use crate::backoff::RetryAfter;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 

@@ -4,13 +4,12 @@
 //! The response table is data here and nowhere else: [`entry_verdict`] for one entry,
 //! [`request_verdict`] for a whole request, [`Backoff`] for when to try again.
 
-mod backoff;
 mod plan;
 mod planning;
 mod tally;
 mod verdict;
 
-pub use backoff::{Backoff, RetryAfter};
+pub use crate::backoff::{Backoff, RetryAfter};
 pub use plan::{Part, Plan, Position, Stopped, Wanted};
 pub use planning::{
     Circumstances, LeftOut, Planned, PlanningError, SubmissionRequest, Trigger, Unsupported, plan,

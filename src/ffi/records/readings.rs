@@ -181,8 +181,8 @@ impl From<&ReadingError> for RejectionReason {
             ReadingError::InTheFuture => Self::InTheFuture,
             ReadingError::RecordKey => Self::RecordKey,
             ReadingError::Column(_)
-            | ReadingError::SurplusCells
             | ReadingError::Status
+            | ReadingError::SurplusCells
             | ReadingError::CutOff => Self::Row,
             ReadingError::AlreadyImportedElsewhere { .. } => Self::AlreadyImported,
         }

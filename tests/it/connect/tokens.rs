@@ -146,7 +146,7 @@ async fn without_a_refresh_token_the_end_of_the_access_is_a_state() {
 }
 
 #[tokio::test]
-async fn a_refresh_for_another_patient_is_given_back_and_blocks() {
+async fn a_token_for_another_patient_is_given_back_and_blocks() {
     let world = World::new();
     let id = world.connect(&world.process()).await.unwrap().id;
     world.server.with(|state| state.refreshed_patient = Some("patient-2"));

@@ -208,10 +208,13 @@ fn millimoles_keep_their_digits_and_have_their_own_limits() {
 
 #[test]
 fn a_header_in_another_language_is_read_by_position() {
-    let header = "Index;Zeitstempel (JJJJ-MM-TTThh:mm:ss);Ereignistyp;Ereignissubtyp;Patienteninfo;Geräteinfo;Quellgerät-ID;\
-        Glukosewert (mmol/l);Insulinwert (u);Kohlenhydratwert (Gramm);Dauer (hh:mm:ss);Glukoseänderungsrate (mmol/l/min);\
+    let header = "Index;Zeitstempel \
+        (JJJJ-MM-TTThh:mm:ss);Ereignistyp;Ereignissubtyp;Patienteninfo;Geräteinfo;Quellgerät-ID;\
+        Glukosewert (mmol/l);Insulinwert (u);Kohlenhydratwert (Gramm);Dauer \
+        (hh:mm:ss);Glukoseänderungsrate (mmol/l/min);\
         Transmitterzeit (Ganzzahl);Transmitter-ID\r\n";
-    let rows = "1;;FirstName;;X;;;;;;;;;\r\n2;2024-05-01 10:00:00;EGV;;;;iPhone G6;6,7;;;;;1000;TX\r\n\
+    let rows = "1;;FirstName;;X;;;;;;;;;\r\n2;2024-05-01 10:00:00;EGV;;;;iPhone \
+        G6;6,7;;;;;1000;TX\r\n\
         3;2024-05-01 10:05:00;EGV;;;;iPhone G6;Niedrig;;;;;1300;TX\r\n";
     let import = read(format!("{header}{rows}").as_bytes(), "Europe/Berlin");
     assert_eq!(

@@ -21,8 +21,10 @@ use std::sync::LazyLock;
 const SENSOR: &str = "dexcom-clarity:android G6";
 /// A stamp after every other.
 const NEVER: &str = "2025";
-const HEADER: &str = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,Patient Info,Device Info,Source Device ID,\
-    Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams),Duration (hh:mm:ss),Glucose Rate of Change (mg/dL/min),\
+const HEADER: &str = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,Patient \
+    Info,Device Info,Source Device ID,\
+    Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams),Duration (hh:mm:ss),Glucose Rate of \
+    Change (mg/dL/min),\
     Transmitter Time (Long Integer),Transmitter ID\n";
 
 fn sample(name: &str) -> Vec<u8> {

@@ -70,7 +70,10 @@ fn open_rows_that_cannot_be_taken_say_why() {
 #[test]
 fn json_lines_keep_the_digits_of_numbers_and_take_strings() {
     let import = read_open(concat!(
-        r#"{"time": "2024-05-01T08:15:00+02:00", "value": 6.70, "unit": "mmol/L", "device": "Libre 3", "trend": [1]}"#,
+        concat!(
+            r#"{"time": "2024-05-01T08:15:00+02:00", "value": 6.70, "unit": "mmol/L", "#,
+            r#""device": "Libre 3", "trend": [1]}"#
+        ),
         "\n\n",
         r#"{"time": "2024-05-01T08:20:00+02:00", "value": "100.10", "unit": "mg/dL"}"#,
         "\n",
@@ -80,7 +83,10 @@ fn json_lines_keep_the_digits_of_numbers_and_take_strings() {
         "\n",
         r#"{"time": 1714544400, "value": 100, "unit": "mg/dL"}"#,
         "\nnot json\n",
-        r#"{"time": "2024-05-01T08:45:00+02:00", "value": null, "status": "low", "device": "Dexcom G7"}"#,
+        concat!(
+            r#"{"time": "2024-05-01T08:45:00+02:00", "value": null, "status": "low", "#,
+            r#""device": "Dexcom G7"}"#
+        ),
         "\n",
         r#"{"time": "2024-05-01T08:50:00+02:00", "value": 10"#,
     ));

@@ -37,7 +37,7 @@ fn the_real_file_gives_every_reading_once() {
 }
 
 #[test]
-fn offsets_follow_summer_time_travel_and_a_new_transmitter_abroad() {
+fn a_dst_change_in_a_clarity_file_shows_in_the_offsets_as_does_travel() {
     assert_eq!(
         stretches(&REAL_IMPORT, SENSOR),
         [

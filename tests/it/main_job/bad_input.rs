@@ -2,7 +2,6 @@
 //! part goes in.
 
 use crate::world::{SENSOR, World, mg, reading, reading_of, sensor};
-use crate::zone::Zone;
 use cgm_submitter::environment::Clock;
 use cgm_submitter::glucose::{
     DateRange, GlucoseError, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError,
@@ -29,7 +28,7 @@ fn beginning(lines: usize) -> String {
 }
 
 fn zone(world: &World, tz: chrono_tz::Tz) -> ZoneOffsets {
-    Zone(tz).whole(world.clock.now()).unwrap()
+    crate::zone::zone(tz).whole(world.clock.now()).unwrap()
 }
 
 async fn import(app: &Submitter, text: &str) -> ImportReport {
@@ -163,7 +162,8 @@ async fn another_makers_file_is_refused_by_name_and_what_is_taken_is_said() {
 async fn a_file_cut_in_the_middle_of_a_line_gives_all_but_that_line() {
     let world = World::new().await;
     let app = world.app();
-    let whole = "time,value,unit\n2024-05-01T08:15:00+02:00,101,mg/dL\n2024-05-01T08:20:00+02:00,132,mg/dL\n";
+    let whole = "time,value,unit\n2024-05-01T08:15:00+02:00,101,mg/dL\n\
+        2024-05-01T08:20:00+02:00,132,mg/dL\n";
     let cuts = [
         (0, None),
         (1, None),

@@ -5,7 +5,7 @@
 //! `CGM_CASES` is how many cases are drawn; a case that fails once is kept in
 //! `tests/proptest-regressions` and tried first from then on.
 
-use super::cases::{self, Case};
+use super::cases::{self, Case, Series};
 use super::oracle::Oracle;
 use super::{Fixture, compare, fixtures};
 use cgm_submitter::Error;
@@ -21,7 +21,7 @@ use serde_json::json;
 use std::cell::RefCell;
 use std::path::Path;
 
-/// Cases drawn where nobody says how many.
+/// Cases drawn unless `CGM_CASES` says how many.
 const CASES: u32 = 400;
 /// The first second a reading that is stored can have: 1990-01-01.
 const EARLIEST_STORED: i64 = 631_152_000;
@@ -39,7 +39,7 @@ struct Phone {
 
 impl Phone {
     fn with(case: &Case) -> Self {
-        // In memory where that can be: a case would mostly wait for the disk.
+        // In memory if that can be: a case would mostly wait for the disk.
         let memory = Path::new("/dev/shm");
         let folder =
             if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
@@ -76,14 +76,15 @@ impl Phone {
     }
 
     fn summary(&self, case: &Case) -> Result<Summary, SummaryError> {
-        match summarise(&self.store, case.series.dates, case.series.window) {
+        let Series { dates, window, day_under_way, .. } = case.series;
+        match summarise(&self.store, dates, window, day_under_way) {
             Ok(summary) => Ok(summary),
             Err(Error::Summary(error)) => Err(error),
             Err(other) => panic!("{other}"),
         }
     }
 
-    /// The bundle with the summary, where there is one.
+    /// The bundle with the summary, if there is one.
     fn bundle(&mut self, case: &Case) -> Option<Vec<u8>> {
         let details = ConnectionDetails {
             dialect: Some("hl7-cgm".to_owned()),
@@ -94,7 +95,9 @@ impl Phone {
             .add_connection("https://ehr.example", "p1", ConnectionState::Active, &details)
             .unwrap();
         let wanted = Wanted { devices: false, summary: true, readings: false, unit: case.unit };
-        let plan = Plan { wanted, dates: case.series.dates, window: case.series.window };
+        let (dates, window) = (case.series.dates, case.series.window);
+        let day_under_way = case.series.day_under_way;
+        let plan = Plan { wanted, dates, window, day_under_way };
         let submission = self.store.open_submission(id, &plan, Self::now()).unwrap();
         let (connection, submission) =
             (self.store.connection(id).unwrap(), self.store.submission(submission).unwrap());
@@ -124,7 +127,7 @@ fn check(case: &Case, oracle: &mut Oracle) -> Result<(), String> {
     }
 }
 
-/// Compares so many of every hundred cases asked for.
+/// Compares this share of every hundred cases asked for.
 fn compare_cases(of_hundred: u32, cases: &impl Strategy<Value = Case>) {
     let asked = std::env::var("CGM_CASES").map_or(CASES, |text| text.parse().unwrap());
     let config = Config { max_shrink_time: 20_000, ..Config::with_cases(asked * of_hundred / 100) };
