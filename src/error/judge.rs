@@ -54,6 +54,7 @@ const fn store(error: &StoreError) -> ErrorCode {
         StoreError::Busy => ErrorCode::DatabaseBusy,
         StoreError::Disk(_) => ErrorCode::DatabaseDisk,
         StoreError::Row(_) => ErrorCode::DatabaseRow,
+        StoreError::Closed => ErrorCode::Closed,
         StoreError::Internal => ErrorCode::Internal,
         StoreError::Missing(_) => ErrorCode::NotFound,
     }

@@ -4,8 +4,9 @@ use super::types::{ImportChoices, ImportReport};
 use crate::error::Error;
 use crate::glucose::{DateRange, Reading, SensorKey, UtcOffset, Window, ZoneOffsets};
 use crate::import::{ClockAnswer, ImportOptions, import};
-use crate::store::{Store, StoreError};
+use crate::store::{ImportSource, Store, StoreError};
 use chrono::{DateTime, NaiveDateTime, Utc};
+use sha2::{Digest, Sha256};
 use std::cell::Cell;
 
 /// Where the host's answers about the device's clock are kept: a later import must not undo them.
@@ -59,7 +60,9 @@ pub(super) fn import_into(
     let dates = local_dates(&readings, local)?;
     readings.extend(imported.mended);
     let zone = fill.as_ref().unwrap_or(local);
-    let report = store.ingest_from(&imported.sensors, &readings, zone, now)?;
+    let format = imported.format.to_string();
+    let source = ImportSource { format: &format, digest: Sha256::digest(bytes).into() };
+    let report = store.ingest_import(source, &imported.sensors, &readings, zone, now)?;
     let mut rejected: Vec<_> =
         imported.rejected.into_iter().map(|row| (row.row, row.reason)).collect();
     let place = |index: usize| rows.get(index).copied().unwrap_or_default();

@@ -260,9 +260,14 @@ impl Submitter {
     /// [`Error`] where there are fewer than two readings, or the database fails.
     pub async fn summary(&self, dates: DateRange) -> Result<Summary, Error> {
         self.run(|inner| async move {
-            let window = dates.window(&inner.zone().await?)?;
+            let zone = inner.zone().await?;
+            let window = dates.window(&zone)?;
+            let today = dates.day_under_way(&zone, inner.now().timestamp())?;
             let parts = inner.parts().await?;
-            parts.store.call(move |store| crate::delivery::summarise(store, dates, window)).await
+            parts
+                .store
+                .call(move |store| crate::delivery::summarise(store, dates, window, today))
+                .await
         })
         .await
     }
