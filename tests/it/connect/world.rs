@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub(crate) const BASE: &str = "https://ehr.example/fhir";
 pub(crate) const REDIRECT: &str = "com.example.app:/callback";
