@@ -479,7 +479,8 @@ mod tests {
         let dates: crate::glucose::DateRange = "2024-05-01..2024-05-02".parse().unwrap();
         let wanted =
             Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
-        let plan = Plan { wanted, dates, window: dates.window(&zone).unwrap() };
+        let window = dates.window(&zone).unwrap();
+        let plan = Plan { wanted, dates, window, day_under_way: None };
         let submission = scratch.store.open_submission(connection, &plan, now).unwrap();
         let assembled = |store: &Store| NewBatch {
             seen: store.seen().unwrap(),
