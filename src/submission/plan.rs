@@ -79,7 +79,7 @@ impl std::fmt::Debug for Stopped {
 
 /// How far a submission has come. The ledger tells what is still lacking; this only saves looking
 /// again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Position {
     /// The devices, which later requests refer to by the location they got.
     Devices,
