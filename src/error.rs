@@ -137,7 +137,7 @@ impl Error {
                 matches!(error, TransportError::Unreachable | TransportError::Broken)
             }
             Self::Answer { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
-            Self::Environment(EnvironmentError::Lock) => true,
+            Self::Environment(error) => error.retryable(),
             _ => false,
         }
     }

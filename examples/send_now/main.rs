@@ -14,7 +14,9 @@ mod zone;
 use args::Args;
 use cgm_submitter::connect::Receiver;
 use cgm_submitter::delivery::Event;
-use cgm_submitter::environment::{Clock, Environment, SystemClock, SystemEntropy};
+use cgm_submitter::environment::{
+    Clock, Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer,
+};
 use cgm_submitter::store::ConnectionState;
 use cgm_submitter::{Config, Connection, SubmissionRequest, Submitter};
 use clap::Parser;
@@ -58,10 +60,12 @@ async fn run(args: Args) -> Result<bool, Failure> {
     let recorder = Arc::new(Recorder::new(args.save_bundles.as_deref())?);
     let environment = Environment {
         clock: Arc::new(SystemClock),
+        timer: Arc::new(SystemTimer),
         entropy: Arc::new(SystemEntropy),
         local_time: Arc::new(zone),
         transport: recorder.clone(),
         vault: Arc::new(FileVault::new(beside(&database, "vault"))),
+        locks: Arc::new(FileLocks),
     };
     let cgm = Submitter::new(Config::new(&database), environment);
 

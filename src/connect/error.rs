@@ -224,8 +224,8 @@ impl TokenError {
             Self::NeedsReauthorisation(_)
             | Self::OtherPatient
             | Self::Misconfigured
-            | Self::NoConnection
-            | Self::Environment(_) => false,
+            | Self::NoConnection => false,
+            Self::Environment(error) => error.retryable(),
         }
     }
 }

@@ -15,7 +15,7 @@ pub use endpoint::EndpointError;
 pub use error::{ConnectError, ReauthorisationCause, TokenError};
 pub use tokens::{AccessToken, ForeignOrigin};
 
-use crate::environment::{Environment, Locks};
+use crate::environment::{Environment, LockFolder};
 use crate::smart::{ReceiverBase, RedirectUri, Secret, TokenState};
 use crate::store::{ConnectionId, StoreHandle};
 use chrono::{DateTime, Utc};
@@ -113,7 +113,7 @@ pub struct Connector(Arc<Inner>);
 struct Inner {
     store: StoreHandle,
     environment: Environment,
-    locks: Locks,
+    locks: LockFolder,
     entries: entries::Entries,
     /// Tokens the vault refused to take.
     unsaved: Mutex<HashMap<ConnectionId, TokenState>>,
@@ -127,7 +127,7 @@ impl Connector {
     pub fn new(
         store: StoreHandle,
         environment: Environment,
-        locks: Locks,
+        locks: LockFolder,
         namespace: &str,
     ) -> Self {
         let entries = entries::Entries::new(Arc::clone(&environment.vault), namespace);
@@ -199,7 +199,7 @@ impl Inner {
             match self.endpoint("", client_id).revoke(url, token).await {
                 Ok(true) => return Revocation::Done,
                 Ok(false) => return Revocation::Failed,
-                Err(_) => tokio::time::sleep(Duration::from_millis(pause)).await,
+                Err(_) => self.environment.timer.sleep(Duration::from_millis(pause)).await,
             }
         }
         Revocation::Failed

@@ -21,9 +21,8 @@ use http::header::{AUTHORIZATION, HeaderValue};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-/// How often a lock held elsewhere is tried again, and how many times: 30 seconds in all.
-const LOCK_PAUSE: Duration = Duration::from_millis(50);
-const LOCK_TRIES: usize = 600;
+/// How long a lock held elsewhere is waited for.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 
 /// An access token that goes nowhere but to the receiver it was issued for.
 #[derive(Clone)]
@@ -290,13 +289,7 @@ impl Inner {
         &self,
         name: &str,
     ) -> Result<Option<Lock>, crate::environment::EnvironmentError> {
-        for _ in 0..LOCK_TRIES {
-            if let Some(lock) = self.locks.try_lock(name)? {
-                return Ok(Some(lock));
-            }
-            tokio::time::sleep(LOCK_PAUSE).await;
-        }
-        Ok(None)
+        self.locks.acquire_within(name, LOCK_PATIENCE).await
     }
 }
 

@@ -3,7 +3,7 @@
 use super::batch::Outgoing;
 use super::machine::{Answer, Machine, Step};
 use crate::connect::{AccessToken, Connector, TokenError};
-use crate::environment::{Environment, EnvironmentError, Lock, Locks, TransportError};
+use crate::environment::{Environment, EnvironmentError, Lock, LockFolder, TransportError};
 use crate::error::Error;
 use crate::store::{ConnectionId, ConnectionState, StoreHandle, SubmissionId, SubmissionState};
 use crate::submission::{RetryAfter, Tally};
@@ -12,10 +12,8 @@ use http::header;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How often a held lock is tried again.
-const LOCK_POLL: Duration = Duration::from_millis(100);
 /// How long another delivery of the same connection is waited for.
-const LOCK_PATIENCE: u32 = 600;
+const LOCK_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What happens during a delivery, for a progress display. Carries no data of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +63,7 @@ pub struct Delivery {
     pub(super) store: StoreHandle,
     pub(super) environment: Environment,
     pub(super) connector: Connector,
-    locks: Locks,
+    locks: LockFolder,
 }
 
 impl Delivery {
@@ -74,7 +72,7 @@ impl Delivery {
         store: StoreHandle,
         environment: Environment,
         connector: Connector,
-        locks: Locks,
+        locks: LockFolder,
     ) -> Self {
         Self { store, environment, connector, locks }
     }
@@ -122,7 +120,7 @@ impl Delivery {
                     }
                     on_event(Event::Waiting { until });
                     left -= wait;
-                    tokio::time::sleep(wait).await;
+                    self.environment.timer.sleep(wait).await;
                 }
                 Step::Refresh => {
                     let refreshed = match &used {
@@ -230,13 +228,9 @@ impl Delivery {
 
     /// One delivery of a connection at a time, whichever process or task it runs in.
     pub(super) async fn lock(&self, connection: ConnectionId) -> Result<Lock, Error> {
-        for _ in 0..LOCK_PATIENCE {
-            if let Some(lock) = self.locks.try_lock(&format!("send-{}", connection.0))? {
-                return Ok(lock);
-            }
-            tokio::time::sleep(LOCK_POLL).await;
-        }
-        Err(EnvironmentError::Lock.into())
+        let name = format!("send-{}", connection.0);
+        let lock = self.locks.acquire_within(&name, LOCK_PATIENCE).await?;
+        lock.ok_or(EnvironmentError::LockHeld.into())
     }
 }
 

@@ -435,7 +435,7 @@ impl Search<'_> {
         if lacking.is_empty() {
             return Ok(());
         }
-        tokio::time::sleep(SECOND_LOOK).await;
+        self.delivery.environment.timer.sleep(SECOND_LOOK).await;
         let lacking = self.look(part, lacking, PER_SECOND_LOOK).await?;
         if lacking.is_empty() {
             return Ok(());
@@ -632,7 +632,7 @@ impl Search<'_> {
                     };
                     self.left = left;
                     (self.on_event)(Event::Waiting { until: now + wait });
-                    tokio::time::sleep(pause).await;
+                    self.delivery.environment.timer.sleep(pause).await;
                 }
                 400 | 404 | 405 | 406 | 410 | 414 | 415 | 422 | 501 => {
                     return Err(Stop::Cannot(CannotVerify::NotOffered));

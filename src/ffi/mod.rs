@@ -14,7 +14,7 @@ mod error;
 mod host;
 mod records;
 
-use crate::environment::{Environment, SystemClock, SystemEntropy};
+use crate::environment::{Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer};
 use crate::store::{ConnectionId, SubmissionId};
 use crate::transport::ReqwestTransport;
 use crate::{Config, Submitter};
@@ -46,12 +46,14 @@ impl CgmSubmitter {
     ) -> Result<Arc<Self>, CgmError> {
         let environment = Environment {
             clock: Arc::new(SystemClock),
+            timer: Arc::new(SystemTimer),
             entropy: Arc::new(SystemEntropy),
             local_time: Arc::new(host::ForeignLocalTime(local_time)),
             transport: Arc::new(
                 ReqwestTransport::new().map_err(|e| CgmError::invalid("transport", &e))?,
             ),
             vault: Arc::new(host::ForeignVault(vault)),
+            locks: Arc::new(FileLocks),
         };
         Ok(Arc::new(Self { submitter: Submitter::new(Config::new(database), environment) }))
     }

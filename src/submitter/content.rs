@@ -4,7 +4,7 @@ use super::types::{
     ImportReport, LeftOut, Orders, OutcomeStatus, RefusedItem, SubmissionOutcome, SubmissionRequest,
 };
 use crate::delivery::summarise;
-use crate::environment::{Entropy, EnvironmentError, Locks};
+use crate::environment::{Entropy, Lock};
 use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Window, ZoneOffsets};
 use crate::import::{ImportOptions, import};
@@ -15,30 +15,16 @@ use crate::submission::{Plan, Tally, Wanted};
 use chrono::{DateTime, Utc};
 use std::cell::Cell;
 use std::path::Path;
-use std::time::Duration;
-
-/// How often a held lock is tried again, and how many times: a minute in all, for a migration may
-/// take its time.
-const OPENING_PAUSE: Duration = Duration::from_millis(10);
-const OPENING_TRIES: usize = 6_000;
 
 /// Opens the database, and gives its own name, with which its entries in the vault begin. Blocks.
 ///
-/// One process at a time: two that open a new database at once would see it half made, and give it
-/// two names.
+/// One process at a time, which holds the lock: two that open a new database at once would see it
+/// half made, and give it two names.
 pub(super) fn open(
     path: &Path,
     entropy: &dyn Entropy,
-    locks: &Locks,
+    _lock: Lock,
 ) -> Result<(Store, String), Error> {
-    let mut tries = 0..OPENING_TRIES;
-    let _lock = loop {
-        match locks.try_lock("open")? {
-            Some(lock) => break lock,
-            None if tries.next().is_some() => std::thread::sleep(OPENING_PAUSE),
-            None => return Err(EnvironmentError::Lock.into()),
-        }
-    };
     let mut store = Store::open(path)?;
     let namespace = namespace(&mut store, entropy)?;
     Ok((store, namespace))

@@ -12,7 +12,7 @@ pub use types::{
 
 use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
 use crate::delivery::{Delivery, Event, Stopped, Verification, preview, speaks_known_guide};
-use crate::environment::{Environment, Locks};
+use crate::environment::{Environment, EnvironmentError, LockFolder};
 use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Sensor, SensorKey, ZoneOffsets};
 use crate::statistics::Summary;
@@ -26,6 +26,9 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::OnceCell;
+
+/// How long another process that opens the database is waited for: a migration may take its time.
+const OPENING_PATIENCE: Duration = Duration::from_mins(1);
 
 /// Gets one person's readings from this device into the clinic's record.
 ///
@@ -507,10 +510,12 @@ impl Inner {
         let path = self.config.database.clone();
         let mut locks = path.clone().into_os_string();
         locks.push("-locks");
-        let locks = Locks::new(locks);
-        let (entropy, opening) = (Arc::clone(&self.environment.entropy), locks.clone());
+        let locks = LockFolder::new(locks, &self.environment);
+        let lock = locks.acquire_within("open", OPENING_PATIENCE).await?;
+        let lock = lock.ok_or(EnvironmentError::LockHeld)?;
+        let entropy = Arc::clone(&self.environment.entropy);
         let opened =
-            tokio::task::spawn_blocking(move || content::open(&path, entropy.as_ref(), &opening));
+            tokio::task::spawn_blocking(move || content::open(&path, entropy.as_ref(), lock));
         let (store, namespace) = opened.await.unwrap_or(Err(Error::Runtime))?;
         let store = StoreHandle::new(store);
         let connector =

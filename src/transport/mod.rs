@@ -11,14 +11,16 @@ mod reqwest;
 pub use self::reqwest::{ReqwestTransport, ReqwestTransportBuilder, TransportSetupError};
 
 #[cfg(feature = "reqwest")]
-use crate::environment::{Environment, LocalTime, SystemClock, SystemEntropy, Vault};
+use crate::environment::{
+    Environment, FileLocks, LocalTime, SystemClock, SystemEntropy, SystemTimer, Vault,
+};
 #[cfg(feature = "reqwest")]
 use std::sync::Arc;
 
 #[cfg(feature = "reqwest")]
 impl Environment {
-    /// The operating system's clock and randomness and the built-in transport, with the app's
-    /// secure storage and time zone.
+    /// The operating system's clocks, randomness and locks and the built-in transport, with the
+    /// app's secure storage and time zone.
     ///
     /// # Errors
     /// [`TransportSetupError`] where TLS cannot be set up.
@@ -29,10 +31,12 @@ impl Environment {
         let transport = Arc::new(ReqwestTransport::new()?);
         Ok(Self {
             clock: Arc::new(SystemClock),
+            timer: Arc::new(SystemTimer),
             entropy: Arc::new(SystemEntropy),
             local_time,
             transport,
             vault,
+            locks: Arc::new(FileLocks),
         })
     }
 }

@@ -3,7 +3,10 @@
 
 use crate::browser::{Browser, Person, get, post};
 use crate::network::{Journal, JournalVault, Wire};
-use cgm_submitter::environment::{Clock, Environment, EnvironmentError, LocalTime, SystemEntropy};
+use cgm_submitter::environment::{
+    Clock, Environment, EnvironmentError, FileLocks, LocalTime, SystemClock, SystemEntropy,
+    SystemTimer,
+};
 use cgm_submitter::glucose::{
     Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset,
     ZoneOffsets,
@@ -24,18 +27,29 @@ pub(crate) const APP: &str = "cgm-app";
 /// Readings of [`World::submit`].
 pub(crate) const READINGS: usize = 12;
 
-/// A clock that stands until it is moved.
-pub(crate) struct TestClock(Mutex<DateTime<Utc>>);
+/// A wall clock that stands until it is moved, and a monotonic one that goes on and is moved with
+/// it, but never back.
+pub(crate) struct TestClock(Mutex<(DateTime<Utc>, Duration)>);
 
 impl TestClock {
+    fn new() -> Self {
+        Self(Mutex::new(("2024-07-01T08:00:00Z".parse().unwrap(), Duration::ZERO)))
+    }
+
     pub(crate) fn pass(&self, delta: TimeDelta) {
-        *self.0.lock().unwrap() += delta;
+        let mut times = self.0.lock().unwrap();
+        times.0 += delta;
+        times.1 += delta.to_std().unwrap_or_default();
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap()
+        self.0.lock().unwrap().0
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic() + self.0.lock().unwrap().1
     }
 }
 
@@ -77,7 +91,7 @@ impl World {
         Self {
             origin,
             patient: folder.path().file_name().unwrap().to_str().unwrap().to_owned(),
-            clock: Arc::new(TestClock(Mutex::new("2024-07-01T08:00:00Z".parse().unwrap()))),
+            clock: Arc::new(TestClock::new()),
             vault: JournalVault::new(&journal),
             journal,
             browser: Browser::default(),
@@ -93,10 +107,12 @@ impl World {
     pub(crate) fn app(&self) -> Submitter {
         let environment = Environment {
             clock: self.clock.clone(),
+            timer: Arc::new(SystemTimer),
             entropy: Arc::new(SystemEntropy),
             local_time: Arc::new(InUtc),
             transport: Arc::new(Wire::new(&self.journal)),
             vault: self.vault.clone(),
+            locks: Arc::new(FileLocks),
         };
         Submitter::new(Config::new(self.database()), environment)
     }

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cgm_submitter::connect::{AuthorizationRequest, ConnectError, Connector, Receiver};
 use cgm_submitter::environment::{
-    BoxFuture, Clock, Environment, EnvironmentError, LocalTime, Locks, SystemEntropy, Transport,
-    TransportError, Vault, VaultError,
+    BoxFuture, Clock, Environment, EnvironmentError, FileLocks, LocalTime, LockFolder, SystemClock,
+    SystemEntropy, SystemTimer, Transport, TransportError, Vault, VaultError,
 };
 use cgm_submitter::glucose::{UtcOffset, ZoneOffsets};
 use cgm_submitter::store::{ConnectionId, ConnectionRecord, Store, StoreHandle};
@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub(crate) const BASE: &str = "https://ehr.example/fhir";
 pub(crate) const REDIRECT: &str = "com.example.app:/callback";
@@ -239,11 +240,29 @@ impl Vault for MemoryVault {
     }
 }
 
-pub(crate) struct TestClock(Mutex<DateTime<Utc>>);
+/// A wall clock that stands until it is moved, and a monotonic one that goes on and is moved with
+/// it, but never back.
+pub(crate) struct TestClock(Mutex<(DateTime<Utc>, Duration)>);
+
+impl TestClock {
+    fn new() -> Self {
+        Self(Mutex::new(("2024-05-01T08:00:00Z".parse().unwrap(), Duration::ZERO)))
+    }
+
+    pub(crate) fn pass(&self, delta: TimeDelta) {
+        let mut times = self.0.lock().unwrap();
+        times.0 += delta;
+        times.1 += delta.to_std().unwrap_or_default();
+    }
+}
 
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap()
+        self.0.lock().unwrap().0
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic() + self.0.lock().unwrap().1
     }
 }
 
@@ -293,7 +312,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             server: Arc::new(Server(Mutex::new(state))),
             vault: Arc::default(),
-            clock: Arc::new(TestClock(Mutex::new("2024-05-01T08:00:00Z".parse().unwrap()))),
+            clock: Arc::new(TestClock::new()),
         }
     }
 
@@ -304,21 +323,23 @@ impl World {
     pub(crate) fn process(&self) -> Connector {
         let environment = Environment {
             clock: self.clock.clone(),
+            timer: Arc::new(SystemTimer),
             entropy: Arc::new(SystemEntropy),
             local_time: Arc::new(Utc0),
             transport: self.server.clone(),
             vault: self.vault.clone(),
+            locks: Arc::new(FileLocks),
         };
         Connector::new(
             self.store(),
-            environment,
-            Locks::new(self.folder.path().join("locks")),
+            environment.clone(),
+            LockFolder::new(self.folder.path().join("locks"), &environment),
             "db-1",
         )
     }
 
     pub(crate) fn pass(&self, delta: TimeDelta) {
-        *self.clock.0.lock().unwrap() += delta;
+        self.clock.pass(delta);
     }
 
     pub(crate) async fn connect(

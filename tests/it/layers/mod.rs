@@ -155,6 +155,17 @@ fn the_core_touches_nothing_outside() {
 }
 
 #[test]
+fn only_the_environment_sleeps() {
+    let sleeps = ["tokio::time", "tokio::time::sleep", "std::thread::sleep", "thread::sleep"];
+    let (sources, _) = library();
+    for source in sources.iter().filter(|source| source.file != "environment/system.rs") {
+        let found = source.paths.iter().map(|path| names(path).join("::"));
+        let found: Vec<_> = found.filter(|path| sleeps.contains(&path.as_str())).collect();
+        assert!(found.is_empty(), "{} sleeps past the timer: {found:?}", source.file);
+    }
+}
+
+#[test]
 fn only_the_border_knows_uniffi() {
     let (sources, _) = library();
     for source in sources.iter().filter(|source| top(source) != "ffi") {

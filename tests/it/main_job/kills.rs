@@ -61,6 +61,10 @@ impl<T: Clock + ?Sized> Clock for Counted<T> {
         self.0.call();
         self.1.now()
     }
+
+    fn monotonic(&self) -> Duration {
+        self.1.monotonic()
+    }
 }
 
 impl Entropy for Counted<SystemEntropy> {

@@ -5,8 +5,8 @@ use super::tape::{Tape, Wire};
 use super::zone::Zone;
 use cgm_submitter::delivery::Event;
 use cgm_submitter::environment::{
-    Clock, Entropy, Environment, EnvironmentError, LocalTime, SystemEntropy, Transport, Vault,
-    VaultError,
+    Clock, Entropy, Environment, EnvironmentError, FileLocks, LocalTime, SystemClock,
+    SystemEntropy, SystemTimer, Transport, Vault, VaultError,
 };
 use cgm_submitter::glucose::{
     Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset,
@@ -43,18 +43,29 @@ pub(crate) const START: &str = "2024-05-01T00:00:00Z";
 /// No time to wait.
 pub(crate) const NO_WAIT: Duration = Duration::ZERO;
 
-/// A clock that stands until it is moved.
-pub(crate) struct TestClock(Mutex<DateTime<Utc>>);
+/// A wall clock that stands until it is moved, and a monotonic one that goes on and is moved with
+/// it, but never back.
+pub(crate) struct TestClock(Mutex<(DateTime<Utc>, Duration)>);
 
 impl TestClock {
+    fn new() -> Self {
+        Self(Mutex::new(("2024-07-01T08:00:00Z".parse().unwrap(), Duration::ZERO)))
+    }
+
     pub(crate) fn pass(&self, delta: TimeDelta) {
-        *self.0.lock().unwrap() += delta;
+        let mut times = self.0.lock().unwrap();
+        times.0 += delta;
+        times.1 += delta.to_std().unwrap_or_default();
     }
 }
 
 impl Clock for TestClock {
     fn now(&self) -> DateTime<Utc> {
-        *self.0.lock().unwrap()
+        self.0.lock().unwrap().0
+    }
+
+    fn monotonic(&self) -> Duration {
+        SystemClock.monotonic() + self.0.lock().unwrap().1
     }
 }
 
@@ -138,7 +149,7 @@ impl World {
         Self {
             clinic: builder.auto_approve(AMY).start().await.unwrap(),
             folder: tempfile::tempdir().unwrap(),
-            clock: Arc::new(TestClock(Mutex::new("2024-07-01T08:00:00Z".parse().unwrap()))),
+            clock: Arc::new(TestClock::new()),
             tape: Arc::default(),
             vault: vault.clone(),
             secrets: vault,
@@ -181,10 +192,12 @@ impl World {
         let transport: Arc<dyn Transport> = Arc::new(Wire::new(&self.tape));
         let environment = Environment {
             clock: self.clock.clone(),
+            timer: Arc::new(SystemTimer),
             entropy,
             local_time: self.local_time.clone(),
             transport,
             vault: self.vault.clone(),
+            locks: Arc::new(FileLocks),
         };
         Submitter::new(Config::new(self.database(database)), change(environment))
     }

@@ -1,25 +1,26 @@
-//! The single seam to the outside: clock, randomness, local time, network, secure storage, locks.
+//! The single seam to the outside: clocks, timer, randomness, local time, network, secure storage,
+//! locks.
 //!
-//! Everything above takes these as an [`Environment`]; nothing above reads a clock or draws a
-//! random number by itself.
+//! Everything above takes these as an [`Environment`]; nothing above reads a clock, sleeps, takes a
+//! lock or draws a random number by itself.
+
+mod locks;
+mod system;
+mod time;
+
+pub use locks::{Lock, LockFolder, Locks};
+pub use system::{FileLocks, SystemClock, SystemEntropy, SystemTimer};
+pub use time::{Clock, Deadline, Timer};
 
 use crate::glucose::{TimeError, ZoneOffsets};
 use chrono::{DateTime, Utc};
 use secrecy::SecretString;
-use std::fs::File;
 use std::future::Future;
-use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::sync::Arc;
 
 /// A future that can move between threads.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
-
-/// Tells the time.
-pub trait Clock: Send + Sync {
-    /// The wall clock. It may jump.
-    fn now(&self) -> DateTime<Utc>;
-}
 
 /// Gives unpredictable bytes, fit for keys.
 pub trait Entropy: Send + Sync {
@@ -121,46 +122,25 @@ pub enum EnvironmentError {
     /// A lock file cannot be made.
     #[error("a lock file cannot be made beside the database")]
     Lock,
+    /// Another process or task kept a lock for longer than it is waited for.
+    #[error("another part of the app is at work on the same data: try again")]
+    LockHeld,
+    /// There are no file locks at the database's place.
+    #[error(
+        "the place of the database has no file locks: put the database on the device's own storage"
+    )]
+    LocksUnsupported,
     /// The time zone's table is malformed.
     #[error(transparent)]
     Time(#[from] TimeError),
 }
 
-/// Locks the kernel frees when the process dies: one file each, beside the database.
-#[derive(Clone, Debug)]
-pub struct Locks {
-    folder: PathBuf,
-}
-
-/// A held lock. Freed on drop, and by the kernel at death.
-#[derive(Debug)]
-pub struct Lock(
-    #[expect(dead_code, reason = "held for its lock, which closing the file frees")] File,
-);
-
-impl Locks {
-    /// Locks in `folder`, made when the first is taken.
-    pub fn new(folder: impl Into<PathBuf>) -> Self {
-        Self { folder: folder.into() }
-    }
-
-    /// Takes the lock `name`; none where another process or task holds it.
-    ///
-    /// # Errors
-    /// [`EnvironmentError::Lock`] where the file cannot be made.
-    pub fn try_lock(&self, name: &str) -> Result<Option<Lock>, EnvironmentError> {
-        std::fs::create_dir_all(&self.folder).map_err(|_| EnvironmentError::Lock)?;
-        let path: &Path = &self.folder.join(format!("{name}.lock"));
-        let file = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(path)
-            .map_err(|_| EnvironmentError::Lock)?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(Lock(file))),
-            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
-            Err(std::fs::TryLockError::Error(_)) => Err(EnvironmentError::Lock),
+impl EnvironmentError {
+    /// Whether the same call can succeed later without anybody changing anything.
+    pub const fn retryable(self) -> bool {
+        match self {
+            Self::Lock | Self::LockHeld => true,
+            Self::Entropy | Self::LocalTime | Self::LocksUnsupported | Self::Time(_) => false,
         }
     }
 }
@@ -168,8 +148,10 @@ impl Locks {
 /// The outside, as one value.
 #[derive(Clone)]
 pub struct Environment {
-    /// The wall clock.
+    /// The wall clock and the monotonic clock.
     pub clock: Arc<dyn Clock>,
+    /// What waits.
+    pub timer: Arc<dyn Timer>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
     /// The person's time zone.
@@ -178,32 +160,6 @@ pub struct Environment {
     pub transport: Arc<dyn Transport>,
     /// Secure storage.
     pub vault: Arc<dyn Vault>,
-}
-
-/// The operating system's clock.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemClock;
-
-impl Clock for SystemClock {
-    #[expect(clippy::disallowed_methods, reason = "the one place the wall clock is read")]
-    fn now(&self) -> DateTime<Utc> {
-        let since =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-        DateTime::from_timestamp(
-            i64::try_from(since.as_secs()).unwrap_or_default(),
-            since.subsec_nanos(),
-        )
-        .unwrap_or_default()
-    }
-}
-
-/// The operating system's randomness.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct SystemEntropy;
-
-impl Entropy for SystemEntropy {
-    #[expect(clippy::disallowed_methods, reason = "the one place randomness is drawn")]
-    fn fill(&self, bytes: &mut [u8]) -> Result<(), EnvironmentError> {
-        getrandom::fill(bytes).map_err(|_| EnvironmentError::Entropy)
-    }
+    /// Locks between processes and tasks.
+    pub locks: Arc<dyn Locks>,
 }
