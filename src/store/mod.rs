@@ -37,10 +37,10 @@ pub use key::ReadingKey;
 pub use ledger::ReadingCode;
 pub use orders::StoredOrder;
 pub use outbox::{
-    BatchId, BatchRecord, EntryRecord, Item, Listed, NewBatch, Progress, Seen, SubmissionId,
+    BatchId, BatchRecord, BatchState, DataVersion, NewBatch, Pending, SubmissionId,
     SubmissionRecord, SubmissionState,
 };
-pub use quarantine::QuarantinedReading;
+pub use quarantine::{QuarantinedReading, UnknownOutcome};
 pub use resources::{SentResource, SentStatus};
 pub use sensors::StoredSensor;
 pub use unsent::VersionedReading;

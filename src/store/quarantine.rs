@@ -8,6 +8,8 @@ use super::{ConnectionId, ReadingKey, Store, StoreError};
 use rusqlite::{Connection, Transaction, params};
 
 /// The quarantine's table. `outcome` is what the receiver said, as it said it.
+/// `unknown` is 1 for what was sent and may or may not be at the receiver: it is not sent again by
+/// itself either.
 pub(super) const TABLES: &str = "
     CREATE TABLE quarantine (
         connection INTEGER NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
@@ -16,6 +18,7 @@ pub(super) const TABLES: &str = "
         version INTEGER NOT NULL,
         outcome TEXT NOT NULL,
         dismissed INTEGER NOT NULL DEFAULT 0,
+        unknown INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (connection, code, key, version)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX quarantine_by_key ON quarantine (key);
@@ -60,9 +63,40 @@ pub(super) fn quarantine(
 ) -> Result<(), StoreError> {
     tx.prepare_cached(
         "INSERT INTO quarantine (connection, code, key, version, outcome) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET outcome = excluded.outcome, dismissed = 0",
+         ON CONFLICT DO UPDATE SET outcome = excluded.outcome, dismissed = 0, unknown = 0",
     )?
     .execute(params![connection.0, code, key, version, outcome])?;
+    Ok(())
+}
+
+/// Something that was sent, and nobody can tell what became of it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UnknownOutcome {
+    /// What it is, if it is no reading.
+    pub kind: Option<String>,
+    /// Which reading.
+    pub key: Option<ReadingKey>,
+}
+
+impl std::fmt::Debug for UnknownOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnknownOutcome").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// Sets one version of a reading aside because nobody can tell whether the receiver has it.
+pub(super) fn rest(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    code: ReadingCode,
+    (key, version): (ReadingKey, u32),
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO quarantine (connection, code, key, version, outcome, unknown)
+         VALUES (?, ?, ?, ?, '', 1)
+         ON CONFLICT DO UPDATE SET outcome = '', dismissed = 0, unknown = 1",
+    )?
+    .execute(params![connection.0, code, key, version])?;
     Ok(())
 }
 
@@ -110,7 +144,8 @@ impl Store {
         connection: ConnectionId,
     ) -> Result<Vec<QuarantinedReading>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            "SELECT code, key, version, outcome FROM quarantine WHERE connection = ? AND dismissed = 0
+            "SELECT code, key, version, outcome FROM quarantine
+             WHERE connection = ? AND dismissed = 0 AND unknown = 0
              ORDER BY code, key, version",
         )?;
         let rows = statement.query_map([connection.0], |row| {
@@ -131,9 +166,71 @@ impl Store {
     /// [`StoreError`].
     pub fn retry_refused(&mut self, connection: ConnectionId) -> Result<usize, StoreError> {
         let tx = self.write()?;
-        let readings = tx.execute("DELETE FROM quarantine WHERE connection = ?", [connection.0])?;
+        let refused = "DELETE FROM quarantine WHERE connection = ? AND unknown = 0";
+        let readings = tx.execute(refused, [connection.0])?;
         let refused = "DELETE FROM sent_resources WHERE connection = ? AND refusal IS NOT NULL";
         let resources = tx.execute(refused, [connection.0])?;
+        tx.commit()?;
+        Ok(readings + resources)
+    }
+
+    /// What was sent to a connection with unknown outcome, and nobody dismissed: resources, then
+    /// readings in key order.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn unknown_outcomes(
+        &self,
+        connection: ConnectionId,
+    ) -> Result<Vec<UnknownOutcome>, StoreError> {
+        let mut resources = self.db.prepare_cached(
+            "SELECT kind FROM sent_resources WHERE connection = ? AND unknown = 1 ORDER BY id",
+        )?;
+        let resources = resources.query_map([connection.0], |row| {
+            Ok(UnknownOutcome { kind: Some(row.get(0)?), key: None })
+        })?;
+        let mut all = resources.collect::<Result<Vec<_>, _>>()?;
+        let mut readings = self.db.prepare_cached(
+            "SELECT key FROM quarantine WHERE connection = ? AND unknown = 1 AND dismissed = 0
+             ORDER BY code, key, version",
+        )?;
+        let readings = readings.query_map([connection.0], |row| {
+            Ok(UnknownOutcome { kind: None, key: Some(row.get(0)?) })
+        })?;
+        for reading in readings {
+            all.push(reading?);
+        }
+        Ok(all)
+    }
+
+    /// Lets everything that was sent with unknown outcome be sent again; returns how much that is.
+    /// The receiver may then have it twice.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn retry_unknown(&mut self, connection: ConnectionId) -> Result<usize, StoreError> {
+        let tx = self.write()?;
+        let readings = "DELETE FROM quarantine WHERE connection = ? AND unknown = 1";
+        let readings = tx.execute(readings, [connection.0])?;
+        let resources = "DELETE FROM sent_resources WHERE connection = ? AND unknown > 0";
+        let resources = tx.execute(resources, [connection.0])?;
+        tx.commit()?;
+        Ok(readings + resources)
+    }
+
+    /// Stops showing what was sent with unknown outcome; returns how much that is. It is still not
+    /// sent again.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn dismiss_unknown(&mut self, connection: ConnectionId) -> Result<usize, StoreError> {
+        let tx = self.write()?;
+        let readings = "UPDATE quarantine SET dismissed = 1
+                        WHERE connection = ? AND unknown = 1 AND dismissed = 0";
+        let readings = tx.execute(readings, [connection.0])?;
+        let resources =
+            "UPDATE sent_resources SET unknown = 2 WHERE connection = ? AND unknown = 1";
+        let resources = tx.execute(resources, [connection.0])?;
         tx.commit()?;
         Ok(readings + resources)
     }

@@ -5,7 +5,8 @@ use super::{ConnectionId, Store, StoreError};
 use rusqlite::{OptionalExtension, Row, Transaction, params};
 
 /// The table of sent resources. `lacking` is 1 for one the receiver accepted and turned out to
-/// lack, 2 once it was sent again.
+/// lack, 2 once it was sent again;
+/// `unknown` is 1 for one that was sent and may or may not be there, 2 once that was dismissed.
 pub(super) const TABLES: &str = "
     CREATE TABLE sent_resources (
         id INTEGER PRIMARY KEY,
@@ -15,6 +16,7 @@ pub(super) const TABLES: &str = "
         location TEXT,
         refusal TEXT,
         lacking INTEGER NOT NULL DEFAULT 0,
+        unknown INTEGER NOT NULL DEFAULT 0,
         UNIQUE (connection, identifier)
     ) STRICT;
     CREATE INDEX sent_resources_by_kind ON sent_resources (connection, kind);
@@ -42,6 +44,8 @@ pub enum SentStatus {
     Refused(String),
     /// The receiver accepted it and, asked later, does not have it: it is to be sent again.
     Lacking,
+    /// It was sent, and nobody can tell whether the receiver has it: it is not sent again.
+    Unknown,
 }
 
 impl SentResource {
@@ -71,6 +75,7 @@ impl std::fmt::Debug for SentResource {
 fn resource(row: &Row<'_>) -> rusqlite::Result<SentResource> {
     let (refusal, lacking): (Option<String>, i64) = (row.get(3)?, row.get(4)?);
     let status = match refusal {
+        _ if row.get::<_, i64>(5)? > 0 => SentStatus::Unknown,
         Some(reason) => SentStatus::Refused(reason),
         None if lacking == 1 => SentStatus::Lacking,
         None => SentStatus::Delivered,
@@ -86,15 +91,18 @@ pub(super) fn record_resource(
     sent: &SentResource,
 ) -> Result<(), StoreError> {
     let refusal = match &sent.status {
-        SentStatus::Delivered | SentStatus::Lacking => None,
+        SentStatus::Delivered | SentStatus::Lacking | SentStatus::Unknown => None,
         SentStatus::Refused(reason) => Some(reason),
     };
+    let unknown = sent.status == SentStatus::Unknown;
     tx.prepare_cached(
-        "INSERT INTO sent_resources (connection, identifier, kind, location, refusal) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT (connection, identifier) DO UPDATE SET kind = excluded.kind, refusal = excluded.refusal,
+        "INSERT INTO sent_resources (connection, identifier, kind, location, refusal, unknown)
+         VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (connection, identifier) DO UPDATE SET kind = excluded.kind,
+         refusal = excluded.refusal, unknown = excluded.unknown,
          lacking = min(lacking * 2, 2), location = coalesce(excluded.location, location)",
     )?
-    .execute(params![connection.0, sent.identifier, sent.kind, sent.location, refusal])?;
+    .execute(params![connection.0, sent.identifier, sent.kind, sent.location, refusal, unknown])?;
     Ok(())
 }
 
@@ -127,7 +135,7 @@ impl Store {
         Ok(self
             .db
             .prepare_cached(
-                "SELECT identifier, kind, location, refusal, lacking FROM sent_resources WHERE connection = ? AND identifier = ?",
+                "SELECT identifier, kind, location, refusal, lacking, unknown FROM sent_resources WHERE connection = ? AND identifier = ?",
             )?
             .query_row(params![connection.0, identifier], resource)
             .optional()?)
@@ -158,7 +166,7 @@ impl Store {
         kind: &str,
     ) -> Result<Vec<SentResource>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            "SELECT identifier, kind, location, refusal, lacking FROM sent_resources WHERE connection = ? AND kind = ? ORDER BY id",
+            "SELECT identifier, kind, location, refusal, lacking, unknown FROM sent_resources WHERE connection = ? AND kind = ? ORDER BY id",
         )?;
         let rows = statement.query_map(params![connection.0, kind], resource)?;
         Ok(rows.collect::<Result<_, _>>()?)

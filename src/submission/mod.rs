@@ -20,7 +20,7 @@ mod wait;
 pub use answer::{Answer, LookedUp, NoAnswer, Response};
 pub use backoff::{Backoff, RetryAfter};
 pub use manifest::{Attempts, Failing, Item, ManifestEntry, SentBatch};
-pub use plan::{Part, Plan, Position, Stopped, Wanted};
+pub use plan::{Origin, Part, Plan, Position, Stopped, Wanted};
 pub use policy::Policy;
 pub use progress::{Isolation, LoneRefusals, Progress, Stall};
 pub use receiver::{EntryLimit, Pace, ReceiverFacts, ReceiverWait};

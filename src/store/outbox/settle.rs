@@ -1,0 +1,141 @@
+//! One answer, one transaction: what became of a batch, with ledger, resources, quarantine, the
+//! submission's progress, what is known of the receiver, and the connection's state.
+
+use super::records::{BatchId, BatchRecord, BatchState, SubmissionRecord};
+use super::submissions::{find, save_progress};
+use super::{batches, reading_key};
+use crate::store::ledger::{self, ReadingCode};
+use crate::store::resources::{self, SentResource, SentStatus};
+use crate::store::{
+    ConnectionId, ConnectionRecord, ConnectionState, ReadingKey, Store, StoreError, connections,
+    quarantine,
+};
+use crate::submission::{
+    BlockReason, EntryRecord, Item, NextState, Settlement, Wait, WaitReason,
+};
+use rusqlite::{Transaction, params};
+
+/// A batch with everything a decision about it needs.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The connection.
+    pub connection: ConnectionRecord,
+    /// The submission the batch is part of.
+    pub submission: SubmissionRecord,
+    /// The batch.
+    pub batch: BatchRecord,
+}
+
+impl Store {
+    /// Writes down what `decide` makes of a batch. What it sees and what is written are one
+    /// transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if the batch is gone: its connection was ended meanwhile.
+    pub fn settle(
+        &mut self,
+        connection: ConnectionId,
+        batch: BatchId,
+        decide: impl FnOnce(&Pending) -> Settlement,
+    ) -> Result<Settlement, StoreError> {
+        let tx = self.write()?;
+        let found = batches::pending(&tx, connection)?.filter(|found| found.id == batch);
+        let batch = found.ok_or(StoreError::Missing("batch"))?;
+        let pending = Pending {
+            connection: connections::find(&tx, connection)?,
+            submission: find(&tx, batch.submission)?,
+            batch,
+        };
+        let settlement = decide(&pending);
+        write(&tx, &pending, &settlement)?;
+        tx.commit()?;
+        Ok(settlement)
+    }
+}
+
+fn write(tx: &Transaction<'_>, of: &Pending, settlement: &Settlement) -> Result<(), StoreError> {
+    let (batch, connection) = (&of.batch, of.connection.id);
+    let attempts = &settlement.attempts;
+    let delete = || tx.execute("DELETE FROM batches WHERE id = ?", [batch.id.0]).map(drop);
+    match &settlement.next {
+        NextState::Ready => {
+            let no_wait = (Wait::NONE, WaitReason::OutcomeUnknown);
+            batches::save_state(tx, batch.id, BatchState::Ready, attempts, no_wait)?;
+        }
+        NextState::LookUp(wait, reason) => {
+            batches::save_state(tx, batch.id, BatchState::LookUp, attempts, (*wait, *reason))?;
+        }
+        NextState::Done(records) => {
+            delete()?;
+            write_outcomes(tx, connection, batch, records)?;
+        }
+        NextState::TakenApart { may_be_stored } => {
+            delete()?;
+            // The receiver may have what it was sent: a correction says what it corrects.
+            for listed in batch.content.manifest.iter().filter(|_| *may_be_stored) {
+                if let Item::Reading(key, version, unit) = listed.item {
+                    ledger::remember(tx, connection, unit.into(), reading_key(key)?, version)?;
+                }
+            }
+        }
+    }
+    save_progress(tx, batch.submission, &settlement.progress)?;
+    if settlement.receiver != of.connection.receiver {
+        connections::save_receiver(tx, connection, &settlement.receiver)?;
+    }
+    if let Some(reason) = settlement.block {
+        let state = match reason {
+            BlockReason::Reauthorise => ConnectionState::NeedsReauthorisation,
+            BlockReason::Consent => ConnectionState::NeedsConsent,
+            BlockReason::Configuration => ConnectionState::Misconfigured,
+        };
+        connections::block(tx, connection, state)?;
+    }
+    Ok(())
+}
+
+/// Entry outcomes to ledger, resources and quarantine.
+fn write_outcomes(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    batch: &BatchRecord,
+    records: &[EntryRecord],
+) -> Result<(), StoreError> {
+    let mut delivered: Vec<(ReadingCode, (ReadingKey, u32))> = Vec::new();
+    for (listed, record) in batch.content.manifest.iter().zip(records) {
+        match &listed.item {
+            Item::Reading(key, version, unit) => {
+                let (code, reading) = ((*unit).into(), (reading_key(*key)?, *version));
+                match record {
+                    EntryRecord::Delivered { .. } => delivered.push((code, reading)),
+                    EntryRecord::Refused { reason } => {
+                        quarantine::quarantine(tx, connection, code, reading, reason)?;
+                    }
+                    EntryRecord::Unknown => {
+                        quarantine::rest(tx, connection, code, reading)?;
+                        ledger::remember(tx, connection, code, reading.0, reading.1)?;
+                    }
+                    EntryRecord::Deferred => {}
+                }
+            }
+            Item::Resource(identifier, kind) => {
+                let (location, status) = match record {
+                    EntryRecord::Delivered { location } => (location.clone(), SentStatus::Delivered),
+                    EntryRecord::Refused { reason } => (None, SentStatus::Refused(reason.clone())),
+                    EntryRecord::Unknown => (None, SentStatus::Unknown),
+                    EntryRecord::Deferred => continue,
+                };
+                let sent = SentResource::new(identifier, kind, location, status);
+                resources::record_resource(tx, connection, &sent)?;
+            }
+        }
+    }
+    for code in [ReadingCode::Mass, ReadingCode::Molar] {
+        let of_code: Vec<_> =
+            delivered.iter().filter(|(c, _)| *c == code).map(|(_, reading)| *reading).collect();
+        if !of_code.is_empty() {
+            ledger::record_accepted(tx, connection, code, &of_code)?;
+        }
+    }
+    Ok(())
+}
