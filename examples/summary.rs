@@ -5,9 +5,9 @@
 mod zone;
 
 use cgm_submitter::environment::{Clock, SystemClock};
-use cgm_submitter::glucose::{DateRange, Sample, SensorId, ZoneOffsets};
 use cgm_submitter::import::{ImportOptions, import};
 use cgm_submitter::statistics::{Sufficiency, Summary, SummaryBuilder};
+use cgm_submitter::{DateRange, Sample, SensorId, ZoneOffsets};
 use chrono_tz::Tz;
 use clap::Parser;
 use std::collections::BTreeMap;

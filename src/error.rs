@@ -70,14 +70,22 @@ pub enum Error {
     /// A batch could not be put together.
     #[error("a batch could not be assembled: {0}")]
     Assembly(&'static str),
-    /// A bundle's entry could not be written.
-    #[error(transparent)]
-    Bundle(#[from] BundleError),
     /// The receiver would understand nothing this version writes.
     #[error(
         "the receiver says neither that it receives CGM data (HL7 CGM) nor that it is a FHIR R4 server that takes transactions: ask it which guide it speaks"
     )]
     Dialect,
+}
+
+impl Error {
+    /// No `From`: an app would see the types of [`fhir`](crate::fhir) through it.
+    pub(crate) const fn bundle(error: BundleError) -> Self {
+        Self::Assembly(match error {
+            BundleError::Twin(_) => "two of its entries have the same identifier",
+            BundleError::Time => "the time of an entry is outside the years 1 to 9999",
+            BundleError::Json => "an entry could not be written as JSON",
+        })
+    }
 }
 
 const fn blocked(state: ConnectionState) -> &'static str {
@@ -121,7 +129,7 @@ impl Error {
             Self::Answer { .. } => "receiver-answer",
             Self::Unreadable { .. } => "receiver-unreadable",
             Self::Runtime => "runtime",
-            Self::Assembly(_) | Self::Bundle(_) => "assembly",
+            Self::Assembly(_) => "assembly",
             Self::Dialect => "receiver-dialect",
         }
     }

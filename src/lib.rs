@@ -1,52 +1,112 @@
 #![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+// An app reaches what is named below and nothing else. Inside, modules serve each other by `pub`;
+// what only a test or a host of another language calls is no dead code.
+#![cfg_attr(
+    not(feature = "internals"),
+    warn(unnameable_types),
+    allow(dead_code, unreachable_pub, unused_imports)
+)]
 
 // ---- core: pure, synchronous, no clock, no I/O ----
-pub mod fhir;
-pub mod glucose;
 pub mod import;
-pub mod orders;
-pub mod smart;
 pub mod statistics;
+
+#[cfg(feature = "internals")]
+pub mod fhir;
+#[cfg(not(feature = "internals"))]
+mod fhir;
+#[cfg(feature = "internals")]
+pub mod glucose;
+#[cfg(not(feature = "internals"))]
+mod glucose;
+#[cfg(feature = "internals")]
+pub mod orders;
+#[cfg(not(feature = "internals"))]
+mod orders;
+#[cfg(feature = "internals")]
+pub mod smart;
+#[cfg(not(feature = "internals"))]
+mod smart;
+#[cfg(feature = "internals")]
 pub mod submission;
+#[cfg(not(feature = "internals"))]
+mod submission;
 
 // ---- shell: owns time, randomness, disk, network ----
-#[cfg(feature = "shell")]
-pub mod connect;
-#[cfg(feature = "shell")]
-pub mod delivery;
 #[cfg(feature = "shell")]
 pub mod environment;
 #[cfg(feature = "shell")]
 mod error;
-#[cfg(feature = "shell")]
+pub mod errors;
+
+#[cfg(all(feature = "shell", feature = "internals"))]
+pub mod connect;
+#[cfg(all(feature = "shell", not(feature = "internals")))]
+mod connect;
+#[cfg(all(feature = "shell", feature = "internals"))]
+pub mod delivery;
+#[cfg(all(feature = "shell", not(feature = "internals")))]
+mod delivery;
+#[cfg(all(feature = "shell", feature = "internals"))]
 pub mod store;
-#[cfg(feature = "shell")]
+#[cfg(all(feature = "shell", not(feature = "internals")))]
+mod store;
+#[cfg(all(feature = "shell", feature = "internals"))]
+pub mod submitter;
+#[cfg(all(feature = "shell", not(feature = "internals")))]
 mod submitter;
-#[cfg(feature = "shell")]
+#[cfg(all(feature = "shell", feature = "internals"))]
 pub mod transport;
+#[cfg(all(feature = "shell", not(feature = "internals")))]
+mod transport;
 
 // What the public traits and types are written in.
 pub use chrono;
 #[cfg(feature = "shell")]
 pub use secrecy;
 
+// ---- readings ----
+pub use glucose::{
+    AbsentReason, DateRange, Device, GlucoseUnit, GlucoseValue, LocalInstant, Measurement, Reading,
+    RecordKey, Sample, Sensor, SensorId, SensorKey, UtcOffset, Window, ZoneOffsets,
+};
+pub use statistics::Summary;
+
+// ---- connecting, and what the receiver asks for ----
 #[cfg(feature = "shell")]
-pub use connect::Receiver;
+pub use connect::{AuthorizationRequest, Receiver, Revocation};
+pub use fhir::{PatientId, SummaryMember};
+pub use orders::{
+    Content, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit, UcumPeriod,
+};
+pub use smart::{ReceiverBase, RedirectUri};
 #[cfg(feature = "shell")]
-pub use delivery::{CannotVerify, Verification};
+pub use store::{ConnectionId, ConnectionState};
+
+// ---- submitting, and what came of it ----
 #[cfg(feature = "shell")]
-pub use environment::Environment;
+pub use delivery::{CannotVerify, Difference, Event, NotVerified, Preview, Verification};
 #[cfg(feature = "shell")]
-pub use error::Error;
+pub use store::{IngestReport, RejectedReading, SubmissionId};
+pub use submission::{Counts, EntryVerdict, Part, Plan, Stopped, Tally, Wanted};
 #[cfg(feature = "shell")]
 pub use submitter::{
     Config, Connection, ImportReport, LeftOut, Orders, OutcomeStatus, Patient, RefusedItem,
     SubmissionOutcome, SubmissionPreview, SubmissionRequest, Submitter,
 };
 
+#[cfg(feature = "shell")]
+pub use environment::Environment;
+#[cfg(feature = "shell")]
+pub use error::Error;
+#[cfg(feature = "reqwest")]
+pub use transport::{ReqwestTransport, ReqwestTransportBuilder};
+
 // ---- the border ----
 #[cfg(feature = "ffi")]
 uniffi::setup_scaffolding!("cgm_submitter");
 
 #[cfg(feature = "ffi")]
+#[allow(unnameable_types, reason = "named by the scaffolding, for other languages")]
 mod ffi;

@@ -1,7 +1,7 @@
 //! The command line.
 
 use crate::zone::Zone;
-use cgm_submitter::glucose::{DateRange, GlucoseUnit};
+use cgm_submitter::{DateRange, GlucoseUnit};
 use chrono_tz::Tz;
 use clap::Parser;
 use std::path::PathBuf;

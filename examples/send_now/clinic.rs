@@ -1,8 +1,8 @@
 //! The sandbox EHR in this process, its state and port kept beside the database.
 
 use crate::{Failure, Place, beside, outside};
+use cgm_submitter::ReqwestTransport;
 use cgm_submitter::environment::Transport;
-use cgm_submitter::transport::ReqwestTransport;
 use sandbox_ehr::Sandbox;
 use std::path::Path;
 

@@ -2,9 +2,7 @@
 
 use crate::zone::Zone;
 use cgm_submitter::environment::LocalTime;
-use cgm_submitter::glucose::{
-    Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey,
-};
+use cgm_submitter::{Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey};
 use chrono::{DateTime, TimeDelta, Utc};
 
 const DAYS: i64 = 90;

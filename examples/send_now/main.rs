@@ -12,13 +12,12 @@ mod report;
 mod zone;
 
 use args::Args;
-use cgm_submitter::connect::Receiver;
-use cgm_submitter::delivery::Event;
 use cgm_submitter::environment::{
     Clock, Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer,
 };
-use cgm_submitter::store::ConnectionState;
-use cgm_submitter::{Config, Connection, SubmissionRequest, Submitter};
+use cgm_submitter::{
+    Config, Connection, ConnectionState, Event, Receiver, SubmissionRequest, Submitter,
+};
 use clap::Parser;
 use clinic::Clinic;
 use indicatif::{ProgressBar, ProgressStyle};

@@ -1,7 +1,7 @@
 //! What a phone would provide: secure storage, a browser, and here also a record of what was sent.
 
+use cgm_submitter::ReqwestTransport;
 use cgm_submitter::environment::{BoxFuture, Transport, TransportError, Vault, VaultError};
-use cgm_submitter::transport::ReqwestTransport;
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};

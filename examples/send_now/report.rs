@@ -1,11 +1,8 @@
 //! What is told about orders, preview and outcome, for people and as JSON.
 
-use cgm_submitter::glucose::GlucoseUnit;
-use cgm_submitter::statistics::Summary;
-use cgm_submitter::submission::Counts;
 use cgm_submitter::{
-    CannotVerify, ImportReport, Orders, OutcomeStatus, SubmissionOutcome, SubmissionPreview,
-    Verification,
+    CannotVerify, Counts, GlucoseUnit, ImportReport, Orders, OutcomeStatus, SubmissionOutcome,
+    SubmissionPreview, Summary, Verification,
 };
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -160,7 +157,7 @@ pub(crate) fn verification(verification: &Verification) {
 
 /// The same as JSON.
 pub(crate) fn verification_json(verification: &Verification) -> Value {
-    let cannot = |part: &cgm_submitter::delivery::NotVerified| json!({"part": part.part.word(), "why": part.why.to_string()});
+    let cannot = |part: &cgm_submitter::NotVerified| json!({"part": part.part.word(), "why": part.why.to_string()});
     json!({
         "confirmed": verification.confirmed,
         "to_send_again": verification.to_send_again,

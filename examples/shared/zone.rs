@@ -2,7 +2,8 @@
 //! its own.
 
 use cgm_submitter::environment::{EnvironmentError, LocalTime};
-use cgm_submitter::glucose::{TimeError, UtcOffset, ZoneOffsets};
+use cgm_submitter::errors::TimeError;
+use cgm_submitter::{UtcOffset, ZoneOffsets};
 use chrono::{DateTime, Offset, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
 

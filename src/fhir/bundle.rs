@@ -7,7 +7,7 @@
 use super::codes::{SummaryMember, URI_SYSTEM};
 use super::device::DeviceEntry;
 use super::dialect::Dialect;
-use super::identity::{Identifier, Urn};
+use super::identity::{Identifier, Succession, Urn};
 use super::reading::{ReadingEntry, append};
 use super::summary::SummaryEntry;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -304,9 +304,9 @@ impl UnitWriter<'_> {
     /// # Errors
     /// [`BundleError`].
     pub fn reading(&mut self, reading: &ReadingEntry<'_>) -> Result<Identifier, BundleError> {
-        let identifier = reading.identifier();
+        let Succession { identifier, replaces } = reading.succession();
         self.bundle.entry_with(identifier, EntryKind::Reading, |urn, json| {
-            reading.write(urn, json).ok_or(BundleError::Time)
+            reading.write(replaces, urn, json).ok_or(BundleError::Time)
         })
     }
 
@@ -324,15 +324,14 @@ impl UnitWriter<'_> {
     /// # Errors
     /// [`BundleError`].
     pub fn summary(&mut self, summary: &SummaryEntry<'_>) -> Result<Identifier, BundleError> {
-        for (member, identifier) in summary.members() {
-            let kind = EntryKind::SummaryMember(member);
-            self.bundle.entry(identifier, kind, &summary.member(member, identifier))?;
+        for member in SummaryMember::of_summary(summary.unit()) {
+            self.summary_member(summary, member)?;
         }
         self.bundle.entry(summary.identifier(), EntryKind::Summary, &summary.observation())
     }
 
-    /// Adds one figure of a summary without the summary, where an order asks for that alone; none
-    /// where the summary has it in another unit.
+    /// Adds one figure of a summary; `None` if the summary has it in another unit. Without the
+    /// summary if an order asks for the figure alone.
     ///
     /// # Errors
     /// [`BundleError`].
@@ -341,8 +340,10 @@ impl UnitWriter<'_> {
         summary: &SummaryEntry<'_>,
         member: SummaryMember,
     ) -> Result<Option<Identifier>, BundleError> {
-        let Some(identifier) = summary.member_identifier(member) else { return Ok(None) };
-        let kind = EntryKind::SummaryMember(member);
-        self.bundle.entry(identifier, kind, &summary.member(member, identifier)).map(Some)
+        let identifier = summary.member_identifier(member);
+        let Some((identifier, member_of)) = identifier.zip(summary.member(member)) else {
+            return Ok(None);
+        };
+        self.bundle.entry(identifier, EntryKind::SummaryMember(member), &member_of).map(Some)
     }
 }

@@ -4,13 +4,14 @@
 //! namespace of this project. It is sent as `urn:uuid:…` under the system `urn:ietf:rfc:3986`, on
 //! the resource and in `ifNoneExist`. Conditional create searches the receiver's whole server:
 //! equal facts must give equal identifiers on every installation, any other fact another one. So
-//! nothing local is a part: no row number, installation, URL, order or UTC offset. The recipe never
-//! changes: a change would send everything twice.
+//! nothing local is a part: no row number, installation, URL, order or UTC offset, and no record key
+//! of a maker, which not every export has. The recipe never changes: a change would send everything
+//! twice.
 
 use super::codes::reading_code;
 use super::decimal::{Decimal, Digits};
 use super::subject::PatientId;
-use crate::glucose::{Device, GlucoseUnit, Measurement, RecordKey, Sensor, SensorKey};
+use crate::glucose::{Device, EarlierReading, GlucoseUnit, Measurement, SensorKey};
 use chrono::NaiveDate;
 use serde::{Serialize, Serializer};
 use sha2::{Digest, Sha256};
@@ -24,71 +25,33 @@ const NAMESPACE: Uuid = Uuid::from_u128(0x16d9_37dd_3dd2_4935_85b5_98d2_b1f0_d4f
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Identifier(Uuid);
 
-/// What tells a reading from the others of its sensor.
+/// What a resource is called at a receiver, and what it takes the place of there.
 #[derive(Clone, Copy)]
-pub enum ReadingKey<'a> {
-    /// The maker's own key of the record: the same when its time or value is corrected.
-    Record(&'a RecordKey),
-    /// The transmitter's tick: the same when its clock is set anew.
-    Tick(i64),
-    /// The unix second.
-    Second(i64),
-}
-
-impl<'a> ReadingKey<'a> {
-    /// The best there is: the maker's key, else the tick of a transmitter that counts, else the
-    /// unix second.
-    pub fn of(sensor: &Sensor, unix_seconds: i64, record: Option<&'a RecordKey>) -> Self {
-        match (record, sensor.tick_epoch()) {
-            (Some(key), _) => Self::Record(key),
-            (None, Some(epoch)) => Self::Tick(unix_seconds.saturating_sub(epoch)),
-            (None, None) => Self::Second(unix_seconds),
-        }
-    }
-}
-
-/// Hides a maker's key: identifiers reach no log.
-impl fmt::Debug for ReadingKey<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Record(_) => "Record(…)",
-            Self::Tick(_) => "Tick(…)",
-            Self::Second(_) => "Second(…)",
-        })
-    }
+pub(super) struct Succession {
+    /// Its own identifier.
+    pub(super) identifier: Identifier,
+    /// The identifier of what it replaces; `None` if it is the first.
+    pub(super) replaces: Option<Identifier>,
 }
 
 impl Identifier {
-    /// A reading as sent in `unit`: a corrected value and the other unit's twin are other facts.
-    pub fn reading(
+    /// A reading as sent in `unit`, after what a receiver has seen of it, oldest first: a corrected
+    /// value, another second and the other unit's twin are other facts.
+    pub(super) fn reading(
         patient: &PatientId,
         sensor: &SensorKey,
-        key: ReadingKey<'_>,
         unit: GlucoseUnit,
-        measurement: Measurement,
-    ) -> Self {
-        let mut name = Name::new("reading");
-        name.part(patient.as_str());
-        name.part(reading_code(unit));
-        name.part(sensor.as_str());
-        match key {
-            // The prefixes keep a key that looks like a second from being taken for one.
-            ReadingKey::Record(record) => name.prefixed("key:", record.as_str()),
-            ReadingKey::Tick(tick) => name.prefixed("tick:", Digits::of(tick).as_str()),
-            ReadingKey::Second(second) => name.prefixed("", Digits::of(second).as_str()),
-        }
-        let (sign, value) = match measurement {
-            Measurement::Value(value) => ("", value),
-            Measurement::Below(limit) => ("<", limit),
-            Measurement::Above(limit) => (">", limit),
-            Measurement::Absent(reason) => {
-                name.part(reason.code());
-                return name.identifier();
+        history: &[EarlierReading],
+        now: EarlierReading,
+    ) -> Succession {
+        let mut sent = Vec::new();
+        for earlier in history {
+            let identifier = reading_name(patient, sensor, unit, *earlier).after(&sent);
+            if sent.last() != Some(&identifier) {
+                sent.push(identifier);
             }
-        };
-        let digits = Decimal::from(value.to_unit(unit)).normalised().digits();
-        name.prefixed(sign, digits.as_str());
-        name.identifier()
+        }
+        reading_name(patient, sensor, unit, now).succession(&sent)
     }
 
     /// A device of a patient: its name and serial number, or the sensor's key where the maker gives
@@ -101,36 +64,6 @@ impl Identifier {
             Some(serial) => name.prefixed("serial:", serial),
             None => name.prefixed("sensor:", sensor.as_str()),
         }
-        name.identifier()
-    }
-
-    /// What covers dates: `kind` is summary, member or report; `values` are its figures as they
-    /// stand on the wire.
-    pub(super) fn period<'v>(
-        kind: &str,
-        patient: &PatientId,
-        loinc: &str,
-        (first, last): (NaiveDate, NaiveDate),
-        unit: &str,
-        values: impl IntoIterator<Item = &'v str>,
-    ) -> Self {
-        let mut digest = Sha256::new();
-        for value in values {
-            digest.update(value.as_bytes());
-            digest.update(b"\n");
-        }
-        let mut name = Name::new(kind);
-        name.part(patient.as_str());
-        name.part(loinc);
-        name.part(&first.to_string());
-        name.part(&last.to_string());
-        name.part(unit);
-        name.part(&digest.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
-            for half in [byte >> 4, byte & 15] {
-                hex.extend(char::from_digit(u32::from(half), 16));
-            }
-            hex
-        }));
         name.identifier()
     }
 
@@ -180,11 +113,102 @@ impl Serialize for Identifier {
     }
 }
 
+/// `reading|patient|LOINC|sensor|second|value`; a value as it is sent in `unit`, without trailing
+/// zeros, a clipped one with its comparator; the reason if there is none.
+fn reading_name(
+    patient: &PatientId,
+    sensor: &SensorKey,
+    unit: GlucoseUnit,
+    said: EarlierReading,
+) -> Name {
+    let mut name = Name::new("reading");
+    name.part(patient.as_str());
+    name.part(reading_code(unit));
+    name.part(sensor.as_str());
+    name.part(Digits::of(said.seconds).as_str());
+    let (sign, value) = match said.measurement {
+        Measurement::Value(value) => ("", value),
+        Measurement::Below(limit) => ("<", limit),
+        Measurement::Above(limit) => (">", limit),
+        Measurement::Absent(reason) => {
+            name.part(reason.code());
+            return name;
+        }
+    };
+    let digits = Decimal::from(value.to_unit(unit)).normalised().digits();
+    name.prefixed(sign, digits.as_str());
+    name
+}
+
 /// The parts of a fact, joined by `|`. A `|` or `\` inside a part is escaped by `\`, so that no two
 /// lists of parts join alike.
-struct Name(String);
+pub(super) struct Name(String);
 
 impl Name {
+    /// What covers dates: `kind` is summary, member or report; `values` are its figures as they
+    /// stand on the wire.
+    pub(super) fn period<'v>(
+        kind: &str,
+        patient: &PatientId,
+        loinc: &str,
+        (first, last): (NaiveDate, NaiveDate),
+        unit: &str,
+        values: impl IntoIterator<Item = &'v str>,
+    ) -> Self {
+        let mut digest = Sha256::new();
+        for value in values {
+            digest.update(value.as_bytes());
+            digest.update(b"\n");
+        }
+        let mut name = Self::new(kind);
+        name.part(patient.as_str());
+        name.part(loinc);
+        name.part(&first.to_string());
+        name.part(&last.to_string());
+        name.part(unit);
+        name.part(&digest.finalize().iter().fold(String::with_capacity(64), |mut hex, byte| {
+            for half in [byte >> 4, byte & 15] {
+                hex.extend(char::from_digit(u32::from(half), 16));
+            }
+            hex
+        }));
+        name
+    }
+
+    /// The fact's identifier, and what it replaces, at a receiver that has `sent` of its kind,
+    /// oldest first.
+    pub(super) fn succession(&self, sent: &[Identifier]) -> Succession {
+        let identifier = self.after(sent);
+        let before = match sent {
+            [before @ .., last] if *last == identifier => before,
+            _ => sent,
+        };
+        Succession { identifier, replaces: before.last().copied() }
+    }
+
+    /// The fact's identifier after `sent`. A fact that returns after another took its place cannot
+    /// have the identifier it had: the receiver would answer that it is there already, and the
+    /// other would stay its newest word. So what it replaces becomes a part.
+    fn after(&self, sent: &[Identifier]) -> Identifier {
+        let first = self.identifier();
+        match sent {
+            [.., last] if *last != first && sent.contains(&first) => {
+                let returned_before = match sent {
+                    [.., replaced, last] => self.replacing(*replaced) == *last,
+                    _ => false,
+                };
+                if returned_before { *last } else { self.replacing(*last) }
+            }
+            _ => first,
+        }
+    }
+
+    fn replacing(&self, earlier: Identifier) -> Identifier {
+        let mut name = Self(self.0.clone());
+        name.part(earlier.text().as_str());
+        name.identifier()
+    }
+
     fn new(kind: &str) -> Self {
         let mut name = String::with_capacity(160);
         name.push_str(kind);
@@ -210,7 +234,7 @@ impl Name {
         }
     }
 
-    fn identifier(&self) -> Identifier {
+    pub(super) fn identifier(&self) -> Identifier {
         Identifier(Uuid::new_v5(&NAMESPACE, self.0.as_bytes()))
     }
 }

@@ -32,7 +32,7 @@ pub use capability::{Capability, CapabilityError, parse_capability};
 pub use codes::{CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER, SummaryMember};
 pub use device::DeviceEntry;
 pub use dialect::Dialect;
-pub use identity::{Identifier, ReadingKey};
+pub use identity::Identifier;
 pub use outcome::{OutcomeText, parse_outcome};
 pub use patient::{PatientError, PatientIdentity, parse_patient};
 pub use read_back::{
@@ -41,7 +41,7 @@ pub use read_back::{
 pub use reading::{DeviceReference, ReadingEntry, Replaced};
 pub use response::{EntryOutcome, ResponseError, parse_response};
 pub use subject::{PatientId, SubjectError, SubjectReference};
-pub use summary::{SummaryEntry, SummaryError, SummaryFacts};
+pub use summary::{EarlierResource, SummaryEntry, SummaryError, SummaryFacts};
 
 pub(crate) use dates::days_of;
 pub(crate) use lenient::{Elements, Json, MAX_BYTES, lenient};

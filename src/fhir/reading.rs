@@ -6,11 +6,13 @@
 
 use super::codes::{DATA_ABSENT_REASON, LOINC, UCUM, URI_SYSTEM, glucose_unit, reading_code};
 use super::decimal::Decimal;
-use super::identity::{Identifier, ReadingKey, Urn};
+use super::identity::{Identifier, Succession, Urn};
 use super::moment::Moment;
 use super::resource::{CATEGORY, IdentifierField, Reference, ReplacesExtension};
 use super::subject::SubjectReference;
-use crate::glucose::{GlucoseUnit, GlucoseValue, Measurement, SensorKey, UtcOffset};
+use crate::glucose::{
+    EarlierReading, GlucoseUnit, GlucoseValue, Measurement, SensorKey, UtcOffset,
+};
 use serde::Serialize;
 use std::fmt;
 
@@ -51,8 +53,6 @@ pub struct ReadingEntry<'a> {
     pub subject: &'a SubjectReference,
     /// The sensor it came from.
     pub sensor: &'a SensorKey,
-    /// What tells it from the sensor's others.
-    pub key: ReadingKey<'a>,
     /// Unix seconds.
     pub seconds: i64,
     /// The person's UTC offset at that time.
@@ -63,29 +63,35 @@ pub struct ReadingEntry<'a> {
     pub unit: GlucoseUnit,
     /// The device, where it is sent too.
     pub device: Option<DeviceReference<'a>>,
-    /// What it corrects.
-    pub replaces: Option<Replaced<'a>>,
+    /// What the receiver has seen of it, oldest first: its identifier, and what it replaces, follow
+    /// from that. Empty unless it was corrected.
+    pub history: &'a [EarlierReading],
 }
 
 impl ReadingEntry<'_> {
     /// The reading's identifier at the receiver.
     pub fn identifier(&self) -> Identifier {
-        Identifier::reading(
-            self.subject.patient(),
-            self.sensor,
-            self.key,
-            self.unit,
-            self.measurement,
-        )
+        self.succession().identifier
     }
 
-    /// Appends the Observation; nothing and none where its time is outside the years 1 to 9999.
-    pub(super) fn write(&self, urn: &Urn, out: &mut Vec<u8>) -> Option<()> {
+    /// Its identifier, and that of the reading it corrects.
+    pub(super) fn succession(&self) -> Succession {
+        let now = EarlierReading { seconds: self.seconds, measurement: self.measurement };
+        Identifier::reading(self.subject.patient(), self.sensor, self.unit, self.history, now)
+    }
+
+    /// Appends the Observation. `None`, and nothing, if its time is outside the years 1 to 9999.
+    pub(super) fn write(
+        &self,
+        replaces: Option<Identifier>,
+        urn: &Urn,
+        out: &mut Vec<u8>,
+    ) -> Option<()> {
         let time = Moment::instant(self.seconds, self.offset)?;
         append(out, &[r#"{"resourceType":"Observation""#]);
-        if let Some(replaced) = self.replaces {
+        if let Some(replaced) = replaces {
             append(out, &[r#","extension":"#]);
-            append_json(out, &replaced.extension());
+            append_json(out, &Replaced::Identifier(replaced).extension());
         }
         append(
             out,
@@ -95,7 +101,7 @@ impl ReadingEntry<'_> {
                 r#"","value":""#,
                 urn.as_str(),
                 r#""}],"status":""#,
-                if self.replaces.is_some() { "corrected" } else { "final" },
+                if replaces.is_some() { "corrected" } else { "final" },
                 r#"","category":"#,
                 CATEGORY,
                 r#","code":{"coding":[{"system":""#,

@@ -4,9 +4,10 @@
 //! and percentages. Identifiers are made of the rounded figures, so a summary counts as changed
 //! when, and only when, what a receiver would see has changed.
 
+use super::bundle::EntryKind;
 use super::codes::{RANGES, SUMMARY, SummaryMember};
 use super::decimal::Decimal;
-use super::identity::Identifier;
+use super::identity::{Identifier, Name, Succession};
 use super::moment::Moment;
 use super::reading::Replaced;
 use super::resource::{Annotation, CodeableConcept, Component, Observation, Quantity, Reference};
@@ -59,6 +60,48 @@ impl fmt::Debug for SummaryFacts {
     }
 }
 
+/// A summary or figure of the same dates that a receiver has: what a later one of its kind takes
+/// the place of.
+#[derive(Clone, Copy)]
+pub struct EarlierResource<'a> {
+    /// What it is.
+    pub kind: EntryKind,
+    /// The identifier it was sent with.
+    pub identifier: Identifier,
+    /// Where the receiver put it, if it said so.
+    pub location: Option<&'a str>,
+}
+
+/// Says only what it is.
+impl fmt::Debug for EarlierResource<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EarlierResource").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// What an entry is called, and what it takes the place of.
+#[derive(Clone, Copy)]
+struct Named<'a> {
+    identifier: Identifier,
+    replaces: Option<Replaced<'a>>,
+}
+
+impl<'a> Named<'a> {
+    /// By what the receiver has of this kind, oldest first.
+    fn after(kind: EntryKind, name: &Name, earlier: &[EarlierResource<'a>]) -> Self {
+        let of_kind = || earlier.iter().filter(|one| one.kind == kind);
+        let sent: Vec<Identifier> = of_kind().map(|one| one.identifier).collect();
+        let Succession { identifier, replaces } = name.succession(&sent);
+        let replaces = replaces.map(|replaced| {
+            let known = of_kind().find(|one| one.identifier == replaced);
+            known
+                .and_then(|one| one.location)
+                .map_or(Replaced::Identifier(replaced), Replaced::Location)
+        });
+        Self { identifier, replaces }
+    }
+}
+
 /// A summary, as it is sent.
 #[derive(Clone)]
 pub struct SummaryEntry<'a> {
@@ -68,9 +111,8 @@ pub struct SummaryEntry<'a> {
     end: Moment,
     figures: Figures,
     note: Option<&'a str>,
-    replaces: Option<Replaced<'a>>,
-    identifier: Identifier,
-    members: [(SummaryMember, Identifier); 6],
+    summary: Named<'a>,
+    members: [(SummaryMember, Named<'a>); 6],
 }
 
 /// The figures with the decimals they are sent with.
@@ -120,11 +162,25 @@ impl Figures {
 }
 
 impl<'a> SummaryEntry<'a> {
-    /// The summary of `facts`, its mean in `unit`.
+    /// The summary of `facts`, its mean in `unit`, at a receiver that has no other of its dates.
     ///
     /// # Errors
-    /// [`SummaryError`] where a figure cannot be sent.
+    /// [`SummaryError`] if a figure cannot be sent.
     pub fn new(
+        subject: &'a SubjectReference,
+        facts: &'a SummaryFacts,
+        unit: GlucoseUnit,
+    ) -> Result<Self, SummaryError> {
+        Self::after(&[], subject, facts, unit)
+    }
+
+    /// The summary of `facts` at a receiver that has these `earlier` ones of the same dates and
+    /// unit, oldest first: it says which it replaces, and so do its figures that changed.
+    ///
+    /// # Errors
+    /// [`SummaryError`] if a figure cannot be sent.
+    pub fn after(
+        earlier: &[EarlierResource<'a>],
         subject: &'a SubjectReference,
         facts: &'a SummaryFacts,
         unit: GlucoseUnit,
@@ -133,65 +189,52 @@ impl<'a> SummaryEntry<'a> {
         let dates = (facts.dates.first(), facts.dates.last());
         let (start, end) =
             Moment::date(dates.0).zip(Moment::date(dates.1)).ok_or(SummaryError::Dates)?;
-        let patient = subject.patient();
         let digits =
             |member| figures.of(member).iter().map(|value| value.digits().as_str().to_owned());
+        let named = |kind, word, loinc, unit, values: Vec<String>| {
+            let values = values.iter().map(String::as_str);
+            let name = Name::period(word, subject.patient(), loinc, dates, unit, values);
+            Named::after(kind, &name, earlier)
+        };
         let order = SummaryMember::of_summary(unit);
         let members = order.map(|member| {
-            let values: Vec<String> = digits(member).collect();
-            let values = values.iter().map(String::as_str);
-            (
-                member,
-                Identifier::period(
-                    "member",
-                    patient,
-                    member.loinc(),
-                    dates,
-                    member.unit().code,
-                    values,
-                ),
-            )
+            let (kind, values) = (EntryKind::SummaryMember(member), digits(member).collect());
+            (member, named(kind, "member", member.loinc(), member.unit().code, values))
         });
-        let values: Vec<String> = order.into_iter().flat_map(digits).collect();
-        let values = values.iter().map(String::as_str);
-        let identifier =
-            Identifier::period("summary", patient, SUMMARY, dates, unit.ucum(), values);
+        let values = order.into_iter().flat_map(digits).collect();
+        let summary = named(EntryKind::Summary, "summary", SUMMARY, unit.ucum(), values);
         let note = facts.note.as_deref();
-        Ok(Self { subject, unit, start, end, figures, note, replaces: None, identifier, members })
+        Ok(Self { subject, unit, start, end, figures, note, summary, members })
     }
 
-    /// The same, taking the place of an earlier summary.
-    #[must_use]
-    pub const fn replacing(mut self, earlier: Replaced<'a>) -> Self {
-        self.replaces = Some(earlier);
-        self
+    /// The unit of its mean.
+    pub(super) const fn unit(&self) -> GlucoseUnit {
+        self.unit
     }
 
     /// The summary's identifier at the receiver.
     pub const fn identifier(&self) -> Identifier {
-        self.identifier
+        self.summary.identifier
     }
 
-    /// A member's identifier at the receiver; none for a mean in the other unit.
+    /// A member's identifier at the receiver; `None` for a mean in the other unit.
     pub fn member_identifier(&self, member: SummaryMember) -> Option<Identifier> {
-        self.members.iter().find(|(one, _)| *one == member).map(|(_, identifier)| *identifier)
-    }
-
-    pub(super) const fn members(&self) -> [(SummaryMember, Identifier); 6] {
-        self.members
+        let mut members = self.members.iter();
+        members.find(|(one, _)| *one == member).map(|(_, named)| named.identifier)
     }
 
     pub(super) fn observation(&self) -> Observation<'_> {
-        let mut observation = self.blank(self.identifier, SUMMARY);
-        observation.extension = self.replaces.map(Replaced::extension);
+        let mut observation = self.blank(self.summary, SUMMARY);
         observation.note = self.note.map(|text| [Annotation { text }]);
         observation.has_member =
-            Some(self.members.map(|(_, reference)| Reference::Entry { reference }));
+            Some(self.members.map(|(_, named)| Reference::Entry { reference: named.identifier }));
         observation
     }
 
-    pub(super) fn member(&self, member: SummaryMember, identifier: Identifier) -> Observation<'_> {
-        let mut observation = self.blank(identifier, member.loinc());
+    /// A member's Observation; `None` for a mean in the other unit.
+    pub(super) fn member(&self, member: SummaryMember) -> Option<Observation<'_>> {
+        let (_, named) = self.members.iter().find(|(one, _)| *one == member)?;
+        let mut observation = self.blank(*named, member.loinc());
         match (member, self.figures.of(member)) {
             (SummaryMember::TimesInRanges, _) => {
                 let mut codes = RANGES.into_iter();
@@ -205,11 +248,15 @@ impl<'a> SummaryEntry<'a> {
                     values.first().map(|value| Quantity::new(*value, member.unit()));
             }
         }
-        observation
+        Some(observation)
     }
 
-    fn blank(&self, identifier: Identifier, loinc: &'static str) -> Observation<'_> {
-        Observation::new(identifier, loinc, self.subject.as_str(), (self.start, self.end))
+    /// One without its content as yet.
+    fn blank(&self, named: Named<'a>, loinc: &'static str) -> Observation<'_> {
+        let period = (self.start, self.end);
+        let mut blank = Observation::new(named.identifier, loinc, self.subject.as_str(), period);
+        blank.extension = named.replaces.map(Replaced::extension);
+        blank
     }
 }
 

@@ -239,7 +239,7 @@ impl Submitter {
         self.run(|inner| async move {
             let parts = inner.parts().await?;
             let record = parts.connector.complete(&redirect_url).await?;
-            Ok(record.into())
+            Ok(Connection::of(record))
         })
         .await
     }
@@ -263,7 +263,7 @@ impl Submitter {
     pub async fn connections(&self) -> Result<Vec<Connection>, Error> {
         self.run(|inner| async move {
             let records = inner.parts().await?.store.call(|store| store.connections()).await?;
-            Ok(records.into_iter().map(Connection::from).collect())
+            Ok(records.into_iter().map(Connection::of).collect())
         })
         .await
     }

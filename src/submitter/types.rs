@@ -63,8 +63,8 @@ impl std::fmt::Debug for Connection {
     }
 }
 
-impl From<ConnectionRecord> for Connection {
-    fn from(record: ConnectionRecord) -> Self {
+impl Connection {
+    pub(crate) fn of(record: ConnectionRecord) -> Self {
         Self {
             id: record.id,
             base: record.base,

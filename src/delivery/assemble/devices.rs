@@ -52,7 +52,8 @@ impl Assembly<'_> {
     pub(super) fn devices(&self, sensors: &[StoredSensor]) -> Result<Option<Body>, Error> {
         let mut bundle = self.writer();
         for sensor in sensors.iter().take(self.max_units()) {
-            if bundle.try_unit(|unit| unit.device(&self.device(sensor)).map(drop))? == Fit::Full {
+            let fit = bundle.try_unit(|unit| unit.device(&self.device(sensor)).map(drop));
+            if fit.map_err(Error::bundle)? == Fit::Full {
                 break;
             }
         }

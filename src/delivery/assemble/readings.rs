@@ -2,8 +2,8 @@
 
 use super::{Assembly, Body};
 use crate::error::Error;
-use crate::fhir::{self, BundleError, DeviceReference, Fit, ReadingEntry, Replaced};
-use crate::glucose::SensorId;
+use crate::fhir::{BundleError, DeviceReference, Fit, ReadingEntry};
+use crate::glucose::{EarlierReading, SensorId};
 use crate::store::{
     Item, Listed, ReadingCode, ReadingKey, SentResource, StoredSensor, VersionedReading,
 };
@@ -42,7 +42,8 @@ impl Assembly<'_> {
             let Some((sensor, location)) = known.get(&reading.sample.sensor) else {
                 return Err(Error::Assembly("a reading's sensor is gone"));
             };
-            let entry = self.reading(sensor, location.as_deref(), reading);
+            let history: Vec<EarlierReading> = history(reading).collect();
+            let entry = self.reading(sensor, location.as_deref(), reading, &history);
             match bundle.try_unit(|unit| unit.reading(&entry).map(drop)) {
                 Ok(Fit::Added) => {
                     let unit = u32::try_from(manifest.len()).unwrap_or(u32::MAX);
@@ -53,7 +54,7 @@ impl Assembly<'_> {
                 // Two records of the maker with one identity are one fact: the first speaks for
                 // both.
                 Err(BundleError::Twin(_)) => {}
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(Error::bundle(error)),
             }
             last = Some(reading.key.packed());
         }
@@ -79,28 +80,24 @@ impl Assembly<'_> {
         &'s self,
         sensor: &'s StoredSensor,
         device: Option<&'s str>,
-        reading: &'s VersionedReading,
+        reading: &VersionedReading,
+        history: &'s [EarlierReading],
     ) -> ReadingEntry<'s> {
-        let key = fhir::ReadingKey::of(
-            &sensor.sensor,
-            reading.sample.seconds,
-            reading.record_key.as_ref(),
-        );
-        let entry = ReadingEntry {
+        ReadingEntry {
             subject: &self.subject,
             sensor: sensor.sensor.key(),
-            key,
             seconds: reading.sample.seconds,
             offset: reading.sample.offset,
             measurement: reading.sample.measurement,
             unit: self.plan.wanted.unit,
             device: device.map(DeviceReference::Location),
-            replaces: None,
-        };
-        // The ledger keeps no locations: what a correction replaces is named by the identifier it
-        // was sent with.
-        let earlier =
-            reading.replaces.map(|measurement| ReadingEntry { measurement, ..entry }.identifier());
-        ReadingEntry { replaces: earlier.map(Replaced::Identifier), ..entry }
+            history,
+        }
     }
+}
+
+/// What the receiver has seen of a reading, oldest first.
+fn history(reading: &VersionedReading) -> impl Iterator<Item = EarlierReading> {
+    let seconds = reading.sample.seconds;
+    reading.replaces.into_iter().map(move |measurement| EarlierReading { seconds, measurement })
 }

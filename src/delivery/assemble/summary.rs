@@ -2,10 +2,10 @@
 
 use super::{Assembly, Body, resources};
 use crate::error::Error;
-use crate::fhir::{Replaced, SummaryEntry, SummaryFacts};
+use crate::fhir::{EarlierResource, EntryKind, Identifier, SummaryEntry, SummaryFacts};
 use crate::glucose::{DateRange, Window};
 use crate::statistics::{Sufficiency, Summary, SummaryBuilder, SummaryError};
-use crate::store::{SentResource, Store};
+use crate::store::{SentResource, SentStatus, Store};
 use crate::submission::{Plan, Position};
 
 impl Assembly<'_> {
@@ -21,26 +21,17 @@ impl Assembly<'_> {
         };
         let unit = self.plan.wanted.unit;
         let facts = facts(&summary);
-        let entry = SummaryEntry::new(&self.subject, &facts, unit)
+        let of_dates = of_dates(self.plan);
+        let sent = self.store.resources_of_kind(self.connection.id, &summary_kind(self.plan))?;
+        let earlier: Vec<EarlierResource<'_>> = sent.iter().filter_map(earlier).collect();
+        let entry = SummaryEntry::after(&earlier, &self.subject, &facts, unit)
             .map_err(|_| Error::Assembly("a figure cannot be sent"))?;
         let identifier = entry.identifier().urn();
         if !is_meant(self.store.resource(self.connection.id, &identifier)?.as_ref()) {
             return Ok(None);
         }
-        // A summary of the same dates that said something else is the one this takes the place of.
-        let of_dates = of_dates(self.plan);
-        let earlier = self.store.resources_of_kind(self.connection.id, &summary_kind(self.plan))?;
-        let location = earlier
-            .into_iter()
-            .rev()
-            .filter(SentResource::is_settled)
-            .find_map(|earlier| earlier.location);
-        let entry = match &location {
-            Some(location) => entry.replacing(Replaced::Location(location)),
-            None => entry,
-        };
         let mut bundle = self.writer();
-        let _ = bundle.try_unit(|unit| unit.summary(&entry).map(drop))?;
+        let _ = bundle.try_unit(|unit| unit.summary(&entry).map(drop)).map_err(Error::bundle)?;
         Ok(bundle
             .finish()
             .map(|done| resources(done, Position::Summary.next_part(self.plan.wanted), &of_dates)))
@@ -50,6 +41,18 @@ impl Assembly<'_> {
     pub(in crate::delivery) fn summary(&self) -> Result<Option<Body>, Error> {
         self.summary_where(|sent| !sent.is_some_and(SentResource::is_settled))
     }
+}
+
+/// What the receiver has of the same dates, which a changed summary takes the place of.
+fn earlier(sent: &SentResource) -> Option<EarlierResource<'_>> {
+    if matches!(sent.status, SentStatus::Refused(_)) {
+        return None;
+    }
+    Some(EarlierResource {
+        kind: EntryKind::Summary,
+        identifier: Identifier::from_urn(&sent.identifier)?,
+        location: sent.location.as_deref().filter(|_| sent.is_settled()),
+    })
 }
 
 /// The summary in the form it is sent.

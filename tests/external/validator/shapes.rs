@@ -67,14 +67,14 @@ const SHAPES: [Shape; 23] = [
     ("a reading that replaces by identifier", |r| {
         is_reading(r) && replaces(r, "identifier").is_object()
     }),
-    ("a reading that replaces by location", |r| {
-        is_reading(r) && replaces(r, "reference").is_string()
-    }),
     ("a summary that replaces by identifier", |r| {
-        !is_reading(r) && replaces(r, "identifier").is_object()
+        r["hasMember"].is_array() && replaces(r, "identifier").is_object()
     }),
     ("a summary that replaces by location", |r| {
-        !is_reading(r) && replaces(r, "reference").is_string()
+        r["hasMember"].is_array() && replaces(r, "reference").is_string()
+    }),
+    ("a figure that replaces by location", |r| {
+        !is_reading(r) && r["hasMember"].is_null() && replaces(r, "reference").is_string()
     }),
     ("a summary with a note", |r| r["note"][0]["text"].is_string()),
     ("a summary without a note", |r| r["hasMember"].is_array() && r["note"].is_null()),

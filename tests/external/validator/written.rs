@@ -4,12 +4,13 @@
 use crate::bundles::Bundle;
 use crate::chance::Chance;
 use cgm_submitter::fhir::{
-    BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference, Dialect, Fit,
-    Identifier, PatientId, ReadingEntry, ReadingKey, Replaced, SubjectReference, SummaryEntry,
+    BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference, Dialect,
+    EarlierResource, EntryKind, Fit, PatientId, ReadingEntry, SubjectReference, SummaryEntry,
     SummaryFacts, SummaryMember, UnitWriter,
 };
 use cgm_submitter::glucose::{
-    AbsentReason, DateRange, Device, GlucoseUnit, GlucoseValue, Measurement, SensorKey, UtcOffset,
+    AbsentReason, DateRange, Device, EarlierReading, GlucoseUnit, GlucoseValue, Measurement,
+    SensorKey, UtcOffset,
 };
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use proptest::prelude::*;
@@ -43,13 +44,12 @@ impl Person {
         ReadingEntry {
             subject: &self.subject,
             sensor: &self.sensor,
-            key: ReadingKey::Second(seconds),
             seconds,
             offset: UtcOffset::from_minutes(-210).unwrap(),
             measurement,
             unit,
             device: None,
-            replaces: None,
+            history: &[],
         }
     }
 
@@ -130,14 +130,22 @@ fn together(bundle: &mut UnitWriter<'_>) -> Written {
 fn replacing(unit: GlucoseUnit, bundle: &mut UnitWriter<'_>) -> Written {
     let person = Person::new("A.b-3");
     let reading = person.reading(1_709_251_199, Measurement::Above(mg("400")), unit);
-    bundle.reading(&ReadingEntry {
-        replaces: Some(Replaced::Location("Observation/b.7-C")),
-        ..reading
-    })?;
-    let (facts, earlier) =
+    let earlier = EarlierReading { seconds: 1_709_251_200, measurement: reading.measurement };
+    bundle.reading(&ReadingEntry { history: &[earlier], ..reading })?;
+    let (facts, before) =
         (facts("2024-02-29..2024-02-29", 99.95), facts("2024-02-29..2024-02-29", 99.85));
-    let earlier = person.summary(&earlier, unit).identifier();
-    bundle.summary(&person.summary(&facts, unit).replacing(Replaced::Identifier(earlier))).map(drop)
+    let before = person.summary(&before, unit);
+    let members = SummaryMember::of_summary(unit).into_iter().filter_map(|member| {
+        let kind = EntryKind::SummaryMember(member);
+        Some((kind, before.member_identifier(member)?, Some("Observation/b.7-C")))
+    });
+    let summary = (EntryKind::Summary, before.identifier(), None);
+    let earlier: Vec<EarlierResource<'_>> = members
+        .chain([summary])
+        .map(|(kind, identifier, location)| EarlierResource { kind, identifier, location })
+        .collect();
+    let summary = SummaryEntry::after(&earlier, &person.subject, &facts, unit).unwrap();
+    bundle.summary(&summary).map(drop)
 }
 
 fn members_alone(unit: GlucoseUnit, bundle: &mut UnitWriter<'_>) -> Written {
@@ -193,7 +201,6 @@ fn random(unit: GlucoseUnit, bundle: &mut UnitWriter<'_>) -> Written {
     for _ in 0..RANDOM_READINGS {
         let (seconds, offset) = chance.draw((YEARS, -1080..=1080));
         let location = chance.draw("Device/[A-Za-z0-9-]{1,64}");
-        let earlier = format!("Observation/{}", chance.draw("[A-Za-z0-9-]{1,64}"));
         let reading = person.reading(seconds, chance.draw(measurement()), unit);
         let device = match chance.draw(0..3) {
             0 => None,
@@ -202,21 +209,14 @@ fn random(unit: GlucoseUnit, bundle: &mut UnitWriter<'_>) -> Written {
                 Some(DeviceReference::Entry(chance.draw(proptest::sample::select(devices.clone()))))
             }
         };
-        let replaces = match chance.draw(0..6) {
-            0 => Some(Replaced::Identifier(other(&reading))),
-            1 => Some(Replaced::Location(&earlier)),
-            _ => None,
-        };
+        let measurement = Measurement::Below(mg("39"));
+        let earlier = [EarlierReading { seconds, measurement }];
+        let history = if chance.draw(0..3) == 0 { &earlier[..] } else { &[] };
         let offset = UtcOffset::from_minutes(offset).unwrap();
-        bundle.reading(&ReadingEntry { offset, device, replaces, ..reading })?;
+        bundle.reading(&ReadingEntry { offset, device, history, ..reading })?;
     }
     let facts = chance.draw(random_facts());
     bundle.summary(&person.summary(&facts, unit)).map(drop)
-}
-
-/// The identifier of another value at the same time.
-fn other(reading: &ReadingEntry<'_>) -> Identifier {
-    ReadingEntry { measurement: Measurement::Below(mg("39")), ..*reading }.identifier()
 }
 
 fn measurement() -> impl Strategy<Value = Measurement> {

@@ -6,10 +6,7 @@ fn filled(limits: BundleLimits, count: i64) -> (BundleWriter, i64) {
     let example = Example::new();
     let mut bundle = BundleWriter::new(DateTime::UNIX_EPOCH, limits);
     for number in 0..count {
-        let reading = ReadingEntry {
-            key: ReadingKey::Second(number),
-            ..example.reading(value("121", MG), MG)
-        };
+        let reading = ReadingEntry { seconds: number, ..example.reading(value("121", MG), MG) };
         if bundle.try_unit(|unit| unit.reading(&reading).map(drop)).unwrap() == Fit::Full {
             return (bundle, number);
         }

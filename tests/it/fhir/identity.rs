@@ -1,117 +1,176 @@
 //! Which facts share an identifier, and which do not.
 
 use super::*;
+use std::collections::HashSet;
 
 fn reading(
     patient: &str,
     sensor: &str,
-    key: ReadingKey<'_>,
+    seconds: i64,
     unit: GlucoseUnit,
     measurement: Measurement,
 ) -> Identifier {
-    let (patient, sensor) = (PatientId::new(patient).unwrap(), SensorKey::new(sensor).unwrap());
-    Identifier::reading(&patient, &sensor, key, unit, measurement)
+    reading_after(&[], patient, sensor, seconds, unit, measurement)
 }
 
-/// These never change: a changed identifier would send everything a second time.
+fn reading_after(
+    history: &[EarlierReading],
+    patient: &str,
+    sensor: &str,
+    seconds: i64,
+    unit: GlucoseUnit,
+    measurement: Measurement,
+) -> Identifier {
+    let subject = SubjectReference::new(PatientId::new(patient).unwrap());
+    let sensor = SensorKey::new(sensor).unwrap();
+    let offset = UtcOffset::from_minutes(180).unwrap();
+    let (subject, sensor) = (&subject, &sensor);
+    ReadingEntry { subject, sensor, seconds, offset, measurement, unit, device: None, history }
+        .identifier()
+}
+
+/// What a receiver saw before: seconds after [`SECONDS`], and a value in mg/dL.
+fn seen<const N: usize>(versions: [(i64, &str); N]) -> [EarlierReading; N] {
+    versions.map(|(after, text)| EarlierReading {
+        seconds: SECONDS + after,
+        measurement: value(text, MG),
+    })
+}
+
+/// A summary with this mean and GMI, after others, and its mean's identifier.
+fn summary_after(
+    earlier: &[(EntryKind, Identifier)],
+    mean_mg_dl: f64,
+    gmi_percent: f64,
+) -> [(EntryKind, Identifier); 2] {
+    let (subject, facts) = (subject(), SummaryFacts { mean_mg_dl, gmi_percent, ..facts() });
+    let earlier: Vec<EarlierResource<'_>> = earlier
+        .iter()
+        .map(|(kind, identifier)| EarlierResource {
+            kind: *kind,
+            identifier: *identifier,
+            location: None,
+        })
+        .collect();
+    let summary = SummaryEntry::after(&earlier, &subject, &facts, MG).unwrap();
+    let mean = SummaryMember::Mean(MG);
+    [
+        (EntryKind::Summary, summary.identifier()),
+        (EntryKind::SummaryMember(mean), summary.member_identifier(mean).unwrap()),
+    ]
+}
+
+/// Everything in `golden/identifiers.tsv` by its name there.
+fn identifiers() -> Vec<(&'static str, Identifier)> {
+    let of = |unit, measurement| reading("p-1", "dexcom:82AJ0D", SECONDS, unit, measurement);
+    let after = |history: &[EarlierReading], seconds, text| {
+        reading_after(history, "p-1", "dexcom:82AJ0D", seconds, MG, value(text, MG))
+    };
+    let device = |serial| {
+        let device = Device::new("Dexcom G6", serial).unwrap();
+        Identifier::device(subject().patient(), &device, &sensor())
+    };
+    let [first_summary, first_mean] = summary_after(&[], 145.25, 6.784_58);
+    let [second_summary, second_mean] =
+        summary_after(&[first_summary, first_mean], 146.0, 6.802_32);
+    let sent = [first_summary, first_mean, second_summary, second_mean];
+    let [third_summary, third_mean] = summary_after(&sent, 145.25, 6.784_58);
+    let sent = [first_summary, second_summary, third_summary];
+    let [fourth_summary, _] = summary_after(&sent, 146.0, 6.802_32);
+    vec![
+        ("mass", of(MG, value("121", MG))),
+        ("molar", of(MMOL, value("6.7", MMOL))),
+        ("converted", of(MG, value("6.0", MMOL))),
+        ("below", of(MG, Measurement::Below(limit("40")))),
+        ("above", of(MMOL, Measurement::Above(limit("400")))),
+        ("absent", of(MG, Measurement::Absent(AbsentReason::Error))),
+        ("escaped", reading("p-1", "a|b\\c", SECONDS, MG, value("121", MG))),
+        ("corrected", after(&seen([(0, "121")]), SECONDS, "120")),
+        ("corrected back", after(&seen([(0, "121"), (0, "120")]), SECONDS, "121")),
+        (
+            "corrected forth again",
+            after(&seen([(0, "121"), (0, "120"), (0, "121.0")]), SECONDS, "120"),
+        ),
+        (
+            "corrected back twice",
+            after(&seen([(0, "121"), (0, "120"), (0, "121"), (0, "120.0")]), SECONDS, "121"),
+        ),
+        ("moved", after(&seen([(0, "121")]), SECONDS + 3600, "121")),
+        ("moved back", after(&seen([(0, "121"), (3600, "121")]), SECONDS, "121")),
+        ("device", device(Some("82AJ0D"))),
+        ("device without serial number", device(None)),
+        ("mean", first_mean.1),
+        ("summary", first_summary.1),
+        ("changed mean", second_mean.1),
+        ("changed summary", second_summary.1),
+        ("mean back", third_mean.1),
+        ("summary back", third_summary.1),
+        ("summary forth again", fourth_summary.1),
+    ]
+}
+
+/// `golden/identifiers.py` works them out from the recipe. They never change: a changed identifier
+/// would send everything a second time.
 #[test]
 fn the_same_fact_has_the_same_identifier_for_ever() {
-    let record = RecordKey::new("a|b\\c").unwrap();
-    let second = ReadingKey::Second(SECONDS);
-    let of = |key, unit, measurement| reading("p-1", "dexcom:82AJ0D", key, unit, measurement).urn();
-    let device = Device::new("Dexcom G6", Some("82AJ0D")).unwrap();
-    let (subject, facts) = (subject(), facts());
-    let summary = SummaryEntry::new(&subject, &facts, MG).unwrap();
-    // Beside each, the text it is the UUIDv5 of.
-    let golden = [
-        // reading|p-1|99504-3|dexcom:82AJ0D|1714634100|121
-        (of(second, MG, value("121", MG)), "b39e3b0e-d30f-533e-b554-6c27e1690344"),
-        // reading|p-1|105272-9|dexcom:82AJ0D|1714634100|6.7
-        (of(second, MMOL, value("6.7", MMOL)), "8dbd781e-9e31-55b1-aa6f-1defab1796eb"),
-        // reading|p-1|99504-3|dexcom:82AJ0D|1714634100|<40
-        (of(second, MG, Measurement::Below(limit("40"))), "c0aac62c-0e0d-5a1b-b71e-45a614127b15"),
-        // reading|p-1|99504-3|dexcom:82AJ0D|1714634100|error
-        (
-            of(second, MG, Measurement::Absent(AbsentReason::Error)),
-            "1cb2550d-648f-5ffb-bd1b-334d04864c00",
-        ),
-        // reading|p-1|99504-3|dexcom:82AJ0D|tick:-86400|121
-        (
-            of(ReadingKey::Tick(-86_400), MG, value("121", MG)),
-            "cfd1a0f1-74ff-5b9f-a810-890ae0c74ec6",
-        ),
-        // reading|p-1|99504-3|dexcom:82AJ0D|key:a\|b\\c|121
-        (
-            of(ReadingKey::Record(&record), MG, value("121", MG)),
-            "bf5434e3-4e72-5f69-b689-d462ab93bcba",
-        ),
-        // device|p-1|Dexcom G6|serial:82AJ0D
-        (
-            Identifier::device(subject.patient(), &device, &sensor()).urn(),
-            "59f249d7-8414-50e8-9b2d-7ed95a841627",
-        ),
-        // member|p-1|97507-8|2024-05-01|2024-05-14|mg/dL|<SHA-256 of "145.3" and a line end>
-        (
-            summary.member_identifier(SummaryMember::Mean(MG)).unwrap().urn(),
-            "9647ce29-e652-513a-a167-8097b6744ce8",
-        ),
-        // summary|p-1|107931-8|2024-05-01|2024-05-14|mg/dL|<SHA-256 of every figure, each with a
-        // line end>
-        (summary.identifier().urn(), "27ea4517-43f1-5da4-ad65-5c10d96dd27f"),
-    ];
-    for (urn, expected) in golden {
-        assert_eq!(urn, format!("urn:uuid:{expected}"));
-    }
+    let golden: Vec<(&str, &str)> = include_str!("golden/identifiers.tsv")
+        .lines()
+        .map(|line| {
+            let mut cells = line.split('\t');
+            (cells.next().unwrap(), cells.next().unwrap())
+        })
+        .collect();
+    let ours = identifiers();
+    let ours: Vec<(&str, String)> = ours.into_iter().map(|(case, one)| (case, one.urn())).collect();
+    let ours: Vec<(&str, &str)> = ours.iter().map(|(case, urn)| (*case, urn.as_str())).collect();
+    assert_eq!(ours, golden);
+    let distinct: HashSet<&str> = golden.iter().map(|(_, urn)| *urn).collect();
+    assert_eq!(distinct.len(), golden.len());
+}
+
+#[test]
+fn a_version_that_says_the_same_as_the_one_before_it_is_that_one() {
+    let of = |history: &[EarlierReading], measurement| {
+        reading_after(history, "p-1", "s", SECONDS, MG, measurement)
+    };
+    let first = of(&[], value("121", MG));
+    assert_eq!(of(&seen([(0, "121.00")]), value("121", MG)), first);
+    // 120.704 and 120.885 mg/dL.
+    let molar = EarlierReading { seconds: SECONDS, measurement: value("6.7", MMOL) };
+    assert_eq!(of(&[molar], value("6.71", MMOL)), first);
+    let back = of(&seen([(0, "121"), (0, "120")]), value("121", MG));
+    assert_eq!(of(&seen([(0, "121"), (0, "120"), (0, "121")]), value("121.0", MG)), back);
 }
 
 #[test]
 fn any_changed_part_is_another_fact() {
-    let record = RecordKey::new(&SECONDS.to_string()).unwrap();
-    let second = ReadingKey::Second(SECONDS);
     let all = [
-        reading("p-1", "s", second, MG, value("121", MG)),
-        reading("p-2", "s", second, MG, value("121", MG)),
-        reading("p-1", "t", second, MG, value("121", MG)),
-        reading("p-1", "s", ReadingKey::Second(SECONDS + 1), MG, value("121", MG)),
-        reading("p-1", "s", ReadingKey::Tick(SECONDS), MG, value("121", MG)),
-        reading("p-1", "s", ReadingKey::Record(&record), MG, value("121", MG)),
-        reading("p-1", "s", second, MMOL, value("121", MG)),
-        reading("p-1", "s", second, MG, value("122", MG)),
-        reading("p-1", "s", second, MG, Measurement::Below(limit("121"))),
-        reading("p-1", "s", second, MG, Measurement::Above(limit("121"))),
-        reading("p-1", "s", second, MG, Measurement::Absent(AbsentReason::Error)),
-        reading("p-1", "s", second, MG, Measurement::Absent(AbsentReason::Unknown)),
+        reading("p-1", "s", SECONDS, MG, value("121", MG)),
+        reading("p-2", "s", SECONDS, MG, value("121", MG)),
+        reading("p-1", "t", SECONDS, MG, value("121", MG)),
+        reading("p-1", "s", SECONDS + 1, MG, value("121", MG)),
+        reading("p-1", "s", SECONDS, MMOL, value("121", MG)),
+        reading("p-1", "s", SECONDS, MG, value("122", MG)),
+        reading("p-1", "s", SECONDS, MG, Measurement::Below(limit("121"))),
+        reading("p-1", "s", SECONDS, MG, Measurement::Above(limit("121"))),
+        reading("p-1", "s", SECONDS, MG, Measurement::Absent(AbsentReason::Error)),
+        reading("p-1", "s", SECONDS, MG, Measurement::Absent(AbsentReason::Unknown)),
     ];
-    let distinct: std::collections::HashSet<_> = all.iter().collect();
+    let distinct: HashSet<_> = all.iter().collect();
     assert_eq!(distinct.len(), all.len());
 }
 
 #[test]
-fn zeros_offset_and_what_it_replaces_make_no_other_fact() {
+fn zeros_offset_and_device_make_no_other_fact() {
     let example = Example::new();
     let one = example.reading(value("121", MG), MG);
     let same = ReadingEntry {
         offset: UtcOffset::UTC,
         measurement: value("121.00", MG),
         device: Some(DeviceReference::Location("Device/1")),
-        replaces: Some(Replaced::Location("Observation/2")),
         ..one
     };
     assert_eq!(one.identifier(), same.identifier());
-}
-
-#[test]
-fn the_best_key_there_is_is_used() {
-    let plain = Sensor::new(sensor(), Device::new("G6", None).unwrap());
-    let ticking = plain.clone().with_tick_epoch(SECONDS - 300);
-    let record = RecordKey::new("r").unwrap();
-    let of = |key| reading("p", "s", key, MG, value("121", MG));
-    assert_eq!(of(ReadingKey::of(&plain, SECONDS, None)), of(ReadingKey::Second(SECONDS)));
-    assert_eq!(of(ReadingKey::of(&ticking, SECONDS, None)), of(ReadingKey::Tick(300)));
-    assert_eq!(
-        of(ReadingKey::of(&ticking, SECONDS, Some(&record))),
-        of(ReadingKey::Record(&record))
-    );
 }
 
 #[test]
@@ -153,9 +212,9 @@ proptest! {
     fn no_two_lists_of_parts_join_alike(
         a in "[a|\\\\]{1,6}", b in "[a|\\\\]{1,6}", c in "[a|\\\\]{1,6}", d in "[a|\\\\]{1,6}",
     ) {
-        let of = |sensor: &str, record: &str| {
-            let record = RecordKey::new(record).unwrap();
-            reading("p", sensor, ReadingKey::Record(&record), MG, value("121", MG))
+        let of = |name: &str, serial: &str| {
+            let device = Device::new(name, Some(serial)).unwrap();
+            Identifier::device(&PatientId::new("p").unwrap(), &device, &sensor())
         };
         prop_assert_eq!(of(&a, &b) == of(&c, &d), (&a, &b) == (&c, &d));
     }

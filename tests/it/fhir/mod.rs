@@ -9,13 +9,13 @@ mod resources;
 mod the_guide;
 
 use cgm_submitter::fhir::{
-    BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference, EntryKind, Fit,
-    Identifier, PatientId, ReadingEntry, ReadingKey, Replaced, ResponseError, SubjectReference,
+    BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference, EarlierResource,
+    EntryKind, Fit, Identifier, PatientId, ReadingEntry, ResponseError, SubjectReference,
     SummaryEntry, SummaryFacts, SummaryMember, parse_capability, parse_outcome, parse_patient,
     parse_response,
 };
 use cgm_submitter::glucose::{
-    AbsentReason, Device, GlucoseUnit, GlucoseValue, Measurement, RecordKey, Sensor, SensorKey,
+    AbsentReason, Device, EarlierReading, GlucoseUnit, GlucoseValue, Measurement, SensorKey,
     UtcOffset,
 };
 use chrono::{DateTime, Utc};
@@ -59,13 +59,12 @@ impl Example {
         ReadingEntry {
             subject: &self.subject,
             sensor: &self.sensor,
-            key: ReadingKey::Second(SECONDS),
             seconds: SECONDS,
             offset: UtcOffset::from_minutes(180).unwrap(),
             measurement,
             unit,
             device: None,
-            replaces: None,
+            history: &[],
         }
     }
 }

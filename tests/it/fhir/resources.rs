@@ -37,15 +37,14 @@ fn readings_of_every_kind() {
 #[test]
 fn a_correction_says_what_it_replaces() {
     let example = Example::new();
-    let earlier = example.reading(value("121", MG), MG).identifier();
+    let history = ["121", "120"]
+        .map(|text| EarlierReading { seconds: SECONDS, measurement: value(text, MG) });
     let mut bundle = writer();
-    for (text, replaced) in
-        [("120", Replaced::Identifier(earlier)), ("119", Replaced::Location("Observation/12"))]
-    {
+    for (text, seen) in [("120", 1), ("119", 2)] {
         let reading = ReadingEntry {
             offset: UtcOffset::UTC,
             device: Some(DeviceReference::Location("Device/7")),
-            replaces: Some(replaced),
+            history: &history[..seen],
             ..example.reading(value(text, MG), MG)
         };
         assert_eq!(bundle.try_unit(|unit| unit.reading(&reading).map(drop)), Ok(Fit::Added));
@@ -59,9 +58,12 @@ fn summaries_with_their_members() {
     for (name, unit) in [("summary_mass", MG), ("summary_molar", MMOL)] {
         let note = Some("Only 6 days of data: at least 14 days are needed to judge by.".to_owned());
         let facts = SummaryFacts { note, ..facts() };
-        let summary = SummaryEntry::new(&subject, &facts, unit)
-            .unwrap()
-            .replacing(Replaced::Location("Observation/41"));
+        let earlier = EarlierResource {
+            kind: EntryKind::Summary,
+            identifier: Example::new().reading(value("121", MG), MG).identifier(),
+            location: Some("Observation/41"),
+        };
+        let summary = SummaryEntry::after(&[earlier], &subject, &facts, unit).unwrap();
         let mut bundle = writer();
         assert_eq!(bundle.try_unit(|unit| unit.summary(&summary).map(drop)), Ok(Fit::Added));
         assert_eq!(bundle.len(), 7);
