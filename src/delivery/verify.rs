@@ -16,10 +16,10 @@ use crate::fhir::{
 };
 use crate::smart::{GrantedScopes, ResourceType, SearchToken};
 use crate::store::{
-    ConnectionRecord, ConnectionState, Item, ReadingCode, ReadingKey, SentStatus, SubmissionId,
+    ConnectionRecord, ConnectionState, ReadingCode, ReadingKey, SentStatus, SubmissionId,
     SubmissionState,
 };
-use crate::submission::{Backoff, Part, Plan, Position, RetryAfter};
+use crate::submission::{Item, Backoff, Part, Plan, Position, RetryAfter, WaitReason};
 use chrono::{DateTime, Utc};
 use http::header;
 use std::collections::HashMap;
@@ -191,7 +191,7 @@ impl Delivery {
         patience: Duration,
         on_event: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<Verification, Error> {
-        let (submission, mut connection) = self
+        let (submission, connection) = self
             .store
             .call(move |store| {
                 let submission = store.submission(submission)?;
@@ -217,13 +217,11 @@ impl Delivery {
         }
         let capability = self.capability(&connection).await?;
         let scopes = self.connector.access_token(connection.id).await?.scopes().clone();
-        // How much may be sent at once is not how much may be asked for.
-        connection.details.max_entries = None;
         let mut search = Search {
             delivery: self,
             base: Url::parse(&connection.base)
                 .map_err(|_| Error::Assembly("the receiver's address is malformed"))?,
-            looks_before_creating: capability.conditional_create || connection.details.finds_again,
+            looks_before_creating: capability.conditional_create || connection.receiver.finds_again,
             left: patience,
             connection,
             plan: submission.plan,
@@ -488,7 +486,7 @@ impl Search<'_> {
         self.delivery
             .store
             .call(move |store| {
-                let known = store.connection(id)?.details;
+                let known = store.connection(id)?.receiver;
                 // What is sent once more to a receiver that creates whatever it is sent might stand
                 // there twice.
                 if !looks_before_creating
@@ -631,7 +629,12 @@ impl Search<'_> {
                         return Err(Error::Answer { what: "what it accepted", status }.into());
                     };
                     self.left = left;
-                    (self.on_event)(Event::Waiting { until: now + wait });
+                    let reason = if asked.is_some() {
+                        WaitReason::ReceiverAsked
+                    } else {
+                        WaitReason::ReceiverBusy
+                    };
+                    (self.on_event)(Event::Waiting { until: now + wait, reason });
                     self.delivery.environment.timer.sleep(pause).await;
                 }
                 400 | 404 | 405 | 406 | 410 | 414 | 415 | 422 | 501 => {

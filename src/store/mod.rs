@@ -40,7 +40,7 @@ pub use outbox::{
     BatchId, BatchRecord, BatchState, DataVersion, NewBatch, Pending, SubmissionId,
     SubmissionRecord, SubmissionState,
 };
-pub use quarantine::{QuarantinedReading, UnknownOutcome};
+pub use quarantine::{QuarantinedReading, SetAside, UnknownOutcome};
 pub use resources::{SentResource, SentStatus};
 pub use sensors::StoredSensor;
 pub use unsent::VersionedReading;

@@ -4,7 +4,8 @@
 //! A refusal is of one version: a correction is sent again.
 
 use super::ledger::ReadingCode;
-use super::{ConnectionId, ReadingKey, Store, StoreError};
+use super::{ConnectionId, ReadingKey, Store, StoreError, readings};
+use crate::glucose::Window;
 use rusqlite::{Connection, Transaction, params};
 
 /// The quarantine's table. `outcome` is what the receiver said, as it said it.
@@ -81,6 +82,21 @@ pub struct UnknownOutcome {
 impl std::fmt::Debug for UnknownOutcome {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("UnknownOutcome").field("kind", &self.kind).finish_non_exhaustive()
+    }
+}
+
+/// How much was sent to a connection that does not have it, as far as is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetAside {
+    /// It was refused.
+    pub refused: u64,
+    /// Nobody can tell.
+    pub unknown: u64,
+}
+
+impl SetAside {
+    fn count(&mut self, unknown: bool) {
+        *if unknown { &mut self.unknown } else { &mut self.refused } += 1;
     }
 }
 
@@ -203,6 +219,61 @@ impl Store {
         Ok(all)
     }
 
+    /// How many readings of a window, as they now are, a connection does not have although they
+    /// were sent, and nobody dismissed that.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn set_aside(
+        &self,
+        connection: ConnectionId,
+        code: ReadingCode,
+        window: Window,
+    ) -> Result<SetAside, StoreError> {
+        let tx = self.read()?;
+        let mut statement = tx.prepare_cached(
+            "SELECT key, version, unknown FROM quarantine
+             WHERE connection = ? AND code = ? AND dismissed = 0",
+        )?;
+        let mut rows = statement.query(params![connection.0, code])?;
+        let mut counted = SetAside::default();
+        while let Some(row) = rows.next()? {
+            let (key, version): (ReadingKey, u32) = (row.get(0)?, row.get(1)?);
+            let current = readings::at(&tx, key)?.map(|stored| stored.version(&tx)).transpose()?;
+            if current == Some(version) && window.contains(key.seconds()) {
+                counted.count(row.get::<_, i64>(2)? > 0);
+            }
+        }
+        Ok(counted)
+    }
+
+    /// How many devices, and resources of a kind that ends with `of_dates`, a connection does not
+    /// have although they were sent, and nobody dismissed that. A summary that a later one took the
+    /// place of is no longer lacking.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn resources_set_aside(
+        &self,
+        connection: ConnectionId,
+        of_dates: &str,
+    ) -> Result<SetAside, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT unknown FROM sent_resources r
+             WHERE connection = ?1 AND (refusal IS NOT NULL OR unknown = 1)
+             AND (kind = 'device' OR (substr(kind, -length(?2)) = ?2 AND NOT EXISTS (
+                SELECT 1 FROM sent_resources later WHERE later.connection = ?1
+                AND later.kind = r.kind AND later.id > r.id AND later.refusal IS NULL
+                AND later.unknown = 0)))",
+        )?;
+        let mut rows = statement.query(params![connection.0, of_dates])?;
+        let mut counted = SetAside::default();
+        while let Some(row) = rows.next()? {
+            counted.count(row.get::<_, i64>(0)? > 0);
+        }
+        Ok(counted)
+    }
+
     /// Lets everything that was sent with unknown outcome be sent again; returns how much that is.
     /// The receiver may then have it twice.
     ///
@@ -276,7 +347,6 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glucose::Window;
     use crate::store::testing::{Scratch, reading, value};
 
     #[test]

@@ -56,6 +56,8 @@ pub enum LookedUp {
     Impossible,
     /// No answer this time.
     Failed(Option<RetryAfter>),
+    /// The access token was refused.
+    TokenRefused,
 }
 
 /// Hides what was found.
@@ -65,6 +67,7 @@ impl std::fmt::Debug for LookedUp {
             Self::Searched(_) => "Searched(…)",
             Self::Impossible => "Impossible",
             Self::Failed(_) => "Failed",
+            Self::TokenRefused => "TokenRefused",
         })
     }
 }

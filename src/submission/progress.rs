@@ -1,6 +1,7 @@
 //! How far a submission has come, and what it learnt on the way.
 
-use super::{Plan, Position, Stopped, Tally, Wait};
+use super::{Plan, Policy, Position, Stopped, Tally, Wait};
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 /// How far a submission has come.
@@ -118,6 +119,17 @@ impl Progress {
             unreadable: 0,
             isolation: None,
             stall: None,
+        }
+    }
+
+    /// Begins the next pass, at the first position. If a unit that fails is being isolated, after a
+    /// while: it may have met an outage.
+    pub fn start_pass(&mut self, policy: &Policy, now: DateTime<Utc>) {
+        self.pass = self.pass.saturating_add(1);
+        self.deferred = false;
+        self.isolation = self.isolation.and_then(Isolation::next_pass);
+        if self.isolation.is_some() {
+            self.wait = Wait::after(now, policy.isolation_pause);
         }
     }
 }

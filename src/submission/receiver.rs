@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// What is known of a receiver. Nothing of a person is in here.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(clippy::struct_excessive_bools, reason = "independent facts, each learnt on its own")]
 pub struct ReceiverFacts {
     /// Whether it takes gzip; `None` if not tried.
     pub gzip: Option<bool>,

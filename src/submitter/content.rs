@@ -1,17 +1,18 @@
 //! What the [`Submitter`](super::Submitter) puts together from store, orders and files.
 
 use super::types::{
-    ImportReport, LeftOut, Orders, OutcomeStatus, RefusedItem, SubmissionOutcome, SubmissionRequest,
+    ImportReport, LeftOut, Orders, RefusedItem, Stalled, Standing, SubmissionOutcome,
+    SubmissionRequest,
 };
-use crate::delivery::summarise;
+use crate::delivery::{Run, entries_to_send, summarise};
 use crate::environment::{Entropy, Lock};
 use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Window, ZoneOffsets};
 use crate::import::{ImportOptions, import};
 use crate::orders::{Content, Schedule, StandingOrder};
 use crate::smart::{GrantedScopes, ResourceType, SearchToken};
-use crate::store::{ConnectionId, ConnectionRecord, Store, StoreError, StoredOrder, SubmissionId};
-use crate::submission::{Plan, Tally, Wanted};
+use crate::store::{ConnectionId, ConnectionRecord, Store, StoreError, StoredOrder, SubmissionId, SubmissionState};
+use crate::submission::{Plan, Wanted};
 use chrono::{DateTime, Utc};
 use std::cell::Cell;
 use std::path::Path;
@@ -245,11 +246,15 @@ fn granted(wanted: Wanted, scopes: &GrantedScopes, left_out: &mut Vec<LeftOut>) 
     }
 }
 
+/// What a resource is, without its dates.
+pub(super) fn plain(kind: &str) -> String {
+    kind.split(' ').next().unwrap_or_default().to_owned()
+}
+
 /// What receivers refused and is set aside.
 pub(super) fn refused(store: &Store, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
     let resources = store.refused_resources(connection)?.into_iter().map(|(kind, reason)| {
-        let kind = kind.split(' ').next().unwrap_or_default().to_owned();
-        RefusedItem { kind, time: None, reason }
+        RefusedItem { kind: plain(&kind), time: None, reason }
     });
     let readings = store.quarantined(connection)?.into_iter().map(|row| RefusedItem {
         kind: "reading".to_owned(),
@@ -265,15 +270,37 @@ pub(super) fn outcome(
     connection: ConnectionId,
     submissions: Vec<SubmissionId>,
     left_out: Vec<LeftOut>,
-    status: OutcomeStatus,
+    run: Run,
 ) -> Result<SubmissionOutcome, Error> {
-    let mut tally = Tally::default();
-    let refused = refused(store, connection)?;
-    let mut stopped = Vec::new();
+    let record = store.connection(connection)?;
+    let mut tally = run.others;
+    let (mut stopped, mut stall, mut standing) = (Vec::new(), None, Standing::default());
     for id in &submissions {
-        let progress = store.submission(*id)?.progress;
-        tally.add(&progress.tally);
-        stopped.extend(progress.stopped);
+        let submission = store.submission(*id)?;
+        tally.add(&submission.progress.tally);
+        stopped.extend(submission.progress.stopped);
+        stall = stall.or(submission.progress.stall);
+        let plan = &submission.plan;
+        if submission.state != SubmissionState::Cancelled {
+            standing.open += entries_to_send(store, &record, plan)?;
+        }
+        let set_aside = store.set_aside(connection, plan.wanted.unit.into(), plan.window)?;
+        let of_dates = format!(" {} {}", plan.dates, plan.wanted.unit);
+        let resources = store.resources_set_aside(connection, &of_dates)?;
+        standing.refused += set_aside.refused + resources.refused;
+        standing.unknown += set_aside.unknown + resources.unknown;
     }
-    Ok(SubmissionOutcome { submissions, tally, refused, left_out, stopped, status })
+    Ok(SubmissionOutcome {
+        submissions,
+        tally,
+        refused: refused(store, connection)?,
+        left_out,
+        stopped,
+        standing,
+        stalled: stall.map(|stall| Stalled {
+            since: DateTime::from_timestamp(stall.since, 0).unwrap_or_default(),
+            http_status: stall.status,
+        }),
+        status: run.stopped.into(),
+    })
 }

@@ -2,24 +2,23 @@
 //! itself.
 
 mod content;
+mod deliver;
 mod order_search;
 mod types;
 
 pub use types::{
-    Config, Connection, ImportReport, LeftOut, Orders, OutcomeStatus, Patient, RefusedItem,
-    SubmissionOutcome, SubmissionPreview, SubmissionRequest,
+    Config, Connection, ConnectionRun, ImportReport, LeftOut, Orders, OutcomeStatus, Patient,
+    RefusedItem, RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview,
+    SubmissionRequest, UnknownItem,
 };
 
 use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
-use crate::delivery::{Delivery, Event, Stopped, Verification, preview, speaks_known_guide};
+use crate::delivery::{Delivery, Event, Verification, preview};
 use crate::environment::{Environment, EnvironmentError, LockFolder};
 use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Sensor, SensorKey, ZoneOffsets};
 use crate::statistics::Summary;
-use crate::store::{
-    ConnectionId, ConnectionState, IngestReport, StoreHandle, SubmissionId, SubmissionState,
-};
-use crate::submission::{Plan, Tally};
+use crate::store::{ConnectionId, IngestReport, StoreHandle, SubmissionId};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::future::Future;
 use std::sync::{Arc, OnceLock};
@@ -339,60 +338,6 @@ impl Submitter {
         .await
     }
 
-    /// Submits now, and tells what happens on the way. What the receiver has already is not sent
-    /// again. What an earlier, interrupted submission left goes first.
-    ///
-    /// A refusal of single entries is not an error: it is in the outcome. Waits asked for by the
-    /// receiver are waited out up to `patience`; beyond that the outcome says until when, and
-    /// [`Submitter::run_due`] goes on.
-    ///
-    /// # Errors
-    /// [`Error`] where the connection needs the person, or the database or the vault fails.
-    pub async fn submit_now(
-        &self,
-        connection: ConnectionId,
-        request: SubmissionRequest,
-        patience: Duration,
-        on_event: impl Fn(Event) + Send + Sync + 'static,
-    ) -> Result<SubmissionOutcome, Error> {
-        self.run(|inner| async move {
-            let (zone, now) = (inner.zone()?, inner.now());
-            let parts = inner.parts().await?;
-            let (submissions, left_out) = parts
-                .store
-                .call(move |store| {
-                    let record = store.connection(connection)?;
-                    if record.state != ConnectionState::Active {
-                        return Err(Error::Blocked(record.state));
-                    }
-                    speaks_known_guide(&record)?;
-                    let (plans, left_out) = content::plans(store, &record, request, &zone, now)?;
-                    let open = |plan: &Plan| store.open_submission(connection, plan, now);
-                    let ids: Vec<SubmissionId> =
-                        plans.iter().map(open).collect::<Result<_, _>>()?;
-                    Ok((ids, left_out))
-                })
-                .await?;
-            let mut status = OutcomeStatus::Done;
-            for id in &submissions {
-                status =
-                    match parts.delivery.run(connection, Some(*id), patience, &on_event).await? {
-                        Stopped::Finished => continue,
-                        Stopped::WaitUntil(until) => OutcomeStatus::Waiting(until),
-                        Stopped::Blocked(state) => OutcomeStatus::Blocked(state),
-                    };
-                break;
-            }
-            parts
-                .store
-                .call(move |store| {
-                    content::outcome(store, connection, submissions, left_out, status)
-                })
-                .await
-        })
-        .await
-    }
-
     /// Verifies a finished submission: asks the receiver for what it accepted, by identifier, and
     /// compares. What the receiver turns out to lack is sent again by the next submission,
     /// once, where that cannot put it there twice.
@@ -413,38 +358,6 @@ impl Submitter {
     ) -> Result<Verification, Error> {
         self.run(|inner| async move {
             inner.parts().await?.delivery.verify(submission, patience, &on_event).await
-        })
-        .await
-    }
-
-    /// Goes on with whatever is queued for any connection, for at most `budget` of waiting. For
-    /// background wake-ups and after a restart.
-    ///
-    /// # Errors
-    /// [`Error`] where the database or the vault fails, or a connection cannot be served as it is:
-    /// the others are served all the same.
-    pub async fn run_due(
-        &self,
-        budget: Duration,
-        on_event: impl Fn(Event) + Send + Sync + 'static,
-    ) -> Result<Tally, Error> {
-        self.run(|inner| async move {
-            let parts = inner.parts().await?;
-            let connections = parts.store.call(|store| store.connections()).await?;
-            let (mut sum, mut failed) = (Tally::default(), None);
-            for connection in connections.iter().filter(|c| c.state == ConnectionState::Active) {
-                let id = connection.id;
-                let open = parts.store.call(move |store| store.open_submissions(id)).await?;
-                if let Err(error) = parts.delivery.run(id, None, budget, &on_event).await {
-                    failed.get_or_insert(error);
-                }
-                for submission in open {
-                    let record =
-                        parts.store.call(move |store| store.submission(submission.id)).await?;
-                    sum.add(&record.progress.tally.since(&submission.progress.tally));
-                }
-            }
-            failed.map_or(Ok(sum), Err)
         })
         .await
     }
@@ -470,22 +383,6 @@ impl Submitter {
         self.run(|inner| async move {
             let parts = inner.parts().await?;
             Ok(parts.store.call(move |store| store.retry_refused(connection)).await?)
-        })
-        .await
-    }
-
-    /// Stops a submission for good. What the receiver has of it stays there.
-    ///
-    /// # Errors
-    /// [`Error`] where there is no such submission.
-    pub async fn cancel(&self, submission: SubmissionId) -> Result<(), Error> {
-        self.run(|inner| async move {
-            let parts = inner.parts().await?;
-            parts
-                .store
-                .call(move |store| store.end_submission(submission, SubmissionState::Cancelled))
-                .await?;
-            Ok(())
         })
         .await
     }

@@ -4,8 +4,9 @@ use super::{Assembly, Body};
 use crate::error::Error;
 use crate::fhir::{BundleError, DeviceReference, Fit, ReadingEntry};
 use crate::glucose::{EarlierReading, SensorId};
+use crate::submission::{Item, ManifestEntry};
 use crate::store::{
-    Item, Listed, ReadingCode, ReadingKey, SentResource, StoredSensor, VersionedReading,
+    ReadingCode, ReadingKey, SentResource, StoredSensor, VersionedReading,
 };
 use crate::submission::Position;
 use std::collections::HashMap;
@@ -47,8 +48,8 @@ impl Assembly<'_> {
             match bundle.try_unit(|unit| unit.reading(&entry).map(drop)) {
                 Ok(Fit::Added) => {
                     let unit = u32::try_from(manifest.len()).unwrap_or(u32::MAX);
-                    let item = Item::Reading(reading.key.packed(), reading.version, code);
-                    manifest.push(Listed { unit, item });
+                    let item = Item::Reading(reading.key.packed(), reading.version, code.unit());
+                    manifest.push(ManifestEntry { unit, item });
                 }
                 Ok(Fit::Full) => break,
                 // Two records of the maker with one identity are one fact: the first speaks for

@@ -2,13 +2,18 @@
 //! again only if it was not found.
 
 use super::{EntryRecord, NextState, Settlement, Situation};
-use crate::submission::{EntryVerdict, LookedUp, Wait, WaitReason};
+use crate::submission::{BlockReason, EntryVerdict, LookedUp, Wait, WaitReason};
 
 /// What a lookup changes.
 pub fn settle_lookup(at: &Situation<'_>, looked_up: &LookedUp) -> Settlement {
     let mut settled = at.again("looked up");
     match looked_up {
         LookedUp::Impossible => at.rest(&mut settled),
+        LookedUp::TokenRefused => {
+            settled.next = NextState::LookUp(Wait::NONE, WaitReason::LookUp);
+            settled.refresh = !at.token_refreshed;
+            settled.block = at.token_refreshed.then_some(BlockReason::Reauthorise);
+        }
         LookedUp::Failed(asked) => {
             settled.attempts.failed_lookups = settled.attempts.failed_lookups.saturating_add(1);
             if settled.attempts.failed_lookups >= at.policy.failed_lookups {
@@ -52,9 +57,12 @@ impl Situation<'_> {
         } else if found.iter().any(Option::is_some) {
             self.found(settled, found);
         } else {
-            // Not there: it may go again.
+            // Not there: it may go again, unless the submission was cancelled.
             settled.next = NextState::Ready;
             self.smaller_if_too_slow(settled);
+            if !self.open {
+                settled.next = NextState::TakenApart { may_be_stored: true };
+            }
         }
     }
 

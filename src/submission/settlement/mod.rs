@@ -32,6 +32,8 @@ pub struct Situation<'a> {
     pub progress: &'a Progress,
     /// What was sent.
     pub batch: &'a SentBatch,
+    /// Whether the submission is still to be delivered: nobody cancelled it.
+    pub open: bool,
     /// Whether what was sent can be searched for: the receiver offers it and granted it.
     pub searchable: bool,
     /// Whether the token was refreshed because this request was refused.

@@ -103,14 +103,12 @@ impl Situation<'_> {
             let wait = Wait::after(self.now, own).later(self.batch.wait);
             settled.receiver.leave_alone(self.now, wait, WaitReason::OutcomeUnknown);
         }
-        if !self.repeats_safely() {
-            if self.searchable {
-                settled.next = NextState::LookUp(Wait::NONE, WaitReason::LookUp);
-            } else {
-                self.rest(&mut settled);
-            }
-        } else {
+        if self.repeats_safely() {
             self.smaller_if_too_slow(&mut settled);
+        } else if self.searchable {
+            settled.next = NextState::LookUp(Wait::NONE, WaitReason::LookUp);
+        } else {
+            self.rest(&mut settled);
         }
         settled
     }
