@@ -89,17 +89,20 @@ pub use store::{ConnectionId, ConnectionState};
 pub use delivery::{CannotVerify, Difference, Event, NotVerified, Preview, Verification};
 #[cfg(feature = "shell")]
 pub use store::{IngestReport, RejectedReading, SubmissionId};
-pub use submission::{Counts, EntryVerdict, Part, Plan, Stopped, Tally, Wanted};
+pub use submission::{
+    Counts, EntryVerdict, Part, Plan, Stopped, Tally, WaitReason, Wanted,
+};
 #[cfg(feature = "shell")]
 pub use submitter::{
-    Config, Connection, ImportReport, LeftOut, Orders, OutcomeStatus, Patient, RefusedItem,
-    SubmissionOutcome, SubmissionPreview, SubmissionRequest, Submitter,
+    Config, Connection, ConnectionRun, ImportReport, LeftOut, Orders, OutcomeStatus, Patient,
+    RefusedItem, RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview,
+    SubmissionRequest, Submitter, UnknownItem,
 };
 
 #[cfg(feature = "shell")]
 pub use environment::Environment;
 #[cfg(feature = "shell")]
-pub use error::Error;
+pub use error::{Error, ErrorCode, ErrorKind};
 #[cfg(feature = "reqwest")]
 pub use transport::{ReqwestTransport, ReqwestTransportBuilder};
 

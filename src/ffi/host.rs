@@ -81,11 +81,15 @@ pub enum DeliveryEvent {
         delivered: u64,
         /// Refused.
         refused: u64,
+        /// Entries this call has to deliver in all: never fewer than have an outcome.
+        total: u64,
     },
     /// Nothing can be sent before this instant.
     Waiting {
         /// When it goes on.
         until: SystemTime,
+        /// Why, in a word: `receiver-asked`, `receiver-busy`, `no-connection` and so on.
+        reason: String,
     },
     /// The receiver was asked for what it accepted, and has it.
     Verified {
@@ -143,13 +147,14 @@ pub(super) fn events_to(observer: Arc<dyn HostObserver>) -> impl Fn(Event) + Sen
             Event::Sending { entries, .. } => {
                 DeliveryEvent::Sending { entries: u32::try_from(entries).unwrap_or(u32::MAX) }
             }
-            Event::Progress { tally, .. } => DeliveryEvent::Progress {
-                delivered: tally.entries.accepted
-                    + tally.entries.already_there
-                    + tally.entries.received,
+            Event::Progress { tally, total, .. } => DeliveryEvent::Progress {
+                delivered: tally.entries.delivered(),
                 refused: tally.entries.refused,
+                total,
             },
-            Event::Waiting { until } => DeliveryEvent::Waiting { until: until.into() },
+            Event::Waiting { until, reason } => {
+                DeliveryEvent::Waiting { until: until.into(), reason: reason.code().to_owned() }
+            }
             Event::Verified { entries, .. } => {
                 DeliveryEvent::Verified { entries: u32::try_from(entries).unwrap_or(u32::MAX) }
             }

@@ -17,7 +17,7 @@ mod records;
 use crate::environment::{Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer};
 use crate::store::{ConnectionId, SubmissionId};
 use crate::transport::ReqwestTransport;
-use crate::{Config, Submitter};
+use crate::{Config, ErrorCode, Submitter};
 use cancellation::{Cancellation, unless_cancelled};
 use error::CgmError;
 use host::{HostLocalTime, HostObserver, HostVault};
@@ -50,7 +50,7 @@ impl CgmSubmitter {
             entropy: Arc::new(SystemEntropy),
             local_time: Arc::new(host::ForeignLocalTime(local_time)),
             transport: Arc::new(
-                ReqwestTransport::new().map_err(|e| CgmError::invalid("transport", &e))?,
+                ReqwestTransport::new().map_err(|e| CgmError::invalid(ErrorCode::Platform, &e))?,
             ),
             vault: Arc::new(host::ForeignVault(vault)),
             locks: Arc::new(FileLocks),
@@ -73,8 +73,8 @@ impl CgmSubmitter {
 
     /// When a sensor's latest stored reading was measured.
     pub async fn latest_reading(&self, sensor: String) -> Result<Option<SystemTime>, CgmError> {
-        let key =
-            crate::glucose::SensorKey::new(sensor).map_err(|e| CgmError::invalid("sensor", &e))?;
+        let key = crate::glucose::SensorKey::new(sensor)
+            .map_err(|e| CgmError::invalid(ErrorCode::InvalidSensor, &e))?;
         Ok(self.submitter.latest_reading(key).await?.map(SystemTime::from))
     }
 
@@ -87,7 +87,8 @@ impl CgmSubmitter {
         bytes: Vec<u8>,
         in_device_time_zone: bool,
     ) -> Result<ImportReport, CgmError> {
-        let zone = if in_device_time_zone { Some(self.submitter.local_zone()?) } else { None };
+        let zone =
+            if in_device_time_zone { Some(self.submitter.local_zone().await?) } else { None };
         Ok(self.submitter.import(bytes, zone).await?.into())
     }
 
@@ -183,11 +184,12 @@ impl CgmSubmitter {
         cancellation: Option<Arc<Cancellation>>,
     ) -> Result<u64, CgmError> {
         let budget = Duration::from_secs(u64::from(budget_seconds));
-        let tally = unless_cancelled(
+        let report = unless_cancelled(
             cancellation,
             self.submitter.run_due(budget, host::events_to(observer)),
         )
         .await?;
-        Ok(tally.entries.accepted + tally.entries.already_there + tally.entries.received)
+        let delivered = report.tally.entries.delivered();
+        report.into_first_error().map_or(Ok(delivered), |error| Err(error.into()))
     }
 }

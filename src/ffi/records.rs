@@ -5,7 +5,7 @@ use crate::glucose::{
     self, AbsentReason, Device, GlucoseValue, ReadingError, RecordKey, SensorKey, UtcOffset,
 };
 use crate::store::ConnectionState as State;
-use crate::{OutcomeStatus, connect, delivery};
+use crate::{ErrorCode, OutcomeStatus, connect, delivery};
 use chrono::{DateTime, NaiveDate, Utc};
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -79,7 +79,7 @@ impl TryFrom<Sensor> for glucose::Sensor {
     type Error = CgmError;
 
     fn try_from(sensor: Sensor) -> Result<Self, CgmError> {
-        let invalid = |e: glucose::SensorError| CgmError::invalid("sensor", &e);
+        let invalid = |e: glucose::SensorError| CgmError::invalid(ErrorCode::InvalidSensor, &e);
         let device = Device::new(sensor.device_name, sensor.serial.as_deref()).map_err(invalid)?;
         Ok(Self::new(SensorKey::new(sensor.key).map_err(invalid)?, device))
     }
@@ -389,7 +389,7 @@ impl TryFrom<SubmissionRequest> for crate::SubmissionRequest {
                 let dates = date(&first_date)
                     .and_then(|first| glucose::DateRange::new(first, date(&last_date)?));
                 Ok(Self::Own {
-                    dates: dates.map_err(|e| CgmError::invalid("dates", &e))?,
+                    dates: dates.map_err(|e| CgmError::invalid(ErrorCode::InvalidTime, &e))?,
                     unit: unit.into(),
                 })
             }
@@ -436,6 +436,14 @@ pub struct SubmissionOutcome {
     pub complete: bool,
     /// Where it waits: until when.
     pub waiting_until: Option<SystemTime>,
+    /// Where it waits: why, in a word.
+    pub waiting_reason: Option<String>,
+    /// Entries that were sent over these dates, and nobody can tell whether the receiver has them.
+    pub unknown: u64,
+    /// Entries over these dates that are still to be sent.
+    pub open: u64,
+    /// Since when the receiver fails again and again, if it does.
+    pub stalled_since: Option<SystemTime>,
     /// Where the connection needs the person: its state.
     pub blocked: Option<ConnectionState>,
     /// What the receiver refused, of this submission and of earlier ones.
@@ -460,9 +468,16 @@ impl From<crate::SubmissionOutcome> for SubmissionOutcome {
             readings_accepted: outcome.tally.readings.accepted,
             complete: outcome.is_complete(),
             waiting_until: match outcome.status {
-                OutcomeStatus::Waiting(until) => Some(DateTime::<Utc>::into(until)),
+                OutcomeStatus::Waiting { until, .. } => Some(DateTime::<Utc>::into(until)),
                 _ => None,
             },
+            waiting_reason: match outcome.status {
+                OutcomeStatus::Waiting { reason, .. } => Some(reason.code().to_owned()),
+                _ => None,
+            },
+            unknown: outcome.standing.unknown,
+            open: outcome.standing.open,
+            stalled_since: outcome.stalled.map(|stalled| stalled.since.into()),
             blocked: match outcome.status {
                 OutcomeStatus::Blocked(state) => Some(state.into()),
                 _ => None,

@@ -125,6 +125,23 @@ impl Store {
         Ok(Self { db: connect(path)? })
     }
 
+    /// Removes the database at `path` with all that is beside it. Nobody may have it open.
+    ///
+    /// # Errors
+    /// [`StoreError::Disk`] if a file cannot be removed.
+    pub fn remove(path: &Path) -> Result<(), StoreError> {
+        // The database last: what is left of a removal cut short is recognised and removed again.
+        for file in ["-wal", "-shm", "-journal", ""].map(|suffix| beside(path, suffix)) {
+            match std::fs::remove_file(file) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(StoreError::Disk("a file cannot be removed"));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Moves the write-ahead log into the file and empties it, and gives freed pages back: before
     /// the app is suspended.
     ///

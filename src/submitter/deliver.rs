@@ -34,9 +34,9 @@ impl Submitter {
         budget: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<SubmissionOutcome, Error> {
-        self.run(|inner| async move {
+        self.run_telling(on_event, move |inner, hear| async move {
             let deadline = inner.deadline(budget);
-            let (zone, now) = (inner.zone()?, inner.now());
+            let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             let (submissions, left_out) = parts
                 .store
@@ -62,7 +62,7 @@ impl Submitter {
             let run = if submissions.is_empty() {
                 Run { stopped: Stopped::Finished, tally: Tally::default(), others: Tally::default() }
             } else {
-                parts.delivery.run(connection, &submissions, deadline, &on_event).await?
+                parts.delivery.run(connection, &submissions, deadline, &*hear).await?
             };
             parts
                 .store
@@ -84,15 +84,15 @@ impl Submitter {
         budget: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<RunReport, Error> {
-        self.run(|inner| async move {
+        self.run_telling(on_event, move |inner, hear| async move {
             let deadline = inner.deadline(budget);
             let parts = inner.parts().await?;
             let connections = parts.store.call(|store| store.connections()).await?;
-            let on_event: Arc<OnEvent> = Arc::new(on_event);
+            let hear: Arc<OnEvent> = Arc::from(hear);
             let mut running = JoinSet::new();
             for connection in connections {
                 if connection.state == ConnectionState::Active {
-                    let (parts, on_event) = (parts.clone(), Arc::clone(&on_event));
+                    let (parts, on_event) = (parts.clone(), Arc::clone(&hear));
                     running.spawn(run_one(parts, connection.id, deadline, on_event));
                 }
             }

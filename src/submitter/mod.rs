@@ -3,6 +3,8 @@
 
 mod content;
 mod deliver;
+mod events;
+mod lifecycle;
 mod order_search;
 mod types;
 
@@ -18,13 +20,13 @@ use crate::environment::{Environment, EnvironmentError, LockFolder};
 use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Sensor, SensorKey, ZoneOffsets};
 use crate::statistics::Summary;
-use crate::store::{ConnectionId, IngestReport, StoreHandle, SubmissionId};
+use crate::store::{ConnectionId, IngestReport, Store, StoreError, StoreHandle, SubmissionId};
 use chrono::{DateTime, TimeDelta, Utc};
+use lifecycle::{Lifecycle, Phase};
 use std::future::Future;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::Runtime;
-use tokio::sync::OnceCell;
+use tokio::sync::Mutex;
 
 /// How long another process that opens the database is waited for: a migration may take its time.
 const OPENING_PATIENCE: Duration = Duration::from_mins(1);
@@ -36,14 +38,17 @@ const OPENING_PATIENCE: Duration = Duration::from_mins(1);
 /// kill.
 pub struct Submitter {
     inner: Arc<Inner>,
-    runtime: OnceLock<Runtime>,
+    lifecycle: Lifecycle,
 }
 
 struct Inner {
     config: Config,
     environment: Environment,
-    parts: OnceCell<Parts>,
+    parts: Mutex<Option<Parts>>,
 }
+
+/// What takes a call's events.
+type Tell = dyn Fn(Event) + Send + Sync;
 
 /// What is opened at first use.
 #[derive(Clone)]
@@ -51,15 +56,6 @@ struct Parts {
     store: StoreHandle,
     connector: Connector,
     delivery: Delivery,
-}
-
-/// A task that ends when it is no longer waited for.
-struct Aborting<T>(tokio::task::JoinHandle<T>);
-
-impl<T> Drop for Aborting<T> {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
 }
 
 impl std::fmt::Debug for Submitter {
@@ -70,17 +66,15 @@ impl std::fmt::Debug for Submitter {
 
 impl Drop for Submitter {
     fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_background();
-        }
+        self.lifecycle.abandon();
     }
 }
 
 impl Submitter {
     /// A submitter over this database and this environment. No I/O happens here.
     pub fn new(config: Config, environment: Environment) -> Self {
-        let inner = Inner { config, environment, parts: OnceCell::new() };
-        Self { inner: Arc::new(inner), runtime: OnceLock::new() }
+        let inner = Inner { config, environment, parts: Mutex::default() };
+        Self { inner: Arc::new(inner), lifecycle: Lifecycle::new() }
     }
 
     /// Runs work on the SDK's own runtime and waits for it.
@@ -89,19 +83,67 @@ impl Submitter {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        let runtime = if let Some(runtime) = self.runtime.get() {
-            runtime
-        } else {
-            let made = tokio::runtime::Builder::new_multi_thread()
-                .worker_threads(2)
-                .thread_name("cgm-submitter")
-                .enable_all()
-                .build()
-                .map_err(|_| Error::Runtime)?;
-            self.runtime.get_or_init(|| made)
-        };
-        let mut task = Aborting(runtime.spawn(work(Arc::clone(&self.inner))));
-        (&mut task.0).await.unwrap_or(Err(Error::Runtime))
+        self.lifecycle.run(work(Arc::clone(&self.inner))).await
+    }
+
+    /// The same for work that tells what happens.
+    async fn run_telling<T, F>(
+        &self,
+        on_event: impl Fn(Event) + Send + Sync + 'static,
+        work: impl FnOnce(Arc<Inner>, Box<Tell>) -> F + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        self.run(|inner| async move {
+            let timer = Arc::clone(&inner.environment.timer);
+            let (tell, listener) = events::heard_by(on_event);
+            let done = Box::pin(work(inner, Box::new(tell))).await;
+            listener.finish(timer.as_ref()).await;
+            done
+        })
+        .await
+    }
+
+    /// Stops all work, as a kill would, and lets the database and its locks go: before the app is
+    /// suspended. A renewal of a token under way is waited for, because its answer must not be
+    /// lost. Calls fail with [`Error::Paused`] until [`Submitter::resume`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after `close`; [`Error`] if the database cannot be closed in order, which
+    /// loses nothing.
+    pub async fn pause(&self) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        self.lifecycle.alone(Phase::Paused, move || inner.release()).await
+    }
+
+    /// Takes calls again after [`Submitter::pause`].
+    ///
+    /// # Errors
+    /// [`Error::Closed`] after `close`.
+    pub fn resume(&self) -> Result<(), Error> {
+        self.lifecycle.resume()
+    }
+
+    /// The same as [`Submitter::pause`], for good.
+    ///
+    /// # Errors
+    /// As `pause`.
+    pub async fn close(&self) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        self.lifecycle.alone(Phase::Closed, move || inner.release()).await
+    }
+
+    /// Removes everything this device keeps of the person: the database with its log and locks, and
+    /// the entries in the secure storage. What receivers have stays there, and nothing is revoked:
+    /// call [`Submitter::disconnect`] first. The object is as new afterwards.
+    ///
+    /// # Errors
+    /// [`Error`] if the secure storage or the disk fails: call it again then.
+    pub async fn erase(&self) -> Result<(), Error> {
+        let inner = Arc::clone(&self.inner);
+        self.lifecycle.alone(Phase::Open, move || inner.erase()).await
     }
 
     /// Makes a sensor known. Readings of unknown sensors are refused.
@@ -124,7 +166,7 @@ impl Submitter {
     /// [`Error`] where the database fails; then nothing of this call was stored.
     pub async fn ingest(&self, readings: Vec<Reading>) -> Result<IngestReport, Error> {
         self.run(|inner| async move {
-            let (zone, now) = (inner.zone()?, inner.now());
+            let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             Ok(parts.store.call(move |store| store.ingest(&readings, &zone, now)).await?)
         })
@@ -150,7 +192,7 @@ impl Submitter {
     /// [`Error`] where the database fails.
     pub async fn dates(&self) -> Result<Option<DateRange>, Error> {
         self.run(|inner| async move {
-            let zone = inner.zone()?;
+            let zone = inner.zone().await?;
             let parts = inner.parts().await?;
             let extent = parts.store.call(|store| store.extent()).await?;
             Ok(extent
@@ -171,7 +213,7 @@ impl Submitter {
         zone: Option<ZoneOffsets>,
     ) -> Result<ImportReport, Error> {
         self.run(|inner| async move {
-            let (local, now) = (inner.zone()?, inner.now());
+            let (local, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             parts
                 .store
@@ -198,8 +240,8 @@ impl Submitter {
     ///
     /// # Errors
     /// [`Error`] where the host cannot tell.
-    pub fn local_zone(&self) -> Result<ZoneOffsets, Error> {
-        self.inner.zone()
+    pub async fn local_zone(&self) -> Result<ZoneOffsets, Error> {
+        self.run(|inner| async move { inner.zone().await }).await
     }
 
     /// The consensus statistics over local dates.
@@ -208,7 +250,7 @@ impl Submitter {
     /// [`Error`] where there are fewer than two readings, or the database fails.
     pub async fn summary(&self, dates: DateRange) -> Result<Summary, Error> {
         self.run(|inner| async move {
-            let window = dates.window(&inner.zone()?)?;
+            let window = dates.window(&inner.zone().await?)?;
             let parts = inner.parts().await?;
             parts.store.call(move |store| crate::delivery::summarise(store, dates, window)).await
         })
@@ -319,7 +361,7 @@ impl Submitter {
         request: SubmissionRequest,
     ) -> Result<SubmissionPreview, Error> {
         self.run(|inner| async move {
-            let (zone, now) = (inner.zone()?, inner.now());
+            let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             parts
                 .store
@@ -356,8 +398,8 @@ impl Submitter {
         patience: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Verification, Error> {
-        self.run(|inner| async move {
-            inner.parts().await?.delivery.verify(submission, patience, &on_event).await
+        self.run_telling(on_event, move |inner, hear| async move {
+            inner.parts().await?.delivery.verify(submission, patience, &*hear).await
         })
         .await
     }
@@ -394,13 +436,38 @@ impl Inner {
     }
 
     /// The person's time zone over all time a reading can have.
-    fn zone(&self) -> Result<ZoneOffsets, Error> {
+    async fn zone(&self) -> Result<ZoneOffsets, Error> {
         let from = DateTime::from_timestamp(631_152_000, 0).unwrap_or_default();
-        Ok(self.environment.local_time.offsets(from, self.now() + TimeDelta::days(366))?)
+        let to = self.now() + TimeDelta::days(366);
+        let local_time = Arc::clone(&self.environment.local_time);
+        // A host may take its time over it.
+        let asked = tokio::task::spawn_blocking(move || local_time.offsets(from, to));
+        Ok(asked.await.map_err(|_| EnvironmentError::LocalTime)??)
     }
 
     async fn parts(&self) -> Result<Parts, Error> {
-        self.parts.get_or_try_init(|| self.open()).await.cloned()
+        let mut parts = self.parts.lock().await;
+        if let Some(parts) = parts.as_ref() {
+            return Ok(parts.clone());
+        }
+        Ok(parts.insert(self.open().await?).clone())
+    }
+
+    /// Lets the database go when nothing uses it any more.
+    async fn release(self: Arc<Self>) -> Result<(), Error> {
+        let Some(parts) = self.parts.lock().await.take() else { return Ok(()) };
+        parts.connector.settle().await;
+        drop(parts);
+        Ok(())
+    }
+
+    /// Removes the vault's entries, which the database names, then the database.
+    async fn erase(self: Arc<Self>) -> Result<(), Error> {
+        self.parts().await?.connector.forget_secrets().await?;
+        Arc::clone(&self).release().await?;
+        let path = self.config.database.clone();
+        let removed = tokio::task::spawn_blocking(move || Store::remove(&path));
+        Ok(removed.await.unwrap_or(Err(StoreError::Internal))?)
     }
 
     async fn open(&self) -> Result<Parts, Error> {

@@ -247,8 +247,8 @@ pub struct RunReport {
 
 impl RunReport {
     /// The first failure, if a connection could not be served as it is.
-    pub fn first_error(&self) -> Option<&Error> {
-        self.connections.iter().find_map(|run| run.status.as_ref().err())
+    pub fn into_first_error(self) -> Option<Error> {
+        self.connections.into_iter().find_map(|run| run.status.err())
     }
 }
 

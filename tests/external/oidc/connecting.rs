@@ -46,7 +46,11 @@ async fn a_denied_consent_is_said_so_and_another_try_is_open() {
     let redirect = world.browser.go(&request.url, &world.patient, Person::Denies).await.unwrap();
     let error = app.complete_connection(redirect).await.unwrap_err();
     assert_eq!(
-        (error.code(), error.retryable(), error.needs_person()),
+        (
+            error.code().word(),
+            error.retryable(),
+            error.kind() == cgm_submitter::ErrorKind::NeedsPerson
+        ),
         ("access-denied", false, true)
     );
     assert_eq!(error.to_string(), "access was not granted in the browser");
@@ -88,7 +92,7 @@ async fn scopes_the_server_refuses_are_asked_for_more_simply() {
     let world = World::new();
     let app = world.app();
     let error = world.authorise(&app, "cgm-app-simple").await.unwrap_err();
-    assert_eq!(error.code(), "invalid-scope");
+    assert_eq!(error.code().word(), "scopes-refused");
     let connection = world.connected(&app, "cgm-app-simple").await;
     submit_all(&app, connection).await;
     world.assert_taken_once().await;
@@ -141,7 +145,7 @@ async fn a_sign_in_as_somebody_else_is_refused_and_their_tokens_are_given_back()
     let other = World::new();
     let request = app.begin_connection(world.receiver(APP)).await.unwrap();
     let redirect = other.browser.go(&request.url, &other.patient, Person::Allows).await.unwrap();
-    assert_eq!(app.complete_connection(redirect).await.unwrap_err().code(), "other-patient");
+    assert_eq!(app.complete_connection(redirect).await.unwrap_err().code().word(), "other-patient");
     assert_eq!(world.state(&app).await, ConnectionState::OtherPatient);
     assert_eq!(world.tokens(), mine, "nothing of the other's is kept");
     assert!(submit(&app, connection).await.is_err());

@@ -13,13 +13,16 @@ async fn a_callback_with_another_state_is_refused_and_the_right_one_counts_once(
     let app = world.app();
     let redirect = world.redirect(&app, APP).await;
     let forged = with_parameter(&redirect, "state", Some("another"));
-    assert_eq!(app.complete_connection(forged).await.unwrap_err().code(), "unknown-authorisation");
+    assert_eq!(
+        app.complete_connection(forged).await.unwrap_err().code().word(),
+        "authorisation-unknown"
+    );
     assert_eq!(token_requests(&world.journal.take()), 0);
 
     let connection = app.complete_connection(redirect.clone()).await.unwrap();
     assert_eq!(
-        app.complete_connection(redirect).await.unwrap_err().code(),
-        "unknown-authorisation"
+        app.complete_connection(redirect).await.unwrap_err().code().word(),
+        "authorisation-unknown"
     );
     assert_eq!(token_requests(&world.journal.take()), 1, "a code is exchanged once");
     assert!(world.stands_by(&world.tokens().refresh).await, "the replay did not reach the server");
@@ -34,7 +37,7 @@ async fn a_code_of_another_authorisation_fails_at_the_servers_pkce() {
     let (mine, other) = (world.redirect(&app, APP).await, world.redirect(&app, APP).await);
     let injected = with_parameter(&mine, "code", Some(&parameter(&other, "code")));
     assert_eq!(
-        app.complete_connection(injected).await.unwrap_err().code(),
+        app.complete_connection(injected).await.unwrap_err().code().word(),
         "authorisation-refused"
     );
     assert_eq!(world.log().await, ["code_verifier does not match code_challenge"]);
@@ -99,7 +102,10 @@ async fn a_code_used_twice_ends_the_grant_and_the_person_is_asked_again() {
     assert_eq!(world.logged("grant revoked").await, 1);
 
     world.journal.take();
-    assert!(app.refresh_orders(connection).await.unwrap_err().needs_person());
+    assert!(
+        app.refresh_orders(connection).await.unwrap_err().kind()
+            == cgm_submitter::ErrorKind::NeedsPerson
+    );
     assert_eq!(world.state(&app).await, ConnectionState::NeedsReauthorisation);
     assert_eq!(token_requests(&world.journal.take()), 1);
     let again = world.connected(&app, APP).await;
@@ -117,7 +123,7 @@ async fn a_callback_from_another_issuer_is_refused() {
         assert_eq!(parameter(&redirect, "iss"), world.origin, "the server says who it is");
         let forged = with_parameter(&redirect, "iss", issuer);
         let error = app.complete_connection(forged).await.unwrap_err();
-        assert_eq!(error.code(), "invalid-callback", "{issuer:?}");
+        assert_eq!(error.code().word(), "invalid-callback", "{issuer:?}");
     }
     assert_eq!(token_requests(&world.journal.take()), 0, "the code went nowhere");
     let connection = world.connected(&app, APP).await;

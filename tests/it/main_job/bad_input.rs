@@ -151,7 +151,7 @@ async fn another_makers_file_is_refused_by_name_and_what_is_taken_is_said() {
         );
         let text = error.to_string();
         assert!(text.contains(name) && text.contains("Dexcom Clarity CSV"), "{text}");
-        assert_eq!((error.code(), error.retryable()), ("file-refused", false));
+        assert_eq!((error.code().word(), error.retryable()), ("file-refused", false));
     }
     for bytes in [vec![], vec![0xff, 0xfe, 0x00], b"a,b,c\n1,2,3\n".to_vec()] {
         assert!(matches!(app.import(bytes, None).await, Err(Error::Import(_))));

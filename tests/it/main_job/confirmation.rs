@@ -20,7 +20,11 @@ async fn nothing_is_sent_before_the_person_confirmed_the_patient() {
 
     let error = app.submit_now(connection.id, own(), NO_WAIT, |_| ()).await.unwrap_err();
     assert!(matches!(error, Error::Blocked(ConnectionState::Unconfirmed)), "{error}");
-    assert!(error.needs_person() && error.to_string().contains("confirm_patient"), "{error}");
+    assert!(
+        error.kind() == cgm_submitter::ErrorKind::NeedsPerson
+            && error.to_string().contains("confirm_patient"),
+        "{error}"
+    );
     assert_eq!(
         app.preview(connection.id, own()).await.unwrap().readings_to_send(),
         30,
@@ -86,7 +90,7 @@ async fn a_receiver_with_a_malformed_discovery_document_is_refused_and_named() {
             matches!(&error, Error::Connect(ConnectError::Discovery(found)) if *found == expected),
             "{error}"
         );
-        assert_eq!((error.code(), error.retryable()), ("receiver-configuration", false));
+        assert_eq!((error.code().word(), error.retryable()), ("receiver-configuration", false));
     }
     world.tape.rule(|_| Fate::Answer(404, String::new()));
     let error = app.begin_connection(world.receiver()).await.unwrap_err();

@@ -6,6 +6,7 @@ mod changes;
 mod confirmation;
 mod faults;
 mod kills;
+mod lifecycle;
 mod orders;
 mod privacy;
 mod real_file;

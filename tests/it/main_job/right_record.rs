@@ -15,7 +15,10 @@ async fn authorising_again_as_another_patient_blocks_and_puts_nothing_in_that_re
 
     let error = world.authorise(&app, BEN).await.unwrap_err();
     assert!(matches!(error, Error::Connect(ConnectError::OtherPatient)), "{error}");
-    assert_eq!((error.code(), error.needs_person()), ("other-patient", true));
+    assert_eq!(
+        (error.code().word(), error.kind() == cgm_submitter::ErrorKind::NeedsPerson),
+        ("other-patient", true)
+    );
     assert_eq!(app.connections().await.unwrap()[0].state, ConnectionState::OtherPatient);
 
     world.tape.clear();

@@ -1,13 +1,19 @@
 //! The public error: what failed, on what, a stable code, whether trying again can help, and what
 //! to do.
 
+mod code;
+mod judge;
+
+pub use code::{ErrorCode, ErrorKind};
+
 use crate::connect::{ConnectError, TokenError};
 use crate::environment::{EnvironmentError, TransportError, VaultError};
-use crate::fhir::{BundleError, PatientError};
+use crate::fhir::BundleError;
 use crate::glucose::TimeError;
 use crate::import::ImportError;
 use crate::statistics::SummaryError;
 use crate::store::{ConnectionState, StoreError};
+use chrono::{DateTime, Utc};
 
 /// Why something could not be done. Neither its text nor its fields hold a token, a name, an
 /// identifier or a glucose value.
@@ -64,9 +70,21 @@ pub enum Error {
         /// What is wrong with it.
         why: String,
     },
-    /// The SDK's own threads cannot be started, or it is shutting down.
-    #[error("the SDK's own threads are not running: make a new submitter")]
+    /// The SDK's own threads cannot be started.
+    #[error("the platform gives the SDK no threads")]
     Runtime,
+    /// The object was closed.
+    #[error("this submitter was closed: make a new one")]
+    Closed,
+    /// The object is paused.
+    #[error("this submitter is paused: resume it first")]
+    Paused,
+    /// The call was stopped: the object was closed, paused or dropped meanwhile.
+    #[error("the call was stopped: what is left goes with the next one")]
+    Stopped,
+    /// A fault of this SDK.
+    #[error("the SDK failed inside: nothing of this call was changed; please report it")]
+    Internal,
     /// A batch could not be put together.
     #[error("a batch could not be assembled: {0}")]
     Assembly(&'static str),
@@ -103,69 +121,23 @@ const fn blocked(state: ConnectionState) -> &'static str {
 }
 
 impl Error {
-    /// A stable word for the kind of failure, for an app's own texts and for support.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Store(StoreError::NewerSchema { .. }) => "database-newer",
-            Self::Store(StoreError::Corrupt) => "database-corrupt",
-            Self::Store(StoreError::Busy) => "database-busy",
-            Self::Store(StoreError::Disk(_)) => "database-disk",
-            Self::Store(StoreError::Row(_)) => "database-row",
-            Self::Store(StoreError::Internal) => "internal",
-            Self::Store(StoreError::Missing(_)) => "not-found",
-            Self::Connect(error) => error.code(),
-            Self::Token(error) => error.code(),
-            Self::Environment(_) => "environment",
-            Self::Vault(VaultError::Unavailable) => "vault-unavailable",
-            Self::Vault(VaultError::Failed) => "vault-failed",
-            Self::Transport(TransportError::Untrusted) => "receiver-untrusted",
-            Self::Transport(TransportError::Request) => "request-malformed",
-            Self::Transport(_) => "receiver-unreachable",
-            Self::Import(_) => "file-refused",
-            Self::Summary(_) => "too-few-readings",
-            Self::Time(_) => "time",
-            Self::Blocked(state) => state.code(),
-            Self::NoOrder => "no-order",
-            Self::Answer { .. } => "receiver-answer",
-            Self::Unreadable { .. } => "receiver-unreadable",
-            Self::Runtime => "runtime",
-            Self::Assembly(_) => "assembly",
-            Self::Dialect => "receiver-dialect",
-        }
+    /// Its code: a stable word, what kind of failure it is, what to do.
+    pub fn code(&self) -> ErrorCode {
+        judge::error(self)
+    }
+
+    /// What an app can do about it.
+    pub fn kind(&self) -> ErrorKind {
+        self.code().kind()
     }
 
     /// Whether the same call can succeed later without anybody doing anything.
     pub fn retryable(&self) -> bool {
-        match self {
-            Self::Store(error) => matches!(error, StoreError::Busy),
-            Self::Connect(error) => error.retryable(),
-            Self::Token(error) => error.retryable(),
-            Self::Vault(error) => *error == VaultError::Unavailable,
-            Self::Transport(error) => {
-                matches!(error, TransportError::Unreachable | TransportError::Broken)
-            }
-            Self::Answer { status, .. } => matches!(status, 408 | 425 | 429 | 500..=599),
-            Self::Environment(error) => error.retryable(),
-            _ => false,
-        }
+        self.kind() == ErrorKind::TryAgain
     }
 
-    /// Whether the person has to do something: confirm, authorise, choose.
-    pub fn needs_person(&self) -> bool {
-        match self {
-            Self::Blocked(_) => true,
-            Self::Token(error) | Self::Connect(ConnectError::Token(error)) => {
-                matches!(error, TokenError::NeedsReauthorisation(_) | TokenError::OtherPatient)
-            }
-            Self::Connect(error) => matches!(
-                error,
-                ConnectError::Callback(_)
-                    | ConnectError::UnknownAuthorisation
-                    | ConnectError::OtherPatient
-                    | ConnectError::Patient(PatientError::OtherPatient)
-                    | ConnectError::PatientUnknown
-            ),
-            _ => false,
-        }
+    /// Before when trying again is of no use, if the receiver or a wait of the SDK's own said so.
+    pub fn retry_at(&self) -> Option<DateTime<Utc>> {
+        judge::retry_at(self)
     }
 }
