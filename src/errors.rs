@@ -14,5 +14,5 @@ pub use crate::smart::{
 pub use crate::statistics::SummaryError;
 #[cfg(feature = "shell")]
 pub use crate::store::StoreError;
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "http-transport")]
 pub use crate::transport::TransportSetupError;

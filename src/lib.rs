@@ -103,8 +103,8 @@ pub use submitter::{
 pub use environment::Environment;
 #[cfg(feature = "shell")]
 pub use error::{Error, ErrorCode, ErrorKind};
-#[cfg(feature = "reqwest")]
-pub use transport::{ReqwestTransport, ReqwestTransportBuilder};
+#[cfg(feature = "http-transport")]
+pub use transport::{HttpTransport, HttpTransportBuilder};
 
 // ---- the border ----
 #[cfg(feature = "ffi")]

@@ -1,7 +1,7 @@
 //! The sandbox EHR in this process, its state and port kept beside the database.
 
 use crate::{Failure, Place, beside, outside};
-use cgm_submitter::ReqwestTransport;
+use cgm_submitter::HttpTransport;
 use cgm_submitter::environment::Transport;
 use sandbox_ehr::Sandbox;
 use std::path::Path;
@@ -42,7 +42,7 @@ impl Clinic {
     /// redirects back.
     pub(crate) async fn approve(&self, url: &str) -> Result<String, Failure> {
         let request = http::Request::get(url).body(Vec::new())?;
-        let response = ReqwestTransport::new()?.send(request).await?;
+        let response = HttpTransport::new()?.send(request).await?;
         let location = response.headers().get("location").ok_or("the clinic did not redirect")?;
         Ok(location.to_str()?.to_owned())
     }

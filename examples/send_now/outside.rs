@@ -1,6 +1,6 @@
 //! What a phone would provide: secure storage, a browser, and here also a record of what was sent.
 
-use cgm_submitter::ReqwestTransport;
+use cgm_submitter::HttpTransport;
 use cgm_submitter::environment::{BoxFuture, Transport, TransportError, Vault, VaultError};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
@@ -58,7 +58,7 @@ impl Vault for FileVault {
 
 /// The built-in transport, which also saves each bundle it sends.
 pub(crate) struct Recorder {
-    transport: ReqwestTransport,
+    transport: HttpTransport,
     folder: Option<PathBuf>,
     saved: AtomicU32,
 }
@@ -69,7 +69,7 @@ impl Recorder {
             std::fs::create_dir_all(folder)?;
         }
         Ok(Self {
-            transport: ReqwestTransport::new()?,
+            transport: HttpTransport::new()?,
             folder: folder.map(Path::to_owned),
             saved: AtomicU32::new(0),
         })

@@ -14,9 +14,10 @@ mod error;
 mod host;
 mod records;
 
-use crate::environment::{Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer};
+use crate::environment::{
+    Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer, Transport,
+};
 use crate::store::{ConnectionId, SubmissionId};
-use crate::transport::ReqwestTransport;
 use crate::{Config, ErrorCode, Submitter};
 use cancellation::{Cancellation, unless_cancelled};
 use error::CgmError;
@@ -34,30 +35,49 @@ pub struct CgmSubmitter {
     submitter: Submitter,
 }
 
+#[cfg(feature = "http-transport")]
 #[uniffi::export]
 impl CgmSubmitter {
     /// A submitter over the database file at `database`, with the platform's secure storage and
-    /// time zone.
+    /// time zone, and the built-in transport.
     #[uniffi::constructor]
     pub fn new(
         database: String,
         vault: Arc<dyn HostVault>,
         local_time: Arc<dyn HostLocalTime>,
     ) -> Result<Arc<Self>, CgmError> {
+        let transport = crate::transport::HttpTransport::new()
+            .map_err(|e| CgmError::invalid(ErrorCode::Platform, &e))?;
+        Ok(Self::over(Arc::new(transport), database, vault, local_time))
+    }
+}
+
+impl CgmSubmitter {
+    #[cfg_attr(
+        not(feature = "http-transport"),
+        expect(dead_code, reason = "the host's own transport does not cross the border yet")
+    )]
+    fn over(
+        transport: Arc<dyn Transport>,
+        database: String,
+        vault: Arc<dyn HostVault>,
+        local_time: Arc<dyn HostLocalTime>,
+    ) -> Arc<Self> {
         let environment = Environment {
             clock: Arc::new(SystemClock),
             timer: Arc::new(SystemTimer),
             entropy: Arc::new(SystemEntropy),
             local_time: Arc::new(host::ForeignLocalTime(local_time)),
-            transport: Arc::new(
-                ReqwestTransport::new().map_err(|e| CgmError::invalid(ErrorCode::Platform, &e))?,
-            ),
+            transport,
             vault: Arc::new(host::ForeignVault(vault)),
             locks: Arc::new(FileLocks),
         };
-        Ok(Arc::new(Self { submitter: Submitter::new(Config::new(database), environment) }))
+        Arc::new(Self { submitter: Submitter::new(Config::new(database), environment) })
     }
+}
 
+#[uniffi::export]
+impl CgmSubmitter {
     /// Makes a sensor known. Readings of unknown sensors are refused.
     pub async fn register_sensor(&self, sensor: Sensor) -> Result<(), CgmError> {
         Ok(self.submitter.register_sensor(sensor.try_into()?).await?)

@@ -1,23 +1,22 @@
-//! HTTP: the built-in transport over reqwest, for every place where the host does not bring its
-//! own.
+//! HTTP: the built-in transport, for every place where the host does not bring its own.
 //!
 //! It sends one request once. It must not retry, follow redirects or judge a status: those are
 //! decided above.
 
-#[cfg(feature = "reqwest")]
-mod reqwest;
+#[cfg(feature = "http-transport")]
+mod http;
 
-#[cfg(feature = "reqwest")]
-pub use self::reqwest::{ReqwestTransport, ReqwestTransportBuilder, TransportSetupError};
+#[cfg(feature = "http-transport")]
+pub use self::http::{HttpTransport, HttpTransportBuilder, TransportSetupError};
 
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "http-transport")]
 use crate::environment::{
     Environment, FileLocks, LocalTime, SystemClock, SystemEntropy, SystemTimer, Vault,
 };
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "http-transport")]
 use std::sync::Arc;
 
-#[cfg(feature = "reqwest")]
+#[cfg(feature = "http-transport")]
 impl Environment {
     /// The operating system's clocks, randomness and locks and the built-in transport, with the
     /// app's secure storage and time zone.
@@ -28,7 +27,7 @@ impl Environment {
         vault: Arc<dyn Vault>,
         local_time: Arc<dyn LocalTime>,
     ) -> Result<Self, TransportSetupError> {
-        let transport = Arc::new(ReqwestTransport::new()?);
+        let transport = Arc::new(HttpTransport::new()?);
         Ok(Self {
             clock: Arc::new(SystemClock),
             timer: Arc::new(SystemTimer),

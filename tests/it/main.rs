@@ -14,11 +14,11 @@ mod fhir;
 mod hostile;
 mod import;
 mod layers;
-#[cfg(all(feature = "shell", feature = "reqwest"))]
+#[cfg(all(feature = "shell", feature = "http-transport"))]
 mod main_job;
 mod statistics;
-#[cfg(all(feature = "shell", feature = "reqwest"))]
+#[cfg(all(feature = "shell", feature = "http-transport"))]
 mod support;
 
-#[cfg(all(feature = "shell", feature = "reqwest"))]
+#[cfg(all(feature = "shell", feature = "http-transport"))]
 use support::{tape, world, zone};

@@ -5,7 +5,7 @@
 //! What a test finds at the server is read back as text by means of its own (`read_back`), so that
 //! no digit and no mistake of the library's writers is overlooked. Each test has a Patient of its
 //! own.
-#![cfg(all(feature = "shell", feature = "reqwest"))]
+#![cfg(all(feature = "shell", feature = "http-transport"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests and what they share")]
 
 mod again;

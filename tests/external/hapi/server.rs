@@ -1,7 +1,7 @@
 //! The server as its administrator sees it: directly, without a token.
 
 use cgm_submitter::environment::{Entropy, SystemEntropy, Transport};
-use cgm_submitter::transport::ReqwestTransport;
+use cgm_submitter::transport::HttpTransport;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ const ADDRESS: &str = "CGM_FHIR_SERVER";
 
 pub(crate) struct Server {
     pub(crate) base: String,
-    network: ReqwestTransport,
+    network: HttpTransport,
 }
 
 #[derive(Deserialize)]
@@ -38,7 +38,7 @@ impl Server {
     pub(crate) fn new() -> Self {
         let base = std::env::var(ADDRESS)
             .unwrap_or_else(|_| panic!("{ADDRESS} is not set: run `scripts/test fhir-server`"));
-        Self { base, network: ReqwestTransport::new().unwrap() }
+        Self { base, network: HttpTransport::new().unwrap() }
     }
 
     /// A new patient, of this test and this run only; gives the id.

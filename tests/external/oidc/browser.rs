@@ -2,7 +2,7 @@
 //! portal makes them. It shares no state with the app.
 
 use cgm_submitter::environment::Transport as _;
-use cgm_submitter::transport::ReqwestTransport;
+use cgm_submitter::transport::HttpTransport;
 use serde_json::Value;
 use std::sync::Mutex;
 use url::Url;
@@ -138,7 +138,7 @@ fn posted(url: &str, form: String) -> http::Request<Vec<u8>> {
 }
 
 async fn send(request: http::Request<Vec<u8>>) -> http::Response<Vec<u8>> {
-    ReqwestTransport::new().unwrap().send(request).await.unwrap()
+    HttpTransport::new().unwrap().send(request).await.unwrap()
 }
 
 /// Posts a form as anybody may; the status and the JSON of the answer.

@@ -2,7 +2,7 @@
 //! in one order, and a test can cut the network while a token is refreshed.
 
 use cgm_submitter::environment::{BoxFuture, Transport, TransportError, Vault, VaultError};
-use cgm_submitter::transport::ReqwestTransport;
+use cgm_submitter::transport::HttpTransport;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -77,12 +77,12 @@ pub(crate) fn token_requests(passed: &[Passed]) -> usize {
 /// One process's way to the network.
 pub(crate) struct Wire {
     journal: Arc<Journal>,
-    network: ReqwestTransport,
+    network: HttpTransport,
 }
 
 impl Wire {
     pub(crate) fn new(journal: &Arc<Journal>) -> Self {
-        Self { journal: Arc::clone(journal), network: ReqwestTransport::new().unwrap() }
+        Self { journal: Arc::clone(journal), network: HttpTransport::new().unwrap() }
     }
 
     async fn hang(&self) -> ! {

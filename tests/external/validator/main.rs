@@ -5,7 +5,7 @@
 //! `CGM_BUNDLES_DIR` names the folder they stay in, one of the dialect's name for each dialect.
 //! Here it is held that nothing is lacking and that it is not more than the validator is given to
 //! do.
-#![cfg(all(feature = "shell", feature = "reqwest"))]
+#![cfg(all(feature = "shell", feature = "http-transport"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test that panics has failed")]
 
 mod bundles;

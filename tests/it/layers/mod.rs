@@ -71,7 +71,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
 const NOT_IN_CORE: &[&str] = &[
     "tokio",
     "rusqlite",
-    "reqwest",
+    "hyper",
+    "hyper_util",
     "oauth2",
     "uniffi",
     "getrandom",

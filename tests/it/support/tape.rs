@@ -3,7 +3,7 @@
 
 use super::world::{MASS, MOLAR, SUMMARY};
 use cgm_submitter::environment::{BoxFuture, Transport, TransportError};
-use cgm_submitter::transport::ReqwestTransport;
+use cgm_submitter::transport::HttpTransport;
 use flate2::read::GzDecoder;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashSet};
@@ -203,12 +203,12 @@ impl Tape {
 /// One process's way to the network.
 pub(crate) struct Wire {
     tape: Arc<Tape>,
-    network: ReqwestTransport,
+    network: HttpTransport,
 }
 
 impl Wire {
     pub(crate) fn new(tape: &Arc<Tape>) -> Self {
-        Self { tape: Arc::clone(tape), network: ReqwestTransport::new().unwrap() }
+        Self { tape: Arc::clone(tape), network: HttpTransport::new().unwrap() }
     }
 }
 

@@ -13,7 +13,7 @@ use cgm_submitter::glucose::{
     ZoneOffsets,
 };
 use cgm_submitter::store::ConnectionId;
-use cgm_submitter::transport::ReqwestTransport;
+use cgm_submitter::transport::HttpTransport;
 use cgm_submitter::{
     Config, Connection, Error, OutcomeStatus, Receiver, SubmissionOutcome, SubmissionRequest,
     Submitter,
@@ -209,7 +209,7 @@ impl World {
     /// What the browser comes back with, the clinic approving by itself.
     pub(crate) async fn browse(&self, url: &str) -> String {
         let request = http::Request::get(url).body(Vec::new()).unwrap();
-        let response = ReqwestTransport::new().unwrap().send(request).await.unwrap();
+        let response = HttpTransport::new().unwrap().send(request).await.unwrap();
         response.headers()["location"].to_str().unwrap().to_owned()
     }
 

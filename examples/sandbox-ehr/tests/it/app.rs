@@ -15,9 +15,6 @@ pub const ALL_SCOPES: &str = "launch/patient offline_access patient/Patient.rs p
     patient/DiagnosticReport.cruds patient/Observation.cruds patient/Device.cruds";
 
 pub fn http() -> reqwest::Client {
-    // In one build with the library, reqwest has TLS without a provider, and wants one even for
-    // plain HTTP.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     reqwest::Client::builder().redirect(Policy::none()).build().unwrap()
 }
 

@@ -1,16 +1,26 @@
-//! The transport over reqwest, rustls and ring, trusting the bundled webpki roots and what the host
-//! adds.
+//! The built-in transport: hyper over rustls and ring, trusting the bundled webpki roots and what
+//! the host adds.
 //!
-//! No platform verifier (it needs JNI set up before it), no system proxy, no redirects, no retries,
-//! no cookies.
+//! No platform verifier (it needs JNI set up before it), no system proxy, no redirects, no cookies.
+//! It sends a request once. Only one that was never written, because its kept connection turned out
+//! to be closed, goes over a new connection.
 
 use crate::environment::{BoxFuture, Transport, TransportError};
 use crate::smart::is_secure;
-use reqwest::{Client, redirect, retry};
+use http::header::{HeaderValue, USER_AGENT};
+use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use hyper::body::{Body as _, Bytes};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::{self, Client};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use rustls::{ClientConfig, RootCertStore};
 use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
+
+/// How long a connection is kept for the next request. Receivers close theirs after a minute or so.
+const KEPT_IDLE: Duration = Duration::from_secs(30);
 
 /// Why a transport cannot be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -23,32 +33,25 @@ pub enum TransportSetupError {
     Tls,
 }
 
-/// Settings of a [`ReqwestTransport`].
+/// Settings of a [`HttpTransport`].
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct ReqwestTransportBuilder {
+pub struct HttpTransportBuilder {
     roots: Vec<Vec<u8>>,
     connect_timeout: Duration,
-    timeout: Duration,
     max_body: usize,
 }
 
-impl ReqwestTransportBuilder {
+impl HttpTransportBuilder {
     /// Trusts one more root certificate, in DER form: a hospital's own, for example.
     pub fn root(mut self, der: impl Into<Vec<u8>>) -> Self {
         self.roots.push(der.into());
         self
     }
 
-    /// How long a connection may take to be made; 15 s unless told.
+    /// How long a connection may take to be made, TLS apart; 15 s unless told.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
-        self
-    }
-
-    /// How long a request may take in all; 60 s unless told.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
         self
     }
 
@@ -62,40 +65,44 @@ impl ReqwestTransportBuilder {
     ///
     /// # Errors
     /// [`TransportSetupError`].
-    pub fn build(self) -> Result<ReqwestTransport, TransportSetupError> {
+    pub fn build(self) -> Result<HttpTransport, TransportSetupError> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         for (i, der) in self.roots.into_iter().enumerate() {
             roots.add(der.into()).map_err(|_| TransportSetupError::Root(i))?;
         }
+        // The provider is named here and installed nowhere: the app's own choice stays.
         let tls =
             ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
                 .with_safe_default_protocol_versions()
                 .map_err(|_| TransportSetupError::Tls)?
                 .with_root_certificates(roots)
                 .with_no_client_auth();
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .redirect(redirect::Policy::none())
-            .retry(retry::never())
-            .referer(false)
-            .no_proxy()
-            .connect_timeout(self.connect_timeout)
-            .timeout(self.timeout)
-            .user_agent(concat!("cgm-submitter/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|_| TransportSetupError::Tls)?;
-        Ok(ReqwestTransport { client, max_body: self.max_body })
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(self.connect_timeout));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(KEPT_IDLE)
+            .build(connector);
+        Ok(HttpTransport { client, max_body: self.max_body })
     }
 }
 
-/// Sends requests with reqwest. Needs a tokio runtime around it.
+/// Sends requests by HTTP/1.1. Needs a tokio runtime around it, and somebody above who gives up a
+/// request that takes too long: the [`Submitter`](crate::Submitter) does.
 #[derive(Clone, Debug)]
-pub struct ReqwestTransport {
-    client: Client,
+pub struct HttpTransport {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
     max_body: usize,
 }
 
-impl ReqwestTransport {
+impl HttpTransport {
     /// With the bundled roots and the usual limits.
     ///
     /// # Errors
@@ -105,11 +112,10 @@ impl ReqwestTransport {
     }
 
     /// With settings of one's own.
-    pub fn builder() -> ReqwestTransportBuilder {
-        ReqwestTransportBuilder {
+    pub fn builder() -> HttpTransportBuilder {
+        HttpTransportBuilder {
             roots: Vec::new(),
             connect_timeout: Duration::from_secs(15),
-            timeout: Duration::from_mins(1),
             max_body: 16 << 20,
         }
     }
@@ -123,28 +129,24 @@ impl ReqwestTransport {
         if !is_secure(&url) {
             return Err(TransportError::Request);
         }
-        let request = reqwest::Request::try_from(request).map_err(|_| TransportError::Request)?;
-        let mut response = self.client.execute(request).await.map_err(|error| classify(&error))?;
+        let mut request = request.map(|body| Full::new(Bytes::from(body)));
+        let agent = concat!("cgm-submitter/", env!("CARGO_PKG_VERSION"));
+        request.headers_mut().entry(USER_AGENT).or_insert(HeaderValue::from_static(agent));
+        let response = self.client.request(request).await.map_err(|error| classify(&error))?;
+
         let too_large = TransportError::TooLarge { limit: self.max_body };
-        if response.content_length().is_some_and(|length| length > self.max_body as u64) {
+        let (head, body) = response.into_parts();
+        if body.size_hint().lower() > self.max_body as u64 {
             return Err(too_large);
         }
-        let mut answer = http::Response::builder().status(response.status());
-        if let Some(headers) = answer.headers_mut() {
-            std::mem::swap(headers, response.headers_mut());
-        }
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(|_| TransportError::Broken)? {
-            if body.len() + chunk.len() > self.max_body {
-                return Err(too_large);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        answer.body(body).map_err(|_| TransportError::Broken)
+        let body = Limited::new(body, self.max_body).collect().await.map_err(|error| {
+            if error.is::<LengthLimitError>() { too_large } else { TransportError::Broken }
+        })?;
+        Ok(http::Response::from_parts(head, Vec::from(body.to_bytes())))
     }
 }
 
-impl Transport for ReqwestTransport {
+impl Transport for HttpTransport {
     fn send(
         &self,
         request: http::Request<Vec<u8>>,
@@ -154,13 +156,11 @@ impl Transport for ReqwestTransport {
 }
 
 /// What a failure means for the request: only a failure to connect proves that nothing was sent.
-fn classify(error: &reqwest::Error) -> TransportError {
+fn classify(error: &legacy::Error) -> TransportError {
     if is_untrusted(error) {
         TransportError::Untrusted
     } else if error.is_connect() {
         TransportError::Unreachable
-    } else if error.is_builder() {
-        TransportError::Request
     } else {
         TransportError::Broken
     }
@@ -219,12 +219,12 @@ mod tests {
         (url, certificate)
     }
 
-    async fn get(transport: &ReqwestTransport, url: &str) -> Result<u16, TransportError> {
+    async fn get(transport: &HttpTransport, url: &str) -> Result<u16, TransportError> {
         send(transport, url).await.map(|answer| answer.status().as_u16())
     }
 
     async fn send(
-        transport: &ReqwestTransport,
+        transport: &HttpTransport,
         url: &str,
     ) -> Result<http::Response<Vec<u8>>, TransportError> {
         transport.send(http::Request::get(url).body(Vec::new()).unwrap()).await
@@ -233,11 +233,8 @@ mod tests {
     #[tokio::test]
     async fn a_certificate_nobody_vouches_for_is_told_apart_and_one_the_host_trusts_is_taken() {
         let (url, certificate) = serve();
-        assert_eq!(
-            get(&ReqwestTransport::new().unwrap(), &url).await,
-            Err(TransportError::Untrusted)
-        );
-        let trusting = ReqwestTransport::builder().root(certificate).build().unwrap();
+        assert_eq!(get(&HttpTransport::new().unwrap(), &url).await, Err(TransportError::Untrusted));
+        let trusting = HttpTransport::builder().root(certificate).build().unwrap();
         assert_eq!(get(&trusting, &url).await, Ok(204));
         let other_name = url.replace("localhost", "127.0.0.1");
         assert_eq!(get(&trusting, &other_name).await, Err(TransportError::Untrusted));
@@ -268,7 +265,7 @@ mod tests {
             b"HTTP/1.1 429 x\r\nretry-after: 7\r\ncontent-length: 2\r\n\r\nhi".to_vec(),
         )
         .await;
-        let answer = send(&ReqwestTransport::new().unwrap(), &url).await.unwrap();
+        let answer = send(&HttpTransport::new().unwrap(), &url).await.unwrap();
         assert_eq!(
             (answer.status().as_u16(), answer.headers()["retry-after"].to_str().unwrap()),
             (429, "7")
@@ -282,13 +279,13 @@ mod tests {
             serve_bytes(b"HTTP/1.1 200 x\r\ncontent-length: 0\r\n\r\n".to_vec()).await;
         let redirect = format!("HTTP/1.1 307 x\r\nlocation: {target}\r\ncontent-length: 0\r\n\r\n");
         let (url, _) = serve_bytes(redirect.into_bytes()).await;
-        let answer = send(&ReqwestTransport::new().unwrap(), &url).await.unwrap();
+        let answer = send(&HttpTransport::new().unwrap(), &url).await.unwrap();
         assert_eq!((answer.status().as_u16(), *reached.lock().unwrap()), (307, 0));
     }
 
     #[tokio::test]
     async fn an_oversized_body_is_refused_announced_or_not() {
-        let transport = ReqwestTransport::builder().max_body(1000).build().unwrap();
+        let transport = HttpTransport::builder().max_body(1000).build().unwrap();
         let mut chunked = b"HTTP/1.1 200 x\r\ntransfer-encoding: chunked\r\n\r\n".to_vec();
         for _ in 0..20 {
             chunked.extend(format!("64\r\n{}\r\n", "x".repeat(100)).into_bytes());
@@ -305,7 +302,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_that_breaks_is_told_from_one_that_was_never_made() {
-        let transport = ReqwestTransport::new().unwrap();
+        let transport = HttpTransport::new().unwrap();
         for cut in [&b""[..], b"HTTP/1.1 200 x\r\ncontent-length: 10\r\n\r\nhalf", b"no http"] {
             let (url, count) = serve_bytes(cut.to_vec()).await;
             assert_eq!(send(&transport, &url).await.err(), Some(TransportError::Broken));
@@ -317,17 +314,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_server_that_says_nothing_times_out() {
-        let listener = TokioListener::bind("127.0.0.1:0").await.unwrap();
-        let transport =
-            ReqwestTransport::builder().timeout(Duration::from_millis(100)).build().unwrap();
-        let url = format!("http://{}/", listener.local_addr().unwrap());
-        assert_eq!(send(&transport, &url).await.err(), Some(TransportError::Broken));
-    }
-
-    #[tokio::test]
     async fn plain_http_beyond_loopback_is_not_sent() {
-        let transport = ReqwestTransport::new().unwrap();
+        let transport = HttpTransport::new().unwrap();
         for url in ["http://192.0.2.1/fhir", "ftp://127.0.0.1/", "/fhir"] {
             assert_eq!(send(&transport, url).await.err(), Some(TransportError::Request), "{url}");
         }
@@ -335,7 +323,7 @@ mod tests {
 
     #[test]
     fn a_root_that_is_no_certificate_is_named() {
-        let result = ReqwestTransport::builder().root(b"no certificate".to_vec()).build();
+        let result = HttpTransport::builder().root(b"no certificate".to_vec()).build();
         assert_eq!(result.err(), Some(TransportSetupError::Root(0)));
     }
 }
