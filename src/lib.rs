@@ -89,9 +89,7 @@ pub use store::{ConnectionId, ConnectionState};
 pub use delivery::{CannotVerify, Difference, Event, NotVerified, Preview, Verification};
 #[cfg(feature = "shell")]
 pub use store::{IngestReport, RejectedReading, SubmissionId};
-pub use submission::{
-    Counts, EntryVerdict, Part, Plan, Stopped, Tally, WaitReason, Wanted,
-};
+pub use submission::{Counts, EntryVerdict, Part, Plan, Stopped, Tally, WaitReason, Wanted};
 #[cfg(feature = "shell")]
 pub use submitter::{
     Config, Connection, ConnectionRun, ImportReport, LeftOut, Orders, OutcomeStatus, Patient,

@@ -121,15 +121,8 @@ async fn run(args: Args) -> Result<bool, Failure> {
     let bar = ProgressBar::new(preview.parts.iter().map(|part| part.entries_to_send).sum());
     bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} entries, {elapsed}")?);
     let shown = bar.clone();
-    let outcome = cgm
-        .submit_now(connection.id, request, PATIENCE, move |event| match event {
-            Event::Progress { tally, .. } => shown.set_position(tally.entries.total()),
-            Event::Waiting { until } => {
-                shown.println(format!("the receiver asked to wait until {until}"));
-            }
-            Event::Sending { .. } | Event::Verified { .. } => {}
-        })
-        .await?;
+    let outcome =
+        cgm.submit_now(connection.id, request, BUDGET, move |event| show(&shown, event)).await?;
     bar.finish_and_clear();
 
     report::outcome(&outcome);
@@ -161,7 +154,25 @@ async fn run(args: Args) -> Result<bool, Failure> {
     Ok(outcome.is_complete() && whole)
 }
 
-/// How long the receiver may make us wait.
+/// Shows how far it has come, and why it waits.
+fn show(bar: &ProgressBar, event: Event) {
+    match event {
+        Event::Progress { tally, total, .. } => {
+            bar.set_length(total);
+            bar.set_position(tally.entries.total());
+        }
+        Event::Waiting { until, reason } => {
+            let line = format!("Waiting until {until}: {reason}");
+            // The bar prints nothing if it is not on a terminal.
+            if bar.is_hidden() { println!("{line}") } else { bar.println(line) }
+        }
+        Event::Sending { .. } | Event::Verified { .. } => {}
+    }
+}
+
+/// How long a submission may take in all: ten years of readings to a slow receiver.
+const BUDGET: Duration = Duration::from_hours(2);
+/// How long the receiver may make us wait for its answers to a verification.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Where to, and as which client.

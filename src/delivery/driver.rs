@@ -408,11 +408,7 @@ fn request(outgoing: Outgoing) -> Result<http::Request<Vec<u8>>, http::Error> {
 }
 
 /// What `work` comes to within `limit`; `None` if it does not end in time, and is dropped.
-async fn within<T>(
-    timer: &dyn Timer,
-    limit: Duration,
-    work: impl Future<Output = T>,
-) -> Option<T> {
+async fn within<T>(timer: &dyn Timer, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
     let (mut work, mut over) = (pin!(work), timer.sleep(limit));
     poll_fn(|context| {
         if let Poll::Ready(done) = work.as_mut().poll(context) {

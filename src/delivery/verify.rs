@@ -19,7 +19,7 @@ use crate::store::{
     ConnectionRecord, ConnectionState, ReadingCode, ReadingKey, SentStatus, SubmissionId,
     SubmissionState,
 };
-use crate::submission::{Item, Backoff, Part, Plan, Position, RetryAfter, WaitReason};
+use crate::submission::{Backoff, Item, Part, Plan, Position, RetryAfter, WaitReason};
 use chrono::{DateTime, Utc};
 use http::header;
 use std::collections::HashMap;

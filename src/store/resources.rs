@@ -102,7 +102,14 @@ pub(super) fn record_resource(
          refusal = excluded.refusal, unknown = excluded.unknown,
          lacking = min(lacking * 2, 2), location = coalesce(excluded.location, location)",
     )?
-    .execute(params![connection.0, sent.identifier, sent.kind, sent.location, refusal, unknown])?;
+    .execute(params![
+        connection.0,
+        sent.identifier,
+        sent.kind,
+        sent.location,
+        refusal,
+        unknown
+    ])?;
     Ok(())
 }
 

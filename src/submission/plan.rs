@@ -30,7 +30,7 @@ pub struct Plan {
 impl Plan {
     /// What makes it the same as another one: who asked, for what, over which dates. Not until when
     /// today's readings go, which changes from one tap on a button to the next.
-    pub fn key(&self, origin: Origin) -> String {
+    pub(crate) fn key(&self, origin: Origin) -> String {
         let Wanted { devices, summary, readings, unit } = self.wanted;
         let parts = [(devices, "d"), (summary, "s"), (readings, "r")];
         let parts: String = parts.into_iter().filter_map(|(has, of)| has.then_some(of)).collect();
@@ -49,7 +49,7 @@ pub enum Origin {
 
 impl Origin {
     /// The stable word for it.
-    pub const fn code(self) -> &'static str {
+    pub(crate) const fn code(self) -> &'static str {
         match self {
             Self::Person => "person",
             Self::Order => "order",

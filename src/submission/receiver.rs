@@ -2,6 +2,7 @@
 //! and how long it wants to be left alone.
 
 use super::{Policy, Wait, WaitReason};
+use crate::fhir::Promises;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -58,6 +59,15 @@ impl ReceiverFacts {
         if standing.is_none_or(|standing| standing.wait.later(wait) == wait) {
             self.wait = Some(ReceiverWait { wait, reason });
         }
+    }
+
+    /// Notes what the receiver promises, as it was authorised anew.
+    pub fn authorised(&mut self, promises: Promises) {
+        self.declares_conditional_create = promises.conditional_create;
+        self.searches_observations = promises.searches_observations;
+        self.searches_devices = promises.searches_devices;
+        self.token_failures = 0;
+        self.wait = self.wait.filter(|wait| wait.reason != WaitReason::TokenEndpoint);
     }
 
     /// Whether it looks before it creates: it says so, or was seen to.
@@ -175,10 +185,7 @@ impl Pace {
         let fitting = usize::try_from(counted.saturating_mul(target) / took_ms).unwrap_or(1);
         // Down at once, up by doubling: one quick answer proves little.
         let fitting = fitting.clamp(1, entries.saturating_mul(2).max(1));
-        Self {
-            entries: fitting.min(policy.max_entries),
-            micros_per_entry: micros(took, entries),
-        }
+        Self { entries: fitting.min(policy.max_entries), micros_per_entry: micros(took, entries) }
     }
 }
 

@@ -173,7 +173,8 @@ mod tests {
     #[test]
     fn requests_by_the_table() {
         use RequestVerdict::*;
-        let plain = |status| ResponseFacts { status, gzip: false, about_size: false, gzip_proved: false };
+        let plain =
+            |status| ResponseFacts { status, gzip: false, about_size: false, gzip_proved: false };
         for (status, expected) in [
             (200, ReadEntries),
             (302, Block(BlockReason::Configuration)),

@@ -16,9 +16,8 @@ impl Wait {
 
     /// A wait of `length` from `now`, in whole seconds: never cut short.
     pub fn after(now: DateTime<Utc>, length: TimeDelta) -> Self {
-        let seconds = |length: TimeDelta| {
-            length.num_seconds() + i64::from(length.subsec_nanos() > 0)
-        };
+        let seconds =
+            |length: TimeDelta| length.num_seconds() + i64::from(length.subsec_nanos() > 0);
         let begun = TimeDelta::nanoseconds(i64::from(now.timestamp_subsec_nanos()));
         Self { until: now.timestamp() + seconds(begun + length), seconds: seconds(length) }
     }

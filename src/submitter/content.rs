@@ -1,8 +1,8 @@
 //! What the [`Submitter`](super::Submitter) puts together from store, orders and files.
 
 use super::types::{
-    ImportReport, LeftOut, Orders, RefusedItem, Stalled, Standing, SubmissionOutcome,
-    SubmissionRequest,
+    ImportReport, LeftOut, Orders, OutcomeStatus, RefusedItem, Stalled, Standing,
+    SubmissionOutcome, SubmissionRequest,
 };
 use crate::delivery::{Run, entries_to_send, summarise};
 use crate::environment::{Entropy, Lock};
@@ -11,7 +11,9 @@ use crate::glucose::{DateRange, GlucoseUnit, Reading, Window, ZoneOffsets};
 use crate::import::{ImportOptions, import};
 use crate::orders::{Content, Schedule, StandingOrder};
 use crate::smart::{GrantedScopes, ResourceType, SearchToken};
-use crate::store::{ConnectionId, ConnectionRecord, Store, StoreError, StoredOrder, SubmissionId, SubmissionState};
+use crate::store::{
+    ConnectionId, ConnectionRecord, Store, StoreError, StoredOrder, SubmissionId, SubmissionState,
+};
 use crate::submission::{Plan, Wanted};
 use chrono::{DateTime, Utc};
 use std::cell::Cell;
@@ -253,9 +255,10 @@ pub(super) fn plain(kind: &str) -> String {
 
 /// What receivers refused and is set aside.
 pub(super) fn refused(store: &Store, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
-    let resources = store.refused_resources(connection)?.into_iter().map(|(kind, reason)| {
-        RefusedItem { kind: plain(&kind), time: None, reason }
-    });
+    let resources = store
+        .refused_resources(connection)?
+        .into_iter()
+        .map(|(kind, reason)| RefusedItem { kind: plain(&kind), time: None, reason });
     let readings = store.quarantined(connection)?.into_iter().map(|row| RefusedItem {
         kind: "reading".to_owned(),
         time: DateTime::from_timestamp(row.key.seconds(), 0),
@@ -301,6 +304,6 @@ pub(super) fn outcome(
             since: DateTime::from_timestamp(stall.since, 0).unwrap_or_default(),
             http_status: stall.status,
         }),
-        status: run.stopped.into(),
+        status: OutcomeStatus::of(run.stopped),
     })
 }

@@ -60,7 +60,11 @@ impl Submitter {
                 })
                 .await?;
             let run = if submissions.is_empty() {
-                Run { stopped: Stopped::Finished, tally: Tally::default(), others: Tally::default() }
+                Run {
+                    stopped: Stopped::Finished,
+                    tally: Tally::default(),
+                    others: Tally::default(),
+                }
             } else {
                 parts.delivery.run(connection, &submissions, deadline, &*hear).await?
             };
@@ -182,7 +186,7 @@ async fn run_one(
 ) -> ConnectionRun {
     let run = parts.delivery.run(connection, &[], deadline, on_event.as_ref()).await;
     let tally = run.as_ref().map_or_else(|_| Tally::default(), |run| run.tally);
-    ConnectionRun { connection, tally, status: run.map(|run| OutcomeStatus::from(run.stopped)) }
+    ConnectionRun { connection, tally, status: run.map(|run| OutcomeStatus::of(run.stopped)) }
 }
 
 impl Inner {

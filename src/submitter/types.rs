@@ -226,8 +226,8 @@ pub enum OutcomeStatus {
     Blocked(ConnectionState),
 }
 
-impl From<delivery::Stopped> for OutcomeStatus {
-    fn from(stopped: delivery::Stopped) -> Self {
+impl OutcomeStatus {
+    pub(super) const fn of(stopped: delivery::Stopped) -> Self {
         match stopped {
             delivery::Stopped::Finished => Self::Done,
             delivery::Stopped::WaitUntil { until, reason } => Self::Waiting { until, reason },

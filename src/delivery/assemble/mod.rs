@@ -16,8 +16,7 @@ use crate::fhir::{
     SubjectReference,
 };
 use crate::store::{
-    ConnectionRecord, ReadingCode, ReadingKey, SentResource, SentStatus, Store,
-    SubmissionRecord,
+    ConnectionRecord, ReadingCode, ReadingKey, SentResource, SentStatus, Store, SubmissionRecord,
 };
 use crate::submission::{Item, ManifestEntry, Plan, Position};
 use chrono::{DateTime, Utc};

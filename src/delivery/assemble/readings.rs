@@ -4,11 +4,9 @@ use super::{Assembly, Body};
 use crate::error::Error;
 use crate::fhir::{BundleError, DeviceReference, Fit, ReadingEntry};
 use crate::glucose::{EarlierReading, SensorId};
-use crate::submission::{Item, ManifestEntry};
-use crate::store::{
-    ReadingCode, ReadingKey, SentResource, StoredSensor, VersionedReading,
-};
+use crate::store::{ReadingCode, ReadingKey, SentResource, StoredSensor, VersionedReading};
 use crate::submission::Position;
+use crate::submission::{Item, ManifestEntry};
 use std::collections::HashMap;
 
 impl Assembly<'_> {

@@ -10,10 +10,8 @@ use crate::store::{
     ConnectionId, ConnectionRecord, ConnectionState, ReadingKey, Store, StoreError, connections,
     quarantine,
 };
-use crate::submission::{
-    BlockReason, EntryRecord, Item, NextState, Settlement, Wait, WaitReason,
-};
-use rusqlite::{Transaction, params};
+use crate::submission::{BlockReason, EntryRecord, Item, NextState, Settlement, Wait, WaitReason};
+use rusqlite::Transaction;
 
 /// A batch with everything a decision about it needs.
 #[derive(Clone, Debug)]
@@ -120,7 +118,9 @@ fn write_outcomes(
             }
             Item::Resource(identifier, kind) => {
                 let (location, status) = match record {
-                    EntryRecord::Delivered { location } => (location.clone(), SentStatus::Delivered),
+                    EntryRecord::Delivered { location } => {
+                        (location.clone(), SentStatus::Delivered)
+                    }
                     EntryRecord::Refused { reason } => (None, SentStatus::Refused(reason.clone())),
                     EntryRecord::Unknown => (None, SentStatus::Unknown),
                     EntryRecord::Deferred => continue,

@@ -9,11 +9,7 @@ use crate::submission::{
 };
 
 impl Situation<'_> {
-    pub(super) fn read_entries(
-        &self,
-        response: &Response,
-        entries: &[EntryOutcome],
-    ) -> Settlement {
+    pub(super) fn read_entries(&self, response: &Response, entries: &[EntryOutcome]) -> Settlement {
         let mut settled = self.again("read");
         settled.receiver.gzip.get_or_insert(true);
         let progress = &mut settled.progress;
@@ -182,8 +178,9 @@ fn verdicts(
         if let Some(unit) = verdicts.get_mut(begin..end)
             && let Some(worst) = unit.iter().copied().find(|verdict| defers(verdict))
         {
-            let stored =
-                unit.iter().any(|v| matches!(v, EntryVerdict::Accepted | EntryVerdict::AlreadyThere));
+            let stored = unit
+                .iter()
+                .any(|v| matches!(v, EntryVerdict::Accepted | EntryVerdict::AlreadyThere));
             if repeats_safely || !stored {
                 unit.fill(worst);
             } else {

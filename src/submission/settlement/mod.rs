@@ -12,9 +12,9 @@ mod whole;
 pub use lookup::{settle_given_up, settle_lookup};
 
 use super::{
-    Answer, Attempts, BlockReason, NoAnswer, Part, Policy, Progress, ReceiverFacts,
-    RequestVerdict, Response, ResponseFacts, SentBatch, Stopped, Wait, WaitReason, Wanted,
-    about_size, request_verdict,
+    Answer, Attempts, BlockReason, NoAnswer, Part, Policy, Progress, ReceiverFacts, RequestVerdict,
+    Response, ResponseFacts, SentBatch, Stopped, Wait, WaitReason, Wanted, about_size,
+    request_verdict,
 };
 use crate::fhir::{parse_outcome, parse_response};
 use chrono::{DateTime, Utc};
@@ -228,9 +228,8 @@ impl Settlement {
 
     /// If everything a submission has is stopped for lack of consent, the person has to give it.
     fn ask_for_consent(&mut self, wanted: Wanted) {
-        let stopped = |part| {
-            self.progress.stopped.iter().any(|stop| stop.part == part && stop.for_consent)
-        };
+        let stopped =
+            |part| self.progress.stopped.iter().any(|stop| stop.part == part && stop.for_consent);
         let parts = [
             (wanted.devices, Part::Devices),
             (wanted.summary, Part::Summary),

@@ -15,10 +15,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fhir", &["glucose"]),
     ("smart", &["fhir"]),
     ("orders", &["glucose", "fhir"]),
-    ("submission", &["glucose"]),
+    ("submission", &["fhir", "glucose"]),
     ("environment", &["glucose"]),
     ("transport", &["environment", "smart"]),
-    ("store", &["glucose", "submission"]),
+    ("store", &["fhir", "glucose", "submission"]),
     ("connect", &["environment", "fhir", "smart", "store", "submission"]),
     (
         "error",

@@ -5,8 +5,8 @@ use super::tape::{Tape, Wire};
 use super::zone::Zone;
 use cgm_submitter::delivery::Event;
 use cgm_submitter::environment::{
-    Clock, Entropy, Environment, EnvironmentError, FileLocks, LocalTime, SystemClock,
-    SystemEntropy, SystemTimer, Transport, Vault, VaultError,
+    BoxFuture, Clock, Entropy, Environment, EnvironmentError, FileLocks, LocalTime, SystemEntropy,
+    SystemTimer, Timer, Transport, Vault, VaultError,
 };
 use cgm_submitter::glucose::{
     Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset,
@@ -40,11 +40,14 @@ pub(crate) const SUMMARY_ENTRIES: u64 = 7;
 pub(crate) const SENSOR: &str = "demo:CGM-0001";
 /// When generated readings begin: a local midnight.
 pub(crate) const START: &str = "2024-05-01T00:00:00Z";
-/// No time to wait.
-pub(crate) const NO_WAIT: Duration = Duration::ZERO;
+/// Time enough for requests, which take none by the world's clock, and none for any wait.
+pub(crate) const NO_WAIT: Duration = Duration::from_millis(1_001);
 
-/// A wall clock that stands until it is moved, and a monotonic one that goes on and is moved with
-/// it, but never back.
+/// As long as a request that was given [`NO_WAIT`] may be at work after its sender died.
+pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(12);
+
+/// A wall clock that stands until it is moved, and a monotonic one that is moved with it, but never
+/// back.
 pub(crate) struct TestClock(Mutex<(DateTime<Utc>, Duration)>);
 
 impl TestClock {
@@ -65,7 +68,17 @@ impl Clock for TestClock {
     }
 
     fn monotonic(&self) -> Duration {
-        SystemClock.monotonic() + self.0.lock().unwrap().1
+        self.0.lock().unwrap().1
+    }
+}
+
+/// Waits in real time; but a request may take its time, however little the clock that stands has
+/// left for it.
+struct TestTimer;
+
+impl Timer for TestTimer {
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        SystemTimer.sleep(if wait == NO_WAIT { Duration::from_mins(1) } else { wait })
     }
 }
 
@@ -192,7 +205,7 @@ impl World {
         let transport: Arc<dyn Transport> = Arc::new(Wire::new(&self.tape));
         let environment = Environment {
             clock: self.clock.clone(),
-            timer: Arc::new(SystemTimer),
+            timer: Arc::new(TestTimer),
             entropy,
             local_time: self.local_time.clone(),
             transport,
