@@ -122,7 +122,12 @@ pub fn settle(at: &Situation<'_>, answer: &Answer) -> Settlement {
         Answer::None(NoAnswer::Lost) => at.outcome_unknown("answer lost"),
         Answer::None(NoAnswer::SenderDied) => at.outcome_unknown("sender died"),
         Answer::None(NoAnswer::TooLarge) => at.unreadable(),
-        Answer::Response(response) => at.respond(response),
+        Answer::Response(response) => {
+            let mut settled = at.respond(response);
+            // Whatever it is, it came to a token.
+            settled.receiver.token_failures = 0;
+            settled
+        }
     }
 }
 
