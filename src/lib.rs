@@ -38,7 +38,6 @@ mod submission;
 pub mod environment;
 #[cfg(feature = "shell")]
 mod error;
-pub mod errors;
 
 #[cfg(all(feature = "shell", feature = "internals"))]
 pub mod connect;
@@ -76,9 +75,10 @@ pub use statistics::Summary;
 // ---- connecting, and what the receiver asks for ----
 #[cfg(feature = "shell")]
 pub use connect::{AuthorizationRequest, Receiver, Revocation};
-pub use fhir::{PatientId, SummaryMember};
+pub use fhir::{EntryKind, PatientId, SummaryMember};
 pub use orders::{
-    Content, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit, UcumPeriod,
+    Content, Occurrence, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit,
+    UcumPeriod,
 };
 pub use smart::{ReceiverBase, RedirectUri};
 #[cfg(feature = "shell")]
@@ -89,12 +89,14 @@ pub use store::{ConnectionId, ConnectionState};
 pub use delivery::{CannotVerify, Difference, Event, NotVerified, Preview, Verification};
 #[cfg(feature = "shell")]
 pub use store::{IngestReport, RejectedReading, SubmissionId};
-pub use submission::{Counts, EntryVerdict, Part, Plan, Stopped, Tally, WaitReason, Wanted};
+pub use submission::{
+    Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, WaitReason,
+    Wanted,
+};
 #[cfg(feature = "shell")]
 pub use submitter::{
-    Config, Connection, ConnectionRun, ImportReport, LeftOut, Orders, OutcomeStatus, Patient,
-    RefusedItem, RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview,
-    SubmissionRequest, Submitter, UnknownItem,
+    Config, Connection, ConnectionRun, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
+    RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview, Submitter, UnknownItem,
 };
 
 #[cfg(feature = "shell")]
@@ -103,6 +105,26 @@ pub use environment::Environment;
 pub use error::{Error, ErrorCode, ErrorKind};
 #[cfg(feature = "http-transport")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
+
+/// What an `Error` was caused by, and what the constructors of values say.
+pub mod errors {
+    #[cfg(feature = "shell")]
+    pub use super::connect::{ConnectError, EndpointError, ReauthorisationCause, TokenError};
+    #[cfg(feature = "shell")]
+    pub use super::environment::{EnvironmentError, TransportError, VaultError};
+    pub use super::fhir::{CapabilityError, PatientError, SubjectError};
+    pub use super::glucose::{GlucoseError, ReadingError, SensorError, TimeError};
+    pub use super::import::ImportError;
+    pub use super::orders::{OrderError, PeriodError};
+    pub use super::smart::{
+        BaseError, CallbackError, DiscoveryError, RedirectError, TokenResponseError,
+    };
+    pub use super::statistics::SummaryError;
+    #[cfg(feature = "shell")]
+    pub use super::store::StoreError;
+    #[cfg(feature = "http-transport")]
+    pub use super::transport::TransportSetupError;
+}
 
 // ---- the border ----
 #[cfg(feature = "ffi")]

@@ -1,7 +1,9 @@
 //! What a phone would provide: secure storage, a browser, and here also a record of what was sent.
 
 use cgm_submitter::HttpTransport;
-use cgm_submitter::environment::{BoxFuture, Transport, TransportError, Vault, VaultError};
+use cgm_submitter::environment::{
+    BoxFuture, Redirects, Transport, TransportError, Vault, VaultError,
+};
 use secrecy::{ExposeSecret, SecretString};
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Read, Write};
@@ -103,6 +105,10 @@ impl Transport for Recorder {
             return Box::pin(async { Err(TransportError::Request) });
         }
         self.transport.send(request)
+    }
+
+    fn redirects(&self) -> Redirects {
+        Redirects::Refused
     }
 }
 

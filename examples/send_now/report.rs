@@ -199,7 +199,7 @@ pub(crate) fn outcome_json(outcome: &SubmissionOutcome) -> Value {
     let refused: Vec<Value> = outcome
         .refused
         .iter()
-        .map(|item| json!({"kind": item.kind, "time": item.time, "reason": item.reason}))
+        .map(|item| json!({"kind": item.kind.word(), "time": item.time, "reason": item.reason}))
         .collect();
     json!({
         "requests": tally.requests,

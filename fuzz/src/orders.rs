@@ -23,7 +23,8 @@ pub(super) fn search(data: &[u8]) {
         assert_eq!(next.origin(), BASE.origin());
         assert!(next.username().is_empty() && next.password().is_none());
     }
-    assert!(found.orders.len() <= 1_000 && found.refused.len() <= 1_000 * 20);
+    assert!(found.orders.len() <= found.sources.len() && found.sources.len() <= 2_000);
+    assert!(found.refused.len() <= 2_000 * 21);
     for refused in &found.refused {
         quotes_nothing(&refused.reason);
     }

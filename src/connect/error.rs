@@ -267,6 +267,7 @@ fn transport_code(error: TransportError) -> &'static str {
         TransportError::Broken => "connection-broken",
         TransportError::Untrusted => "untrusted",
         TransportError::TooLarge { .. } => "answer-too-large",
+        TransportError::Redirected => "redirected",
         TransportError::Request => "invalid-request",
     }
 }

@@ -1,7 +1,8 @@
 //! A batch on its way: assembled and compressed to be frozen, and a claimed one as a request.
 
-use super::assemble::{self, conditional, dialect, next_body};
+use super::assemble::{conditional, dialect, next_body};
 use crate::error::Error;
+use crate::fhir::EntryKind;
 use crate::store::{
     BatchId, BatchRecord, ConnectionRecord, NewBatch, Store, SubmissionId, SubmissionRecord,
 };
@@ -104,7 +105,7 @@ pub(super) fn plain(batch: &BatchRecord) -> Result<Vec<u8>, Error> {
 /// The part of a submission that entries are of.
 fn part_of(manifest: &[ManifestEntry]) -> Part {
     match manifest.first().map(|listed| &listed.item) {
-        Some(Item::Resource(_, kind)) if kind == assemble::DEVICE => Part::Devices,
+        Some(Item::Resource(_, EntryKind::Device, _)) => Part::Devices,
         Some(Item::Resource(..)) => Part::Summary,
         Some(Item::Reading(..)) | None => Part::Readings,
     }

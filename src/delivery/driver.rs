@@ -184,7 +184,7 @@ impl Delivery {
             }
             Some(Err(error)) => Answer::None(match error {
                 TransportError::Unreachable | TransportError::Untrusted => NoAnswer::NotArrived,
-                TransportError::Broken => NoAnswer::Lost,
+                TransportError::Broken | TransportError::Redirected => NoAnswer::Lost,
                 TransportError::TooLarge { .. } => NoAnswer::TooLarge,
                 TransportError::Request => NoAnswer::NotMade,
             }),

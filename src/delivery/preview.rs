@@ -3,7 +3,7 @@
 use super::assemble::{Assembly, summarise};
 use crate::error::Error;
 use crate::statistics::{Summary, SummaryError};
-use crate::store::{ConnectionRecord, ReadingCode, Store};
+use crate::store::{ConnectionRecord, Store};
 use crate::submission::Plan;
 
 /// What a plan would send.
@@ -31,9 +31,8 @@ pub fn preview(
     plan: &Plan,
 ) -> Result<Preview, Error> {
     let readings = store.count(plan.window)?;
-    let code = ReadingCode::from(plan.wanted.unit);
     let readings_to_send = if plan.wanted.readings {
-        store.unsent_count(connection.id, code, plan.window)?
+        store.unsent_count(connection.id, plan.wanted.unit, plan.window)?
     } else {
         0
     };
@@ -52,9 +51,9 @@ pub(crate) fn entries_to_send(
     connection: &ConnectionRecord,
     plan: &Plan,
 ) -> Result<u64, Error> {
-    let code = ReadingCode::from(plan.wanted.unit);
+    let unit = plan.wanted.unit;
     let readings = if plan.wanted.readings {
-        store.unsent_count(connection.id, code, plan.window)?
+        store.unsent_count(connection.id, unit, plan.window)?
     } else {
         0
     };

@@ -7,17 +7,16 @@
 //! what is lacking is not at its address either; only to a receiver that says, or has shown, that
 //! it looks before it creates; and only once (`store::read_back`).
 
-use super::assemble::{accepted_body, summary_kind};
+use super::assemble::{accepted_body, covered};
 use super::{Delivery, Event};
 use crate::error::Error;
 use crate::fhir::{
-    Addresses, Capability, Identifier, Kept, SearchError, compare, parse_capability, parse_found,
-    search_form, sent_resources,
+    Addresses, Capability, EntryKind, Identifier, Kept, SearchError, compare, parse_capability,
+    parse_found, search_form, sent_resources,
 };
 use crate::smart::{GrantedScopes, ResourceType, SearchToken};
 use crate::store::{
-    ConnectionRecord, ConnectionState, ReadingCode, ReadingKey, SentStatus, SubmissionId,
-    SubmissionState,
+    ConnectionRecord, ConnectionState, ReadingKey, SentStatus, SubmissionId, SubmissionState,
 };
 use crate::submission::{Backoff, Item, Part, Plan, Position, RetryAfter, WaitReason};
 use chrono::{DateTime, Utc};
@@ -77,8 +76,8 @@ impl Verification {
 /// Something that stands otherwise at the receiver than it was sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Difference {
-    /// What it is: a reading, a device, a summary or one of its figures.
-    pub what: &'static str,
+    /// What it is.
+    pub what: EntryKind,
     /// When it was measured, for a reading.
     pub time: Option<DateTime<Utc>>,
     /// The element that differs, `valueQuantity.value`; none where the clinic marked the whole as
@@ -148,19 +147,14 @@ struct Expected {
 }
 
 impl Expected {
-    fn what(&self) -> (&'static str, Option<DateTime<Utc>>) {
+    fn what(&self) -> (EntryKind, Option<DateTime<Utc>>) {
         match &self.item {
             Item::Reading(key, ..) => {
                 let seconds = ReadingKey::from_packed(*key).map(ReadingKey::seconds);
-                ("reading", seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)))
+                let time = seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0));
+                (EntryKind::Reading, time)
             }
-            Item::Resource(_, kind) if kind.starts_with(super::assemble::DEVICE) => {
-                ("device", None)
-            }
-            Item::Resource(_, kind) if kind.starts_with("summary-member") => {
-                ("figure of the summary", None)
-            }
-            Item::Resource(..) => ("summary", None),
+            Item::Resource(_, kind, _) => (*kind, None),
         }
     }
 }
@@ -352,10 +346,14 @@ impl Search<'_> {
     /// That no summary of these dates was delivered: what is written now is not it, and cannot be
     /// compared.
     async fn summary_unchanged(&self) -> Result<(), Stop> {
-        let (id, kind) = (self.connection.id, summary_kind(&self.plan));
+        let (id, covered) = (self.connection.id, covered(&self.plan));
         let sent =
-            self.delivery.store.call(move |store| store.resources_of_kind(id, &kind)).await?;
-        let delivered = sent.iter().any(|sent| sent.status == SentStatus::Delivered);
+            self.delivery.store.call(move |store| store.resources_over(id, covered.dates)).await?;
+        let delivered = sent.iter().any(|sent| {
+            sent.kind == EntryKind::Summary
+                && sent.covered == Some(covered)
+                && sent.status == SentStatus::Delivered
+        });
         if delivered { Err(Stop::Cannot(CannotVerify::Changed)) } else { Ok(()) }
     }
 
@@ -452,7 +450,7 @@ impl Search<'_> {
     /// No when that is not known of one.
     async fn are_gone(&self, lacking: &[Expected]) -> Result<bool, Stop> {
         for one in lacking {
-            let Item::Resource(identifier, _) = &one.item else { return Ok(false) };
+            let Item::Resource(identifier, ..) = &one.item else { return Ok(false) };
             let (id, identifier) = (self.connection.id, identifier.clone());
             let sent =
                 self.delivery.store.call(move |store| store.resource(id, &identifier)).await?;
@@ -470,14 +468,14 @@ impl Search<'_> {
 
     /// Marks these for sending again where that is safe; how many were.
     async fn mark(&self, part: Part, lacking: &[Expected]) -> Result<u64, Error> {
-        let (id, code) = (self.connection.id, ReadingCode::from(self.plan.wanted.unit));
+        let (id, code) = (self.connection.id, self.plan.wanted.unit);
         let (mut readings, mut resources) = (Vec::new(), Vec::new());
         for one in lacking {
             match &one.item {
                 Item::Reading(key, version, _) => {
                     readings.extend(ReadingKey::from_packed(*key).map(|key| (key, *version)));
                 }
-                Item::Resource(identifier, _) => resources.push(identifier.clone()),
+                Item::Resource(identifier, ..) => resources.push(identifier.clone()),
             }
         }
         let connection = self.connection.clone();
@@ -501,7 +499,7 @@ impl Search<'_> {
                     let unit = accepted_body(store, &connection, &plan, Position::Summary, 1)?;
                     let summary = unit.and_then(|unit| unit.manifest.into_iter().next_back());
                     return match summary.map(|listed| listed.item) {
-                        Some(Item::Resource(identifier, _))
+                        Some(Item::Resource(identifier, ..))
                             if store.send_resource_again(id, &identifier)? =>
                         {
                             Ok(count as u64)

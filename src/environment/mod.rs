@@ -5,10 +5,12 @@
 //! lock or draws a random number by itself.
 
 mod locks;
+mod network;
 mod system;
 mod time;
 
 pub use locks::{Lock, LockFolder, Locks};
+pub use network::{FinalUrl, Redirects, Transport, TransportError};
 pub use system::{FileLocks, SystemClock, SystemEntropy, SystemTimer};
 pub use time::{Clock, Deadline, Timer};
 
@@ -44,18 +46,6 @@ pub trait LocalTime: Send + Sync {
     ) -> Result<ZoneOffsets, EnvironmentError>;
 }
 
-/// Sends one HTTP request. Redirects are never followed; the body of a response is bounded.
-pub trait Transport: Send + Sync {
-    /// Sends `request` and reads the whole response.
-    ///
-    /// # Errors
-    /// [`TransportError`]; a status of 400 and above is a response, not an error.
-    fn send(
-        &self,
-        request: http::Request<Vec<u8>>,
-    ) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>>;
-}
-
 /// The platform's secure storage: Keychain, Keystore. Small values under short names.
 pub trait Vault: Send + Sync {
     /// The value under `name`, none where there is none.
@@ -84,30 +74,6 @@ pub enum VaultError {
     /// It failed.
     #[error("the secure storage failed")]
     Failed,
-}
-
-/// Why no response came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum TransportError {
-    /// No connection: offline, name not found, refused.
-    #[error("no connection to the receiver")]
-    Unreachable,
-    /// The connection broke or timed out after the request was on its way: the receiver may have
-    /// acted on it.
-    #[error("the connection to the receiver broke before its answer was complete")]
-    Broken,
-    /// The receiver's certificate is not trusted.
-    #[error("the receiver's certificate is not trusted on this device")]
-    Untrusted,
-    /// More bytes than a response may have.
-    #[error("the receiver's answer is larger than {limit} bytes")]
-    TooLarge {
-        /// The cap.
-        limit: usize,
-    },
-    /// The request could not be made.
-    #[error("the request could not be made")]
-    Request,
 }
 
 /// What of the outside failed.

@@ -83,7 +83,7 @@ const fn transport(error: TransportError) -> ErrorCode {
         TransportError::Broken => ErrorCode::ConnectionBroken,
         TransportError::Untrusted => ErrorCode::ReceiverUntrusted,
         TransportError::TooLarge { .. } => ErrorCode::ReceiverUnreadable,
-        TransportError::Request => ErrorCode::ReceiverConfiguration,
+        TransportError::Redirected | TransportError::Request => ErrorCode::ReceiverConfiguration,
     }
 }
 

@@ -411,7 +411,11 @@ pub struct RefusedItem {
 
 impl From<crate::RefusedItem> for RefusedItem {
     fn from(item: crate::RefusedItem) -> Self {
-        Self { kind: item.kind, time: item.time.map(SystemTime::from), reason: item.reason }
+        Self {
+            kind: item.kind.word().to_owned(),
+            time: item.time.map(SystemTime::from),
+            reason: item.reason,
+        }
     }
 }
 
@@ -565,7 +569,7 @@ impl From<delivery::CannotVerify> for CannotVerify {
 impl From<crate::Verification> for Verification {
     fn from(verification: crate::Verification) -> Self {
         let differences = verification.differences.iter().map(|item| DifferentItem {
-            what: item.what.to_owned(),
+            what: item.what.word().to_owned(),
             time: item.time.map(SystemTime::from),
             element: item.element.clone(),
         });

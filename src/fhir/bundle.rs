@@ -8,6 +8,7 @@ use super::codes::{SummaryMember, URI_SYSTEM};
 use super::device::DeviceEntry;
 use super::dialect::Dialect;
 use super::identity::{Identifier, Succession, Urn};
+use super::kind::EntryKind;
 use super::reading::{ReadingEntry, append};
 use super::summary::SummaryEntry;
 use chrono::{DateTime, SecondsFormat, Utc};
@@ -31,29 +32,6 @@ pub struct BundleLimits {
 impl Default for BundleLimits {
     fn default() -> Self {
         Self { max_entries: 500, max_bytes: 1_000_000 }
-    }
-}
-
-/// What an entry is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum EntryKind {
-    /// A sensor reading.
-    Reading,
-    /// A device.
-    Device,
-    /// A summary.
-    Summary,
-    /// One figure of a summary.
-    SummaryMember(SummaryMember),
-}
-
-impl EntryKind {
-    /// The FHIR resource type.
-    pub const fn resource_type(self) -> &'static str {
-        match self {
-            Self::Reading | Self::Summary | Self::SummaryMember(_) => "Observation",
-            Self::Device => "Device",
-        }
     }
 }
 

@@ -12,39 +12,40 @@ mod decimal;
 mod device;
 mod dialect;
 mod identity;
+mod kind;
 mod lenient;
 mod moment;
 mod outcome;
-mod paging;
 mod patient;
 mod read_back;
 mod reading;
 mod resource;
 mod response;
+mod searchset;
 mod shown;
 mod subject;
 mod summary;
 
 pub use bundle::{
-    AssembledBundle, BundleError, BundleLimits, BundleWriter, EntryInfo, EntryKind, Fit, UnitWriter,
+    AssembledBundle, BundleError, BundleLimits, BundleWriter, EntryInfo, Fit, UnitWriter,
 };
 pub use capability::{Capability, CapabilityError, Promises, parse_capability};
 pub use codes::{CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER, SummaryMember};
 pub use device::DeviceEntry;
 pub use dialect::Dialect;
 pub use identity::Identifier;
+pub use kind::{Covered, EntryKind};
 pub use outcome::{OutcomeText, parse_outcome};
 pub use patient::{PatientError, PatientIdentity, parse_patient};
-pub use read_back::{
-    Addresses, Found, Kept, SearchError, compare, parse_found, search_form, sent_resources,
-};
+pub use read_back::{Addresses, Found, Kept, compare, parse_found, search_form, sent_resources};
 pub use reading::{DeviceReference, ReadingEntry, Replaced};
 pub use response::{EntryOutcome, ResponseError, parse_response};
+pub use searchset::{Paging, SearchError};
 pub use subject::{PatientId, SubjectError, SubjectReference};
 pub use summary::{EarlierResource, SummaryEntry, SummaryError, SummaryFacts};
 
 pub(crate) use dates::days_of;
-pub(crate) use lenient::{Elements, Json, MAX_BYTES, lenient};
-pub(crate) use paging::next_page;
+pub(crate) use lenient::{Elements, Json, lenient};
+pub(crate) use searchset::parse_search_page;
 pub(crate) use shown::shown;
 pub(crate) use subject::is_fhir_id;

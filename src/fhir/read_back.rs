@@ -6,8 +6,8 @@
 
 use super::codes::URI_SYSTEM;
 use super::identity::Identifier;
-use super::lenient::{Elements, Json, MAX_BYTES, lenient};
-use super::paging::next_page;
+use super::lenient::{Elements, Json, lenient};
+use super::searchset::{SearchError, parse_search_page};
 use super::subject::is_fhir_id;
 use chrono::DateTime;
 use serde::Deserialize;
@@ -19,65 +19,15 @@ use url::{Url, form_urlencoded};
 /// Bytes a receiver may add to a resource: it is held as values to be compared, which takes up to a
 /// hundred times as much.
 const MAX_ADDED: usize = 256 << 10;
-/// Entries of one page: more than anybody asks for.
-const MAX_ENTRIES: usize = 2_000;
-
-/// Why a page of a search cannot be used. Quotes nothing of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SearchError {
-    /// Another resource than a Bundle, or none.
-    #[error("the receiver's answer to a search is not a Bundle")]
-    NotABundle,
-    /// A Bundle that is no search result.
-    #[error("the receiver's answer to a search is not of type searchset")]
-    WrongType,
-    /// More entries than were asked for, or more links than anybody means.
-    #[error("the receiver's page has more than {MAX_ENTRIES} entries or links")]
-    TooMany,
-    /// The next page is at another place. Following it would show the token to a stranger.
-    #[error("the receiver's next page is not on the receiver's own server")]
-    NextElsewhere,
-    /// Larger than is read.
-    #[error("the receiver's answer to a search is larger than {MAX_BYTES} bytes")]
-    TooLarge,
-    /// Not JSON.
-    #[error("the receiver's answer to a search is not JSON")]
-    Unparsable,
-}
-
 /// One page of what a receiver found.
 pub struct Found<'a> {
     /// The resources, each under every identifier by which we could have sent it.
     pub resources: Vec<(Vec<Identifier>, Json<'a>)>,
-    /// Where the next page is.
+    /// Whether the receiver said that the search failed in part: then what was not found says
+    /// nothing.
+    pub failed: bool,
+    /// Where the next page is; `None` if this is the last.
     pub next: Option<Url>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page<'a> {
-    #[serde(default, deserialize_with = "lenient")]
-    resource_type: String,
-    #[serde(default, deserialize_with = "lenient")]
-    r#type: String,
-    #[serde(default, borrow, deserialize_with = "lenient")]
-    link: Elements<'a>,
-    #[serde(default, borrow, deserialize_with = "lenient")]
-    entry: Elements<'a>,
-}
-
-#[derive(Default, Deserialize)]
-struct Entry<'a> {
-    #[serde(default, borrow)]
-    resource: Option<Json<'a>>,
-    #[serde(default, deserialize_with = "lenient")]
-    search: Search,
-}
-
-#[derive(Default, Deserialize)]
-struct Search {
-    #[serde(default, deserialize_with = "lenient")]
-    mode: String,
 }
 
 #[derive(Default, Deserialize)]
@@ -110,32 +60,15 @@ pub fn search_form(identifiers: &[Identifier]) -> String {
 /// # Errors
 /// [`SearchError`].
 pub fn parse_found<'a>(body: &'a [u8], base: &Url) -> Result<Found<'a>, SearchError> {
-    if body.len() > MAX_BYTES {
-        return Err(SearchError::TooLarge);
-    }
-    let raw: Json<'_> = serde_json::from_slice(body).map_err(|_| SearchError::Unparsable)?;
-    let page: Page<'_> = serde_json::from_str(raw.get()).map_err(|_| SearchError::NotABundle)?;
-    if page.resource_type != "Bundle" {
-        return Err(SearchError::NotABundle);
-    }
-    if page.r#type != "searchset" {
-        return Err(SearchError::WrongType);
-    }
-    if page.entry.count.max(page.link.count) > MAX_ENTRIES {
-        return Err(SearchError::TooMany);
-    }
-    let next = next_page(&page.link, base).map_err(|_| SearchError::NextElsewhere)?;
-    let matched = |entry: Json<'a>| {
-        let entry: Entry<'a> = serde_json::from_str(entry.get()).ok()?;
-        let resource = entry
-            .resource
-            .filter(|_| !matches!(entry.search.mode.as_str(), "include" | "outcome"))?;
+    let page = parse_search_page(body, base)?;
+    let identified = |resource: Json<'a>| {
         let identified: Identified<'_> = serde_json::from_str(resource.get()).ok()?;
         let ours =
             identified.identifier.each().filter(|one: &IdentifierField| one.system == URI_SYSTEM);
         Some((ours.filter_map(|one| Identifier::from_urn(&one.value)).collect(), resource))
     };
-    Ok(Found { resources: page.entry.kept.into_iter().filter_map(matched).collect(), next })
+    let resources = page.matches.into_iter().filter_map(identified).collect();
+    Ok(Found { resources, failed: page.failed, next: page.next })
 }
 
 /// The resources of a bundle we wrote, each under its identifier.
@@ -447,23 +380,6 @@ mod tests {
         assert_eq!(found.resources.len(), 1);
         assert_eq!(found.resources[0].0, [Identifier::from_urn(ours).unwrap()]);
         assert_eq!(found.next.unwrap().as_str(), "https://ehr.example/fhir/?page=2");
-
-        let error = |page: Value| parse_found(page.to_string().as_bytes(), &base).err();
-        assert_eq!(
-            error(json!({"resourceType": "Bundle", "type": "collection"})),
-            Some(SearchError::WrongType)
-        );
-        assert_eq!(
-            error(json!({"resourceType": "OperationOutcome"})),
-            Some(SearchError::NotABundle)
-        );
-        let many = vec![json!({}); MAX_ENTRIES + 1];
-        let many = json!({"resourceType": "Bundle", "type": "searchset", "entry": many});
-        assert_eq!(error(many), Some(SearchError::TooMany));
-        assert_eq!(parse_found(b"<", &base).err(), Some(SearchError::Unparsable));
-        let elsewhere = json!({"resourceType": "Bundle", "type": "searchset",
-            "link": [{"relation": "next", "url": "https://evil.example/"}]});
-        assert_eq!(error(elsewhere), Some(SearchError::NextElsewhere));
     }
 
     #[test]

@@ -4,10 +4,10 @@
 //! and percentages. Identifiers are made of the rounded figures, so a summary counts as changed
 //! when, and only when, what a receiver would see has changed.
 
-use super::bundle::EntryKind;
 use super::codes::{RANGES, SUMMARY, SummaryMember};
 use super::decimal::Decimal;
 use super::identity::{Identifier, Name, Succession};
+use super::kind::EntryKind;
 use super::moment::Moment;
 use super::reading::Replaced;
 use super::resource::{Annotation, CodeableConcept, Component, Observation, Quantity, Reference};

@@ -11,6 +11,8 @@ use std::fmt;
 const MG_PER_DL_PER_MMOL_PER_L: f64 = 18.015_59;
 /// The same factor in units of 1/100 000, for exact comparisons.
 const FACTOR_E5: u64 = 1_801_559;
+/// The rounded factor of Health Connect and of many devices, in the same units.
+const ROUND_FACTOR_E5: u64 = 1_800_000;
 /// Decimal places a value may have.
 const MAX_SCALE: u8 = 6;
 /// 10^(scale + 5).
@@ -32,6 +34,14 @@ impl GlucoseUnit {
         match self {
             Self::MgPerDl => "mg/dL",
             Self::MmolPerL => "mmol/L",
+        }
+    }
+
+    /// Decimal places of a converted value: whole mg/dL, tenths of a mmol/L.
+    const fn decimals(self) -> u8 {
+        match self {
+            Self::MgPerDl => 0,
+            Self::MmolPerL => 1,
         }
     }
 
@@ -178,11 +188,7 @@ impl GlucoseValue {
 
     /// Rounded half-up as a person reads it, in its own unit: whole mg/dL, or tenths of a mmol/L.
     pub fn rounded_native(self) -> u32 {
-        let decimals = match self.unit {
-            GlucoseUnit::MgPerDl => 0,
-            GlucoseUnit::MmolPerL => 1,
-        };
-        match self.scale.checked_sub(decimals) {
+        match self.scale.checked_sub(self.unit.decimals()) {
             None => self.mantissa * 10,
             Some(0) => self.mantissa,
             Some(excess) => {
@@ -192,22 +198,62 @@ impl GlucoseValue {
         }
     }
 
-    /// The same concentration in `unit`: unchanged where it already is, otherwise rounded half-up
+    /// The same concentration in `unit`: unchanged if it already is, otherwise rounded half-up
     /// to 1 mg/dL or 0.1 mmol/L.
     #[must_use]
     pub fn to_unit(self, unit: GlucoseUnit) -> Self {
         if unit == self.unit {
             return self;
         }
-        let mantissa = u128::from(self.mantissa);
-        let scale = 10_u128.pow(u32::from(self.scale));
+        let scale = unit.decimals();
+        let mantissa = self.converted(unit, scale, FACTOR_E5);
+        Self { mantissa: u32::try_from(mantissa).unwrap_or(u32::MAX), scale, unit }
+    }
+
+    /// The digits of the same concentration in the other unit with `scale` decimal places, rounded
+    /// half-up, at `factor` mg/dL in 100 000 mmol/L.
+    fn converted(self, unit: GlucoseUnit, scale: u8, factor: u64) -> u128 {
+        let tens = |scale: u8| 10_u128.pow(u32::from(scale));
+        let given = u128::from(self.mantissa) * tens(scale);
         // Exact rationals, doubled for the half: round(n/d) = (2n + d) / 2d.
-        let (numerator, denominator, digits) = match unit {
-            GlucoseUnit::MgPerDl => (mantissa * u128::from(FACTOR_E5), scale * 100_000, 0),
-            GlucoseUnit::MmolPerL => (mantissa * 100_000 * 10, scale * u128::from(FACTOR_E5), 1),
+        let (numerator, denominator) = match unit {
+            GlucoseUnit::MgPerDl => (given * u128::from(factor), tens(self.scale) * 100_000),
+            GlucoseUnit::MmolPerL => (given * 100_000, tens(self.scale) * u128::from(factor)),
         };
-        let rounded = (2 * numerator + denominator) / (2 * denominator);
-        Self { mantissa: u32::try_from(rounded).unwrap_or(u32::MAX), scale: digits, unit }
+        (2 * numerator + denominator) / (2 * denominator)
+    }
+
+    /// Whether both are the same concentration: the same number in one unit; in different units, if
+    /// one converts to the other, rounded as the other is given or as this crate sends it.
+    ///
+    /// Converted by the molar mass, or by 18 as Health Connect and many devices do: a difference
+    /// between the two is never a correction.
+    pub fn is_same_as(self, other: Self) -> bool {
+        if self.unit == other.unit {
+            return self.normalised() == other.normalised();
+        }
+        let converts = |from: Self, to: Self| {
+            let least = to.unit.decimals();
+            [least, to.scale.max(least)].into_iter().any(|scale| {
+                [FACTOR_E5, ROUND_FACTOR_E5].into_iter().any(|factor| {
+                    let digits = from.converted(to.unit, scale, factor);
+                    u128::from(to.mantissa) * 10_u128.pow(u32::from(scale))
+                        == digits * 10_u128.pow(u32::from(to.scale))
+                })
+            })
+        };
+        converts(self, other) || converts(other, self)
+    }
+
+    /// Whether it is given in smaller steps: 121 mg/dL is finer than 6.7 mmol/L, and 6.72 finer
+    /// than 121.
+    pub fn is_finer_than(self, other: Self) -> bool {
+        // The step in mg/dL times 10^(5 + MAX_SCALE), exact.
+        let step = |value: Self| {
+            let one = if value.unit == GlucoseUnit::MmolPerL { FACTOR_E5 } else { 100_000 };
+            one * 10_u64.pow(u32::from(MAX_SCALE.saturating_sub(value.scale)))
+        };
+        self.unit != other.unit && step(self) < step(other)
     }
 
     /// The number without trailing zeros: equal for equal concentrations in one unit. Part of a
@@ -250,6 +296,7 @@ impl fmt::Debug for GlucoseValue {
 mod tests {
     use super::*;
     use GlucoseUnit::{MgPerDl, MmolPerL};
+    use proptest::prelude::*;
 
     #[test]
     fn digits_stay_as_they_came() {
@@ -308,6 +355,46 @@ mod tests {
         assert_eq!(to("180", MgPerDl, MmolPerL), "10.0"); // 9.9913
         assert_eq!(to("70", MgPerDl, MmolPerL), "3.9"); // 3.8855
         assert_eq!(to("100.10", MgPerDl, MgPerDl), "100.10");
+    }
+
+    proptest! {
+        #[test]
+        fn a_converted_value_is_the_same_and_the_next_one_is_not(mg_dl in 40..=500_u32) {
+            let mass = GlucoseValue::new(mg_dl, 0, MgPerDl).unwrap();
+            let molar = mass.to_unit(MmolPerL);
+            prop_assert!(mass.is_same_as(molar) && molar.is_same_as(mass));
+            prop_assert!(mass.is_finer_than(molar) && !molar.is_finer_than(mass));
+            let next = GlucoseValue::new(molar.mantissa() + 2, 1, MmolPerL).unwrap();
+            prop_assert!(!mass.is_same_as(next) && !next.is_same_as(mass));
+        }
+
+        #[test]
+        fn what_health_connect_makes_of_a_value_is_the_same(mg_dl in 40..=500_u32) {
+            let mass = GlucoseValue::new(mg_dl, 0, MgPerDl).unwrap();
+            for text in [format!("{:.1}", f64::from(mg_dl) / 18.0), format!("{:.6}", f64::from(mg_dl) / 18.0)] {
+                let molar = GlucoseValue::parse(&text, MmolPerL).unwrap();
+                prop_assert!(mass.is_same_as(molar) && molar.is_same_as(mass), "{}", text);
+            }
+        }
+
+        #[test]
+        fn sameness_goes_both_ways(a in 60..5_000_u32, b in 60..5_000_u32, scales in (0..3_u8, 0..3_u8)) {
+            for (unit, other) in [(MgPerDl, MmolPerL), (MgPerDl, MgPerDl), (MmolPerL, MmolPerL)] {
+                if let (Ok(a), Ok(b)) = (GlucoseValue::new(a, scales.0, unit), GlucoseValue::new(b, scales.1, other)) {
+                    prop_assert_eq!(a.is_same_as(b), b.is_same_as(a));
+                    prop_assert!(!a.is_same_as(b) || (a.mg_dl() - b.mg_dl()).abs() < 1.5);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn finer_digits_of_the_other_unit_are_the_same() {
+        let value = |text, unit| GlucoseValue::parse(text, unit).unwrap();
+        assert!(value("121", MgPerDl).is_same_as(value("6.72", MmolPerL)));
+        assert!(value("6.72", MmolPerL).is_finer_than(value("121", MgPerDl)));
+        assert!(!value("6.72", MmolPerL).is_finer_than(value("6.7", MmolPerL)));
+        assert!(!value("94", MgPerDl).is_same_as(value("5", MmolPerL)));
     }
 
     #[test]

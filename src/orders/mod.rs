@@ -5,15 +5,21 @@
 //! and nothing here sends. What cannot be followed is refused with a reason for the person to see,
 //! never passed over.
 
+mod approval;
 mod content;
+mod occurrence;
 mod one_time;
 mod order;
 mod period;
+mod read;
 mod request;
 mod search;
 
+pub use approval::{Fingerprint, asks_for_more, order_fingerprint, schedule_fingerprint};
 pub use content::Content;
+pub use occurrence::Occurrence;
 pub use one_time::{OneTimeOrder, OneTimeOrderError, parse_one_time_order};
 pub use order::{OrderError, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder};
 pub use period::{PeriodError, TimeUnit, UcumPeriod};
-pub use search::{OrderSearch, OrderSearchError, parse_order_search};
+pub use read::{ReadOrder, read_order};
+pub use search::{OrderSearch, OrderSource, parse_order_search};

@@ -5,8 +5,9 @@
 //! it refuses the whole of it.
 
 use super::content::Content;
+use super::occurrence::Occurrence;
 use super::order::{OrderError, OrderId, OrderStatus};
-use super::request::{Part, ServiceRequest, read_profiles};
+use super::request::{ONE_TIME_SPEC, Part, ServiceRequest, read_profiles, single};
 use crate::fhir::{Json, ONE_TIME_ORDER, PatientId, days_of, lenient};
 use crate::glucose::DateRange;
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,9 @@ pub enum OneTimeOrderError {
 pub struct OneTimeOrder {
     /// Its id at the receiver.
     pub id: OrderId,
+    /// The dates on which it applies: it must not be followed on others.
+    #[serde(default)]
+    pub occurrence: Occurrence,
     /// The local dates it wants data of, both included.
     pub dates: DateRange,
     /// What.
@@ -96,7 +100,11 @@ pub fn parse_one_time_order(
     if OrderStatus::from_code(&request.status) != OrderStatus::Active {
         return Err(OneTimeOrderError::NotActive);
     }
-    let specs = request.extensions("data-submission-one-time-spec")?;
+    let occurrence = request.occurrence()?;
+    let specs = request.extensions(ONE_TIME_SPEC)?;
+    if specs.iter().any(|spec| !spec.is_ours()) {
+        return Err(OrderError::OtherGuide.into());
+    }
     let [spec] = specs.as_slice() else {
         return Err(if specs.is_empty() {
             OneTimeOrderError::NoDates
@@ -107,16 +115,12 @@ pub fn parse_one_time_order(
     let parts = spec.parts()?;
     let dates = read_dates(&parts)?;
     let (content, unknown_profiles) = read_profiles(&parts)?;
-    Ok(OneTimeOrder { id, dates, content, unknown_profiles })
+    Ok(OneTimeOrder { id, occurrence, dates, content, unknown_profiles })
 }
 
 fn read_dates(parts: &[Part<'_>]) -> Result<DateRange, OneTimeOrderError> {
-    let mut stated = parts.iter().filter(|part| part.url == "timePeriod");
-    let period =
-        stated.next().and_then(|part| part.value_period).ok_or(OneTimeOrderError::NoDates)?;
-    if stated.next().is_some() {
-        return Err(OneTimeOrderError::UnreadableDates);
-    }
+    let stated = single(parts, "timePeriod").map_err(|_| OneTimeOrderError::UnreadableDates)?;
+    let period = stated.and_then(|part| part.value_period).ok_or(OneTimeOrderError::NoDates)?;
     let period: Period =
         serde_json::from_str(period.get()).map_err(|_| OneTimeOrderError::UnreadableDates)?;
     let (start, end) = period.start.zip(period.end).ok_or(OneTimeOrderError::NoDates)?;
@@ -290,7 +294,13 @@ mod tests {
                 json!({"reference": "https://other.example/fhir/Patient/p-1"}),
                 Order(OrderError::OtherPatient),
             ),
-            ("subject", json!(null), Order(OrderError::OtherPatient)),
+            ("subject", json!(null), Order(OrderError::NoSubject)),
+            (
+                "subject",
+                json!({"identifier": {"value": "7"}}),
+                Order(OrderError::SubjectByIdentifier),
+            ),
+            ("occurrencePeriod", json!({"end": 7}), Order(OrderError::Occurrence)),
             ("doNotPerform", json!(true), Order(OrderError::Modified)),
             ("modifierExtension", json!([]), Order(OrderError::Modified)),
             ("id", json!("a b"), Order(OrderError::Id)),

@@ -1,6 +1,7 @@
 //! A standing order: its schedules, what each asks for, and which dates that is.
 
 use super::content::Content;
+use super::occurrence::Occurrence;
 use super::period::{PeriodError, UcumPeriod};
 use crate::fhir::is_fhir_id;
 use crate::glucose::DateRange;
@@ -76,6 +77,21 @@ pub enum OrderStatus {
     Unknown,
 }
 
+/// In words for a person.
+impl fmt::Display for OrderStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Draft => "not yet in force",
+            Self::Active => "in force",
+            Self::OnHold => "on hold",
+            Self::Revoked => "withdrawn",
+            Self::Completed => "completed",
+            Self::EnteredInError => "entered in error",
+            Self::Unknown => "in a state this app does not know",
+        })
+    }
+}
+
 impl OrderStatus {
     pub(super) fn from_code(code: &str) -> Self {
         match code {
@@ -99,9 +115,41 @@ pub enum OrderError {
     /// No id, or none that FHIR allows.
     #[error("the order has no valid id")]
     Id,
-    /// It is about somebody else, or nobody.
+    /// It is about somebody else.
     #[error("the order is for another patient than the one connected")]
     OtherPatient,
+    /// It is about nobody.
+    #[error("the order does not say which patient it is for")]
+    NoSubject,
+    /// It names its patient by an identifier alone, and this app does not know whose that is.
+    #[error(
+        "the order names its patient by an identifier only: ask the clinic to refer to the record"
+    )]
+    SubjectByIdentifier,
+    /// It looks like an order for glucose data, and its code is not the guide's.
+    #[error("the order looks like one for glucose data, but its code is another")]
+    Code,
+    /// It is written for a guide, or a draft, that this app does not follow.
+    #[error("the order is written for a guide that this app does not follow")]
+    OtherGuide,
+    /// An order for once among the standing ones.
+    #[error("the order is for once: it is followed only if it is given to the app itself")]
+    OneTime,
+    /// Withdrawn, fulfilled, paused, or not yet in force.
+    #[error("the order is {0}")]
+    NotActive(OrderStatus),
+    /// Without a schedule nothing is sent by itself.
+    #[error("the order does not say how often it wants data")]
+    NoSchedule,
+    /// It says when it applies in a way that is not followed.
+    #[error("when the order applies cannot be read")]
+    Occurrence,
+    /// The time in which it applies is over.
+    #[error("the time in which the order applies is over")]
+    Over,
+    /// The time in which it applies has not begun.
+    #[error("the time in which the order applies has not begun")]
+    NotYet,
     /// A proposal or plan, not an order.
     #[error("the request is not an order: its intent is another")]
     Intent,
@@ -117,6 +165,12 @@ pub enum OrderError {
     /// It names nothing to send.
     #[error("the order does not say which data it wants")]
     NoContent,
+    /// It says twice what can be said once: which of the two is meant?
+    #[error("the order says its {0} twice")]
+    Twice(&'static str),
+    /// It names data without saying which.
+    #[error("the order names data without saying which")]
+    NoCanonical,
     /// More schedules or kinds of data than anybody means.
     #[error(
         "the order has more than {MAX_SCHEDULES} schedules, {MAX_PROFILES} kinds of data in one or {MAX_EXTENSIONS} extensions"
@@ -127,9 +181,9 @@ pub enum OrderError {
 /// An order, or one schedule of an order, that is not followed, and why: for the person to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RefusedOrder {
-    /// Which order; none where it has no valid id.
+    /// Which order; `None` if it has no valid id.
     pub id: Option<OrderId>,
-    /// Which of its schedules, from 0, where the order's others are followed.
+    /// Which of its schedules, from 0; `None` if it is the whole order.
     pub schedule: Option<usize>,
     /// Why.
     pub reason: OrderError,
@@ -142,14 +196,30 @@ pub struct StandingOrder {
     pub id: OrderId,
     /// Where it stands.
     pub status: OrderStatus,
+    /// The dates on which it applies.
+    #[serde(default)]
+    pub occurrence: Occurrence,
     /// Its schedules. Without one nothing is sent by itself.
     pub schedules: Vec<Schedule>,
 }
 
 impl StandingOrder {
-    /// Whether it makes anything be sent: it is active and has a schedule.
-    pub fn runs(&self) -> bool {
-        self.status == OrderStatus::Active && !self.schedules.is_empty()
+    /// Whether it makes anything be sent on `today`, a local date: it is active, applies then, and
+    /// has a schedule.
+    ///
+    /// # Errors
+    /// [`OrderError`]: the first reason why not.
+    pub fn check_on(&self, today: NaiveDate) -> Result<(), OrderError> {
+        if self.status != OrderStatus::Active {
+            return Err(OrderError::NotActive(self.status));
+        }
+        self.occurrence.check_on(today)?;
+        if self.schedules.is_empty() { Err(OrderError::NoSchedule) } else { Ok(()) }
+    }
+
+    /// Whether it makes anything be sent on `today`, a local date.
+    pub fn runs_on(&self, today: NaiveDate) -> bool {
+        self.check_on(today).is_ok()
     }
 }
 
@@ -158,7 +228,7 @@ impl StandingOrder {
 pub struct Schedule {
     /// How often.
     pub period: UcumPeriod,
-    /// How far back, where the order says so.
+    /// How far back, if the order says so.
     pub lookback: Option<UcumPeriod>,
     /// What.
     pub content: Vec<Content>,
@@ -167,11 +237,17 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// How far back `content` reaches if the order does not say: one period, and for summaries and
+    /// reports at least 14 days.
+    pub(super) fn usual_lookback(period: UcumPeriod, content: Content) -> UcumPeriod {
+        if content.is_summary() && period.is_at_most(MEANINGFUL) { MEANINGFUL } else { period }
+    }
+
     /// The local dates `content` covers when sent on `today`: complete days ending yesterday, or
-    /// with today where the person asked to send now.
+    /// ending today if the person asked to send now.
     ///
-    /// Where the order does not say how far back, that is one period, and for summaries and reports
-    /// at least 14 days.
+    /// If the order does not say how far back, that is one period, and for summaries and reports at
+    /// least 14 days.
     pub fn lookback_dates_of(
         &self,
         content: Content,
@@ -281,6 +357,7 @@ mod tests {
         let order = StandingOrder {
             id: OrderId::new("o-1").unwrap(),
             status: OrderStatus::OnHold,
+            occurrence: Occurrence::ALWAYS,
             schedules: vec![Schedule {
                 period: "0.5 wk".parse().unwrap(),
                 lookback: Some("3 mo".parse().unwrap()),
@@ -290,6 +367,6 @@ mod tests {
         };
         let stored = serde_json::to_string(&order).unwrap();
         assert_eq!(serde_json::from_str::<StandingOrder>(&stored).unwrap(), order);
-        assert!(!order.runs());
+        assert!(!order.runs_on("2024-05-15".parse().unwrap()));
     }
 }

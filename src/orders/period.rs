@@ -148,6 +148,24 @@ impl UcumPeriod {
         end.checked_sub_months(Months::new(months))?.checked_sub_days(Days::new(days))
     }
 
+    /// Whether it is no longer than `other`, months and years by their mean length.
+    pub(super) fn is_at_most(self, other: Self) -> bool {
+        self.scaled_seconds() * other.one() <= other.scaled_seconds() * self.one()
+    }
+
+    /// The same text for the same stretch of time: months for months and years, else seconds.
+    pub(super) fn canonical(self) -> String {
+        let (in_unit, base) = match self.unit {
+            TimeUnit::Month => (1, "mo"),
+            TimeUnit::Year => (12, "mo"),
+            unit => (unit.seconds(), "s"),
+        };
+        let (scaled, one) = (u128::from(self.mantissa) * in_unit, self.one());
+        let fraction = format!(".{:0w$}", scaled % one, w = usize::from(self.scale));
+        let fraction = fraction.trim_end_matches('0').trim_end_matches('.');
+        format!("{}{fraction} {base}", scaled / one)
+    }
+
     const fn one(self) -> u128 {
         10_u128.pow(self.scale as u32)
     }

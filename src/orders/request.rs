@@ -2,10 +2,41 @@
 //! and how it names the data it wants. Schedules and dates are read elsewhere.
 
 use super::content::Content;
+use super::occurrence::Occurrence;
 use super::order::{MAX_CANONICAL, MAX_EXTENSIONS, MAX_PROFILES, OrderError, OrderId};
-use crate::fhir::{CGM_CODE_SYSTEM, Elements, Json, PROFILE_BASE, PatientId, lenient, shown};
+use crate::fhir::{
+    CGM_CODE_SYSTEM, Elements, Json, ONE_TIME_ORDER, PROFILE_BASE, PatientId, STANDING_ORDER,
+    lenient, shown,
+};
 use serde::Deserialize;
 use url::Url;
+
+/// The extension, by the last part of its URL, that says how often data is wanted.
+pub(super) const SCHEDULE: &str = "data-submission-schedule";
+/// The extension that says from when to when data is wanted once.
+pub(super) const ONE_TIME_SPEC: &str = "data-submission-one-time-spec";
+/// What the codes, and the profiles, of orders for glucose data are called in any guide and draft.
+const ORDER_WORDS: [&str; 6] = [
+    STANDING_ORDER,
+    ONE_TIME_ORDER,
+    "cgm-submission-order",
+    "cgm-submission-standing-order",
+    "data-submission-standing-order",
+    "data-submission-one-time-order",
+];
+/// The address under which the guide's drafts were written.
+const DRAFTS: &str = "http://argo.run/cgm/";
+
+/// What a request is to this app.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A standing order of the guide.
+    Standing,
+    /// It looks like an order for glucose data, and is none that is followed.
+    Alike(OrderError),
+    /// Something else: a laboratory order, a referral.
+    Other,
+}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -26,10 +57,24 @@ pub(super) struct ServiceRequest<'a> {
     implicit_rules: Option<Json<'a>>,
     #[serde(default, borrow, deserialize_with = "lenient")]
     code: Code<'a>,
-    #[serde(default, deserialize_with = "lenient")]
-    subject: Subject,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    subject: Subject<'a>,
     #[serde(default, borrow, deserialize_with = "lenient")]
     extension: Elements<'a>,
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    meta: Meta<'a>,
+    #[serde(default, borrow)]
+    occurrence_period: Option<Json<'a>>,
+    #[serde(default, borrow)]
+    occurrence_date_time: Option<Json<'a>>,
+    #[serde(default, borrow)]
+    occurrence_timing: Option<Json<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+struct Meta<'a> {
+    #[serde(default, borrow, deserialize_with = "lenient")]
+    profile: Elements<'a>,
 }
 
 #[derive(Default, Deserialize)]
@@ -47,12 +92,14 @@ struct Coding {
 }
 
 #[derive(Default, Deserialize)]
-struct Subject {
-    #[serde(default, deserialize_with = "lenient")]
-    reference: String,
+struct Subject<'a> {
+    #[serde(default, borrow)]
+    reference: Option<Json<'a>>,
+    #[serde(default, borrow)]
+    identifier: Option<Json<'a>>,
 }
 
-/// An extension; what is within is looked at only where it is one of ours.
+/// An extension; what is within is looked at only if it is one of ours.
 #[derive(Deserialize)]
 pub(super) struct Extension<'a> {
     #[serde(default, deserialize_with = "lenient")]
@@ -88,15 +135,41 @@ impl<'a> ServiceRequest<'a> {
             .any(|coding: Coding| coding.system == CGM_CODE_SYSTEM && coding.code == code)
     }
 
+    /// What it is to this app: told by its code, its extensions and the profiles it claims.
+    pub(super) fn kind(&self) -> Kind {
+        if !self.is_service_request() {
+            return Kind::Other;
+        }
+        if self.has_code(STANDING_ORDER) {
+            return Kind::Standing;
+        }
+        if self.has_code(ONE_TIME_ORDER) {
+            return Kind::Alike(OrderError::OneTime);
+        }
+        let codings = self.code.coding.each().filter(|one: &Coding| is_order_word(&one.code));
+        let codes = codings.map(|one: Coding| one.system);
+        let extensions = self.extension.each().map(|one: Extension<'_>| one.url);
+        let named = |url: &String| [SCHEDULE, ONE_TIME_SPEC].contains(&last_part(url));
+        let profiles = self.meta.profile.each();
+        let claimed = |url: &String| is_order_word(last_part(url));
+        let mut signs =
+            codes.chain(extensions.filter(named)).chain(profiles.filter(claimed)).peekable();
+        if signs.peek().is_none() {
+            Kind::Other
+        } else if signs.any(|sign| sign.starts_with(DRAFTS)) {
+            Kind::Alike(OrderError::OtherGuide)
+        } else {
+            Kind::Alike(OrderError::Code)
+        }
+    }
+
     pub(super) fn id(&self) -> Option<OrderId> {
         OrderId::new(self.id.as_str()).ok()
     }
 
     /// Whether it is an order, about `patient`, that says only what we know.
     pub(super) fn check(&self, base: &Url, patient: &PatientId) -> Result<(), OrderError> {
-        if !is_about(&self.subject.reference, base, patient) {
-            return Err(OrderError::OtherPatient);
-        }
+        self.subject.check(base, patient)?;
         // FHIR: what has an unknown modifier must not be acted on.
         let forbidden = self.do_not_perform.is_some_and(|value| value.get() != "false");
         if forbidden || self.modifier_extension.is_some() || self.implicit_rules.is_some() {
@@ -108,17 +181,51 @@ impl<'a> ServiceRequest<'a> {
         Ok(())
     }
 
-    /// Its extensions with this name in the guide.
+    /// When it applies, by its `occurrence`.
+    pub(super) fn occurrence(&self) -> Result<Occurrence, OrderError> {
+        // One moment, or a timing beside the schedules: which of the two is meant is not ours to
+        // guess.
+        if self.occurrence_date_time.is_some() || self.occurrence_timing.is_some() {
+            return Err(OrderError::Occurrence);
+        }
+        let period = self.occurrence_period;
+        period.map_or(Ok(Occurrence::ALWAYS), |raw| {
+            Occurrence::read(raw).ok_or(OrderError::Occurrence)
+        })
+    }
+
+    /// Its extensions with this name, of whichever guide.
     pub(super) fn extensions(&self, name: &str) -> Result<Vec<Extension<'a>>, OrderError> {
         if self.extension.count > MAX_EXTENSIONS {
             return Err(OrderError::TooMany);
         }
-        let named = |one: &Extension<'_>| one.url.strip_prefix(PROFILE_BASE) == Some(name);
+        let named = |one: &Extension<'_>| last_part(&one.url) == name;
         Ok(self.extension.each().filter(named).collect())
     }
 }
 
+impl Subject<'_> {
+    /// Whether it is `patient`.
+    fn check(&self, base: &Url, patient: &PatientId) -> Result<(), OrderError> {
+        match (self.reference, self.identifier) {
+            (Some(reference), _) => {
+                let reference = serde_json::from_str::<String>(reference.get());
+                let same = reference.is_ok_and(|reference| is_about(&reference, base, patient));
+                if same { Ok(()) } else { Err(OrderError::OtherPatient) }
+            }
+            // Nothing is known here of the identifiers a patient has.
+            (None, Some(_)) => Err(OrderError::SubjectByIdentifier),
+            (None, None) => Err(OrderError::NoSubject),
+        }
+    }
+}
+
 impl<'a> Extension<'a> {
+    /// Whether it is the guide's own.
+    pub(super) fn is_ours(&self) -> bool {
+        self.url.starts_with(PROFILE_BASE)
+    }
+
     /// What it consists of.
     pub(super) fn parts(&self) -> Result<Vec<Part<'a>>, OrderError> {
         let parts: Elements<'a> = self
@@ -134,11 +241,24 @@ impl<'a> Extension<'a> {
     }
 }
 
+/// The one part with this name; `None` if there is none.
+pub(super) fn single<'p, 'a>(
+    parts: &'p [Part<'a>],
+    url: &'static str,
+) -> Result<Option<&'p Part<'a>>, OrderError> {
+    let mut named = parts.iter().filter(|part| part.url == url);
+    let first = named.next();
+    if named.next().is_some() { Err(OrderError::Twice(url)) } else { Ok(first) }
+}
+
 /// The data these parts name, each once, and the canonicals we do not know, as the person may see
 /// them.
 pub(super) fn read_profiles(parts: &[Part<'_>]) -> Result<(Vec<Content>, Vec<String>), OrderError> {
     let (mut content, mut unknown_profiles) = (Vec::new(), Vec::new());
     for part in parts.iter().filter(|part| part.url == "submissionDataProfile") {
+        if part.value_canonical.trim().is_empty() {
+            return Err(OrderError::NoCanonical);
+        }
         match Content::from_canonical(&part.value_canonical) {
             Some(known) if content.contains(&known) => {}
             Some(known) => content.push(known),
@@ -149,6 +269,16 @@ pub(super) fn read_profiles(parts: &[Part<'_>]) -> Result<(Vec<Content>, Vec<Str
         return Err(OrderError::NoContent);
     }
     Ok((content, unknown_profiles))
+}
+
+/// The last part of a canonical, without its version.
+fn last_part(canonical: &str) -> &str {
+    let unversioned = canonical.split('|').next().unwrap_or_default();
+    unversioned.rsplit('/').next().unwrap_or_default()
+}
+
+fn is_order_word(word: &str) -> bool {
+    ORDER_WORDS.contains(&word)
 }
 
 /// Whether a reference, relative or below the base, versioned or not, is to the patient.

@@ -1,45 +1,14 @@
 //! Reads one page of a receiver's orders: a searchset Bundle of `ServiceRequest`s.
 //!
 //! Receivers promise to search by patient and code only, so everything else is looked at here.
-//! Requests that are no standing orders of ours (laboratory orders, referrals) are none of our
-//! business and pass without a word.
 
-use super::order::{MAX_SCHEDULES, OrderError, OrderStatus, RefusedOrder, Schedule, StandingOrder};
-use super::period::{PeriodError, TimeUnit, UcumPeriod};
-use super::request::{Extension, ServiceRequest, read_profiles};
-use crate::fhir::{Elements, Json, MAX_BYTES, PatientId, STANDING_ORDER, lenient, next_page};
-use serde::Deserialize;
+use super::order::{OrderId, RefusedOrder, StandingOrder};
+use super::read::read_order;
+use crate::fhir::{PatientId, SearchError, parse_search_page};
+use sha2::{Digest, Sha256};
 use std::fmt;
+use std::fmt::Write as _;
 use url::Url;
-
-/// Entries, and links, of one page.
-const MAX_ENTRIES: usize = 1_000;
-
-const UCUM: &str = "http://unitsofmeasure.org";
-
-/// Why a page of orders cannot be used. Quotes nothing of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OrderSearchError {
-    /// Another resource than a Bundle, or none.
-    #[error("the receiver's answer to the search for orders is not a Bundle")]
-    NotABundle,
-    /// A Bundle that is no search result.
-    #[error("the receiver's answer to the search for orders is not of type searchset")]
-    WrongType,
-    /// More entries or links than anybody means.
-    #[error("the receiver's page of orders has more than {MAX_ENTRIES} entries or links")]
-    TooMany,
-    /// The next page is at another place. Following it would show the token to a stranger; leaving
-    /// it would lose orders.
-    #[error("the receiver's next page of orders is not on the receiver's own server")]
-    NextElsewhere,
-    /// Larger than is read.
-    #[error("the receiver's page of orders is larger than {MAX_BYTES} bytes")]
-    TooLarge,
-    /// Not JSON.
-    #[error("the receiver's page of orders is not JSON")]
-    Unparsable,
-}
 
 /// One page of orders.
 #[derive(Clone, PartialEq, Eq)]
@@ -48,8 +17,44 @@ pub struct OrderSearch {
     pub orders: Vec<StandingOrder>,
     /// What is not followed, and why.
     pub refused: Vec<RefusedOrder>,
-    /// Where the next page is.
+    /// Every resource that looks like an order for glucose data, followed or not.
+    pub sources: Vec<OrderSource>,
+    /// Whether the receiver said that the search failed in part: there may be more orders.
+    pub failed: bool,
+    /// Where the next page is; `None` if this is the last.
     pub next: Option<Url>,
+}
+
+/// A resource that looks like an order for glucose data, as it came.
+#[derive(Clone, PartialEq, Eq)]
+pub struct OrderSource {
+    /// Its id; `None` if it has no valid one.
+    pub id: Option<OrderId>,
+    /// The JSON.
+    pub json: String,
+}
+
+impl OrderSource {
+    /// What it is kept under: its id, or a digest of it if it has no valid one.
+    pub fn key(&self) -> String {
+        self.id.as_ref().map_or_else(
+            || {
+                let mut key = "sha256:".to_owned();
+                for byte in Sha256::digest(&self.json) {
+                    let _ = write!(key, "{byte:02x}");
+                }
+                key
+            },
+            |id| id.as_str().to_owned(),
+        )
+    }
+}
+
+/// Hides it: it is the person's.
+impl fmt::Debug for OrderSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OrderSource(…)")
+    }
 }
 
 /// Says how many, and not where the next page is: its URL may name the patient.
@@ -59,138 +64,34 @@ impl fmt::Debug for OrderSearch {
             .field("orders", &self.orders.len())
             .field("refused", &self.refused)
             .field("next", &self.next.is_some())
-            .finish()
+            .finish_non_exhaustive()
     }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Page<'a> {
-    #[serde(default, deserialize_with = "lenient")]
-    resource_type: String,
-    #[serde(default, deserialize_with = "lenient")]
-    r#type: String,
-    #[serde(default, borrow, deserialize_with = "lenient")]
-    link: Elements<'a>,
-    #[serde(default, borrow, deserialize_with = "lenient")]
-    entry: Elements<'a>,
-}
-
-#[derive(Deserialize)]
-struct Entry<'a> {
-    #[serde(default, borrow)]
-    resource: Option<Json<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Quantity<'a> {
-    #[serde(default, borrow)]
-    value: Option<Json<'a>>,
-    #[serde(default, borrow)]
-    comparator: Option<Json<'a>>,
-    #[serde(default, deserialize_with = "lenient")]
-    system: String,
-    #[serde(default, deserialize_with = "lenient")]
-    code: String,
 }
 
 /// Reads a page of the orders for `patient` at the receiver whose FHIR base is `base`.
 ///
 /// # Errors
-/// [`OrderSearchError`]. An order that cannot be followed is no error but [`OrderSearch::refused`].
+/// [`SearchError`]. An order that cannot be followed is no error but [`OrderSearch::refused`].
 pub fn parse_order_search(
     body: &[u8],
     base: &Url,
     patient: &PatientId,
-) -> Result<OrderSearch, OrderSearchError> {
-    if body.len() > MAX_BYTES {
-        return Err(OrderSearchError::TooLarge);
-    }
-    let raw: Json<'_> = serde_json::from_slice(body).map_err(|_| OrderSearchError::Unparsable)?;
-    let page: Page<'_> =
-        serde_json::from_str(raw.get()).map_err(|_| OrderSearchError::NotABundle)?;
-    if page.resource_type != "Bundle" {
-        return Err(OrderSearchError::NotABundle);
-    }
-    if page.r#type != "searchset" {
-        return Err(OrderSearchError::WrongType);
-    }
-    if page.entry.count.max(page.link.count) > MAX_ENTRIES {
-        return Err(OrderSearchError::TooMany);
-    }
-    let next = next_page(&page.link, base).map_err(|_| OrderSearchError::NextElsewhere)?;
-    let mut found = OrderSearch { orders: Vec::new(), refused: Vec::new(), next };
-    for entry in page.entry.kept {
-        let resource =
-            serde_json::from_str::<Entry<'_>>(entry.get()).ok().and_then(|entry| entry.resource);
-        if let Some(resource) = resource {
-            read_order(resource, base, patient, &mut found);
-        }
+) -> Result<OrderSearch, SearchError> {
+    let page = parse_search_page(body, base)?;
+    let mut found = OrderSearch {
+        orders: Vec::new(),
+        refused: Vec::new(),
+        sources: Vec::new(),
+        failed: page.failed,
+        next: page.next,
+    };
+    for resource in page.matches {
+        let Some(read) = read_order(resource.get(), base, patient) else { continue };
+        found.orders.extend(read.order);
+        found.refused.extend(read.refused);
+        found.sources.push(OrderSource { id: read.id, json: resource.get().to_owned() });
     }
     Ok(found)
-}
-
-fn read_order(resource: Json<'_>, base: &Url, patient: &PatientId, found: &mut OrderSearch) {
-    let Ok(request) = serde_json::from_str::<ServiceRequest<'_>>(resource.get()) else {
-        found.refused.push(RefusedOrder {
-            id: None,
-            schedule: None,
-            reason: OrderError::Unreadable,
-        });
-        return;
-    };
-    if !request.is_service_request() || !request.has_code(STANDING_ORDER) {
-        return;
-    }
-    let id = request.id();
-    let mut refuse =
-        |schedule, reason| found.refused.push(RefusedOrder { id: id.clone(), schedule, reason });
-    if let Err(reason) = request.check(base, patient) {
-        return refuse(None, reason);
-    }
-    let Some(order) = id.clone() else { return refuse(None, OrderError::Id) };
-    let stated = match request.extensions("data-submission-schedule") {
-        Ok(stated) if stated.len() <= MAX_SCHEDULES => stated,
-        Ok(_) => return refuse(None, OrderError::TooMany),
-        Err(reason) => return refuse(None, reason),
-    };
-    let status = OrderStatus::from_code(&request.status);
-    let mut schedules = Vec::new();
-    for (index, extension) in stated.into_iter().enumerate() {
-        match read_schedule(&extension) {
-            Ok(schedule) => schedules.push(schedule),
-            // Nobody needs to know what is wrong with an order that is over.
-            Err(_) if status != OrderStatus::Active => {}
-            Err(reason) => refuse(Some(index), reason),
-        }
-    }
-    found.orders.push(StandingOrder { id: order, status, schedules });
-}
-
-fn read_schedule(extension: &Extension<'_>) -> Result<Schedule, OrderError> {
-    let parts = extension.parts()?;
-    let quantity = |url: &str| {
-        parts.iter().find(|part| part.url == url).map(|part| read_period(part.value_quantity))
-    };
-    let period = quantity("submissionPeriod")
-        .unwrap_or(Err(PeriodError::Missing))
-        .map_err(OrderError::Period)?;
-    let lookback = quantity("lookbackPeriod").transpose().map_err(OrderError::Lookback)?;
-    let (content, unknown_profiles) = read_profiles(&parts)?;
-    Ok(Schedule { period, lookback, content, unknown_profiles })
-}
-
-fn read_period(quantity: Option<Json<'_>>) -> Result<UcumPeriod, PeriodError> {
-    let quantity = quantity.ok_or(PeriodError::Missing)?;
-    let quantity: Quantity<'_> =
-        serde_json::from_str(quantity.get()).map_err(|_| PeriodError::Missing)?;
-    let value = quantity.value.ok_or(PeriodError::Missing)?;
-    if quantity.comparator.is_some() {
-        return Err(PeriodError::Unreadable);
-    }
-    let in_ucum = quantity.system.is_empty() || quantity.system == UCUM;
-    let unit = TimeUnit::from_ucum(&quantity.code).filter(|_| in_ucum).ok_or(PeriodError::Unit)?;
-    UcumPeriod::new(value.get(), unit)
 }
 
 #[cfg(test)]
@@ -200,17 +101,25 @@ fn read_period(quantity: Option<Json<'_>>) -> Result<UcumPeriod, PeriodError> {
 )]
 mod tests {
     use super::super::content::Content;
+    use super::super::order::{OrderError, OrderStatus};
+    use super::super::period::PeriodError;
     use super::*;
-    use crate::fhir::{CGM_CODE_SYSTEM, PROFILE_BASE};
+    use crate::fhir::{CGM_CODE_SYSTEM, PROFILE_BASE, STANDING_ORDER};
     use crate::glucose::GlucoseUnit;
     use proptest::prelude::*;
     use serde_json::{Value, json};
+
+    const UCUM: &str = "http://unitsofmeasure.org";
 
     fn base() -> Url {
         Url::parse("https://ehr.example/fhir").unwrap()
     }
 
-    fn search(body: &Value) -> Result<OrderSearch, OrderSearchError> {
+    fn today() -> chrono::NaiveDate {
+        "2024-05-15".parse().unwrap()
+    }
+
+    fn search(body: &Value) -> Result<OrderSearch, SearchError> {
         parse_order_search(body.to_string().as_bytes(), &base(), &PatientId::new("p-1").unwrap())
     }
 
@@ -280,7 +189,7 @@ mod tests {
         let found = parse_order_search(body.as_bytes(), &base(), &patient).unwrap();
         assert_eq!((found.refused.len(), found.next), (0, None));
         let [order] = found.orders.as_slice() else { panic!("one order") };
-        assert!(order.runs());
+        assert!(order.runs_on(today()));
         let [schedule] = order.schedules.as_slice() else { panic!("one schedule") };
         assert_eq!((schedule.period.to_string().as_str(), schedule.lookback), ("2 wk", None));
         assert_eq!(schedule.content, [Content::Summary, Content::SummaryPdf]);
@@ -348,6 +257,10 @@ mod tests {
             every(json!({"value": 2, "system": "http://x", "code": "d"})),
             OrderError::Period(PeriodError::Unit)
         );
+        for unit in [json!({"value": 2, "system": 7, "code": "d"}), json!({"value": 2, "code": 7})]
+        {
+            assert_eq!(every(unit), OrderError::Period(PeriodError::Unit));
+        }
         assert_eq!(bad(json!([fortnightly()])), OrderError::NoContent);
         let lookback = quantity("lookbackPeriod", json!({"value": 0, "code": "d"}));
         assert_eq!(
@@ -369,13 +282,19 @@ mod tests {
             ("draft", OrderStatus::Draft),
             ("unheard-of", OrderStatus::Unknown),
         ] {
-            let found = found(with("status", json!(code)));
-            assert_eq!((found.orders[0].status, found.orders[0].runs()), (status, false));
+            let mut over = order(json!([schedule(json!([])), schedule(json!([fortnightly()]))]));
+            over["status"] = json!(code);
+            let found = found(over);
+            assert_eq!(found.orders[0].status, status);
+            let reason = OrderError::NotActive(status);
+            assert_eq!(found.orders[0].check_on(today()), Err(reason));
+            // What is wrong with the schedules of an order that is over is nobody's business.
+            let said: Vec<_> = found.refused.iter().map(|one| (one.schedule, one.reason)).collect();
+            assert_eq!(said, [(None, reason)], "{code}");
         }
-        assert!(
-            !found(order(json!([]))).orders[0].runs(),
-            "without a schedule nothing is automatic"
-        );
+        let bare = found(order(json!([])));
+        assert!(!bare.orders[0].runs_on(today()), "without a schedule nothing is automatic");
+        assert_eq!(bare.refused[0].reason, OrderError::NoSchedule);
     }
 
     #[test]
@@ -388,7 +307,18 @@ mod tests {
                 OrderError::OtherPatient,
             ),
             ("subject", json!({"reference": "Group/p-1"}), OrderError::OtherPatient),
-            ("subject", json!(null), OrderError::OtherPatient),
+            ("subject", json!({"reference": 7}), OrderError::OtherPatient),
+            (
+                "subject",
+                json!({"identifier": {"system": "urn:x", "value": "7"}}),
+                OrderError::SubjectByIdentifier,
+            ),
+            ("subject", json!({"display": "Amy"}), OrderError::NoSubject),
+            ("subject", json!(null), OrderError::NoSubject),
+            ("occurrencePeriod", json!({"end": "soon"}), OrderError::Occurrence),
+            ("occurrencePeriod", json!({}), OrderError::Occurrence),
+            ("occurrenceDateTime", json!("2020-01-01"), OrderError::Occurrence),
+            ("occurrenceTiming", json!({}), OrderError::Occurrence),
             ("intent", json!("plan"), OrderError::Intent),
             ("intent", json!(null), OrderError::Intent),
             ("doNotPerform", json!(true), OrderError::Modified),
@@ -402,6 +332,8 @@ mod tests {
         for (field, value) in [
             ("subject", json!({"reference": "https://ehr.example/fhir/Patient/p-1"})),
             ("subject", json!({"reference": "Patient/p-1/_history/3"})),
+            ("subject", json!({"reference": "Patient/p-1", "identifier": {"value": "7"}})),
+            ("occurrencePeriod", json!({"start": "2024-05-01", "end": "2024-05-15"})),
             ("doNotPerform", json!(false)),
         ] {
             assert_eq!(reason(with(field, value.clone())), None, "{field} {value}");
@@ -412,61 +344,107 @@ mod tests {
     fn other_requests_are_none_of_our_business() {
         let other_code =
             with("code", json!({"coding": [{"system": "http://loinc.org", "code": "4548-4"}]}));
-        let one_time = with(
-            "code",
-            json!({"coding": [{"system": CGM_CODE_SYSTEM, "code": "cgm-data-submission-one-time-order"}]}),
-        );
+        let mut other_code = other_code;
+        other_code["extension"] = json!([{"url": "http://example.org/other"}]);
+        other_code["meta"] = json!({"profile": ["http://hl7.org/fhir/us/core/x|1"]});
         let outcome = json!({"resourceType": "OperationOutcome", "issue": []});
-        let found = search(&page(&[other_code, one_time, outcome, json!({})])).unwrap();
-        assert_eq!((found.orders.len(), found.refused.len()), (0, 0));
+        let found = search(&page(&[other_code, outcome, json!({})])).unwrap();
+        assert_eq!((found.orders.len(), found.refused.len(), found.sources.len()), (0, 0, 0));
     }
 
     #[test]
-    fn the_next_page_is_followed_on_the_receivers_own_server_only() {
-        let next = |url: &str| {
-            let mut page = page(&[]);
-            page["link"] =
-                json!([{"relation": "self", "url": "x"}, {"relation": "next", "url": url}]);
-            search(&page).map(|found| found.next.map(String::from))
+    fn what_looks_like_a_submission_order_and_is_none_that_is_followed_is_reported() {
+        let coded = |system: &str, code: &str| {
+            with("code", json!({"coding": [{"system": system, "code": code}]}))
         };
-        for (url, resolved) in [
-            ("https://ehr.example/fhir?page=2", "https://ehr.example/fhir?page=2"),
-            ("?page=2", "https://ehr.example/fhir/?page=2"),
-            ("ServiceRequest?page=2", "https://ehr.example/fhir/ServiceRequest?page=2"),
-            ("/other?page=2", "https://ehr.example/other?page=2"),
+        let other = |field: &str, value: Value| {
+            let mut order = order(json!([]));
+            order["code"] = json!({"coding": [{"system": "http://loinc.org", "code": "4548-4"}]});
+            order[field] = value;
+            order
+        };
+        let draft = "http://argo.run/cgm/StructureDefinition";
+        let claims = |profile: String| other("meta", json!({"profile": [profile]}));
+        let extended = |url: String| other("extension", json!([{"url": url}]));
+        for (resource, reason) in [
+            (coded(CGM_CODE_SYSTEM, crate::fhir::ONE_TIME_ORDER), OrderError::OneTime),
+            (coded("", STANDING_ORDER), OrderError::Code),
+            (coded("http://example.org", "cgm-submission-order"), OrderError::Code),
+            (
+                coded("http://argo.run/cgm/CodeSystem/cgm", "cgm-submission-order"),
+                OrderError::OtherGuide,
+            ),
+            (with("code", json!({"text": "CGM data"})), OrderError::Code),
+            (extended(format!("{PROFILE_BASE}data-submission-schedule")), OrderError::Code),
+            (extended(format!("{PROFILE_BASE}data-submission-one-time-spec")), OrderError::Code),
+            (extended(format!("{draft}/data-submission-schedule")), OrderError::OtherGuide),
+            (claims(format!("{PROFILE_BASE}{STANDING_ORDER}|1.0.0")), OrderError::Code),
+            (claims(format!("{draft}/{STANDING_ORDER}")), OrderError::OtherGuide),
         ] {
-            assert_eq!(next(url), Ok(Some(resolved.to_owned())));
-        }
-        for url in [
-            "http://ehr.example/fhir?page=2",
-            "https://ehr.example:8443/fhir",
-            "https://ehr.example.evil/fhir",
-            "//evil.example/fhir",
-            "https://u:p@ehr.example/fhir",
-            "file:///etc/passwd",
-            "https://[",
-        ] {
-            assert_eq!(next(url), Err(OrderSearchError::NextElsewhere), "{url}");
+            let found = found(resource.clone());
+            let said: Vec<_> = found.refused.iter().map(|one| (one.schedule, one.reason)).collect();
+            assert_eq!((found.orders.len(), said), (0, vec![(None, reason)]), "{resource}");
+            assert_eq!(found.refused[0].id.as_ref().unwrap().as_str(), "o-1");
+            assert_eq!(found.sources.len(), 1, "it is kept");
         }
     }
 
     #[test]
-    fn what_is_no_page_of_orders_is_an_error() {
-        let parse = |body: &[u8]| {
-            parse_order_search(body, &base(), &PatientId::new("p").unwrap()).unwrap_err()
-        };
-        assert_eq!(parse(b"<html>"), OrderSearchError::Unparsable);
-        assert_eq!(parse(b"[]"), OrderSearchError::NotABundle);
-        assert_eq!(parse(br#"{"resourceType":"OperationOutcome"}"#), OrderSearchError::NotABundle);
+    fn what_can_be_said_once_is_not_taken_when_it_is_said_twice() {
+        let lookback = || quantity("lookbackPeriod", json!({"value": 3, "code": "d"}));
+        let of = |parts: Value| reason(order(json!([schedule(parts)])));
+        let summary = || profile("cgm-summary");
         assert_eq!(
-            parse(br#"{"resourceType":"Bundle","type":"collection"}"#),
-            OrderSearchError::WrongType
+            of(json!([fortnightly(), fortnightly(), summary()])),
+            Some(OrderError::Twice("submissionPeriod"))
         );
-        assert_eq!(parse(&vec![b' '; MAX_BYTES + 1]), OrderSearchError::TooLarge);
         assert_eq!(
-            search(&page(&vec![json!({}); MAX_ENTRIES + 1])),
-            Err(OrderSearchError::TooMany)
+            of(json!([fortnightly(), lookback(), lookback(), summary()])),
+            Some(OrderError::Twice("lookbackPeriod"))
         );
+        for nameless in [
+            json!({"url": "submissionDataProfile"}),
+            json!({"url": "submissionDataProfile", "valueCanonical": " "}),
+            json!({"url": "submissionDataProfile", "valueUri": format!("{PROFILE_BASE}cgm-summary")}),
+        ] {
+            assert_eq!(
+                of(json!([fortnightly(), summary(), nameless])),
+                Some(OrderError::NoCanonical)
+            );
+        }
+        let draft =
+            json!({"url": "http://argo.run/cgm/StructureDefinition/data-submission-schedule"});
+        let good = schedule(json!([fortnightly(), summary()]));
+        let found = found(order(json!([good, draft])));
+        assert_eq!(found.orders[0].schedules.len(), 1);
+        let said = &found.refused[0];
+        assert_eq!((said.schedule, said.reason), (Some(1), OrderError::OtherGuide));
+    }
+
+    #[test]
+    fn an_order_does_not_run_outside_the_time_in_which_it_applies() {
+        for (period, expected) in [
+            (json!({"start": "2020", "end": "2023-12-31"}), Err(OrderError::Over)),
+            (json!({"end": "2024-05-14T23:00:00Z"}), Err(OrderError::Over)),
+            (json!({"end": "2024-05-15"}), Ok(())),
+            (json!({"start": "2024-05-16"}), Err(OrderError::NotYet)),
+        ] {
+            let found = found(with("occurrencePeriod", period.clone()));
+            assert_eq!(found.orders[0].check_on(today()), expected, "{period}");
+            assert_eq!(found.refused, [], "it is told by the day");
+        }
+    }
+
+    #[test]
+    fn every_order_is_given_as_it_came_under_a_key_of_its_own() {
+        let good = with("note", json!([{"text": "  as  it came "}]));
+        let nameless = with("id", json!("a b"));
+        let found = search(&page(&[good.clone(), nameless, json!(7)])).unwrap();
+        assert_eq!(found.sources[0].json, good.to_string());
+        let keys: Vec<String> = found.sources.iter().map(OrderSource::key).collect();
+        assert_eq!(keys[0], "o-1");
+        assert!(keys[1].starts_with("sha256:") && keys[1].len() == 71 && keys[1] != keys[2]);
+        assert!(!format!("{found:?} {:?}", found.sources).contains("came"));
     }
 
     proptest! {

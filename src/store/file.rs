@@ -11,9 +11,6 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Marks a file as ours in SQLite's header: `CGMs`.
-pub(super) const APPLICATION_ID: i32 = 0x4347_4d73;
-
 /// Bytes of SQLite's header.
 const HEADER: usize = 100;
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -42,7 +39,7 @@ fn number<const N: usize>(header: &[u8], at: usize) -> Option<[u8; N]> {
 /// format.
 fn inspect(header: &[u8], file_length: u64) -> Result<(), StoreError> {
     let field = |at| number(header, at).map(u32::from_be_bytes).ok_or(StoreError::Corrupt);
-    if !header.starts_with(MAGIC) || field(68)?.cast_signed() != APPLICATION_ID {
+    if !header.starts_with(MAGIC) || field(68)?.cast_signed() != schema::APPLICATION_ID {
         return Err(StoreError::Corrupt);
     }
     let found = field(60)?;
@@ -272,7 +269,7 @@ mod tests {
         let pragma =
             |name| store.db.pragma_query_value(None, name, |row| row.get::<_, i64>(0)).unwrap();
         assert_eq!(pragma("user_version"), i64::from(schema::KNOWN));
-        assert_eq!(pragma("application_id"), i64::from(APPLICATION_ID));
+        assert_eq!(pragma("application_id"), i64::from(schema::APPLICATION_ID));
         assert_eq!(
             (pragma("auto_vacuum"), pragma("synchronous"), pragma("foreign_keys")),
             (2, 2, 1)

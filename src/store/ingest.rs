@@ -4,8 +4,14 @@
 //! where there is one. Of several rows of one batch for the same instant or record the last counts,
 //! so that the same batch again changes nothing.
 
-use super::{ReadingKey, Store, StoreError, form, key, ledger, readings, sensors};
-use crate::glucose::{Reading, ReadingError, RecordKey, Sensor, SensorId, SensorKey, ZoneOffsets};
+use super::readings::StoredReading;
+use super::{
+    ReadingKey, Store, StoreError, corrections, key, ledger, packing, readings, sensors,
+    settlement, versions,
+};
+use crate::glucose::{
+    Measurement, Reading, ReadingError, RecordKey, Sensor, SensorId, SensorKey, ZoneOffsets,
+};
 use chrono::{DateTime, Utc};
 use rusqlite::{Transaction, params};
 use std::cmp::Reverse;
@@ -57,7 +63,7 @@ impl Source {
         Ok(Some(Self {
             id,
             ledger: ledger::range(tx, whole)?,
-            history: readings::superseded_range(tx, whole)?,
+            history: versions::range(tx, whole)?,
         }))
     }
 }
@@ -126,11 +132,38 @@ fn move_away(tx: &Transaction<'_>, contested: &mut [Contested<'_>]) -> Result<()
         if let Some(holder) =
             readings::by_record(tx, c.key.sensor(), record)?.filter(|holder| holder.key != c.key)
         {
-            c.moved = Some(readings::move_away(tx, &holder, c.key)?);
+            c.moved = Some(corrections::move_away(tx, &holder, c.key)?);
             any = true;
         }
     }
-    if any { readings::settle_moves(tx) } else { Ok(()) }
+    if any { versions::settle_moves(tx) } else { Ok(()) }
+}
+
+/// How a measurement relates to the one stored for the same instant.
+enum Relation {
+    /// It says the same, no finer.
+    Same,
+    /// It says the same in finer digits, and no receiver can tell.
+    Finer,
+    /// It says something else, or to a receiver it does.
+    Other,
+}
+
+fn relation(
+    tx: &Transaction<'_>,
+    there: &StoredReading,
+    measurement: Measurement,
+) -> Result<Relation, StoreError> {
+    let said = there.measurement()?;
+    if !said.says_the_same_as(measurement) {
+        return Ok(Relation::Other);
+    }
+    if !measurement.is_finer_than(said) {
+        return Ok(Relation::Same);
+    }
+    let sent_in = corrections::claimed_in(tx, there.key, there.version(tx)?)?;
+    let shows = sent_in.into_iter().any(|unit| !measurement.is_alike_in(said, unit));
+    Ok(if shows { Relation::Other } else { Relation::Finer })
 }
 
 /// Puts a contested reading in its place.
@@ -143,17 +176,20 @@ fn place(
     let measurement = c.reading.measurement();
     let record = c.reading.record_key();
     let mut seen = c.moved;
-    match readings::at(tx, c.key)? {
-        None => {
-            let offset = c.reading.offset().unwrap_or_else(|| zone.offset_at(c.key.seconds()));
-            readings::insert(tx, c.key, measurement, offset, record)?;
-            ledger::cut(tx, &[c.key])?;
-            if seen.is_none() {
-                report.stored += 1;
-                return Ok(());
-            }
+    let Some(there) = readings::at(tx, c.key)? else {
+        let offset = c.reading.offset().unwrap_or_else(|| zone.offset_at(c.key.seconds()));
+        readings::insert(tx, c.key, measurement, offset, record)?;
+        ledger::cut(tx, &[c.key])?;
+        settlement::restore(tx, c.key)?;
+        match seen {
+            None => report.stored += 1,
+            Some(false) => report.replaced += 1,
+            Some(true) => report.corrected += 1,
         }
-        Some(there) if there.measurement()?.says_the_same_as(measurement) => {
+        return Ok(());
+    };
+    match relation(tx, &there, measurement)? {
+        Relation::Same => {
             if let (None, Some(record)) = (there.record(), record) {
                 readings::adopt_record(tx, c.key, record)?;
             }
@@ -161,8 +197,12 @@ fn place(
                 readings::mark_history(tx, c.key)?;
             }
         }
-        Some(there) => {
-            let claimed = readings::supersede(tx, &there)?;
+        Relation::Finer => {
+            let record = record.filter(|_| there.record().is_none());
+            readings::overwrite(tx, c.key, measurement, None, record)?;
+        }
+        Relation::Other => {
+            let claimed = corrections::supersede(tx, &there)?;
             readings::overwrite(tx, c.key, measurement, c.reading.offset(), record)?;
             seen = Some(seen.unwrap_or_default() || claimed);
         }
@@ -172,7 +212,7 @@ fn place(
         Some(false) => report.replaced += 1,
         Some(true) => report.corrected += 1,
     }
-    Ok(())
+    if seen.is_some() { settlement::restore(tx, c.key) } else { Ok(()) }
 }
 
 const INSERT: &str =
@@ -207,7 +247,7 @@ fn ingest(
             }
         };
         let offset = reading.offset().unwrap_or_else(|| zone.offset_at(reading.seconds()));
-        let packed = form::encode(reading.measurement()) | form::offset(offset);
+        let packed = packing::encode(reading.measurement()) | packing::offset(offset);
         let record = reading.record_key().map(RecordKey::as_str);
         let inserted =
             !within(source.history, key) && insert.execute(params![key, packed, record])? == 1;
@@ -239,7 +279,9 @@ impl Store {
     /// offset gets the one `zone` has at its instant. One refused does not hold up the others.
     ///
     /// The same measurement again changes nothing: digits, offset and record key of the first stay
-    /// (one without record key takes the later one's). Another measurement for the same instant
+    /// (one without record key takes the later one's). In the other unit it says the same if either
+    /// converts to the other; the finer digits are kept then, unless they would show at a receiver
+    /// that has the coarser ones: that is a correction. Another measurement for the same instant
     /// takes the earlier one's place, or becomes a new version of it where a receiver has the
     /// earlier one or is being sent it. A record key known at another instant is a correction: its
     /// reading moves.
@@ -282,8 +324,8 @@ mod tests {
     use super::*;
     use crate::glucose::UtcOffset;
     use crate::glucose::{AbsentReason, GlucoseUnit, GlucoseValue, Measurement, Sample, Window};
-    use crate::store::testing::{BASE, Scratch, reading, value, with_record};
-    use crate::store::{ConnectionId, ReadingCode};
+    use crate::store::ConnectionId;
+    use crate::store::testing::{BASE, Scratch, earlier, reading, value, with_record};
 
     fn scratch() -> Scratch {
         let mut scratch = Scratch::new();
@@ -318,9 +360,9 @@ mod tests {
 
     fn send_all(scratch: &mut Scratch, connection: ConnectionId) {
         let unsent =
-            scratch.store.unsent(connection, ReadingCode::Mass, all(), None, 1_000).unwrap();
+            scratch.store.unsent(connection, GlucoseUnit::MgPerDl, all(), None, 1_000).unwrap();
         let accepted: Vec<_> = unsent.iter().map(|u| (u.key, u.version)).collect();
-        scratch.store.record_accepted(connection, ReadingCode::Mass, &accepted).unwrap();
+        scratch.store.record_accepted(connection, GlucoseUnit::MgPerDl, &accepted).unwrap();
     }
 
     #[test]
@@ -371,12 +413,14 @@ mod tests {
         assert_eq!(counts(&scratch.take(&[reading("s", 0, value(101))])), [0, 0, 1, 0, 0]);
         send_all(&mut scratch, connection);
         assert_eq!(counts(&scratch.take(&[reading("s", 0, value(102))])), [0, 0, 0, 1, 0]);
-        let unsent = scratch.store.unsent(connection, ReadingCode::Mass, all(), None, 10).unwrap();
+        let unsent =
+            scratch.store.unsent(connection, GlucoseUnit::MgPerDl, all(), None, 10).unwrap();
         let [correction] = unsent.as_slice() else { panic!("one to send") };
         assert_eq!((correction.version, correction.sample.measurement), (1, value(102)));
-        assert_eq!(correction.replaces, Some(value(101)));
-        let molar = scratch.store.unsent(connection, ReadingCode::Molar, all(), None, 10).unwrap();
-        assert_eq!(molar.iter().map(|u| u.replaces).collect::<Vec<_>>(), [None, None]);
+        assert_eq!(correction.history, [earlier(0, value(101))]);
+        let molar =
+            scratch.store.unsent(connection, GlucoseUnit::MmolPerL, all(), None, 10).unwrap();
+        assert!(molar.iter().all(|unsent| unsent.history.is_empty()));
     }
 
     #[test]
@@ -391,9 +435,11 @@ mod tests {
         send_all(&mut scratch, connection);
         assert_eq!(counts(&scratch.take(&at(300))), [0, 0, 0, 3, 0]);
         assert_eq!(said(&scratch), [(300, value(100)), (600, value(101)), (900, value(102))]);
-        let unsent = scratch.store.unsent(connection, ReadingCode::Mass, all(), None, 10).unwrap();
-        let replaces: Vec<_> = unsent.iter().map(|u| u.replaces).collect();
-        assert_eq!(replaces, [Some(value(100)), Some(value(101)), Some(value(102))]);
+        let unsent =
+            scratch.store.unsent(connection, GlucoseUnit::MgPerDl, all(), None, 10).unwrap();
+        let history: Vec<_> = unsent.iter().map(|u| u.history.clone()).collect();
+        let was = |(seconds, said)| vec![earlier(seconds, value(said))];
+        assert_eq!(history, [(0, 100), (300, 101), (600, 102)].map(was), "at their old instants");
         assert_eq!(counts(&scratch.take(&at(300))), [0, 3, 0, 0, 0]);
     }
 

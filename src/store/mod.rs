@@ -3,46 +3,51 @@
 //! Every public method is one short transaction. Nothing here decides, and nothing here knows FHIR
 //! or HTTP.
 
-#[cfg(test)]
-mod agreement;
-mod claims;
 mod connections;
+mod corrections;
 mod error;
 mod file;
-mod form;
 mod handle;
 mod ingest;
 mod key;
 mod ledger;
 mod meta;
+#[cfg(test)]
+mod model_tests;
 mod orders;
 mod outbox;
+mod packing;
 mod quarantine;
 mod read_back;
 mod readings;
-mod records;
 mod resources;
 mod scan;
+mod schedules;
 mod schema;
 mod sensors;
+mod settlement;
 #[cfg(test)]
 mod testing;
+mod unit;
+mod unknown;
 mod unsent;
+mod versions;
 
 pub use connections::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState};
 pub use error::StoreError;
 pub use handle::StoreHandle;
 pub use ingest::{IngestReport, RejectedReading};
 pub use key::ReadingKey;
-pub use ledger::ReadingCode;
-pub use orders::StoredOrder;
+pub use orders::{FetchedOrder, OrderRow, StoredOrder};
 pub use outbox::{
     BatchId, BatchRecord, BatchState, DataVersion, NewBatch, Pending, SubmissionId,
     SubmissionRecord, SubmissionState,
 };
-pub use quarantine::{QuarantinedReading, SetAside, UnknownOutcome};
+pub use quarantine::QuarantinedReading;
 pub use resources::{SentResource, SentStatus};
+pub use schedules::{Approval, ScheduleRecord};
 pub use sensors::StoredSensor;
+pub use unknown::{SetAside, UnknownOutcome};
 pub use unsent::VersionedReading;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};

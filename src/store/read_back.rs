@@ -4,33 +4,33 @@
 //! A receiver may hide what it has, or may have removed it for good reasons. So a thing is sent
 //! again for this reason only once; found lacking a second time, it is reported and left alone.
 
-use super::ledger::{self, ReadingCode};
 use super::{
-    ConnectionId, ReadingKey, Store, StoreError, VersionedReading, key, readings, sensors, unsent,
+    ConnectionId, ReadingKey, Store, StoreError, VersionedReading, key, ledger, readings, sensors,
+    unsent, versions,
 };
-use crate::glucose::Window;
+use crate::glucose::{GlucoseUnit, Window};
 use rusqlite::{Connection, params};
 
 /// The versions of readings that were sent again because the receiver lacked them.
 pub(super) const TABLES: &str = "
     CREATE TABLE sent_again (
         connection INTEGER NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
-        code INTEGER NOT NULL,
+        unit INTEGER NOT NULL,
         key INTEGER NOT NULL,
         version INTEGER NOT NULL,
-        PRIMARY KEY (connection, code, key, version)
+        PRIMARY KEY (connection, unit, key, version)
     ) STRICT, WITHOUT ROWID;
 ";
 
 fn accepted(
     db: &Connection,
-    by: (ConnectionId, ReadingCode),
+    by: (ConnectionId, GlucoseUnit),
     window: Window,
     after: Option<ReadingKey>,
     limit: usize,
 ) -> Result<Vec<VersionedReading>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT key, measurement, record FROM readings WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+        "SELECT key, measurement FROM readings WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
     )?;
     let mut found = Vec::new();
     for span in sensors::spans(db, window)? {
@@ -52,7 +52,7 @@ fn accepted(
 }
 
 impl Store {
-    /// The readings of a window whose current version a connection accepted under a code, in key
+    /// The readings of a window whose current version a connection accepted in a unit, in key
     /// order after `after`, at most `limit`. Ask again with the last one's key for more; fewer
     /// than `limit` is the end.
     ///
@@ -61,7 +61,7 @@ impl Store {
     pub fn accepted(
         &self,
         connection: ConnectionId,
-        code: ReadingCode,
+        unit: GlucoseUnit,
         window: Window,
         after: Option<ReadingKey>,
         limit: usize,
@@ -69,7 +69,7 @@ impl Store {
         if limit == 0 {
             return Ok(Vec::new());
         }
-        accepted(&*self.read()?, (connection, code), window, after, limit)
+        accepted(&*self.read()?, (connection, unit), window, after, limit)
     }
 
     /// Makes readings unsent that a connection accepted in this version and turned out to lack; how
@@ -82,7 +82,7 @@ impl Store {
     pub fn send_again(
         &mut self,
         connection: ConnectionId,
-        code: ReadingCode,
+        unit: GlucoseUnit,
         lacking: &[(ReadingKey, u32)],
     ) -> Result<usize, StoreError> {
         let tx = self.write()?;
@@ -92,21 +92,21 @@ impl Store {
             if current != Some(*version) {
                 continue;
             }
-            if !ledger::covering(&tx, *key)?.contains(&(connection, code)) {
+            if !ledger::covering(&tx, *key)?.contains(&(connection, unit)) {
                 unsent += 1;
                 continue;
             }
             let first_time = tx
                 .prepare_cached(
-                    "INSERT OR IGNORE INTO sent_again (connection, code, key, version) VALUES (?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO sent_again (connection, unit, key, version) VALUES (?, ?, ?, ?)",
                 )?
-                .execute(params![connection.0, code, key, version])?;
+                .execute(params![connection.0, unit, key, version])?;
             if first_time > 0 {
-                ledger::remember(&tx, connection, code, *key, *version)?;
+                versions::remember(&tx, (connection, unit), *key, *version)?;
                 keys.push(*key);
             }
         }
-        ledger::cut_of(&tx, &keys, |of| of == (connection, code))?;
+        ledger::cut_of(&tx, &keys, |of| of == (connection, unit))?;
         tx.commit()?;
         Ok(unsent + keys.len())
     }
@@ -129,10 +129,10 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::testing::{Scratch, reading, value};
+    use crate::store::testing::{Scratch, earlier, reading, value};
     use crate::store::{SentResource, SentStatus};
 
-    const MASS: ReadingCode = ReadingCode::Mass;
+    const MASS: GlucoseUnit = GlucoseUnit::MgPerDl;
 
     fn all() -> Window {
         Window::from_unix(0, i64::MAX).unwrap()
@@ -175,7 +175,7 @@ mod tests {
         }
         assert_eq!(found, (0..10).map(|i| base + i * 300).collect::<Vec<_>>());
         assert_eq!(
-            scratch.store.accepted(connection, ReadingCode::Molar, all(), None, 100).unwrap(),
+            scratch.store.accepted(connection, GlucoseUnit::MmolPerL, all(), None, 100).unwrap(),
             []
         );
         let part = Window::from_unix(base + 300, base + 900).unwrap();
@@ -213,8 +213,9 @@ mod tests {
         scratch.take(&[reading("s", 0, value(101)), reading("s", 300, value(102))]);
         assert_eq!(scratch.store.send_again(connection, MASS, &keys[1..2]).unwrap(), 0);
         let unsent = scratch.store.unsent(connection, MASS, all(), None, 10).unwrap();
-        let said: Vec<_> = unsent.iter().map(|one| (one.version, one.replaces)).collect();
-        assert_eq!(said, [(1, Some(value(100))), (1, Some(value(100)))]);
+        let said: Vec<_> = unsent.iter().map(|one| (one.version, one.history.clone())).collect();
+        let was = |seconds| vec![earlier(seconds, value(100))];
+        assert_eq!(said, [(1, was(0)), (1, was(300))]);
     }
 
     #[test]
@@ -222,8 +223,7 @@ mod tests {
         let mut scratch = Scratch::new();
         let connection = scratch.connect("https://a.example");
         let device = SentResource::new(
-            "urn:uuid:1",
-            "device",
+            ("urn:uuid:1", crate::fhir::EntryKind::Device, None),
             Some("Device/1".to_owned()),
             SentStatus::Delivered,
         );

@@ -1,20 +1,11 @@
-//! The readings' rows: their tables, one row's life, and the history of those that were corrected
-//! after a receiver had seen them.
-//!
-//! A reading's version is 0 until a version someone has seen is corrected; the earlier one then
-//! moves to `superseded`. Only such rows carry the history mark, so that ordinary ones cost
-//! nothing. Readings that a maker's record key shows to have moved to another instant take their
-//! history along.
+//! The readings' rows: their table, and one row's life.
 
-use super::form::{self, HISTORY};
-use super::{ReadingKey, StoreError, claims, ledger};
-use crate::glucose::{Measurement, RecordKey, SensorId, UtcOffset};
+use super::packing::{self, HISTORY};
+use super::{ReadingKey, Store, StoreError, sensors, versions};
+use crate::glucose::{Measurement, RecordKey, SensorId, SensorKey, UtcOffset};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-/// The readings' tables. `measurement` is packed as [`form`] says, with the UTC offset but in
-/// `superseded`. `superseded.moved_to` is the key at which the record stands now, where that
-/// is another; while a batch of moves is under way it is written negative, so that one move does
-/// not drag along another's.
+/// The readings' table. `measurement` is packed as [`packing`] says, with the UTC offset.
 pub(super) const TABLES: &str = "
     CREATE TABLE readings (
         key INTEGER PRIMARY KEY,
@@ -22,15 +13,6 @@ pub(super) const TABLES: &str = "
         record TEXT
     ) STRICT;
     CREATE UNIQUE INDEX readings_by_record ON readings (key >> 34, record) WHERE record IS NOT NULL;
-    CREATE TABLE superseded (
-        id INTEGER PRIMARY KEY,
-        key INTEGER NOT NULL,
-        version INTEGER NOT NULL,
-        measurement INTEGER NOT NULL,
-        moved_to INTEGER,
-        UNIQUE (key, version)
-    ) STRICT;
-    CREATE INDEX superseded_by_target ON superseded (moved_to) WHERE moved_to IS NOT NULL;
 ";
 
 /// A row of `readings`.
@@ -42,16 +24,26 @@ pub(super) struct StoredReading {
 
 impl StoredReading {
     pub(super) fn measurement(&self) -> Result<Measurement, StoreError> {
-        form::decode(self.packed)
+        packing::decode(self.packed)
     }
 
     pub(super) fn record(&self) -> Option<&str> {
         self.record.as_deref()
     }
 
+    /// Whether it has earlier versions.
+    pub(super) const fn has_history(&self) -> bool {
+        self.packed & HISTORY != 0
+    }
+
     /// Its current version.
     pub(super) fn version(&self, db: &Connection) -> Result<u32, StoreError> {
-        version(db, self.key, self.packed)
+        versions::current(db, self.key, self.packed)
+    }
+
+    /// Keeps it as an earlier version.
+    pub(super) fn keep_as(&self, tx: &Transaction<'_>, version: u32) -> Result<(), StoreError> {
+        versions::add(tx, self.key, version, self.packed)
     }
 }
 
@@ -81,39 +73,6 @@ pub(super) fn by_record(
         .optional()?)
 }
 
-/// The current version of a row with this packed measurement.
-pub(super) fn version(db: &Connection, key: ReadingKey, packed: i64) -> Result<u32, StoreError> {
-    if packed & HISTORY == 0 {
-        return Ok(0);
-    }
-    let last: Option<u32> = db
-        .prepare_cached("SELECT max(version) FROM superseded WHERE key = ?")?
-        .query_row([key], |row| row.get(0))?;
-    Ok(last.map_or(0, |last| last + 1))
-}
-
-/// [`HISTORY`] where the key has earlier versions, or a reading that moved there has.
-fn history(db: &Connection, key: ReadingKey) -> Result<i64, StoreError> {
-    let known = db
-        .prepare_cached("SELECT 1 FROM superseded WHERE key = ?1 OR moved_to = ?1")?
-        .exists([key])?;
-    Ok(if known { HISTORY } else { 0 })
-}
-
-/// First and last key of a sensor's `superseded` rows and their targets, where there are any.
-pub(super) fn superseded_range(
-    db: &Connection,
-    (first, last): (i64, i64),
-) -> Result<Option<(i64, i64)>, StoreError> {
-    let edges: (Option<i64>, Option<i64>) = db
-        .prepare_cached(
-            "SELECT min(at), max(at) FROM (SELECT key AS at FROM superseded WHERE key BETWEEN ?1 AND ?2
-             UNION ALL SELECT moved_to FROM superseded WHERE moved_to BETWEEN ?1 AND ?2)",
-        )?
-        .query_row([first, last], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(edges.0.zip(edges.1))
-}
-
 /// Adds a reading where there is none, with the history of its key.
 pub(super) fn insert(
     tx: &Transaction<'_>,
@@ -122,22 +81,10 @@ pub(super) fn insert(
     offset: UtcOffset,
     record: Option<&RecordKey>,
 ) -> Result<(), StoreError> {
-    let packed = form::encode(measurement) | form::offset(offset) | history(tx, key)?;
+    let packed = packing::encode(measurement) | packing::offset(offset) | versions::mark(tx, key)?;
     tx.prepare_cached("INSERT INTO readings (key, measurement, record) VALUES (?, ?, ?)")?
         .execute(params![key, packed, record.map(RecordKey::as_str)])?;
     Ok(())
-}
-
-/// Keeps the current version as an earlier one, where someone has seen it. True where so.
-pub(super) fn supersede(tx: &Transaction<'_>, reading: &StoredReading) -> Result<bool, StoreError> {
-    let version = reading.version(tx)?;
-    if !claims::is_claimed(tx, reading.key, version)? {
-        return Ok(false);
-    }
-    tx.prepare_cached("INSERT INTO superseded (key, version, measurement) VALUES (?, ?, ?)")?
-        .execute(params![reading.key, version, reading.packed & !HISTORY & !form::OFFSET_MASK])?;
-    ledger::forget(tx, reading.key, version)?;
-    Ok(true)
 }
 
 /// Puts a new measurement in a reading's place; offset and record key change only where given.
@@ -148,12 +95,12 @@ pub(super) fn overwrite(
     offset: Option<UtcOffset>,
     record: Option<&RecordKey>,
 ) -> Result<(), StoreError> {
-    let packed = form::encode(measurement) | history(tx, key)?;
+    let packed = packing::encode(measurement) | versions::mark(tx, key)?;
     tx.prepare_cached(
         "UPDATE readings SET measurement = ?2 | coalesce(?3, measurement & ?5), record = coalesce(?4, record)
          WHERE key = ?1",
     )?
-    .execute(params![key, packed, offset.map(form::offset), record.map(RecordKey::as_str), form::OFFSET_MASK])?;
+    .execute(params![key, packed, offset.map(packing::offset), record.map(RecordKey::as_str), packing::OFFSET_MASK])?;
     Ok(())
 }
 
@@ -170,38 +117,29 @@ pub(super) fn adopt_record(
 
 /// Marks a reading that stays as it is but was joined by another's history.
 pub(super) fn mark_history(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), StoreError> {
-    let mark = history(tx, key)?;
+    let mark = versions::mark(tx, key)?;
     tx.prepare_cached("UPDATE readings SET measurement = measurement | ? WHERE key = ?")?
         .execute(params![mark, key])?;
     Ok(())
 }
 
-/// Takes a reading away because its record now stands at `target`. True where someone has seen it.
-pub(super) fn move_away(
-    tx: &Transaction<'_>,
-    reading: &StoredReading,
-    target: ReadingKey,
-) -> Result<bool, StoreError> {
-    let seen = supersede(tx, reading)?;
-    tx.prepare_cached("DELETE FROM readings WHERE key = ?")?.execute([reading.key])?;
-    tx.prepare_cached("UPDATE superseded SET moved_to = ?2 WHERE (key = ?1 AND moved_to IS NULL) OR moved_to = ?1")?
-        .execute(params![reading.key, -target.packed()])?;
-    Ok(seen)
-}
-
-/// Ends a batch of moves: their histories now belong to where they moved.
-pub(super) fn settle_moves(tx: &Transaction<'_>) -> Result<(), StoreError> {
-    tx.execute("UPDATE superseded SET moved_to = -moved_to WHERE moved_to < 0", [])?;
+/// Takes a reading away.
+pub(super) fn remove(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM readings WHERE key = ?")?.execute([key])?;
     Ok(())
 }
 
-/// Whether a version is one of the earlier ones.
-pub(super) fn was_superseded(
-    db: &Connection,
-    key: ReadingKey,
-    version: u32,
-) -> Result<bool, StoreError> {
-    Ok(db
-        .prepare_cached("SELECT 1 FROM superseded WHERE key = ? AND version = ?")?
-        .exists(params![key, version])?)
+impl Store {
+    /// The unix second under which a sensor's record of this key is stored, if it is.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn recorded_at(
+        &self,
+        sensor: &SensorKey,
+        record: &RecordKey,
+    ) -> Result<Option<i64>, StoreError> {
+        let Some(sensor) = sensors::id(&self.db, sensor)? else { return Ok(None) };
+        Ok(by_record(&self.db, sensor, record)?.map(|stored| stored.key.seconds()))
+    }
 }

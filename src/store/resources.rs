@@ -2,10 +2,13 @@
 //! by their identifiers.
 
 use super::{ConnectionId, Store, StoreError};
-use rusqlite::{OptionalExtension, Row, Transaction, params};
+use crate::fhir::{Covered, EntryKind};
+use crate::glucose::DateRange;
+use rusqlite::{Row, Transaction, params};
 
-/// The table of sent resources. `lacking` is 1 for one the receiver accepted and turned out to
-/// lack, 2 once it was sent again;
+/// The table of sent resources. `kind` is an [`EntryKind::code`]; what a summary and its figures
+/// cover stands in the dates and the unit. `lacking` is 1 for one the receiver accepted and turned out to
+/// lack, 2 once it was sent again.
 /// `unknown` is 1 for one that was sent and may or may not be there, 2 once that was dismissed.
 pub(super) const TABLES: &str = "
     CREATE TABLE sent_resources (
@@ -13,13 +16,17 @@ pub(super) const TABLES: &str = "
         connection INTEGER NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
         identifier TEXT NOT NULL,
         kind TEXT NOT NULL,
+        first_date TEXT,
+        last_date TEXT,
+        unit TEXT,
         location TEXT,
         refusal TEXT,
         lacking INTEGER NOT NULL DEFAULT 0,
         unknown INTEGER NOT NULL DEFAULT 0,
         UNIQUE (connection, identifier)
     ) STRICT;
-    CREATE INDEX sent_resources_by_kind ON sent_resources (connection, kind);
+    CREATE INDEX sent_resources_by_dates ON sent_resources (connection, first_date, last_date)
+        WHERE first_date IS NOT NULL;
 ";
 
 /// A resource as a receiver has it.
@@ -27,8 +34,10 @@ pub(super) const TABLES: &str = "
 pub struct SentResource {
     /// The value of its identifier.
     pub identifier: String,
-    /// What it is, in the caller's words, for example `device` or `summary`.
-    pub kind: String,
+    /// What it is.
+    pub kind: EntryKind,
+    /// What it covers; `None` for a device.
+    pub covered: Option<Covered>,
     /// Where the receiver put it, where it said so.
     pub location: Option<String>,
     /// What became of it.
@@ -50,12 +59,11 @@ pub enum SentStatus {
 
 impl SentResource {
     pub(super) fn new(
-        identifier: &str,
-        kind: &str,
+        (identifier, kind, covered): (&str, EntryKind, Option<Covered>),
         location: Option<String>,
         status: SentStatus,
     ) -> Self {
-        Self { identifier: identifier.to_owned(), kind: kind.to_owned(), location, status }
+        Self { identifier: identifier.to_owned(), kind, covered, location, status }
     }
 }
 
@@ -72,15 +80,41 @@ impl std::fmt::Debug for SentResource {
     }
 }
 
-fn resource(row: &Row<'_>) -> rusqlite::Result<SentResource> {
-    let (refusal, lacking): (Option<String>, i64) = (row.get(3)?, row.get(4)?);
+const SELECT: &str =
+    "SELECT identifier, kind, first_date, last_date, unit, location, refusal, lacking,
+    unknown FROM sent_resources";
+
+fn resource(row: &Row<'_>) -> Result<SentResource, StoreError> {
+    let (refusal, lacking): (Option<String>, i64) = (row.get(6)?, row.get(7)?);
     let status = match refusal {
-        _ if row.get::<_, i64>(5)? > 0 => SentStatus::Unknown,
+        _ if row.get::<_, i64>(8)? > 0 => SentStatus::Unknown,
         Some(reason) => SentStatus::Refused(reason),
         None if lacking == 1 => SentStatus::Lacking,
         None => SentStatus::Delivered,
     };
-    Ok(SentResource { identifier: row.get(0)?, kind: row.get(1)?, location: row.get(2)?, status })
+    Ok(SentResource {
+        identifier: row.get(0)?,
+        kind: kind(row, 1)?,
+        covered: covered((row.get(2)?, row.get(3)?, row.get(4)?))?,
+        location: row.get(5)?,
+        status,
+    })
+}
+
+pub(super) fn kind(row: &Row<'_>, column: usize) -> Result<EntryKind, StoreError> {
+    let code: String = row.get(column)?;
+    EntryKind::from_code(&code).ok_or(StoreError::Row("kind of a sent resource"))
+}
+
+/// First and last date, and unit, as they are stored.
+type Dates = (Option<String>, Option<String>, Option<String>);
+
+fn covered(stored: Dates) -> Result<Option<Covered>, StoreError> {
+    let (Some(first), Some(last), Some(unit)) = stored else { return Ok(None) };
+    let unreadable = |_| StoreError::Row("dates of a sent resource");
+    let dates = format!("{first}..{last}").parse().map_err(unreadable)?;
+    let unit = unit.parse().map_err(|_| StoreError::Row("unit of a sent resource"))?;
+    Ok(Some(Covered { dates, unit }))
 }
 
 /// Records a resource; said again, the later status stands, and a location once known is kept where
@@ -94,21 +128,26 @@ pub(super) fn record_resource(
         SentStatus::Delivered | SentStatus::Lacking | SentStatus::Unknown => None,
         SentStatus::Refused(reason) => Some(reason),
     };
-    let unknown = sent.status == SentStatus::Unknown;
+    let dates = sent.covered.map(|covered| covered.dates);
     tx.prepare_cached(
-        "INSERT INTO sent_resources (connection, identifier, kind, location, refusal, unknown)
-         VALUES (?, ?, ?, ?, ?, ?)
+        "INSERT INTO sent_resources
+         (connection, identifier, kind, first_date, last_date, unit, location, refusal, unknown)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (connection, identifier) DO UPDATE SET kind = excluded.kind,
          refusal = excluded.refusal, unknown = excluded.unknown,
-         lacking = min(lacking * 2, 2), location = coalesce(excluded.location, location)",
+         lacking = min(lacking * 2, 2),
+         location = coalesce(excluded.location, location)",
     )?
     .execute(params![
         connection.0,
         sent.identifier,
-        sent.kind,
+        sent.kind.code(),
+        dates.map(|dates| dates.first().to_string()),
+        dates.map(|dates| dates.last().to_string()),
+        sent.covered.map(|covered| covered.unit.ucum()),
         sent.location,
         refusal,
-        unknown
+        sent.status == SentStatus::Unknown
     ])?;
     Ok(())
 }
@@ -139,13 +178,10 @@ impl Store {
         connection: ConnectionId,
         identifier: &str,
     ) -> Result<Option<SentResource>, StoreError> {
-        Ok(self
-            .db
-            .prepare_cached(
-                "SELECT identifier, kind, location, refusal, lacking, unknown FROM sent_resources WHERE connection = ? AND identifier = ?",
-            )?
-            .query_row(params![connection.0, identifier], resource)
-            .optional()?)
+        let mut statement =
+            self.db.prepare_cached(&format!("{SELECT} WHERE connection = ? AND identifier = ?"))?;
+        let mut rows = statement.query(params![connection.0, identifier])?;
+        rows.next()?.map(resource).transpose()
     }
 
     /// Kind and reason of every resource a receiver refused.
@@ -155,34 +191,39 @@ impl Store {
     pub fn refused_resources(
         &self,
         connection: ConnectionId,
-    ) -> Result<Vec<(String, String)>, StoreError> {
+    ) -> Result<Vec<(EntryKind, String)>, StoreError> {
         let mut statement = self.db.prepare_cached(
             "SELECT kind, refusal FROM sent_resources WHERE connection = ? AND refusal IS NOT NULL ORDER BY id",
         )?;
-        let rows = statement.query_map([connection.0], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let rows =
+            statement.query_and_then([connection.0], |row| Ok((kind(row, 0)?, row.get(1)?)))?;
+        rows.collect()
     }
 
-    /// Every resource of a kind, in the order first recorded.
+    /// Every resource that covers these dates, in the order first recorded: summaries in either
+    /// unit, and their figures.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn resources_of_kind(
+    pub fn resources_over(
         &self,
         connection: ConnectionId,
-        kind: &str,
+        dates: DateRange,
     ) -> Result<Vec<SentResource>, StoreError> {
-        let mut statement = self.db.prepare_cached(
-            "SELECT identifier, kind, location, refusal, lacking, unknown FROM sent_resources WHERE connection = ? AND kind = ? ORDER BY id",
-        )?;
-        let rows = statement.query_map(params![connection.0, kind], resource)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let mut statement = self.db.prepare_cached(&format!(
+            "{SELECT} WHERE connection = ? AND first_date = ? AND last_date = ? ORDER BY id"
+        ))?;
+        let (first, last) = (dates.first().to_string(), dates.last().to_string());
+        let rows = statement.query_and_then(params![connection.0, first, last], resource)?;
+        rows.collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fhir::SummaryMember;
+    use crate::glucose::GlucoseUnit;
     use crate::store::testing::Scratch;
 
     fn sent(identifier: &str, location: Option<&str>, status: &str) -> SentResource {
@@ -191,7 +232,8 @@ mod tests {
         } else {
             SentStatus::Delivered
         };
-        SentResource::new(identifier, "device", location.map(str::to_owned), status)
+        let what = (identifier, EntryKind::Device, None);
+        SentResource::new(what, location.map(str::to_owned), status)
     }
 
     #[test]
@@ -203,19 +245,37 @@ mod tests {
         store
             .record_resource(connection, &sent("urn:uuid:1", Some("Device/1"), "accepted"))
             .unwrap();
-        store.record_resource(connection, &sent("urn:uuid:2", None, "refused")).unwrap();
         store.record_resource(connection, &sent("urn:uuid:1", None, "refused")).unwrap();
         let first = sent("urn:uuid:1", Some("Device/1"), "refused");
         assert_eq!(store.resource(connection, "urn:uuid:1").unwrap(), Some(first.clone()));
         assert_eq!(store.resource(other, "urn:uuid:1").unwrap(), None);
-        let all = [first, sent("urn:uuid:2", None, "refused")];
-        assert_eq!(store.resources_of_kind(connection, "device").unwrap(), all);
-        assert_eq!(store.resources_of_kind(connection, "summary").unwrap(), []);
         store.remove_connection(connection).unwrap();
-        assert_eq!(
-            store.resources_of_kind(connection, "device").unwrap().len(),
-            2,
-            "the receiver still has them"
-        );
+        let kept = store.resource(connection, "urn:uuid:1").unwrap();
+        assert_eq!(kept, Some(first), "the receiver still has it");
+    }
+
+    #[test]
+    fn what_covers_dates_is_found_by_them_in_the_order_it_was_sent() {
+        let mut scratch = Scratch::new();
+        let connection = scratch.connect("https://a.example");
+        let store = &mut scratch.store;
+        let dates: DateRange = "2024-05-01..2024-05-14".parse().unwrap();
+        let other: DateRange = "2024-05-02..2024-05-14".parse().unwrap();
+        let of = |identifier: &str, kind, dates| {
+            let covered = Some(Covered { dates, unit: GlucoseUnit::MmolPerL });
+            SentResource::new((identifier, kind, covered), None, SentStatus::Delivered)
+        };
+        let gmi = EntryKind::SummaryMember(SummaryMember::Gmi);
+        let all = [
+            of("urn:uuid:2", EntryKind::Summary, dates),
+            of("urn:uuid:1", gmi, dates),
+            of("urn:uuid:3", EntryKind::Summary, other),
+        ];
+        for one in &all {
+            store.record_resource(connection, one).unwrap();
+        }
+        store.record_resource(connection, &sent("urn:uuid:4", None, "accepted")).unwrap();
+        assert_eq!(store.resources_over(connection, dates).unwrap(), all[..2]);
+        assert_eq!(store.resources_over(connection, other).unwrap(), all[2..]);
     }
 }

@@ -6,7 +6,7 @@
 //! buffers.
 
 use super::sensors::{self, Span};
-use super::{ReadingKey, Store, StoreError, form, key};
+use super::{ReadingKey, Store, StoreError, key, packing};
 use crate::glucose::{Sample, Window};
 use rusqlite::{CachedStatement, Connection, Rows, params};
 use std::cmp::Reverse;
@@ -23,7 +23,7 @@ const RANGE: &str =
 fn visit_rows(mut rows: Rows<'_>, visit: &mut impl FnMut(Sample)) -> Result<u32, StoreError> {
     let mut visited = 0;
     while let Some(row) = rows.next()? {
-        visit(form::sample(row.get(0)?, row.get(1)?)?);
+        visit(packing::sample(row.get(0)?, row.get(1)?)?);
         visited += 1;
     }
     Ok(visited)

@@ -1,11 +1,13 @@
 //! The tables, and how an older file becomes a newer one.
 
-use super::file::APPLICATION_ID;
 use super::{
     StoreError, connections, ledger, meta, orders, outbox, quarantine, read_back, readings,
-    resources, sensors,
+    resources, schedules, sensors, versions,
 };
 use rusqlite::{Connection, TransactionBehavior};
+
+/// Marks a file as ours in SQLite's header: `CGMs`.
+pub(super) const APPLICATION_ID: i32 = 0x4347_4d73;
 
 /// Every step, in order: step n brings a file from schema n to n + 1. Released steps never change.
 const STEPS: &[&[&str]] = &[&[
@@ -13,11 +15,13 @@ const STEPS: &[&[&str]] = &[&[
     sensors::TABLES,
     readings::TABLES,
     connections::TABLES,
+    versions::TABLES,
     ledger::TABLES,
     quarantine::TABLES,
     read_back::TABLES,
     resources::TABLES,
     orders::TABLES,
+    schedules::TABLES,
     outbox::TABLES,
 ]];
 

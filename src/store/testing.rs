@@ -2,8 +2,8 @@
 
 use super::{ConnectionDetails, ConnectionId, ConnectionState, IngestReport, Store};
 use crate::glucose::{
-    Device, GlucoseUnit, GlucoseValue, Measurement, Reading, RecordKey, Sensor, SensorId,
-    SensorKey, UtcOffset, ZoneOffsets,
+    Device, EarlierReading, GlucoseUnit, GlucoseValue, Measurement, Reading, RecordKey, Sensor,
+    SensorId, SensorKey, UtcOffset, ZoneOffsets,
 };
 use chrono::{DateTime, Utc};
 use std::path::PathBuf;
@@ -29,6 +29,11 @@ pub(super) fn reading(sensor: &str, seconds: i64, measurement: Measurement) -> R
 
 pub(super) fn with_record(reading: Reading, record: &str) -> Reading {
     reading.with_record_key(RecordKey::new(record).unwrap())
+}
+
+/// An earlier version that stood `seconds` after [`BASE`].
+pub(super) fn earlier(seconds: i64, measurement: Measurement) -> EarlierReading {
+    EarlierReading { seconds: BASE + seconds, measurement }
 }
 
 impl Scratch {

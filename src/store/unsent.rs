@@ -4,10 +4,9 @@
 //! Read in pages by key, so that a first submission of ten years needs no more memory than one of a
 //! day.
 
-use super::ledger::{self, ReadingCode};
-use super::{ConnectionId, ReadingKey, Store, StoreError, form, key, readings, sensors};
-use crate::glucose::{Measurement, RecordKey, Sample, Window};
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use super::{ConnectionId, ReadingKey, Store, StoreError, key, ledger, packing, sensors, versions};
+use crate::glucose::{EarlierReading, GlucoseUnit, Sample, Window};
+use rusqlite::{Connection, Row, params};
 
 /// A reading as it is sent to a connection.
 #[derive(Clone, PartialEq, Eq)]
@@ -18,11 +17,9 @@ pub struct VersionedReading {
     pub sample: Sample,
     /// Which version of it this is.
     pub version: u32,
-    /// The maker's own key of the record.
-    pub record_key: Option<RecordKey>,
-    /// What the last version said that this connection accepted under this code, where one was
-    /// corrected.
-    pub replaces: Option<Measurement>,
+    /// The versions that this connection has, or may have, seen of it in this unit, oldest first;
+    /// what is sent takes the place of the last. Empty if it has seen none.
+    pub history: Vec<EarlierReading>,
 }
 
 impl std::fmt::Debug for VersionedReading {
@@ -34,55 +31,36 @@ impl std::fmt::Debug for VersionedReading {
     }
 }
 
-/// The last earlier version of a reading that a connection accepted.
-fn replaced(
-    db: &Connection,
-    (connection, code): (ConnectionId, ReadingCode),
-    key: ReadingKey,
-) -> Result<Option<Measurement>, StoreError> {
-    let found: Option<i64> = db
-        .prepare_cached(
-            "SELECT s.measurement FROM superseded s
-             JOIN accepted_versions a ON a.connection = ?1 AND a.code = ?2 AND a.key = s.key AND a.version = s.version
-             WHERE (s.key = ?3 AND s.moved_to IS NULL) OR s.moved_to = ?3 ORDER BY s.id DESC LIMIT 1",
-        )?
-        .query_row(params![connection.0, code, key], |row| row.get(0))
-        .optional()?;
-    found.map(form::decode).transpose()
-}
-
 /// The quarantined ones among current versions: the condition for a row of `readings`.
-const QUARANTINED: &str = "EXISTS (SELECT 1 FROM quarantine q WHERE q.connection = ?1 AND q.code = ?2
+const QUARANTINED: &str = "EXISTS (SELECT 1 FROM quarantine q WHERE q.connection = ?1 AND q.unit = ?2
     AND q.key = readings.key AND q.version = CASE WHEN readings.measurement & 64 THEN
     coalesce((SELECT max(s.version) + 1 FROM superseded s WHERE s.key = readings.key), 0) ELSE 0 END)";
 
-/// A row of key, packed measurement and record.
+/// A row of key and packed measurement.
 pub(super) fn versioned(
     db: &Connection,
-    to: (ConnectionId, ReadingCode),
+    to: (ConnectionId, GlucoseUnit),
     row: &Row<'_>,
 ) -> Result<VersionedReading, StoreError> {
     let (key, measurement): (ReadingKey, i64) = (row.get(0)?, row.get(1)?);
-    let record: Option<String> = row.get(2)?;
-    let record = record.map(|r| RecordKey::new(&r)).transpose();
-    Ok(VersionedReading {
-        key,
-        sample: form::sample(key, measurement)?,
-        version: readings::version(db, key, measurement)?,
-        record_key: record.map_err(|_| StoreError::Row("record key"))?,
-        replaces: if measurement & form::HISTORY == 0 { None } else { replaced(db, to, key)? },
-    })
+    let sample = packing::sample(key, measurement)?;
+    let history = if measurement & packing::HISTORY == 0 {
+        Vec::new()
+    } else {
+        versions::earlier(db, to, key, sample.measurement)?
+    };
+    Ok(VersionedReading { key, sample, version: versions::current(db, key, measurement)?, history })
 }
 
 fn unsent(
     db: &Connection,
-    to: (ConnectionId, ReadingCode),
+    to: (ConnectionId, GlucoseUnit),
     window: Window,
     after: Option<ReadingKey>,
     limit: usize,
 ) -> Result<Vec<VersionedReading>, StoreError> {
     let mut statement = db.prepare_cached(&format!(
-        "SELECT key, measurement, record FROM readings
+        "SELECT key, measurement FROM readings
          WHERE key BETWEEN ?3 AND ?4 AND NOT {QUARANTINED} ORDER BY key LIMIT ?5"
     ))?;
     let mut found = Vec::new();
@@ -112,13 +90,13 @@ fn unsent(
 
 fn unsent_count(
     db: &Connection,
-    to: (ConnectionId, ReadingCode),
+    to: (ConnectionId, GlucoseUnit),
     window: Window,
 ) -> Result<u64, StoreError> {
     let mut all = db.prepare_cached("SELECT count(*) FROM readings WHERE key BETWEEN ? AND ?")?;
     let mut refused = db.prepare_cached(&format!(
         "SELECT count(*) FROM readings WHERE key BETWEEN ?3 AND ?4 AND {QUARANTINED}
-         AND key IN (SELECT key FROM quarantine WHERE connection = ?1 AND code = ?2 AND key BETWEEN ?3 AND ?4)"
+         AND key IN (SELECT key FROM quarantine WHERE connection = ?1 AND unit = ?2 AND key BETWEEN ?3 AND ?4)"
     ))?;
     let mut count: u64 = 0;
     for span in sensors::spans(db, window)? {
@@ -135,7 +113,7 @@ fn unsent_count(
 }
 
 impl Store {
-    /// The readings of a window that a connection does not have under a code, in key order after
+    /// The readings of a window that a connection does not have in a unit, in key order after
     /// `after`, at most `limit`: sensor by sensor, each in time order. Ask again with the last
     /// one's key for more; fewer than `limit` is the end.
     ///
@@ -144,24 +122,24 @@ impl Store {
     pub fn unsent(
         &self,
         connection: ConnectionId,
-        code: ReadingCode,
+        unit: GlucoseUnit,
         window: Window,
         after: Option<ReadingKey>,
         limit: usize,
     ) -> Result<Vec<VersionedReading>, StoreError> {
-        unsent(&*self.read()?, (connection, code), window, after, limit)
+        unsent(&*self.read()?, (connection, unit), window, after, limit)
     }
 
-    /// How many readings of a window a connection does not have under a code.
+    /// How many readings of a window a connection does not have in a unit.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn unsent_count(
         &self,
         connection: ConnectionId,
-        code: ReadingCode,
+        unit: GlucoseUnit,
         window: Window,
     ) -> Result<u64, StoreError> {
-        unsent_count(&*self.read()?, (connection, code), window)
+        unsent_count(&*self.read()?, (connection, unit), window)
     }
 }

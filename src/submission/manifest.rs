@@ -1,7 +1,7 @@
 //! What the entries of a batch are, and how often and with what result it was sent.
 
 use super::{Part, Position, Wait};
-use crate::fhir::Dialect;
+use crate::fhir::{Covered, Dialect, EntryKind};
 use crate::glucose::GlucoseUnit;
 use serde::{Deserialize, Serialize};
 
@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Item {
     /// A reading: its packed key, its version, and the unit it was sent in.
     Reading(i64, u32, GlucoseUnit),
-    /// A device, summary or member: its identifier and its kind.
-    Resource(String, String),
+    /// Anything else: its identifier, what it is, and what it covers.
+    Resource(String, EntryKind, Option<Covered>),
 }
 
 /// Hides identifiers.

@@ -9,6 +9,7 @@ mod answer;
 mod backoff;
 mod manifest;
 mod plan;
+mod planning;
 mod policy;
 mod progress;
 mod receiver;
@@ -21,6 +22,9 @@ pub use answer::{Answer, LookedUp, NoAnswer, Response};
 pub use backoff::{Backoff, RetryAfter};
 pub use manifest::{Attempts, Failing, Item, ManifestEntry, SentBatch};
 pub use plan::{Origin, Part, Plan, Position, Stopped, Wanted};
+pub use planning::{
+    Circumstances, LeftOut, Planned, PlanningError, SubmissionRequest, Trigger, plan,
+};
 pub use policy::Policy;
 pub use progress::{Isolation, LoneRefusals, Progress, Stall};
 pub use receiver::{EntryLimit, Pace, ReceiverFacts, ReceiverWait};

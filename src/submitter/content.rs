@@ -1,20 +1,20 @@
 //! What the [`Submitter`](super::Submitter) puts together from store, orders and files.
 
+use super::order_search::stored_orders;
 use super::types::{
-    ImportReport, LeftOut, Orders, OutcomeStatus, RefusedItem, Stalled, Standing,
-    SubmissionOutcome, SubmissionRequest,
+    ImportReport, OutcomeStatus, RefusedItem, Stalled, Standing, SubmissionOutcome,
 };
 use crate::delivery::{Run, entries_to_send, summarise};
 use crate::environment::{Entropy, Lock};
 use crate::error::Error;
+use crate::fhir::EntryKind;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Window, ZoneOffsets};
 use crate::import::{ImportOptions, import};
-use crate::orders::{Content, Schedule, StandingOrder};
-use crate::smart::{GrantedScopes, ResourceType, SearchToken};
-use crate::store::{
-    ConnectionId, ConnectionRecord, Store, StoreError, StoredOrder, SubmissionId, SubmissionState,
+use crate::smart::GrantedScopes;
+use crate::store::{ConnectionId, ConnectionRecord, Store, SubmissionId, SubmissionState};
+use crate::submission::{
+    Circumstances, LeftOut, Plan, Planned, PlanningError, SubmissionRequest, Trigger, plan,
 };
-use crate::submission::{Plan, Wanted};
 use chrono::{DateTime, Utc};
 use std::cell::Cell;
 use std::path::Path;
@@ -105,119 +105,44 @@ fn local_dates(readings: &[Reading], zone: &ZoneOffsets) -> Result<Option<DateRa
         .transpose()?)
 }
 
-/// The orders as last read.
-pub(super) fn orders(store: &Store, connection: ConnectionId) -> Result<Orders, Error> {
-    let stored = store.orders(connection)?;
-    let read = |order: &StoredOrder| {
-        serde_json::from_str(&order.json).map_err(|_| StoreError::Row("order").into())
-    };
-    let all: Vec<StandingOrder> = stored.iter().map(read).collect::<Result<_, Error>>()?;
-    Ok(Orders {
-        active: all.into_iter().filter(StandingOrder::runs).collect(),
-        refused: Vec::new(),
-    })
-}
-
-/// Keeps the orders a receiver has now.
-pub(super) fn save_orders(
-    store: &mut Store,
-    connection: ConnectionId,
-    orders: &[StandingOrder],
-    now: DateTime<Utc>,
-) -> Result<(), Error> {
-    let stored = |order: &StandingOrder| {
-        let json = serde_json::to_string(order).map_err(|_| StoreError::Row("order"))?;
-        Ok(StoredOrder { id: order.id.as_str().to_owned(), json, fetched_at: now.timestamp() })
-    };
-    let stored: Vec<StoredOrder> = orders.iter().map(stored).collect::<Result<_, StoreError>>()?;
-    Ok(store.save_orders(connection, &stored)?)
-}
-
-/// What a request comes to: one plan for each stretch of dates, and what is left out.
-pub(super) fn plans(
+/// What a request of the person comes to now.
+pub(super) fn planned(
     store: &Store,
     connection: &ConnectionRecord,
     request: SubmissionRequest,
     zone: &ZoneOffsets,
     now: DateTime<Utc>,
-) -> Result<(Vec<Plan>, Vec<LeftOut>), Error> {
-    let mut left_out = Vec::new();
-    let wishes = match request {
-        SubmissionRequest::Own { dates, unit } => {
-            vec![(Wanted { devices: true, summary: true, readings: true, unit }, dates)]
-        }
+) -> Result<Planned, Error> {
+    let orders = match request {
         SubmissionRequest::Ordered => {
-            let orders = orders(store, connection.id)?;
-            if orders.active.is_empty() {
-                return Err(Error::NoOrder);
-            }
-            let own = own_unit(store)?;
-            let today = zone.date_at(now.timestamp());
-            let schedules = orders.active.iter().flat_map(|order| &order.schedules);
-            let mut wishes = Vec::new();
-            for schedule in schedules {
-                wishes.extend(ordered(schedule, own, today, &mut left_out));
-            }
-            wishes
+            stored_orders(store, connection, zone.date_at(now.timestamp()))?.active
+        }
+        SubmissionRequest::Own { .. } => Vec::new(),
+    };
+    let circumstances = Circumstances {
+        orders: &orders,
+        own_unit: own_unit(store)?,
+        scopes: &GrantedScopes::parse(&connection.details.scopes),
+        zone,
+        trigger: Trigger::Person,
+        now,
+    };
+    let failed = Cell::new(None);
+    let can_summarise = |plan: &Plan| match summarise(store, plan.dates, plan.window) {
+        Ok(_) => true,
+        Err(Error::Summary(_)) => false,
+        Err(error) => {
+            failed.set(Some(error));
+            false
         }
     };
-    let scopes = GrantedScopes::parse(&connection.details.scopes);
-    let mut plans: Vec<Plan> = Vec::new();
-    for (wanted, dates) in wishes {
-        let wanted = granted(wanted, &scopes, &mut left_out);
-        let plan = Plan { wanted, dates, window: dates.window(zone)? };
-        if wanted.summary && matches!(summarise(store, dates, plan.window), Err(Error::Summary(_)))
-        {
-            left_out.push(LeftOut::TooFewReadings);
-        }
-        if (wanted.devices || wanted.summary || wanted.readings) && !plans.contains(&plan) {
-            plans.push(plan);
-        }
+    let planned = plan(request, &circumstances, can_summarise);
+    match (failed.into_inner(), planned) {
+        (Some(error), _) => Err(error),
+        (None, Ok(planned)) => Ok(planned),
+        (None, Err(PlanningError::NoOrder)) => Err(Error::NoOrder),
+        (None, Err(PlanningError::Time(error))) => Err(error.into()),
     }
-    left_out.dedup();
-    Ok((plans, left_out))
-}
-
-/// What one schedule asks for, by dates: a summary may reach further back than readings.
-fn ordered(
-    schedule: &Schedule,
-    own: GlucoseUnit,
-    today: chrono::NaiveDate,
-    left_out: &mut Vec<LeftOut>,
-) -> Vec<(Wanted, DateRange)> {
-    let has = |content: Content| schedule.content.contains(&content);
-    // The person's own unit where the order lists it, once; otherwise the other one.
-    let other =
-        if own == GlucoseUnit::MgPerDl { GlucoseUnit::MmolPerL } else { GlucoseUnit::MgPerDl };
-    let unit = [own, other].into_iter().find(|unit| has(Content::Readings(*unit)));
-    let (summary, devices) = (has(Content::Summary), has(Content::Device));
-    if has(Content::SummaryPdf) {
-        left_out.push(LeftOut::NotSupported("the report as PDF"));
-    }
-    if !summary
-        && schedule.content.iter().any(|content| matches!(content, Content::SummaryMember(_)))
-    {
-        left_out.push(LeftOut::NotSupported("single figures without their summary"));
-    }
-    if !schedule.unknown_profiles.is_empty() {
-        left_out.push(LeftOut::NotSupported("content of a profile that is not known"));
-    }
-    let none =
-        Wanted { devices: false, summary: false, readings: false, unit: unit.unwrap_or(own) };
-    let summary_dates = schedule.lookback_dates_of(Content::Summary, today, false);
-    let data_dates = schedule.lookback_dates_of(Content::Device, today, false);
-    let data = Wanted { devices, readings: unit.is_some(), ..none };
-    if summary && summary_dates == data_dates {
-        return vec![(Wanted { summary, ..data }, summary_dates)];
-    }
-    let mut wishes = Vec::new();
-    if data.devices || data.readings {
-        wishes.push((data, data_dates));
-    }
-    if summary {
-        wishes.push((Wanted { summary, ..none }, summary_dates));
-    }
-    wishes
 }
 
 /// The unit the person's device shows: the one of the latest reading.
@@ -230,37 +155,12 @@ pub(super) fn own_unit(store: &Store) -> Result<GlucoseUnit, Error> {
     Ok(unit)
 }
 
-/// What of it the receiver granted.
-fn granted(wanted: Wanted, scopes: &GrantedScopes, left_out: &mut Vec<LeftOut>) -> Wanted {
-    let observations = scopes.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY));
-    let devices = scopes.may_create(ResourceType::Device, None);
-    let mut keep = |wanted: bool, granted: bool, what| {
-        if wanted && !granted {
-            left_out.push(LeftOut::NotGranted(what));
-        }
-        wanted && granted
-    };
-    Wanted {
-        devices: keep(wanted.devices, devices, "devices"),
-        summary: keep(wanted.summary, observations, "the summary"),
-        readings: keep(wanted.readings, observations, "readings"),
-        unit: wanted.unit,
-    }
-}
-
-/// What a resource is, without its dates.
-pub(super) fn plain(kind: &str) -> String {
-    kind.split(' ').next().unwrap_or_default().to_owned()
-}
-
 /// What receivers refused and is set aside.
 pub(super) fn refused(store: &Store, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
-    let resources = store
-        .refused_resources(connection)?
-        .into_iter()
-        .map(|(kind, reason)| RefusedItem { kind: plain(&kind), time: None, reason });
+    let resources = store.refused_resources(connection)?.into_iter();
+    let resources = resources.map(|(kind, reason)| RefusedItem { kind, time: None, reason });
     let readings = store.quarantined(connection)?.into_iter().map(|row| RefusedItem {
-        kind: "reading".to_owned(),
+        kind: EntryKind::Reading,
         time: DateTime::from_timestamp(row.key.seconds(), 0),
         reason: row.outcome,
     });
@@ -287,9 +187,8 @@ pub(super) fn outcome(
         if submission.state != SubmissionState::Cancelled {
             standing.open += entries_to_send(store, &record, plan)?;
         }
-        let set_aside = store.set_aside(connection, plan.wanted.unit.into(), plan.window)?;
-        let of_dates = format!(" {} {}", plan.dates, plan.wanted.unit);
-        let resources = store.resources_set_aside(connection, &of_dates)?;
+        let set_aside = store.readings_set_aside(connection, plan.wanted.unit, plan.window)?;
+        let resources = store.resources_set_aside(connection, plan.dates)?;
         standing.refused += set_aside.refused + resources.refused;
         standing.unknown += set_aside.unknown + resources.unknown;
     }

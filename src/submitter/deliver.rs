@@ -1,14 +1,12 @@
 //! Submitting: what is to be sent is asked for, delivered until a deadline, and told.
 
-use super::types::{
-    ConnectionRun, OutcomeStatus, RunReport, SubmissionOutcome, SubmissionRequest, UnknownItem,
-};
+use super::types::{ConnectionRun, OutcomeStatus, RunReport, SubmissionOutcome, UnknownItem};
 use super::{Inner, Parts, Submitter, content};
 use crate::delivery::{Event, OnEvent, Run, Stopped, speaks_known_guide};
 use crate::environment::Deadline;
 use crate::error::Error;
 use crate::store::{ConnectionId, ConnectionState, SubmissionId, SubmissionState};
-use crate::submission::{Origin, Tally};
+use crate::submission::{Origin, SubmissionRequest, Tally};
 use chrono::DateTime;
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,13 +48,13 @@ impl Submitter {
                         SubmissionRequest::Own { .. } => Origin::Person,
                         SubmissionRequest::Ordered => Origin::Order,
                     };
-                    let (plans, left_out) = content::plans(store, &record, request, &zone, now)?;
-                    let mut ids: Vec<SubmissionId> = Vec::with_capacity(plans.len());
-                    for plan in &plans {
+                    let planned = content::planned(store, &record, request, &zone, now)?;
+                    let mut ids: Vec<SubmissionId> = Vec::with_capacity(planned.plans.len());
+                    for plan in &planned.plans {
                         ids.push(store.open_submission(connection, origin, plan, now)?);
                     }
                     ids.dedup();
-                    Ok((ids, left_out))
+                    Ok((ids, planned.left_out))
                 })
                 .await?;
             let run = if submissions.is_empty() {
@@ -143,7 +141,7 @@ impl Submitter {
             let parts = inner.parts().await?;
             let unknown = parts.store.call(move |store| store.unknown_outcomes(connection)).await?;
             let item = |one: crate::store::UnknownOutcome| UnknownItem {
-                kind: one.kind.map_or_else(|| "reading".to_owned(), |kind| content::plain(&kind)),
+                kind: one.kind,
                 time: one.key.and_then(|key| DateTime::from_timestamp(key.seconds(), 0)),
             };
             Ok(unknown.into_iter().map(item).collect())

@@ -9,9 +9,8 @@ mod order_search;
 mod types;
 
 pub use types::{
-    Config, Connection, ConnectionRun, ImportReport, LeftOut, Orders, OutcomeStatus, Patient,
-    RefusedItem, RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview,
-    SubmissionRequest, UnknownItem,
+    Config, Connection, ConnectionRun, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
+    RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview, UnknownItem,
 };
 
 use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
@@ -21,7 +20,9 @@ use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Sensor, SensorKey, ZoneOffsets};
 use crate::statistics::Summary;
 use crate::store::{ConnectionId, IngestReport, Store, StoreError, StoreHandle, SubmissionId};
-use chrono::{DateTime, TimeDelta, Utc};
+use crate::submission::SubmissionRequest;
+use crate::transport::{Guard, RequestLimits};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use lifecycle::{Lifecycle, Phase};
 use std::future::Future;
 use std::sync::Arc;
@@ -73,6 +74,7 @@ impl Drop for Submitter {
 impl Submitter {
     /// A submitter over this database and this environment. No I/O happens here.
     pub fn new(config: Config, environment: Environment) -> Self {
+        let environment = Guard::around(environment, RequestLimits::default());
         let inner = Inner { config, environment, parts: Mutex::default() };
         Self { inner: Arc::new(inner), lifecycle: Lifecycle::new() }
     }
@@ -321,32 +323,37 @@ impl Submitter {
         .await
     }
 
-    /// Reads the receiver's standing orders for the patient, and keeps them.
+    /// Reads the receiver's standing orders for the patient, and keeps them as they came, also those
+    /// that are not followed. One that the receiver no longer has runs no more.
     ///
     /// # Errors
-    /// [`Error`] where the receiver does not answer or the connection needs the person.
+    /// [`Error`] if the receiver does not answer, or not with all of them, or the connection needs
+    /// the person. The orders that were read before stay.
     pub async fn refresh_orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
         self.run(|inner| async move {
+            let (today, now) = (inner.today().await?, inner.now());
             let parts = inner.parts().await?;
-            order_search::refresh_orders(
-                &parts.store,
-                &inner.environment,
-                &parts.connector,
-                connection,
-            )
-            .await
+            let when = (now, today);
+            order_search::refresh_orders(&parts.store, &parts.connector, connection, when).await
         })
         .await
     }
 
-    /// The standing orders as last read.
+    /// The standing orders as last read, and what of them is not followed, and why.
     ///
     /// # Errors
-    /// [`Error`] where the database fails.
+    /// [`Error`] if the host cannot tell the time zone, or the database fails.
     pub async fn orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
         self.run(|inner| async move {
+            let today = inner.today().await?;
             let parts = inner.parts().await?;
-            parts.store.call(move |store| content::orders(store, connection)).await
+            parts
+                .store
+                .call(move |store| {
+                    let connection = store.connection(connection)?;
+                    order_search::stored_orders(store, &connection, today)
+                })
+                .await
         })
         .await
     }
@@ -367,12 +374,13 @@ impl Submitter {
                 .store
                 .call(move |store| {
                     let connection = store.connection(connection)?;
-                    let (plans, left_out) =
-                        content::plans(store, &connection, request, &zone, now)?;
-                    let previews: Vec<_> = plans
+                    let planned = content::planned(store, &connection, request, &zone, now)?;
+                    let previews: Vec<_> = planned
+                        .plans
                         .iter()
                         .map(|plan| preview(store, &connection, plan))
                         .collect::<Result<_, Error>>()?;
+                    let left_out = planned.left_out;
                     Ok::<_, Error>(SubmissionPreview { parts: previews, left_out })
                 })
                 .await
@@ -433,6 +441,11 @@ impl Submitter {
 impl Inner {
     fn now(&self) -> DateTime<Utc> {
         self.environment.clock.now()
+    }
+
+    /// The date it is for the person.
+    async fn today(&self) -> Result<NaiveDate, Error> {
+        Ok(self.zone().await?.date_at(self.now().timestamp()))
     }
 
     /// The person's time zone over all time a reading can have.

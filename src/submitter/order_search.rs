@@ -1,42 +1,33 @@
-//! Asks a receiver for a patient's standing orders, page by page.
+//! Asks a receiver for a patient's standing orders, page by page, keeps them as they came, and reads
+//! what is kept.
 
-use super::content;
 use super::types::Orders;
 use crate::connect::Connector;
-use crate::environment::Environment;
 use crate::error::Error;
-use crate::fhir::{CGM_CODE_SYSTEM, PatientId, STANDING_ORDER};
-use crate::orders::{StandingOrder, parse_order_search};
-use crate::store::{ConnectionId, StoreHandle};
+use crate::fhir::{CGM_CODE_SYSTEM, Paging, PatientId, STANDING_ORDER, SearchError};
+use crate::orders::{
+    OrderError, OrderId, OrderSource, ReadOrder, RefusedOrder, parse_order_search, read_order,
+};
+use crate::store::{ConnectionId, ConnectionRecord, FetchedOrder, Store, StoreHandle, StoredOrder};
+use chrono::{DateTime, NaiveDate, Utc};
 use url::Url;
 
 /// Pages that are read: nobody has more orders.
 const MAX_PAGES: usize = 20;
 
-/// Reads the standing orders and keeps them.
+/// Reads the standing orders a receiver has now, keeps them, and tells which run on `today`.
 pub(super) async fn refresh_orders(
     store: &StoreHandle,
-    environment: &Environment,
     connector: &Connector,
     connection: ConnectionId,
+    (now, today): (DateTime<Utc>, NaiveDate),
 ) -> Result<Orders, Error> {
     let record = store.call(move |store| store.connection(connection)).await?;
-    let unreadable = |why: &'static str| Error::Unreadable { what: "orders", why: why.to_owned() };
-    let base = Url::parse(&record.base).map_err(|_| unreadable("its address is malformed"))?;
-    let patient =
-        PatientId::new(record.patient).map_err(|_| unreadable("the patient id is malformed"))?;
-    let mut page = base.clone();
-    page.path_segments_mut()
-        .map_err(|()| unreadable("its address is malformed"))?
-        .pop_if_empty()
-        .push("ServiceRequest");
-    // What every receiver promises to search by; everything else is looked at here.
-    page.query_pairs_mut()
-        .append_pair("patient", patient.as_str())
-        .append_pair("code", &format!("{CGM_CODE_SYSTEM}|{STANDING_ORDER}"));
-
-    let (mut found, mut refused) = (Vec::new(), Vec::new());
-    for _ in 0..MAX_PAGES {
+    let (base, patient) = of_connection(&record)?;
+    let mut next = Some(first_page(&base, &patient)?);
+    let mut paging = Paging::of_at_most(MAX_PAGES);
+    let mut sources: Vec<OrderSource> = Vec::new();
+    while let Some(page) = next {
         let request = http::Request::get(page.as_str())
             .header(http::header::ACCEPT, "application/fhir+json")
             .body(Vec::new())
@@ -46,17 +37,94 @@ pub(super) async fn refresh_orders(
         if status != 200 {
             return Err(Error::Answer { what: "orders", status });
         }
-        let search = parse_order_search(response.body(), &base, &patient)
-            .map_err(|error| Error::Unreadable { what: "orders", why: error.to_string() })?;
-        found.extend(search.orders);
-        refused.extend(search.refused);
-        match search.next {
-            Some(next) => page = next,
-            None => break,
+        let found = parse_order_search(response.body(), &base, &patient).map_err(search_failed)?;
+        // What a search that failed did not find is not gone.
+        if found.failed {
+            return Err(unreadable("the receiver says that its search failed"));
+        }
+        sources.extend(found.sources);
+        next = paging.follow(found.next).map_err(search_failed)?;
+    }
+    let fetched: Vec<FetchedOrder> = sources
+        .into_iter()
+        .map(|source| FetchedOrder { key: source.key(), json: source.json })
+        .collect();
+    store
+        .call(move |store| {
+            store.save_orders(connection, &fetched, now.timestamp())?;
+            stored_orders(store, &record, today)
+        })
+        .await
+}
+
+/// The orders as last read, and which of them run on `today`.
+pub(super) fn stored_orders(
+    store: &Store,
+    connection: &ConnectionRecord,
+    today: NaiveDate,
+) -> Result<Orders, Error> {
+    let (base, patient) = of_connection(connection)?;
+    let mut orders = Orders { active: Vec::new(), refused: Vec::new() };
+    for stored in store.orders(connection.id)? {
+        if stored.gone_at.is_none() {
+            orders.add(read_stored(&stored, &base, &patient), today);
         }
     }
-    let now = environment.clock.now();
-    let active = found.iter().filter(|order: &&StandingOrder| order.runs()).cloned().collect();
-    store.call(move |store| content::save_orders(store, connection, &found, now)).await?;
-    Ok(Orders { active, refused })
+    Ok(orders)
+}
+
+fn read_stored(stored: &StoredOrder, base: &Url, patient: &PatientId) -> ReadOrder {
+    let read = stored.json.as_deref().and_then(|json| read_order(json, base, patient));
+    read.unwrap_or_else(|| {
+        let id = OrderId::new(stored.key.as_str()).ok();
+        let refused =
+            RefusedOrder { id: id.clone(), schedule: None, reason: OrderError::Unreadable };
+        ReadOrder { id, order: None, refused: vec![refused] }
+    })
+}
+
+impl Orders {
+    /// Adds an order: to those that run on `today`, or to those that do not.
+    fn add(&mut self, read: ReadOrder, today: NaiveDate) {
+        let explained = read.refused.len();
+        self.refused.extend(read.refused);
+        let Some(order) = read.order else { return };
+        match order.check_on(today) {
+            Ok(()) => self.active.push(order),
+            Err(reason) => {
+                let is_timing = matches!(reason, OrderError::Over | OrderError::NotYet);
+                if is_timing || explained == 0 {
+                    self.refused.push(RefusedOrder { id: Some(order.id), schedule: None, reason });
+                }
+            }
+        }
+    }
+}
+
+/// The search by what every receiver promises; everything else is looked at here.
+fn first_page(base: &Url, patient: &PatientId) -> Result<Url, Error> {
+    let mut page = base.clone();
+    page.path_segments_mut()
+        .map_err(|()| unreadable("its address is malformed"))?
+        .pop_if_empty()
+        .push("ServiceRequest");
+    page.query_pairs_mut()
+        .append_pair("patient", patient.as_str())
+        .append_pair("code", &format!("{CGM_CODE_SYSTEM}|{STANDING_ORDER}"));
+    Ok(page)
+}
+
+fn of_connection(record: &ConnectionRecord) -> Result<(Url, PatientId), Error> {
+    let base = Url::parse(&record.base).map_err(|_| unreadable("its address is malformed"))?;
+    let patient = PatientId::new(record.patient.as_str())
+        .map_err(|_| unreadable("the patient id is malformed"))?;
+    Ok((base, patient))
+}
+
+fn unreadable(why: &'static str) -> Error {
+    Error::Unreadable { what: "orders", why: why.to_owned() }
+}
+
+fn search_failed(error: SearchError) -> Error {
+    Error::Unreadable { what: "orders", why: error.to_string() }
 }

@@ -2,11 +2,12 @@
 
 use crate::delivery::{self, Preview};
 use crate::error::Error;
-use crate::glucose::{DateRange, GlucoseUnit, ReadingError};
+use crate::fhir::EntryKind;
+use crate::glucose::{DateRange, ReadingError};
 use crate::import::Format;
 use crate::orders::{RefusedOrder, StandingOrder};
 use crate::store::{ConnectionId, ConnectionRecord, ConnectionState, SubmissionId};
-use crate::submission::{Stopped, Tally, WaitReason};
+use crate::submission::{LeftOut, Stopped, Tally, WaitReason};
 use chrono::{DateTime, Utc};
 use std::path::PathBuf;
 
@@ -79,31 +80,6 @@ impl Connection {
     }
 }
 
-/// What is to be submitted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum SubmissionRequest {
-    /// What the receiver's standing orders ask for, up to yesterday.
-    Ordered,
-    /// What the person chose, readings included, over these local dates.
-    Own {
-        /// The local dates, both included.
-        dates: DateRange,
-        /// The unit of readings and of the summary's mean.
-        unit: GlucoseUnit,
-    },
-}
-
-/// Content that is not sent, and why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LeftOut {
-    /// The receiver granted no permission for it.
-    NotGranted(&'static str),
-    /// The order asks for it, and this version does not make it.
-    NotSupported(&'static str),
-    /// Fewer than two readings: there is nothing to summarise.
-    TooFewReadings,
-}
-
 /// What would be sent, before anything is.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SubmissionPreview {
@@ -123,8 +99,8 @@ impl SubmissionPreview {
 /// Something the receiver will not have.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefusedItem {
-    /// What it is: `reading`, `device`, `summary` and so on.
-    pub kind: String,
+    /// What it is.
+    pub kind: EntryKind,
     /// When it was measured, for a reading.
     pub time: Option<DateTime<Utc>>,
     /// The receiver's own words.
@@ -197,8 +173,8 @@ pub struct Stalled {
 /// Something that was sent, and nobody can tell whether the receiver has it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct UnknownItem {
-    /// What it is: `reading`, `device`, `summary` and so on.
-    pub kind: String,
+    /// What it is.
+    pub kind: EntryKind,
     /// When it was measured, for a reading.
     pub time: Option<DateTime<Utc>>,
 }
@@ -288,19 +264,9 @@ pub struct ImportReport {
 /// The orders a receiver has for the patient.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Orders {
-    /// Those that run.
+    /// Those that run today.
     pub active: Vec<StandingOrder>,
-    /// Those that cannot, and why.
+    /// Those that do not, or a schedule of them does not, and why: everything that looks like an
+    /// order for glucose data and is not followed.
     pub refused: Vec<RefusedOrder>,
-}
-
-/// In words for a person.
-impl std::fmt::Display for LeftOut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NotGranted(what) => write!(f, "{what}: the receiver granted no permission"),
-            Self::NotSupported(what) => write!(f, "{what}: this version does not make it"),
-            Self::TooFewReadings => f.write_str("the summary: fewer than two readings"),
-        }
-    }
 }

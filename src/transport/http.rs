@@ -5,7 +5,7 @@
 //! It sends a request once. Only one that was never written, because its kept connection turned out
 //! to be closed, goes over a new connection.
 
-use crate::environment::{BoxFuture, Transport, TransportError};
+use crate::environment::{BoxFuture, Redirects, Transport, TransportError};
 use crate::smart::is_secure;
 use http::header::{HeaderValue, USER_AGENT};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
@@ -152,6 +152,10 @@ impl Transport for HttpTransport {
         request: http::Request<Vec<u8>>,
     ) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
         Box::pin(self.answer(request))
+    }
+
+    fn redirects(&self) -> Redirects {
+        Redirects::Refused
     }
 }
 

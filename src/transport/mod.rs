@@ -1,10 +1,16 @@
-//! HTTP: the built-in transport, for every place where the host does not bring its own.
+//! HTTP: the guard around every transport, the host's own HTTP stack, and the built-in one for
+//! every place where the host brings none.
 //!
-//! It sends one request once. It must not retry, follow redirects or judge a status: those are
+//! A transport sends one request once. It must not retry, follow redirects or judge a status: those are
 //! decided above.
 
+mod guard;
+mod host;
 #[cfg(feature = "http-transport")]
 mod http;
+
+pub use guard::{Guard, RequestLimits};
+pub use host::{Completion, HostAnswer, HostRequest, HostTransport, HostedTransport};
 
 #[cfg(feature = "http-transport")]
 pub use self::http::{HttpTransport, HttpTransportBuilder, TransportSetupError};

@@ -59,6 +59,6 @@ impl Assembly<'_> {
         }
         Ok(bundle
             .finish()
-            .map(|done| resources(done, Position::Devices.next_part(self.plan.wanted), "")))
+            .map(|done| resources(done, Position::Devices.next_part(self.plan.wanted), None)))
     }
 }

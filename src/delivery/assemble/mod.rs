@@ -7,16 +7,16 @@ mod devices;
 mod readings;
 mod summary;
 
+pub(super) use summary::covered;
 pub use summary::summarise;
-pub(super) use summary::summary_kind;
 
 use crate::error::Error;
 use crate::fhir::{
-    self, AssembledBundle, BundleLimits, BundleWriter, Dialect, EntryKind, PatientId,
+    self, AssembledBundle, BundleLimits, BundleWriter, Covered, Dialect, PatientId,
     SubjectReference,
 };
 use crate::store::{
-    ConnectionRecord, ReadingCode, ReadingKey, SentResource, SentStatus, Store, SubmissionRecord,
+    ConnectionRecord, ReadingKey, SentResource, SentStatus, Store, SubmissionRecord,
 };
 use crate::submission::{Item, ManifestEntry, Plan, Position};
 use chrono::{DateTime, Utc};
@@ -89,8 +89,7 @@ pub(super) fn accepted_body(
         Position::Devices => assembly.devices(&assembly.devices_where(delivered)?),
         Position::Summary => assembly.summary_where(delivered),
         Position::Readings(after) => {
-            let (code, key) =
-                (ReadingCode::from(plan.wanted.unit), after.and_then(ReadingKey::from_packed));
+            let (code, key) = (plan.wanted.unit, after.and_then(ReadingKey::from_packed));
             let accepted = store.accepted(connection.id, code, plan.window, key, limit)?;
             assembly.readings(&accepted, after)
         }
@@ -166,22 +165,14 @@ impl<'a> Assembly<'a> {
     }
 }
 
-/// What a device is called in the store.
-pub(super) const DEVICE: &str = "device";
-
 /// Entries of a summary: itself and six members.
 const SUMMARY_ENTRIES: usize = 7;
 
 /// A bundle of devices or a summary, each entry listed under its identifier and kind.
-fn resources(bundle: AssembledBundle, position_after: Position, suffix: &str) -> Body {
-    let listed = |info: &fhir::EntryInfo| {
-        let kind = match info.kind {
-            EntryKind::Device => DEVICE.to_owned(),
-            EntryKind::Summary => format!("summary{suffix}"),
-            EntryKind::SummaryMember(_) => format!("summary-member{suffix}"),
-            EntryKind::Reading => "reading".to_owned(),
-        };
-        ManifestEntry { unit: info.unit, item: Item::Resource(info.identifier.urn(), kind) }
+fn resources(bundle: AssembledBundle, position_after: Position, covered: Option<Covered>) -> Body {
+    let listed = |info: &fhir::EntryInfo| ManifestEntry {
+        unit: info.unit,
+        item: Item::Resource(info.identifier.urn(), info.kind, covered),
     };
     Body {
         manifest: bundle.entries.iter().map(listed).collect(),

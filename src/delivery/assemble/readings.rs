@@ -3,8 +3,8 @@
 use super::{Assembly, Body};
 use crate::error::Error;
 use crate::fhir::{BundleError, DeviceReference, Fit, ReadingEntry};
-use crate::glucose::{EarlierReading, SensorId};
-use crate::store::{ReadingCode, ReadingKey, SentResource, StoredSensor, VersionedReading};
+use crate::glucose::SensorId;
+use crate::store::{ReadingKey, SentResource, StoredSensor, VersionedReading};
 use crate::submission::Position;
 use crate::submission::{Item, ManifestEntry};
 use std::collections::HashMap;
@@ -12,10 +12,14 @@ use std::collections::HashMap;
 impl Assembly<'_> {
     /// As many readings after `after` as a batch takes, of those the receiver lacks.
     pub(super) fn unsent_readings(&self, after: Option<i64>) -> Result<Option<Body>, Error> {
-        let code = ReadingCode::from(self.plan.wanted.unit);
         let key = after.and_then(ReadingKey::from_packed);
-        let unsent =
-            self.store.unsent(self.connection.id, code, self.plan.window, key, self.max_units())?;
+        let unsent = self.store.unsent(
+            self.connection.id,
+            self.plan.wanted.unit,
+            self.plan.window,
+            key,
+            self.max_units(),
+        )?;
         self.readings(&unsent, after)
     }
 
@@ -28,7 +32,6 @@ impl Assembly<'_> {
         if readings.is_empty() {
             return Ok(None);
         }
-        let code = ReadingCode::from(self.plan.wanted.unit);
         let sensors = self.store.sensors()?;
         let known: HashMap<SensorId, (&StoredSensor, Option<String>)> = sensors
             .iter()
@@ -41,12 +44,12 @@ impl Assembly<'_> {
             let Some((sensor, location)) = known.get(&reading.sample.sensor) else {
                 return Err(Error::Assembly("a reading's sensor is gone"));
             };
-            let history: Vec<EarlierReading> = history(reading).collect();
-            let entry = self.reading(sensor, location.as_deref(), reading, &history);
+            let entry = self.reading(sensor, location.as_deref(), reading);
             match bundle.try_unit(|unit| unit.reading(&entry).map(drop)) {
                 Ok(Fit::Added) => {
                     let unit = u32::try_from(manifest.len()).unwrap_or(u32::MAX);
-                    let item = Item::Reading(reading.key.packed(), reading.version, code.unit());
+                    let item =
+                        Item::Reading(reading.key.packed(), reading.version, self.plan.wanted.unit);
                     manifest.push(ManifestEntry { unit, item });
                 }
                 Ok(Fit::Full) => break,
@@ -79,8 +82,7 @@ impl Assembly<'_> {
         &'s self,
         sensor: &'s StoredSensor,
         device: Option<&'s str>,
-        reading: &VersionedReading,
-        history: &'s [EarlierReading],
+        reading: &'s VersionedReading,
     ) -> ReadingEntry<'s> {
         ReadingEntry {
             subject: &self.subject,
@@ -90,13 +92,7 @@ impl Assembly<'_> {
             measurement: reading.sample.measurement,
             unit: self.plan.wanted.unit,
             device: device.map(DeviceReference::Location),
-            history,
+            history: &reading.history,
         }
     }
-}
-
-/// What the receiver has seen of a reading, oldest first.
-fn history(reading: &VersionedReading) -> impl Iterator<Item = EarlierReading> {
-    let seconds = reading.sample.seconds;
-    reading.replaces.into_iter().map(move |measurement| EarlierReading { seconds, measurement })
 }

@@ -2,7 +2,7 @@
 
 use super::{Assembly, Body, resources};
 use crate::error::Error;
-use crate::fhir::{EarlierResource, EntryKind, Identifier, SummaryEntry, SummaryFacts};
+use crate::fhir::{Covered, EarlierResource, EntryKind, Identifier, SummaryEntry, SummaryFacts};
 use crate::glucose::{DateRange, Window};
 use crate::statistics::{Sufficiency, Summary, SummaryBuilder, SummaryError};
 use crate::store::{SentResource, SentStatus, Store};
@@ -21,9 +21,10 @@ impl Assembly<'_> {
         };
         let unit = self.plan.wanted.unit;
         let facts = facts(&summary);
-        let of_dates = of_dates(self.plan);
-        let sent = self.store.resources_of_kind(self.connection.id, &summary_kind(self.plan))?;
-        let earlier: Vec<EarlierResource<'_>> = sent.iter().filter_map(earlier).collect();
+        let covered = covered(self.plan);
+        let sent = self.store.resources_over(self.connection.id, covered.dates)?;
+        let earlier: Vec<EarlierResource<'_>> =
+            sent.iter().filter_map(|sent| earlier(sent, covered)).collect();
         let entry = SummaryEntry::after(&earlier, &self.subject, &facts, unit)
             .map_err(|_| Error::Assembly("a figure cannot be sent"))?;
         let identifier = entry.identifier().urn();
@@ -32,9 +33,9 @@ impl Assembly<'_> {
         }
         let mut bundle = self.writer();
         let _ = bundle.try_unit(|unit| unit.summary(&entry).map(drop)).map_err(Error::bundle)?;
-        Ok(bundle
-            .finish()
-            .map(|done| resources(done, Position::Summary.next_part(self.plan.wanted), &of_dates)))
+        Ok(bundle.finish().map(|done| {
+            resources(done, Position::Summary.next_part(self.plan.wanted), Some(covered))
+        }))
     }
 
     /// What the receiver lacks: the summary and its members, unless it was told.
@@ -43,13 +44,15 @@ impl Assembly<'_> {
     }
 }
 
-/// What the receiver has of the same dates, which a changed summary takes the place of.
-fn earlier(sent: &SentResource) -> Option<EarlierResource<'_>> {
-    if matches!(sent.status, SentStatus::Refused(_)) {
+/// What the receiver has of the same dates, which a changed summary and its changed figures take
+/// the place of. A figure is the same in a summary of either unit.
+fn earlier(sent: &SentResource, covered: Covered) -> Option<EarlierResource<'_>> {
+    let of_other_unit = sent.kind == EntryKind::Summary && sent.covered != Some(covered);
+    if of_other_unit || matches!(sent.status, SentStatus::Refused(_)) {
         return None;
     }
     Some(EarlierResource {
-        kind: EntryKind::Summary,
+        kind: sent.kind,
         identifier: Identifier::from_urn(&sent.identifier)?,
         location: sent.location.as_deref().filter(|_| sent.is_settled()),
     })
@@ -77,13 +80,9 @@ fn facts(summary: &Summary) -> SummaryFacts {
     }
 }
 
-/// What a summary of a plan's dates is called in the store.
-pub(in crate::delivery) fn summary_kind(plan: &Plan) -> String {
-    format!("summary{}", of_dates(plan))
-}
-
-fn of_dates(plan: &Plan) -> String {
-    format!(" {} {}", plan.dates, plan.wanted.unit)
+/// What a plan's summary covers.
+pub(in crate::delivery) const fn covered(plan: &Plan) -> Covered {
+    Covered { dates: plan.dates, unit: plan.wanted.unit }
 }
 
 /// The consensus statistics of the stored readings over some dates.

@@ -4,11 +4,12 @@
 use super::records::{BatchId, BatchRecord, BatchState, SubmissionRecord};
 use super::submissions::{find, save_progress};
 use super::{batches, reading_key};
-use crate::store::ledger::{self, ReadingCode};
+use crate::glucose::GlucoseUnit;
 use crate::store::resources::{self, SentResource, SentStatus};
+use crate::store::unit::UNITS;
 use crate::store::{
     ConnectionId, ConnectionRecord, ConnectionState, ReadingKey, Store, StoreError, connections,
-    quarantine,
+    quarantine, settlement, unknown,
 };
 use crate::submission::{BlockReason, EntryRecord, Item, NextState, Settlement, Wait, WaitReason};
 use rusqlite::Transaction;
@@ -51,11 +52,11 @@ impl Store {
     }
 }
 
-fn write(tx: &Transaction<'_>, of: &Pending, settlement: &Settlement) -> Result<(), StoreError> {
+fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(), StoreError> {
     let (batch, connection) = (&of.batch, of.connection.id);
-    let attempts = &settlement.attempts;
+    let attempts = &settled.attempts;
     let delete = || tx.execute("DELETE FROM batches WHERE id = ?", [batch.id.0]).map(drop);
-    match &settlement.next {
+    match &settled.next {
         NextState::Ready => {
             let no_wait = (Wait::NONE, WaitReason::OutcomeUnknown);
             batches::save_state(tx, batch.id, BatchState::Ready, attempts, no_wait)?;
@@ -72,16 +73,16 @@ fn write(tx: &Transaction<'_>, of: &Pending, settlement: &Settlement) -> Result<
             // The receiver may have what it was sent: a correction says what it corrects.
             for listed in batch.content.manifest.iter().filter(|_| *may_be_stored) {
                 if let Item::Reading(key, version, unit) = listed.item {
-                    ledger::remember(tx, connection, unit.into(), reading_key(key)?, version)?;
+                    settlement::remember(tx, (connection, unit), reading_key(key)?, version)?;
                 }
             }
         }
     }
-    save_progress(tx, batch.submission, &settlement.progress)?;
-    if settlement.receiver != of.connection.receiver {
-        connections::save_receiver(tx, connection, &settlement.receiver)?;
+    save_progress(tx, batch.submission, &settled.progress)?;
+    if settled.receiver != of.connection.receiver {
+        connections::save_receiver(tx, connection, &settled.receiver)?;
     }
-    if let Some(reason) = settlement.block {
+    if let Some(reason) = settled.block {
         let state = match reason {
             BlockReason::Reauthorise => ConnectionState::NeedsReauthorisation,
             BlockReason::Consent => ConnectionState::NeedsConsent,
@@ -99,24 +100,24 @@ fn write_outcomes(
     batch: &BatchRecord,
     records: &[EntryRecord],
 ) -> Result<(), StoreError> {
-    let mut delivered: Vec<(ReadingCode, (ReadingKey, u32))> = Vec::new();
+    let mut delivered: Vec<(GlucoseUnit, (ReadingKey, u32))> = Vec::new();
     for (listed, record) in batch.content.manifest.iter().zip(records) {
         match &listed.item {
             Item::Reading(key, version, unit) => {
-                let (code, reading) = ((*unit).into(), (reading_key(*key)?, *version));
+                let reading = (reading_key(*key)?, *version);
                 match record {
-                    EntryRecord::Delivered { .. } => delivered.push((code, reading)),
+                    EntryRecord::Delivered { .. } => delivered.push((*unit, reading)),
                     EntryRecord::Refused { reason } => {
-                        quarantine::quarantine(tx, connection, code, reading, reason)?;
+                        quarantine::quarantine(tx, connection, *unit, reading, reason)?;
                     }
                     EntryRecord::Unknown => {
-                        quarantine::rest(tx, connection, code, reading)?;
-                        ledger::remember(tx, connection, code, reading.0, reading.1)?;
+                        unknown::rest(tx, connection, *unit, reading)?;
+                        settlement::remember(tx, (connection, *unit), reading.0, reading.1)?;
                     }
                     EntryRecord::Deferred => {}
                 }
             }
-            Item::Resource(identifier, kind) => {
+            Item::Resource(identifier, kind, covered) => {
                 let (location, status) = match record {
                     EntryRecord::Delivered { location } => {
                         (location.clone(), SentStatus::Delivered)
@@ -125,16 +126,17 @@ fn write_outcomes(
                     EntryRecord::Unknown => (None, SentStatus::Unknown),
                     EntryRecord::Deferred => continue,
                 };
-                let sent = SentResource::new(identifier, kind, location, status);
+                let sent =
+                    SentResource::new((identifier.as_str(), *kind, *covered), location, status);
                 resources::record_resource(tx, connection, &sent)?;
             }
         }
     }
-    for code in [ReadingCode::Mass, ReadingCode::Molar] {
-        let of_code: Vec<_> =
-            delivered.iter().filter(|(c, _)| *c == code).map(|(_, reading)| *reading).collect();
-        if !of_code.is_empty() {
-            ledger::record_accepted(tx, connection, code, &of_code)?;
+    for unit in UNITS {
+        let of_unit: Vec<_> =
+            delivered.iter().filter(|(u, _)| *u == unit).map(|(_, reading)| *reading).collect();
+        if !of_unit.is_empty() {
+            settlement::record_accepted(tx, connection, unit, &of_unit)?;
         }
     }
     Ok(())

@@ -1,7 +1,7 @@
 //! The response table, row by row, and what follows from a row of answers.
 
 use super::*;
-use crate::fhir::Dialect;
+use crate::fhir::{Dialect, EntryKind};
 use crate::glucose::GlucoseUnit;
 use crate::submission::{
     Failing, Isolation, Item, LookedUp, ManifestEntry, Position, RetryAfter, Stall,
@@ -234,7 +234,7 @@ fn a_wait_asked_for_an_entry_binds_the_receiver_and_not_one_submission() {
 #[test]
 fn a_unit_stays_together_and_is_not_doubled() {
     let summary = |case: &mut Case| {
-        let item = || Item::Resource("urn:uuid:1".to_owned(), "summary".to_owned());
+        let item = || Item::Resource("urn:uuid:1".to_owned(), EntryKind::Summary, None);
         case.batch.manifest =
             vec![ManifestEntry { unit: 0, item: item() }, ManifestEntry { unit: 0, item: item() }];
         case.batch.part = Part::Summary;

@@ -4,7 +4,7 @@
 use crate::case::{Case, MASS, MAY, request, submit, submit_all};
 use crate::facts::ordinary;
 use crate::tape::{Fate, Gate};
-use cgm_submitter::environment::{BoxFuture, Transport, TransportError};
+use cgm_submitter::environment::{BoxFuture, Redirects, Transport, TransportError};
 use cgm_submitter::glucose::GlucoseUnit::MgPerDl;
 use cgm_submitter::{OutcomeStatus, Submitter};
 use std::sync::{Arc, Mutex};
@@ -29,6 +29,10 @@ impl Transport for Watched {
             self.1.lock().unwrap().extend(answer.as_ref().map(|answer| answer.status().as_u16()));
             answer
         })
+    }
+
+    fn redirects(&self) -> Redirects {
+        Redirects::Refused
     }
 }
 

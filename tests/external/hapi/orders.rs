@@ -64,5 +64,5 @@ async fn an_imported_file_goes_as_the_order_at_the_server_asks() {
     let expected: Vec<Fact> = facts.into_iter().map(|fact| fact.of_sensor(DEVICE)).collect();
     assert_eq!(record.facts(MOLAR), expected);
     assert_eq!((record.devices.len(), record.summaries.len()), (1, 1));
-    assert_eq!(record.summaries[0].dates, ["2024-06-01", "2024-06-30"]);
+    assert_eq!(record.summaries[0].dates, ["2024-06-02", "2024-07-01"]);
 }

@@ -5,6 +5,7 @@ use crate::case::{Case, MASS, MAY, request, submit, submit_all};
 use crate::facts::ordinary;
 use crate::tape::{Fate, Gate};
 use cgm_submitter::OutcomeStatus;
+use cgm_submitter::fhir::EntryKind;
 use cgm_submitter::glucose::GlucoseUnit::MgPerDl;
 use serde_json::Value;
 use std::sync::Arc;
@@ -41,8 +42,8 @@ async fn a_reading_whose_device_was_deleted_at_the_server_is_set_aside_and_the_o
     assert_eq!(outcome.refused.len(), 1);
     let refused = &outcome.refused[0];
     assert_eq!(
-        (refused.kind.as_str(), refused.time),
-        ("reading", Some(facts[17].at.parse().unwrap()))
+        (refused.kind, refused.time),
+        (EntryKind::Reading, Some(facts[17].at.parse().unwrap()))
     );
     assert!(refused.reason.contains("Device/"), "the server's own words: {}", refused.reason);
 

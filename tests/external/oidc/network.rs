@@ -1,7 +1,9 @@
 //! The network between app and server, and the phone's secure storage: both write down what passes,
 //! in one order, and a test can cut the network while a token is refreshed.
 
-use cgm_submitter::environment::{BoxFuture, Transport, TransportError, Vault, VaultError};
+use cgm_submitter::environment::{
+    BoxFuture, Redirects, Transport, TransportError, Vault, VaultError,
+};
 use cgm_submitter::transport::HttpTransport;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
@@ -136,6 +138,10 @@ impl Transport for Wire {
         request: http::Request<Vec<u8>>,
     ) -> BoxFuture<'_, Result<http::Response<Vec<u8>>, TransportError>> {
         Box::pin(self.pass(request))
+    }
+
+    fn redirects(&self) -> Redirects {
+        Redirects::Refused
     }
 }
 

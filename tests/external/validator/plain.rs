@@ -1,7 +1,7 @@
 //! A receiver of no guide: the sandbox behind a front that declares transactions at the base and
 //! nothing of a guide.
 
-use cgm_submitter::environment::{BoxFuture, Transport, TransportError};
+use cgm_submitter::environment::{BoxFuture, Redirects, Transport, TransportError};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -38,5 +38,9 @@ impl Transport for Front {
             let response = self.behind.send(request).await?;
             Ok(if describes { response.map(|body| without_guide(&body)) } else { response })
         })
+    }
+
+    fn redirects(&self) -> Redirects {
+        Redirects::Refused
     }
 }

@@ -1,5 +1,5 @@
-//! The shapes a resource can have on the wire. A new kind of entry does not compile here until its
-//! shape is listed.
+//! The shapes a resource can have on the wire. A new kind of entry fails here until its shape is
+//! listed.
 
 use cgm_submitter::fhir::{EntryKind, SummaryMember};
 use cgm_submitter::glucose::GlucoseUnit;
@@ -9,7 +9,7 @@ const MASS: GlucoseUnit = GlucoseUnit::MgPerDl;
 const MOLAR: GlucoseUnit = GlucoseUnit::MmolPerL;
 
 /// The type, or the LOINC code, of every kind of entry.
-const fn signs(kind: EntryKind) -> &'static [&'static str] {
+fn signs(kind: EntryKind) -> &'static [&'static str] {
     match kind {
         EntryKind::Reading => &["99504-3", "105272-9"],
         EntryKind::Device => &["Device"],
@@ -23,21 +23,9 @@ const fn signs(kind: EntryKind) -> &'static [&'static str] {
             SummaryMember::DaysOfWear => &["104636-6"],
             SummaryMember::SensorActive => &["104637-4"],
         },
+        _ => panic!("list the shape of {kind:?}"),
     }
 }
-
-const KINDS: [EntryKind; 10] = [
-    EntryKind::Reading,
-    EntryKind::Device,
-    EntryKind::Summary,
-    EntryKind::SummaryMember(SummaryMember::Mean(MASS)),
-    EntryKind::SummaryMember(SummaryMember::Mean(MOLAR)),
-    EntryKind::SummaryMember(SummaryMember::TimesInRanges),
-    EntryKind::SummaryMember(SummaryMember::Gmi),
-    EntryKind::SummaryMember(SummaryMember::CoefficientOfVariation),
-    EntryKind::SummaryMember(SummaryMember::DaysOfWear),
-    EntryKind::SummaryMember(SummaryMember::SensorActive),
-];
 
 fn code(resource: &Value) -> &str {
     resource["code"]["coding"][0]["code"].as_str().unwrap_or_default()
@@ -118,7 +106,7 @@ pub(crate) fn lacking(texts: &[&str]) -> Vec<&'static str> {
     };
     let is =
         |sign: &str, resource: &Value| resource["resourceType"] == sign || code(resource) == sign;
-    let kinds = KINDS.iter().flat_map(|kind| signs(*kind)).copied();
+    let kinds = EntryKind::ALL.into_iter().flat_map(signs).copied();
     let kinds = kinds.filter(|sign| !resources().any(|resource| is(sign, resource)));
     let shapes = SHAPES.iter().filter(|(_, has)| !resources().any(has)).map(|(name, _)| *name);
     let digits =

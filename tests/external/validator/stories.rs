@@ -284,11 +284,11 @@ fn orders() -> Vec<Story> {
         ("order-members", 14, Some(3), &MEMBERS),
         ("order-everything", 14, Some(3), &EVERYTHING),
     ];
-    // Yesterday is 30 June.
+    // Today is 1 July, and it is 08:00.
     let days_ago =
         |hour: &str, days| time(&format!("2024-07-01T{hour}:00:00Z")) - TimeDelta::days(days);
-    let readings: Vec<_> = (1..=3)
-        .flat_map(|days| ["10", "11"].map(|hour| of(SENSOR, days_ago(hour, days), mg(140))))
+    let readings: Vec<_> = (0..=2)
+        .flat_map(|days| ["06", "07"].map(|hour| of(SENSOR, days_ago(hour, days), mg(140))))
         .collect();
     let mut stories: Vec<_> = asked
         .into_iter()
@@ -297,7 +297,7 @@ fn orders() -> Vec<Story> {
         })
         .collect();
     // Two weeks, worn throughout: a summary without a note.
-    let start = days_ago("10", 16);
+    let start = days_ago("07", 16);
     let fortnight = (0..16 * 96).map(|n| {
         of(SENSOR, start + TimeDelta::minutes(15 * n), mg(60 + u32::try_from(n % 200).unwrap()))
     });

@@ -4,8 +4,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cgm_submitter::connect::{AuthorizationRequest, ConnectError, Connector, Receiver};
 use cgm_submitter::environment::{
-    BoxFuture, Clock, Environment, EnvironmentError, FileLocks, LocalTime, LockFolder, SystemClock,
-    SystemEntropy, SystemTimer, Transport, TransportError, Vault, VaultError,
+    BoxFuture, Clock, Environment, EnvironmentError, FileLocks, LocalTime, LockFolder, Redirects,
+    SystemClock, SystemEntropy, SystemTimer, Transport, TransportError, Vault, VaultError,
 };
 use cgm_submitter::glucose::{UtcOffset, ZoneOffsets};
 use cgm_submitter::store::{ConnectionId, ConnectionRecord, Store, StoreHandle};
@@ -197,6 +197,10 @@ impl Transport for Server {
                 .body(serde_json::to_vec(&body).unwrap())
                 .unwrap())
         })
+    }
+
+    fn redirects(&self) -> Redirects {
+        Redirects::Refused
     }
 }
 

@@ -6,7 +6,7 @@ use cgm_submitter::fhir::{
     parse_outcome, parse_patient, parse_response,
 };
 use cgm_submitter::import::{self, ImportError, ImportOptions};
-use cgm_submitter::orders::{OrderError, OrderSearchError, parse_order_search};
+use cgm_submitter::orders::{OrderError, parse_order_search};
 use cgm_submitter::smart::{
     DiscoveryError, GrantedScopes, ResourceType, SmartConfiguration, TokenResponse,
     TokenResponseError, TokenState,
@@ -83,7 +83,7 @@ fn no_document_is_larger_than_its_cap() {
     let orders = page(&json!([]), &json!([]));
     assert!(parse_order_search(&padded(&orders, LARGEST), &base(), &patient()).is_ok());
     let error = parse_order_search(&padded(&orders, LARGEST + 1), &base(), &patient()).unwrap_err();
-    assert_eq!(error, OrderSearchError::TooLarge);
+    assert_eq!(error, SearchError::TooLarge);
     names(&error, LARGEST);
 
     assert!(parse_found(&padded(&orders, LARGEST), &base()).is_ok());
@@ -132,11 +132,11 @@ fn an_answer_with_more_entries_than_were_sent_is_refused_by_its_length() {
 fn a_page_of_orders_has_no_list_longer_than_its_cap() {
     let read = |page: &Value| parse_order_search(page.to_string().as_bytes(), &base(), &patient());
     let many = |count: usize| json!(vec![json!({}); count]);
-    assert!(read(&page(&many(1_000), &many(1_000))).is_ok());
-    for over in [page(&many(1_001), &json!([])), page(&json!([]), &many(1_001))] {
-        assert_eq!(read(&over), Err(OrderSearchError::TooMany));
+    assert!(read(&page(&many(2_000), &many(2_000))).is_ok());
+    for over in [page(&many(2_001), &json!([])), page(&json!([]), &many(2_001))] {
+        assert_eq!(read(&over), Err(SearchError::TooMany));
     }
-    names(&OrderSearchError::TooMany, 1_000);
+    names(&SearchError::TooMany, 2_000);
 }
 
 #[test]
@@ -179,10 +179,15 @@ fn an_order_has_no_list_longer_than_its_cap() {
         parts.push(json!({"url": "lookbackPeriod", "valueQuantity": {"value": 3, "code": "wk"}}));
         json!({"url": format!("{PROFILE_BASE}data-submission-schedule"), "extension": parts})
     };
+    let among = |others: usize| {
+        let mut all = vec![json!({}); others];
+        all.push(schedule(1));
+        json!(all)
+    };
     for (fits, over, cap) in [
         (json!(vec![schedule(1); 20]), json!(vec![schedule(1); 21]), 20),
         (json!([schedule(50)]), json!([schedule(51)]), 50),
-        (json!(vec![json!({}); 1_000]), json!(vec![json!({}); 1_001]), 1_000),
+        (among(999), among(1_000), 1_000),
     ] {
         assert_eq!((reason(&fits), reason(&over)), (None, Some(OrderError::TooMany)), "{cap}");
         names(&OrderError::TooMany, cap);

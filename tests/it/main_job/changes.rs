@@ -88,6 +88,30 @@ async fn a_correction_of_a_sent_reading_goes_as_corrected_and_names_the_earlier_
     assert_eq!(submit_all(&app, connection).await.tally.requests, 0);
 }
 
+#[tokio::test]
+async fn a_summary_that_returns_to_earlier_figures_is_a_new_one_that_replaces_the_last() {
+    const MEAN: &str = "97507-8";
+    const DAYS_OF_WEAR: &str = "104636-6";
+    let world = World::new().await;
+    let (app, connection) = world.ready(30).await;
+    for value in [102, 240, 102] {
+        app.ingest(vec![reading_of(12, mg(value))]).await.unwrap();
+        submit_all(&app, connection).await;
+    }
+    for code in [SUMMARY, MEAN] {
+        let held = world.holds(code);
+        assert_eq!(held.len(), 3, "{code}");
+        for (earlier, later) in held.iter().zip(&held[1..]) {
+            let location = format!("Observation/{}", earlier["id"].as_str().unwrap());
+            assert_eq!(replaced(later).unwrap()["reference"], location, "{code}");
+        }
+    }
+    let means = world.holds(MEAN);
+    assert_eq!(means[0]["valueQuantity"], means[2]["valueQuantity"]);
+    assert_eq!(world.holds(DAYS_OF_WEAR).len(), 1, "what did not change is one");
+    assert_eq!(submit_all(&app, connection).await.tally.requests, 0);
+}
+
 fn text_of(reading: &Value) -> &str {
     reading["effectiveDateTime"].as_str().unwrap()
 }

@@ -6,7 +6,7 @@ use crate::world::{
 };
 use crate::zone::Zone;
 use cgm_submitter::glucose::{Measurement, Reading, SensorKey};
-use cgm_submitter::orders::OrderError;
+use cgm_submitter::orders::{OrderError, OrderStatus, PeriodError};
 use cgm_submitter::store::ConnectionId;
 use cgm_submitter::{
     Error, LeftOut, OutcomeStatus, SubmissionOutcome, SubmissionRequest, Submitter,
@@ -164,6 +164,75 @@ async fn only_an_active_order_with_a_schedule_makes_anything_be_sent() {
 }
 
 #[tokio::test]
+async fn an_order_does_not_run_after_its_time_and_is_shown_with_its_reason() {
+    let world = World::new().await;
+    let during = |start: &str, end: &str| {
+        let mut order = order(end, (2, "wk"), None, &[MASS_READINGS]);
+        order["occurrencePeriod"] = json!({"start": start, "end": end});
+        order
+    };
+    let orders = [
+        during("2023-01-01", "2024-06-30"),
+        during("2024-01-01", "2024-07-01"),
+        during("2024-07-02", "2024-12-31"),
+    ];
+    let (app, connection) = with_orders(&world, &orders, vec![at(noon(1), mg(100))]).await;
+    let said = |orders: &cgm_submitter::Orders| {
+        let running: Vec<_> = orders.active.iter().map(|one| one.id.as_str().to_owned()).collect();
+        let refused = orders.refused.iter();
+        let refused: Vec<_> =
+            refused.map(|one| (one.id.as_ref().unwrap().as_str().to_owned(), one.reason)).collect();
+        (running, refused)
+    };
+    let read = said(&app.orders(connection).await.unwrap());
+    assert_eq!(read.0, ["2024-07-01"]);
+    let expected = [("2024-06-30", OrderError::Over), ("2024-12-31", OrderError::NotYet)];
+    assert_eq!(read.1, expected.map(|(id, reason)| (id.to_owned(), reason)));
+    // The next day brings another order, without asking the clinic again.
+    world.clock.pass(TimeDelta::days(1));
+    assert_eq!(said(&app.orders(connection).await.unwrap()).0, ["2024-12-31"]);
+}
+
+#[tokio::test]
+async fn orders_that_are_refused_are_kept_as_they_came_and_those_that_are_gone_run_no_more() {
+    let world = World::new().await;
+    let mut paused = order("paused", (2, "wk"), None, &[MASS_READINGS]);
+    paused["status"] = json!("on-hold");
+    let bad = order("bad", (0, "wk"), None, &[MASS_READINGS]);
+    let good = order("good", (2, "wk"), None, &[MASS_READINGS]);
+    let orders = [paused, bad, good];
+    let (app, connection) = with_orders(&world, &orders, vec![at(noon(1), mg(100))]).await;
+    let refreshed = app.refresh_orders(connection).await.unwrap();
+    let kept = app.orders(connection).await.unwrap();
+    assert_eq!(refreshed, kept);
+    assert_eq!((kept.active.len(), kept.refused.len()), (1, 2));
+    assert_eq!(kept.refused[0].reason, OrderError::NotActive(OrderStatus::OnHold));
+    assert_eq!(kept.refused[1].reason, OrderError::Period(PeriodError::NotPositive));
+    assert_eq!(kept.refused[1].schedule, Some(0));
+
+    world.clinic.set_orders(AMY, &orders[..1]).unwrap();
+    app.refresh_orders(connection).await.unwrap();
+    let kept = app.orders(connection).await.unwrap();
+    assert_eq!((kept.active.len(), kept.refused.len()), (0, 1));
+
+    // A search that failed in part, or has no end, changes nothing.
+    world.clinic.set_orders(AMY, &orders).unwrap();
+    let failed = json!({"resource": {"resourceType": "OperationOutcome",
+        "issue": [{"severity": "error"}]}, "search": {"mode": "outcome"}});
+    let circle = json!([{"relation": "next", "url": "ServiceRequest?page=2"}]);
+    for (links, entries) in [(json!([]), json!([failed])), (circle, json!([]))] {
+        let page =
+            json!({"resourceType": "Bundle", "type": "searchset", "link": links, "entry": entries});
+        world.tape.answer_at("/ServiceRequest", 200, page.to_string());
+        let error = app.refresh_orders(connection).await.unwrap_err();
+        assert!(matches!(error, Error::Unreadable { what: "orders", .. }), "{error}");
+        assert_eq!(app.orders(connection).await.unwrap(), kept);
+    }
+    world.tape.no_rule();
+    assert_eq!(app.refresh_orders(connection).await.unwrap(), refreshed);
+}
+
+#[tokio::test]
 async fn readings_go_in_the_persons_own_unit_where_the_order_lists_it_and_converted_where_not() {
     let both = [MOLAR_READINGS, MASS_READINGS];
     let cases: [(&[&str], Measurement, &str, &str); 6] = [
@@ -200,7 +269,7 @@ async fn digits_arrive_as_they_came() {
 }
 
 #[tokio::test]
-async fn a_lookback_means_so_many_complete_local_days_until_yesterday() {
+async fn a_lookback_means_so_many_local_days_of_which_today_is_the_last() {
     let world = World::new().await;
     let profiles = ["cgm-summary", MASS_READINGS, "cgm-device"];
     let orders = [order("o", (2, "wk"), Some((7, "d")), &profiles)];
@@ -209,10 +278,11 @@ async fn a_lookback_means_so_many_complete_local_days_until_yesterday() {
     let outcome = submit(&app, connection).await;
     assert!(outcome.is_complete() && outcome.left_out.is_empty());
     let dates: Vec<_> = held(&world, MASS).into_iter().map(|(date, _)| date).collect();
-    let expected: Vec<_> = (24..=30).map(|day| format!("2024-06-{day}")).collect();
+    let mut expected: Vec<_> = (25..=30).map(|day| format!("2024-06-{day}")).collect();
+    expected.push("2024-07-01".to_owned());
     assert_eq!(dates, expected);
     let period = &world.holds(SUMMARY)[0]["effectivePeriod"];
-    assert_eq!(*period, json!({"start": "2024-06-24", "end": "2024-06-30"}));
+    assert_eq!(*period, json!({"start": "2024-06-25", "end": "2024-07-01"}));
 }
 
 #[tokio::test]
@@ -222,24 +292,24 @@ async fn without_a_lookback_it_is_one_period_and_for_a_summary_at_least_fourteen
     let readings = (0..20).map(|days| at(noon(days) - TimeDelta::hours(6), mg(100))).collect();
     let (app, connection) = with_orders(&world, &orders, readings).await;
     submit(&app, connection).await;
-    assert_eq!(held(&world, MASS), [("2024-06-30".to_owned(), "100".to_owned())]);
+    assert_eq!(held(&world, MASS), [("2024-07-01".to_owned(), "100".to_owned())]);
     let period = &world.holds(SUMMARY)[0]["effectivePeriod"];
-    assert_eq!(*period, json!({"start": "2024-06-17", "end": "2024-06-30"}));
+    assert_eq!(*period, json!({"start": "2024-06-18", "end": "2024-07-01"}));
 }
 
 #[tokio::test]
 async fn days_begin_and_end_where_the_person_lives() {
     let world = World::new().await.living_in(Zone(chrono_tz::America::New_York));
-    let orders = [order("o", (1, "d"), None, &[MASS_READINGS])];
-    // Yesterday in New York: from 04:00 UTC to 04:00 UTC.
+    let orders = [order("o", (1, "d"), Some((2, "d")), &[MASS_READINGS])];
+    // Yesterday and today in New York: from 04:00 UTC on.
     let cases = [("06-30T03:55", 1), ("06-30T04:00", 2), ("07-01T03:55", 3), ("07-01T04:00", 4)];
     let readings = cases
         .map(|(time, n)| at(format!("2024-{time}:00Z").parse().unwrap(), mg(100 + n)))
         .to_vec();
     let (app, connection) = with_orders(&world, &orders, readings).await;
     submit(&app, connection).await;
-    let day = "2024-06-30".to_owned();
-    assert_eq!(held(&world, MASS), [(day.clone(), "102".to_owned()), (day, "103".to_owned())]);
+    let expected = [("2024-06-30", "102"), ("2024-06-30", "103"), ("2024-07-01", "104")];
+    assert_eq!(held(&world, MASS), expected.map(|(date, number)| (date.into(), number.into())));
 }
 
 #[tokio::test]
@@ -254,8 +324,8 @@ async fn two_orders_on_the_same_data_do_not_send_it_twice_and_all_pages_are_read
     let (app, connection) = with_orders(&world, &orders, readings).await;
     assert_eq!(app.orders(connection).await.unwrap().active.len(), 3);
     let outcome = submit(&app, connection).await;
-    assert_eq!((outcome.tally.entries.accepted, outcome.tally.entries.already_there), (10 + 1, 0));
-    world.assert_readings(10);
+    assert_eq!((outcome.tally.entries.accepted, outcome.tally.entries.already_there), (9 + 1, 0));
+    world.assert_readings(9);
     world.tape.assert_only_same_bytes_again();
 }
 
@@ -266,11 +336,11 @@ async fn an_order_that_changes_changes_what_is_sent() {
     let wide = [order("o", (2, "wk"), Some((5, "d")), &[MASS_READINGS])];
     let (app, connection) =
         with_orders(&world, &narrow, (1..15).map(|d| at(noon(d), mg(100))).collect()).await;
-    assert_eq!(submit(&app, connection).await.tally.readings.accepted, 3);
+    assert_eq!(submit(&app, connection).await.tally.readings.accepted, 2);
     world.clinic.set_orders(AMY, &wide).unwrap();
     app.refresh_orders(connection).await.unwrap();
     assert_eq!(submit(&app, connection).await.tally.readings.accepted, 2, "what it adds");
-    world.assert_readings(5);
+    world.assert_readings(4);
 }
 
 #[tokio::test]
@@ -291,6 +361,18 @@ async fn what_an_order_asks_for_and_this_version_does_not_make_is_said() {
     );
     assert_eq!(outcome.left_out.len(), 2, "{:?}", outcome.left_out);
     assert_eq!(outcome.tally.readings.accepted, 1);
+}
+
+#[tokio::test]
+async fn of_two_units_an_order_asks_for_one_is_sent_and_the_other_is_said() {
+    let world = World::new().await;
+    let orders = [order("o", (2, "wk"), None, &[MOLAR_READINGS, MASS_READINGS])];
+    let (app, connection) = with_orders(&world, &orders, vec![at(noon(1), molar("6.7"))]).await;
+    let said = [LeftOut::OtherUnit { sent: cgm_submitter::glucose::GlucoseUnit::MmolPerL }];
+    let preview = app.preview(connection, SubmissionRequest::Ordered).await.unwrap();
+    assert_eq!(preview.left_out, said);
+    let outcome = submit(&app, connection).await;
+    assert_eq!((outcome.tally.readings.accepted, &outcome.left_out[..]), (1, &said[..]));
 }
 
 #[tokio::test]

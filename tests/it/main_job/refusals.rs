@@ -3,6 +3,7 @@
 
 use crate::tape::Fate;
 use crate::world::{AMY, MASS, SUMMARY, World, own, reading, reading_of, submit, submit_all};
+use cgm_submitter::fhir::EntryKind;
 use cgm_submitter::submission::Part;
 use cgm_submitter::{LeftOut, OutcomeStatus, RefusedItem};
 use chrono::{DateTime, Utc};
@@ -37,7 +38,7 @@ async fn a_refused_summary_is_set_aside_with_the_clinics_words_and_the_readings_
         (1, READINGS as u64)
     );
     let expected = RefusedItem {
-        kind: "summary".to_owned(),
+        kind: EntryKind::Summary,
         time: None,
         reason: outcome.refused[0].reason.clone(),
     };
@@ -61,8 +62,8 @@ async fn a_refused_device_is_set_aside_and_its_readings_go_without_it() {
     world.clinic.set_refusal("Device", Some(422)).unwrap();
     let outcome = submit_all(&app, connection).await;
     assert_eq!(
-        outcome.refused.iter().map(|item| item.kind.as_str()).collect::<Vec<_>>(),
-        ["device"]
+        outcome.refused.iter().map(|item| item.kind).collect::<Vec<_>>(),
+        [EntryKind::Device]
     );
     assert!(outcome.refused[0].reason.contains(WORDS));
     world.assert_readings(READINGS);
@@ -82,8 +83,8 @@ async fn one_refused_reading_is_set_aside_with_its_time_and_goes_again_only_when
     assert_eq!((readings.accepted, readings.refused), (READINGS as u64 - 1, 1));
     let time: DateTime<Utc> = "2024-05-01T00:20:00Z".parse().unwrap();
     assert_eq!(
-        (outcome.refused[0].kind.as_str(), outcome.refused[0].time),
-        ("reading", Some(time))
+        (outcome.refused[0].kind, outcome.refused[0].time),
+        (EntryKind::Reading, Some(time))
     );
     assert!(outcome.refused[0].reason.contains("not on a Sunday"));
 

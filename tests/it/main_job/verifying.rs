@@ -3,6 +3,7 @@
 use crate::tape::Fate;
 use crate::world::*;
 use cgm_submitter::delivery::{CannotVerify, Event, Verification};
+use cgm_submitter::fhir::EntryKind;
 use cgm_submitter::store::{ConnectionId, SubmissionId};
 use cgm_submitter::submission::Part;
 use cgm_submitter::{Error, Submitter};
@@ -141,9 +142,9 @@ async fn what_stands_otherwise_at_the_clinic_is_named_and_never_sent_over_it() {
     let named: Vec<_> =
         verification.differences.iter().map(|one| (one.what, one.element.as_deref())).collect();
     let expected = [
-        ("reading", Some("valueQuantity.value")),
-        ("reading", Some("subject.reference")),
-        ("reading", None),
+        (EntryKind::Reading, Some("valueQuantity.value")),
+        (EntryKind::Reading, Some("subject.reference")),
+        (EntryKind::Reading, None),
     ];
     assert_eq!(named, expected);
     assert!(verification.differences.iter().all(|one| one.time.is_some()));

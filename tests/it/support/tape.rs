@@ -2,7 +2,7 @@
 //! hold, lose or answer.
 
 use super::world::{MASS, MOLAR, SUMMARY};
-use cgm_submitter::environment::{BoxFuture, Transport, TransportError};
+use cgm_submitter::environment::{BoxFuture, Redirects, Transport, TransportError};
 use cgm_submitter::transport::HttpTransport;
 use flate2::read::GzDecoder;
 use serde_json::Value;
@@ -241,5 +241,9 @@ impl Transport for Wire {
                 }
             }
         })
+    }
+
+    fn redirects(&self) -> Redirects {
+        Redirects::Refused
     }
 }

@@ -2,16 +2,15 @@
 //! histories must leave both with the same answers.
 
 use super::testing::{BASE, Scratch, reading, value, with_record};
-use super::{ConnectionId, ReadingCode, ReadingKey, VersionedReading};
-use crate::glucose::{Measurement, SensorId, Window};
+use super::unit::UNITS;
+use super::{ConnectionId, ReadingKey, VersionedReading};
+use crate::glucose::{EarlierReading, GlucoseUnit, Measurement, SensorId, Window};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
-const CODES: [ReadingCode; 2] = [ReadingCode::Mass, ReadingCode::Molar];
-
 /// One reading of a batch: sensor, second, value, record.
 type Row = (u32, i64, u32, Option<u32>);
-type Receiver = (usize, ReadingCode);
+type Receiver = (usize, GlucoseUnit);
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -40,9 +39,17 @@ struct Earlier {
 struct Model {
     readings: BTreeMap<ReadingKey, Stored>,
     earlier: Vec<Earlier>,
-    accepted: BTreeSet<(usize, ReadingCode, ReadingKey, u32)>,
-    refused: BTreeSet<(usize, ReadingCode, ReadingKey, u32)>,
+    accepted: BTreeSet<Fact>,
+    /// Current versions that say what the receiver has seen last, although under another version.
+    restored: BTreeSet<Fact>,
+    refused: BTreeSet<Fact>,
 }
+
+/// Earlier versions with their place in the order in which they were superseded.
+type Numbered<'a> = Vec<(usize, &'a Earlier)>;
+
+/// Connection, unit, reading, version.
+type Fact = (usize, GlucoseUnit, ReadingKey, u32);
 
 fn key(sensor: u32, seconds: i64) -> ReadingKey {
     ReadingKey::new(SensorId(sensor + 1), BASE + seconds).unwrap()
@@ -55,10 +62,12 @@ impl Model {
 
     fn supersede(&mut self, at: ReadingKey) {
         let stored = &self.readings[&at];
-        let seen = |set: &BTreeSet<(usize, ReadingCode, ReadingKey, u32)>| {
-            set.iter().any(|(_, _, k, v)| (*k, *v) == (at, stored.version))
-        };
-        if seen(&self.accepted) || seen(&self.refused) {
+        let version = stored.version;
+        let is_it = |fact: &Fact| (fact.2, fact.3) == (at, version);
+        let restored: Vec<Fact> = self.restored.iter().filter(|f| is_it(f)).copied().collect();
+        self.restored.retain(|fact| !is_it(fact));
+        self.accepted.extend(restored);
+        if self.accepted.iter().any(is_it) || self.refused.iter().any(is_it) {
             self.earlier.push(Earlier {
                 at,
                 version: stored.version,
@@ -120,6 +129,7 @@ impl Model {
                 }
             }
         }
+        self.restore();
     }
 
     /// Known readings picked by the bits of a number.
@@ -133,31 +143,77 @@ impl Model {
             || self.earlier.iter().any(|e| (e.at, e.version) == (at, version))
     }
 
-    fn accept(&mut self, (connection, code): Receiver, accepted: &[(ReadingKey, u32)]) {
+    fn accept(&mut self, (connection, unit): Receiver, accepted: &[(ReadingKey, u32)]) {
         for (at, version) in accepted {
-            self.refused.remove(&(connection, code, *at, *version));
+            self.refused.remove(&(connection, unit, *at, *version));
             if self.knows(*at, *version) {
-                self.accepted.insert((connection, code, *at, *version));
+                self.accepted.insert((connection, unit, *at, *version));
+            }
+            let superseded = self.earlier.iter().find(|e| (e.at, e.version) == (*at, *version));
+            if let Some(now) = superseded.map(|e| e.moved_to.unwrap_or(e.at)) {
+                self.restored.retain(|fact| (fact.0, fact.1, fact.2) != (connection, unit, now));
             }
         }
+        self.restore();
+    }
+
+    /// Versions of a reading that a receiver has seen, oldest first, and those of other records.
+    fn seen(&self, (connection, unit): Receiver, at: ReadingKey) -> (Numbered<'_>, Numbered<'_>) {
+        let belongs = |e: &Earlier| (e.at == at && e.moved_to.is_none()) || e.moved_to == Some(at);
+        let had = |e: &Earlier| self.accepted.contains(&(connection, unit, e.at, e.version));
+        self.earlier.iter().enumerate().filter(|(_, e)| had(e)).partition(|(_, e)| belongs(e))
+    }
+
+    fn restore(&mut self) {
+        let mut restored = Vec::new();
+        for (at, stored) in &self.readings {
+            for to in [0, 1].into_iter().flat_map(|c| UNITS.map(|unit| (c, unit))) {
+                let last = self.seen(to, *at).0.pop();
+                if last.is_some_and(|(_, e)| e.at == *at && e.said.is_alike_in(stored.said, to.1)) {
+                    restored.push((to.0, to.1, *at, stored.version));
+                }
+            }
+        }
+        self.restored.extend(restored);
     }
 
     fn unsent(
         &self,
-        (connection, code): Receiver,
-    ) -> Vec<(ReadingKey, u32, Measurement, Option<Measurement>)> {
+        (connection, unit): Receiver,
+    ) -> Vec<(ReadingKey, u32, Measurement, Vec<EarlierReading>)> {
         let missing = self.readings.iter().filter(|(k, r)| {
-            let fact = (connection, code, **k, r.version);
-            !self.accepted.contains(&fact) && !self.refused.contains(&fact)
+            let fact = (connection, unit, **k, r.version);
+            ![&self.accepted, &self.restored, &self.refused].iter().any(|set| set.contains(&fact))
         });
         missing
             .map(|(k, r)| {
-                let belongs =
-                    |e: &&Earlier| (e.at == *k && e.moved_to.is_none()) || e.moved_to == Some(*k);
-                let had =
-                    |e: &&Earlier| self.accepted.contains(&(connection, code, e.at, e.version));
-                let replaces = self.earlier.iter().rev().filter(belongs).find(had).map(|e| e.said);
-                (*k, r.version, r.said, replaces)
+                let alike = |a: &(ReadingKey, Measurement), b: &(ReadingKey, Measurement)| {
+                    a.0 == b.0 && a.1.is_alike_in(b.1, unit)
+                };
+                let (own, others) = self.seen((connection, unit), *k);
+                let mut line: Vec<(ReadingKey, Measurement, usize)> =
+                    own.iter().map(|(id, e)| (e.at, e.said, *id)).collect();
+                line.push((*k, r.said, usize::MAX));
+                line.dedup_by(|b, a| alike(&(a.0, a.1), &(b.0, b.1)));
+                let mut history: Vec<(ReadingKey, Measurement)> = Vec::new();
+                for (place, version) in line.iter().enumerate().rev() {
+                    let fact = (version.0, version.1);
+                    let first = !line.iter().take(place).any(|v| alike(&(v.0, v.1), &fact));
+                    let before = others.iter().filter(|(id, e)| {
+                        first
+                            && e.moved_to.is_some()
+                            && *id < version.2
+                            && alike(&(e.at, e.said), &fact)
+                    });
+                    history.extend(before.map(|(_, e)| (e.at, e.said)));
+                }
+                line.pop();
+                history.extend(line.into_iter().map(|(at, said, _)| (at, said)));
+                let shown = |(at, measurement): (ReadingKey, Measurement)| EarlierReading {
+                    seconds: at.seconds(),
+                    measurement,
+                };
+                (*k, r.version, r.said, history.into_iter().map(shown).collect())
             })
             .collect()
     }
@@ -166,13 +222,13 @@ impl Model {
 fn paged(
     scratch: &Scratch,
     connection: ConnectionId,
-    code: ReadingCode,
+    unit: GlucoseUnit,
     window: Window,
 ) -> Vec<VersionedReading> {
     let mut all: Vec<VersionedReading> = Vec::new();
     loop {
         let page =
-            scratch.store.unsent(connection, code, window, all.last().map(|u| u.key), 3).unwrap();
+            scratch.store.unsent(connection, unit, window, all.last().map(|u| u.key), 3).unwrap();
         let done = page.len() < 3;
         all.extend(page);
         if done {
@@ -194,7 +250,7 @@ fn batch() -> impl Strategy<Value = Vec<Row>> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    let receiver = || (0..2_usize, prop_oneof![Just(CODES[0]), Just(CODES[1])]);
+    let receiver = || (0..2_usize, prop_oneof![Just(UNITS[0]), Just(UNITS[1])]);
     prop_oneof![
         5 => batch().prop_map(Step::Ingest),
         5 => (receiver(), any::<u64>(), proptest::bool::weighted(0.2)).prop_map(|(r, b, f)| Step::Accept(r, b, f)),
@@ -245,18 +301,18 @@ proptest! {
                 Step::Reopen => scratch.reopen(),
             }
             for (number, connection) in connections.into_iter().enumerate() {
-                for code in CODES {
-                    let expected = model.unsent((number, code));
+                for unit in UNITS {
+                    let expected = model.unsent((number, unit));
                     let all = Window::from_unix(i64::MIN, i64::MAX).unwrap();
-                    let found: Vec<_> = paged(&scratch, connection, code, all)
+                    let found: Vec<_> = paged(&scratch, connection, unit, all)
                         .into_iter()
-                        .map(|u| (u.key, u.version, u.sample.measurement, u.replaces))
+                        .map(|u| (u.key, u.version, u.sample.measurement, u.history))
                         .collect();
                     prop_assert_eq!(&found, &expected);
                     let window = Window::from_unix(BASE + from, BASE + from + length).unwrap();
                     let within = expected.iter().filter(|(k, ..)| window.contains(k.seconds())).count();
-                    prop_assert_eq!(paged(&scratch, connection, code, window).len(), within);
-                    prop_assert_eq!(scratch.store.unsent_count(connection, code, window).unwrap(), within as u64);
+                    prop_assert_eq!(paged(&scratch, connection, unit, window).len(), within);
+                    prop_assert_eq!(scratch.store.unsent_count(connection, unit, window).unwrap(), within as u64);
                 }
             }
             let times: Vec<i64> = model.readings.keys().map(|k| k.seconds()).collect();

@@ -1,0 +1,224 @@
+//! What a receiver's answers change: the ledger, the earlier versions, the quarantine.
+
+use super::readings::StoredReading;
+use super::{
+    ConnectionId, ReadingKey, Store, StoreError, key, ledger, quarantine, readings, versions,
+};
+use crate::glucose::GlucoseUnit;
+use rusqlite::Transaction;
+
+/// Remembers that a connection has, or may have, a version of a reading. If a later one took its
+/// place, and the connection is not known to have accepted that, what the ledger says of it holds no
+/// longer: the receiver has seen something else since.
+pub(super) fn remember(
+    tx: &Transaction<'_>,
+    to: (ConnectionId, GlucoseUnit),
+    key: ReadingKey,
+    version: u32,
+) -> Result<(), StoreError> {
+    versions::remember(tx, to, key, version)?;
+    let Some(now) = versions::stands_at(tx, key, version)? else { return Ok(()) };
+    let Some(reading) = readings::at(tx, now)? else { return Ok(()) };
+    if versions::remembers(tx, to, now, reading.version(tx)?)? {
+        return Ok(());
+    }
+    ledger::cut_of(tx, &[now], |of| of == to)?;
+    restore(tx, now)
+}
+
+/// Counts the reading at a key as accepted wherever the last that a receiver has seen of it is what
+/// it says now: a reading that was corrected and returned before the correction was sent.
+pub(super) fn restore(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), StoreError> {
+    let Some(reading) = readings::at(tx, key)?.filter(StoredReading::has_history) else {
+        return Ok(());
+    };
+    let said = reading.measurement()?;
+    for to in versions::holders(tx, key)? {
+        if versions::has_current(tx, to, key, said)? {
+            ledger::join(tx, to.0, to.1, (key.packed(), key.packed()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Records that a connection has these versions, accepted now or there already. A version that is
+/// no longer current is remembered, and its successor stays unsent.
+pub(super) fn record_accepted(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    unit: GlucoseUnit,
+    accepted: &[(ReadingKey, u32)],
+) -> Result<(), StoreError> {
+    let mut accepted = accepted.to_vec();
+    accepted.sort_unstable();
+    accepted.dedup();
+    let mut stored = tx.prepare_cached(
+        "SELECT key, measurement FROM readings WHERE key >= ? ORDER BY key LIMIT 2",
+    )?;
+    let mut run: Option<(i64, i64)> = None;
+    let mut expected = None;
+    for (key, version) in accepted {
+        quarantine::release(tx, connection, unit, key, version)?;
+        let mut rows = stored.query([key])?;
+        let found = rows
+            .next()?
+            .map(|row| Ok::<(i64, i64), StoreError>((row.get(0)?, row.get(1)?)))
+            .transpose()?;
+        let next: Option<i64> = rows.next()?.map(|row| row.get(0)).transpose()?;
+        drop(rows);
+        let current = match found {
+            Some((at, packed)) if at == key.packed() => Some(versions::current(tx, key, packed)?),
+            _ => None,
+        };
+        if current != Some(version) {
+            if versions::stands_at(tx, key, version)?.is_some() {
+                remember(tx, (connection, unit), key, version)?;
+            }
+            continue;
+        }
+        if version > 0 {
+            versions::remember(tx, (connection, unit), key, version)?;
+        }
+        let key = key.packed();
+        run = match run {
+            Some((first, last)) if expected == Some(key) && key::same_sensor(last, key) => {
+                Some((first, key))
+            }
+            Some(done) => {
+                ledger::join(tx, connection, unit, done)?;
+                Some((key, key))
+            }
+            None => Some((key, key)),
+        };
+        expected = next;
+    }
+    run.map_or(Ok(()), |run| ledger::join(tx, connection, unit, run))
+}
+
+impl Store {
+    /// Records that a connection has these versions of readings in a unit, accepted now or there
+    /// already.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn record_accepted(
+        &mut self,
+        connection: ConnectionId,
+        unit: GlucoseUnit,
+        accepted: &[(ReadingKey, u32)],
+    ) -> Result<(), StoreError> {
+        let tx = self.write()?;
+        record_accepted(&tx, connection, unit, accepted)?;
+        tx.commit()?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glucose::{Measurement, Window};
+    use crate::store::VersionedReading;
+    use crate::store::testing::{Scratch, earlier, reading, value};
+
+    const MASS: GlucoseUnit = GlucoseUnit::MgPerDl;
+
+    fn unsent(scratch: &Scratch, to: ConnectionId) -> Vec<VersionedReading> {
+        let all = Window::from_unix(0, i64::MAX).unwrap();
+        scratch.store.unsent(to, MASS, all, None, 10).unwrap()
+    }
+
+    fn send(scratch: &mut Scratch, to: ConnectionId) {
+        let keys: Vec<_> = unsent(scratch, to).iter().map(|u| (u.key, u.version)).collect();
+        scratch.store.record_accepted(to, MASS, &keys).unwrap();
+    }
+
+    fn says(scratch: &mut Scratch, mg_dl: u32) {
+        scratch.take(&[reading("s", 0, value(mg_dl))]);
+    }
+
+    fn histories(scratch: &Scratch, to: ConnectionId) -> Vec<Vec<Measurement>> {
+        let said = |u: VersionedReading| u.history.iter().map(|e| e.measurement).collect();
+        unsent(scratch, to).into_iter().map(said).collect()
+    }
+
+    #[test]
+    fn a_value_that_returns_carries_every_version_the_receiver_has_seen() {
+        let mut scratch = Scratch::new();
+        let to = scratch.connect("https://a.example");
+        scratch.register("s");
+        for (mg_dl, seen) in [(100, vec![]), (101, vec![100]), (100, vec![100, 101])] {
+            says(&mut scratch, mg_dl);
+            let seen: Vec<_> = seen.into_iter().map(value).collect();
+            assert_eq!(histories(&scratch, to), [seen]);
+            send(&mut scratch, to);
+        }
+    }
+
+    #[test]
+    fn a_value_that_returns_before_its_correction_was_sent_is_not_sent_again() {
+        let mut scratch = Scratch::new();
+        let (a, b) = (scratch.connect("https://a.example"), scratch.connect("https://b.example"));
+        scratch.register("s");
+        says(&mut scratch, 100);
+        send(&mut scratch, a);
+        says(&mut scratch, 101);
+        send(&mut scratch, b);
+        says(&mut scratch, 100);
+        assert_eq!(unsent(&scratch, a), [], "it has that");
+        assert_eq!(histories(&scratch, b), [[value(101)]]);
+    }
+
+    #[test]
+    fn a_late_word_of_the_correction_makes_the_returned_value_unsent() {
+        let mut scratch = Scratch::new();
+        let (a, b) = (scratch.connect("https://a.example"), scratch.connect("https://b.example"));
+        scratch.register("s");
+        says(&mut scratch, 100);
+        send(&mut scratch, a);
+        says(&mut scratch, 101);
+        send(&mut scratch, b);
+        let key = unsent(&scratch, a)[0].key;
+        says(&mut scratch, 100);
+        scratch.store.record_accepted(a, MASS, &[(key, 1)]).unwrap();
+        assert_eq!(histories(&scratch, a), [[value(100), value(101)]]);
+    }
+
+    #[test]
+    fn a_fact_that_another_record_left_behind_comes_first() {
+        let mut scratch = Scratch::new();
+        let to = scratch.connect("https://a.example");
+        scratch.register("s");
+        let record = |seconds, name| {
+            crate::store::testing::with_record(reading("s", seconds, value(100)), name)
+        };
+        scratch.take(&[record(0, "r0"), record(300, "r1")]);
+        send(&mut scratch, to);
+        scratch.take(&[record(300, "r0"), record(600, "r1")]);
+        let history: Vec<_> = unsent(&scratch, to).into_iter().map(|u| u.history).collect();
+        let was = |seconds| earlier(seconds, value(100));
+        assert_eq!(history, [vec![was(300), was(0)], vec![was(300)]]);
+        send(&mut scratch, to);
+        scratch.take(&[reading("s", 0, value(100))]);
+        let unsent = unsent(&scratch, to);
+        assert_eq!(unsent[0].history, [was(0)], "the same fact again, restored");
+    }
+
+    #[test]
+    fn acceptance_of_a_version_that_was_corrected_meanwhile_leaves_the_correction_unsent() {
+        let mut scratch = Scratch::new();
+        let (a, b) = (scratch.connect("https://a.example"), scratch.connect("https://b.example"));
+        let id = scratch.ingest("s", [(0, value(100))].into_iter());
+        let key = ReadingKey::new(id, scratch.at(0)).unwrap();
+        scratch.store.record_accepted(a, GlucoseUnit::MgPerDl, &[(key, 0)]).unwrap();
+        scratch.take(&[reading("s", 0, value(101))]);
+        scratch.store.record_accepted(b, GlucoseUnit::MgPerDl, &[(key, 0)]).unwrap();
+        let all = Window::from_unix(0, i64::MAX).unwrap();
+        for connection in [a, b] {
+            let unsent =
+                scratch.store.unsent(connection, GlucoseUnit::MgPerDl, all, None, 10).unwrap();
+            assert_eq!(unsent[0].version, 1);
+            assert_eq!(unsent[0].history, [earlier(0, value(100))]);
+        }
+    }
+}
