@@ -393,7 +393,7 @@ fn an_unknown_outcome_is_not_repeated_before_the_lease_ends() {
     assert_eq!(settled.next, NextState::Ready);
     assert_eq!(left_alone(&settled, now()), 70);
     let mut case = Case::readings(4);
-    case.now = now() + 2 * MINUTE;
+    case.now = now() + MINUTE * 2;
     let settled = case.settle(&Answer::None(NoAnswer::SenderDied));
     assert_eq!(left_alone(&settled, case.now), 0, "the lease is over");
 }
@@ -445,7 +445,7 @@ fn it_is_looked_up_twice_ten_minutes_apart_before_it_goes_again() {
     case.batch.attempts.unknown = 1;
     let first = looked_up(&case, &[None, None]);
     let NextState::LookUp(wait, reason) = first.next else { panic!("{:?}", first.next) };
-    assert_eq!((wait.ends(now()), reason), (Some(now() + 10 * MINUTE), WaitReason::LookUp));
+    assert_eq!((wait.ends(now()), reason), (Some(now() + MINUTE * 10), WaitReason::LookUp));
     case.then(first);
     assert_eq!(looked_up(&case, &[None, None]).next, NextState::Ready, "not there: again");
     let some = looked_up(&case, &[Some("Observation/1"), None]);
@@ -570,11 +570,11 @@ fn a_unit_is_quarantined_only_if_others_of_its_batch_were_accepted_and_it_fails_
 fn a_stalled_receiver_is_asked_rarely_and_isolated_more_and_more_rarely() {
     let mut case = Case::readings(8);
     case.progress.stall = Some(Stall { since: 0, status: 500, isolations: 1 });
-    failing(&mut case, 5, 24);
-    let settled = case.status(500);
-    assert_eq!(settled.next, NextState::Ready, "two days, the second time");
-    assert!(left_alone(&settled, now()) >= 3 * 3600);
     failing(&mut case, 5, 48);
+    let settled = case.status(500);
+    assert_eq!(settled.next, NextState::Ready, "four days, the second time");
+    assert!(left_alone(&settled, now()) >= 3 * 3600);
+    failing(&mut case, 5, 96);
     assert_eq!(case.status(500).next, apart(false));
     let accepted = case.entries(&["201"; 8]);
     assert_eq!(accepted.progress.stall, None, "it recovered");

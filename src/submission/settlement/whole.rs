@@ -36,7 +36,7 @@ impl Situation<'_> {
             return self.failed_in_isolation(settled, response);
         }
         let stalls = settled.progress.stall.map_or(0, |stall| stall.isolations);
-        let patience = self.policy.bisect_after * 2_i32.pow(stalls.min(6));
+        let patience = self.policy.bisect_after * 4_i32.pow(stalls.min(3));
         let long = now - failing.since >= patience.num_seconds();
         if failing.count < self.policy.bisect_failures || !long {
             return settled;

@@ -49,7 +49,7 @@ fn the_pace_is_remembered_by_the_next_submission() {
 
 #[test]
 fn nothing_is_claimed_that_cannot_be_answered_before_the_deadline() {
-    let mut phone = Phone::new(600, "hl7-cgm");
+    let mut phone = Phone::new(1_200, "hl7-cgm");
     let id = phone.submit();
     let mut record = Record::looking_first();
     // A receiver of known pace: 100 entries in ten seconds.

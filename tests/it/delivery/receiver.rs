@@ -64,7 +64,8 @@ impl Record {
     pub(super) fn search(&self, form: &[u8]) -> (u16, String) {
         let form = String::from_utf8(form.to_vec()).unwrap();
         let form = form.replace("%3A", ":").replace("%7C", "|").replace("%2C", ",");
-        let asked = form.trim_start_matches("identifier=").split(',');
+        let asked = form.split('&').find(|pair| pair.starts_with("identifier=")).unwrap();
+        let asked = asked.trim_start_matches("identifier=").split(',');
         let entries: Vec<Value> = asked
             .map(|token| token.rsplit('|').next().unwrap().to_owned())
             .filter(|identifier| self.has(identifier))

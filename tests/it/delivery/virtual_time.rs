@@ -162,7 +162,8 @@ impl Phone {
     /// The next step, at once.
     pub(super) fn step(&mut self, deadline: Duration) -> Step {
         let at = Moment { now: self.now, monotonic: self.monotonic };
-        let deadline = Deadline::at(self.monotonic + deadline);
+        let end = self.monotonic.checked_add(deadline);
+        let deadline = end.map_or(Deadline::NEVER, Deadline::at);
         self.machine.next(&mut self.store, at, deadline).unwrap()
     }
 
@@ -192,7 +193,8 @@ impl Phone {
             }
         };
         self.sent.push(sent);
-        self.machine.apply(&mut self.store, self.now, self.jitter(), batch, &answer).unwrap();
+        let jitter = self.jitter();
+        self.machine.apply(&mut self.store, self.now, jitter, batch, &answer).unwrap();
     }
 
     fn look_up(&mut self, mut look_up: LookUp, search: &mut impl FnMut(&[u8]) -> Reply) {
