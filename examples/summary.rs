@@ -3,6 +3,8 @@
 
 #[path = "shared/zone.rs"]
 mod zone;
+#[path = "shared/zone_names.rs"]
+mod zone_names;
 
 use cgm_submitter::environment::{Clock, SystemClock};
 use cgm_submitter::import::{ImportOptions, import};
@@ -25,7 +27,7 @@ struct Args {
     import: PathBuf,
     /// The time zone of the file's clock, for example Europe/Bucharest. Required where its times
     /// have no UTC offset.
-    #[arg(long)]
+    #[arg(long, value_name = "ZONE", value_parser = zone_names::zone)]
     time_zone: Option<Tz>,
     /// Local dates, both included: 2024-05-01..2024-05-14. Default: all dates of the file.
     #[arg(long)]

@@ -90,8 +90,8 @@ pub use delivery::{CannotVerify, Difference, Event, NotVerified, Preview, Verifi
 #[cfg(feature = "shell")]
 pub use store::{IngestReport, RejectedReading, SubmissionId};
 pub use submission::{
-    Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, WaitReason,
-    Wanted,
+    Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, Unsupported,
+    WaitReason, Wanted,
 };
 #[cfg(feature = "shell")]
 pub use submitter::{
@@ -103,6 +103,8 @@ pub use submitter::{
 pub use environment::Environment;
 #[cfg(feature = "shell")]
 pub use error::{Error, ErrorCode, ErrorKind};
+#[cfg(feature = "reqwest")]
+pub use transport::ReqwestTransport;
 #[cfg(feature = "http-transport")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
 

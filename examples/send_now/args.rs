@@ -9,8 +9,9 @@ use std::path::PathBuf;
 /// Sends glucose readings to a clinic's record: those of a file, or those the database holds.
 /// Without arguments: 90 generated days, to a sandbox clinic in this process.
 ///
-/// Exit status 0: everything was delivered, and verified where that was asked for; 2: something was
-/// refused, is still waiting or is not verified; 1: it could not be done.
+/// Exit status 0: the clinic has everything of these dates, verified if asked for; 1: it could not
+/// be done; 2: the arguments are wrong; 3: something of these dates, or of the file, was refused,
+/// is still open, or is not verified.
 #[derive(Parser)]
 pub(crate) struct Args {
     /// A file of readings: Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
@@ -18,7 +19,7 @@ pub(crate) struct Args {
     pub(crate) import: Option<PathBuf>,
     /// The person's time zone, for example Europe/Bucharest. Required for a file whose times have
     /// no UTC offset.
-    #[arg(long, value_name = "ZONE")]
+    #[arg(long, value_name = "ZONE", value_parser = crate::zone_names::zone)]
     pub(crate) time_zone: Option<Tz>,
     /// The FHIR base URL of a real receiver.
     #[arg(long, value_name = "URL")]
@@ -33,9 +34,12 @@ pub(crate) struct Args {
     /// The unit to send in: mg/dL or mmol/L. Default: the unit of the readings.
     #[arg(long)]
     pub(crate) unit: Option<GlucoseUnit>,
-    /// Local dates to send, both included: 2024-05-01..2024-05-14.
+    /// Local dates to send, both included: 2024-05-01..2024-05-14. Default: all there are.
     #[arg(long, value_name = "DATES")]
     pub(crate) window: Option<DateRange>,
+    /// Sends what the clinic's standing orders ask for, and nothing else.
+    #[arg(long, conflicts_with_all = ["window", "unit"])]
+    pub(crate) ordered: bool,
     /// Asks for leave to look when connecting; afterwards asks the receiver for what it accepted,
     /// compares, and marks what it lacks for the next run.
     #[arg(long)]

@@ -10,13 +10,16 @@ mod outside;
 mod report;
 #[path = "../shared/zone.rs"]
 mod zone;
+#[path = "../shared/zone_names.rs"]
+mod zone_names;
 
 use args::Args;
 use cgm_submitter::environment::{
     Clock, Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer,
 };
 use cgm_submitter::{
-    Config, Connection, ConnectionState, Event, Receiver, SubmissionRequest, Submitter,
+    Config, Connection, ConnectionId, ConnectionState, DateRange, ErrorCode, Event, Receiver,
+    SubmissionOutcome, SubmissionPreview, SubmissionRequest, Submitter, Verification,
 };
 use clap::Parser;
 use clinic::Clinic;
@@ -30,11 +33,14 @@ use zone::Zone;
 
 type Failure = Box<dyn std::error::Error>;
 
+/// The exit status if something was refused or is left; 2 is the command line's own.
+const INCOMPLETE: u8 = 3;
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Args::parse()).await {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::from(2),
+        Ok(false) => ExitCode::from(INCOMPLETE),
         Err(error) => {
             eprintln!("error: {error}");
             ExitCode::FAILURE
@@ -53,38 +59,8 @@ fn beside(database: &Path, what: &str) -> PathBuf {
 async fn run(args: Args) -> Result<bool, Failure> {
     let scratch = tempfile::Builder::new().prefix("cgm-send-now-").tempdir()?;
     let database = args.database.clone().unwrap_or_else(|| scratch.path().join("me.db"));
-    let zone = args.zone();
-    let now = SystemClock.now();
-
-    let recorder = Arc::new(Recorder::new(args.save_bundles.as_deref())?);
-    let environment = Environment {
-        clock: Arc::new(SystemClock),
-        timer: Arc::new(SystemTimer),
-        entropy: Arc::new(SystemEntropy),
-        local_time: Arc::new(zone),
-        transport: recorder.clone(),
-        vault: Arc::new(FileVault::new(beside(&database, "vault"))),
-        locks: Arc::new(FileLocks),
-    };
-    let cgm = Submitter::new(Config::new(&database), environment);
-
-    // Readings in.
-    let mut whole = true;
-    let mut dates = cgm.dates().await?;
-    if let Some(file) = &args.import {
-        let given = args.time_zone.map(|tz| Zone(tz).whole(now)).transpose()?;
-        let bytes = std::fs::read(file).map_err(|error| format!("{}: {error}", file.display()))?;
-        let report = cgm.import(bytes, given).await?;
-        report::import(file, &report);
-        whole = report.rejected.is_empty();
-        dates = Some(report.dates.ok_or("no row of the file was taken: nothing was sent")?);
-    } else if dates.is_none() && args.receiver.is_none() {
-        let (sensor, readings) = demo::readings(now, zone)?;
-        cgm.register_sensor(sensor).await?;
-        println!("90 generated days: {} readings", cgm.ingest(readings).await?.stored);
-        dates = cgm.dates().await?;
-    }
-    let stored = dates.ok_or("there is no reading to send: give a file with --import")?;
+    let cgm = open(&args, &database)?;
+    let Taken { stored, whole } = take_in(&cgm, &args).await?;
     let dates = args.window.unwrap_or(stored);
 
     // The clinic.
@@ -98,76 +74,165 @@ async fn run(args: Args) -> Result<bool, Failure> {
     let connection = connect(&cgm, &place, clinic.as_ref(), args.verify).await?;
 
     // What it asks for, and what would go.
-    let orders = cgm.refresh_orders(connection.id).await?;
-    report::orders(&orders);
-    let unit = args.unit;
-    let ordered = args.import.is_none()
-        && args.window.is_none()
-        && unit.is_none()
-        && !orders.active.is_empty();
-    let request = if ordered {
+    report::orders(&cgm.refresh_orders(connection.id).await?);
+    let request = if args.ordered {
         SubmissionRequest::Ordered
     } else {
-        let own = cgm.own_unit().await?;
-        SubmissionRequest::Own { dates, unit: unit.unwrap_or(own) }
+        let unit = match args.unit {
+            Some(unit) => unit,
+            None => cgm.own_unit().await?,
+        };
+        SubmissionRequest::Own { dates, unit }
     };
     let preview = cgm.preview(connection.id, request).await?;
     report::preview(&preview);
     if preview.parts.iter().all(|part| part.readings == 0) {
-        return Err(format!("there are no readings in {dates}: the database has {stored}").into());
+        let asked: Vec<String> =
+            preview.parts.iter().map(|part| part.plan.dates.to_string()).collect();
+        let asked = asked.join(", ");
+        let more = format!("those in the database are from {stored}: choose some with --window");
+        return Err(format!("there are no readings in {asked}; {more}").into());
     }
 
-    // Send.
-    let bar = ProgressBar::new(preview.parts.iter().map(|part| part.entries_to_send).sum());
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} entries, {elapsed}")?);
-    let shown = bar.clone();
-    let outcome =
-        cgm.submit_now(connection.id, request, BUDGET, move |event| show(&shown, event)).await?;
-    bar.finish_and_clear();
-
+    let outcome = send(&cgm, connection.id, request, &preview).await?;
     report::outcome(&outcome);
     let mut told = report::outcome_json(&outcome);
+    let mut verified = true;
     if args.verify {
-        let mut verified = Vec::new();
-        for submission in &outcome.submissions {
-            match cgm.verify(*submission, PATIENCE, |_| ()).await {
-                Ok(verification) => {
-                    report::verification(&verification);
-                    whole &= verification.is_complete();
-                    verified.push(report::verification_json(&verification));
-                }
-                Err(error) => {
-                    println!("Not verified: {error}");
-                    whole = false;
-                }
-            }
-        }
-        told["verified"] = verified.into();
+        let all = verify(&cgm, &outcome).await;
+        verified = all.iter().all(|one| one.as_ref().is_some_and(Verification::is_complete));
+        let all: Vec<_> = all.iter().flatten().map(report::verification_json).collect();
+        told["verified"] = all.into();
     }
     if let Some(file) = &args.outcome {
-        std::fs::write(file, serde_json::to_string_pretty(&told)?)?;
+        std::fs::write(file, serde_json::to_string_pretty(&told)?).map_err(at(file))?;
     }
     if let Some(clinic) = clinic {
         clinic.say_where_to_look(&database, args.database.is_none())?;
         clinic.close().await;
     }
-    Ok(outcome.is_complete() && whole)
+    Ok(outcome.is_complete() && whole && verified)
 }
 
-/// Shows how far it has come, and why it waits.
-fn show(bar: &ProgressBar, event: Event) {
-    match event {
-        Event::Progress { tally, total, .. } => {
-            bar.set_length(total);
-            bar.set_position(tally.entries.total());
+/// Names the file in an error about it.
+fn at(file: &Path) -> impl FnOnce(std::io::Error) -> String {
+    let file = file.display().to_string();
+    move |error| format!("{file}: {error}")
+}
+
+/// The person's submitter over this database.
+fn open(args: &Args, database: &Path) -> Result<Submitter, Failure> {
+    let environment = Environment {
+        clock: Arc::new(SystemClock),
+        timer: Arc::new(SystemTimer),
+        entropy: Arc::new(SystemEntropy),
+        local_time: Arc::new(args.zone()),
+        transport: Arc::new(Recorder::new(args.save_bundles.as_deref())?),
+        vault: Arc::new(FileVault::new(beside(database, "vault"))),
+        locks: Arc::new(FileLocks),
+    };
+    Ok(Submitter::new(Config::new(database), environment))
+}
+
+/// What there is to send.
+struct Taken {
+    /// The dates of the file, or else of the database.
+    stored: DateRange,
+    /// Whether every row of the file was taken.
+    whole: bool,
+}
+
+/// Stores the readings of the file, or generated ones if there is none and nothing is stored.
+async fn take_in(cgm: &Submitter, args: &Args) -> Result<Taken, Failure> {
+    let now = SystemClock.now();
+    let nothing = "there is no reading to send: give a file with --import";
+    let Some(file) = &args.import else {
+        if cgm.dates().await?.is_none() && args.receiver.is_none() {
+            let (sensor, readings) = demo::readings(now, args.zone())?;
+            cgm.register_sensor(sensor).await?;
+            println!("90 generated days: {} readings", cgm.ingest(readings).await?.stored);
         }
-        Event::Waiting { until, reason } => {
-            let line = format!("Waiting until {until}: {reason}");
-            // The bar prints nothing if it is not on a terminal.
-            if bar.is_hidden() { println!("{line}") } else { bar.println(line) }
-        }
-        Event::Sending { .. } | Event::Verified { .. } => {}
+        return Ok(Taken { stored: cgm.dates().await?.ok_or(nothing)?, whole: true });
+    };
+    let zone = args.time_zone.map(|tz| Zone(tz).whole(now)).transpose()?;
+    let bytes = std::fs::read(file).map_err(at(file))?;
+    let report = cgm.import(bytes, zone).await.map_err(|error| {
+        let option = match error.code() {
+            ErrorCode::FileNeedsAnswer => "; the option is --time-zone, as in Europe/Bucharest",
+            _ => "",
+        };
+        format!("{}: {error}{option}", file.display())
+    })?;
+    report::import(file, &report);
+    let stored = report.dates.ok_or("no row of the file was taken: nothing was sent")?;
+    Ok(Taken { stored, whole: report.rejected.is_empty() })
+}
+
+/// A bar on a terminal, nothing elsewhere.
+fn bar(length: u64) -> Result<ProgressBar, Failure> {
+    let bar = ProgressBar::new(length);
+    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} entries, {elapsed}")?);
+    Ok(bar)
+}
+
+/// Says something above the bar, or on a line of its own where there is none.
+fn say(bar: &ProgressBar, text: &str) {
+    if bar.is_hidden() {
+        println!("{text}");
+    } else {
+        bar.println(text);
     }
+}
+
+async fn send(
+    cgm: &Submitter,
+    connection: ConnectionId,
+    request: SubmissionRequest,
+    preview: &SubmissionPreview,
+) -> Result<SubmissionOutcome, Failure> {
+    let bar = bar(preview.parts.iter().map(|part| part.entries_to_send).sum())?;
+    let shown = bar.clone();
+    let outcome = cgm
+        .submit_now(connection, request, BUDGET, move |event| match event {
+            Event::Progress { tally, total, .. } => {
+                shown.set_length(total);
+                shown.set_position(tally.entries.total());
+            }
+            Event::Waiting { until, reason } => {
+                say(&shown, &format!("waiting until {until}: {reason}"));
+            }
+            _ => {}
+        })
+        .await?;
+    bar.finish_and_clear();
+    Ok(outcome)
+}
+
+/// What the clinic has of each submission; nothing if it could not be asked.
+async fn verify(cgm: &Submitter, outcome: &SubmissionOutcome) -> Vec<Option<Verification>> {
+    let mut all = Vec::new();
+    for submission in &outcome.submissions {
+        let Ok(bar) = bar(outcome.tally.entries.total()) else { continue };
+        let shown = bar.clone();
+        let tell = move |event| match event {
+            Event::Verifying { done, total, .. } => {
+                shown.set_length(total);
+                shown.set_position(done);
+            }
+            Event::Waiting { until, reason } => {
+                say(&shown, &format!("waiting until {until}: {reason}"));
+            }
+            _ => {}
+        };
+        let verified = cgm.verify(*submission, PATIENCE, tell).await;
+        bar.finish_and_clear();
+        match &verified {
+            Ok(verification) => report::verification(verification),
+            Err(error) => println!("Not verified: {error}"),
+        }
+        all.push(verified.ok());
+    }
+    all
 }
 
 /// How long a submission may take in all: ten years of readings to a slow receiver.

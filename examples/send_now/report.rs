@@ -55,7 +55,7 @@ pub(crate) fn orders(orders: &Orders) {
 pub(crate) fn preview(preview: &SubmissionPreview) {
     for part in &preview.parts {
         println!(
-            "To send, {}: {} of {} readings, {} entries",
+            "To send, {}: {} of {} readings, {} entries in all with devices and summary",
             part.plan.dates, part.readings_to_send, part.readings, part.entries_to_send
         );
         if let Some(summary) = &part.summary {
@@ -71,13 +71,13 @@ fn print_summary(summary: &Summary, unit: GlucoseUnit) {
     let ranges = summary.ranges();
     let mean = match unit {
         GlucoseUnit::MgPerDl => {
-            format!("{:.6} mg/dL, SD {:.6}", summary.mean_mg_dl(), summary.sd_mg_dl())
+            format!("{:.1} mg/dL, SD {:.1}", summary.mean_mg_dl(), summary.sd_mg_dl())
         }
         GlucoseUnit::MmolPerL => format!("{:.2} mmol/L", summary.mean_mmol_l()),
     };
-    println!("  mean {mean}, CV {:.6} %, GMI {:.6} %", summary.cv_percent(), summary.gmi_percent());
+    println!("  mean {mean}, CV {:.1} %, GMI {:.1} %", summary.cv_percent(), summary.gmi_percent());
     println!(
-        "  very low {:.6} %, low {:.6} %, in range {:.6} %, high {:.6} %, very high {:.6} %",
+        "  very low {:.2} %, low {:.2} %, in range {:.2} %, high {:.2} %, very high {:.2} %",
         ranges.very_low_percent(),
         ranges.low_percent(),
         ranges.in_range_percent(),
@@ -85,7 +85,7 @@ fn print_summary(summary: &Summary, unit: GlucoseUnit) {
         ranges.very_high_percent()
     );
     println!(
-        "  {} days of wear, sensor active {:.2} %",
+        "  {} days of wear, sensor active {:.1} %",
         summary.days_of_wear(),
         summary.sensor_active_percent()
     );

@@ -3,8 +3,8 @@
 
 use super::{is_showable, quotes_nothing, shows_nothing};
 use cgm_submitter::fhir::{
-    Addresses, Dialect, Kept, OutcomeText, PatientId, ResponseError, compare, parse_capability,
-    parse_found, parse_outcome, parse_patient, parse_response,
+    Addresses, Comparison, Dialect, OutcomeText, PatientId, ResponseError, compare,
+    parse_capability, parse_found, parse_outcome, parse_patient, parse_response,
 };
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -121,7 +121,7 @@ pub(super) fn search_page(data: &[u8]) {
     shows_nothing(&addresses);
     let sent: &RawValue = serde_json::from_str(SENT).unwrap();
     for (_, resource) in found.resources {
-        if compare(sent, resource, &addresses) != Kept::AsSent {
+        if compare(sent, resource, &addresses) != Comparison::AsSent {
             continue;
         }
         let read: Value = serde_json::from_str(resource.get()).expect("what was compared");

@@ -51,12 +51,14 @@ pub enum Event {
         /// Why.
         reason: WaitReason,
     },
-    /// The receiver was asked for what it accepted, and has it.
-    Verified {
+    /// The receiver was asked for more of what it accepted.
+    Verifying {
         /// The submission.
         submission: SubmissionId,
-        /// Entries found, since the last such event.
-        entries: usize,
+        /// Entries that were looked for so far.
+        done: u64,
+        /// Entries to look for in all.
+        total: u64,
     },
 }
 
@@ -173,11 +175,9 @@ impl Delivery {
         match within(self.environment.timer.as_ref(), timeout, sent).await {
             Some(Ok(response)) => {
                 let took = clock.monotonic().saturating_sub(begun);
-                let asked = response.headers().get(header::RETRY_AFTER);
-                let asked = asked.and_then(|value| value.to_str().ok());
                 Answer::Response(Response {
                     status: response.status().as_u16(),
-                    retry_after: asked.and_then(RetryAfter::parse),
+                    retry_after: RetryAfter::of(response.headers()),
                     body: response.into_body(),
                     took: TimeDelta::from_std(took).unwrap_or(TimeDelta::MAX),
                 })
@@ -192,7 +192,7 @@ impl Delivery {
         }
     }
 
-    fn jitter(&self) -> Result<u32, Error> {
+    pub(super) fn jitter(&self) -> Result<u32, Error> {
         let mut bytes = [0; 4];
         self.environment.entropy.fill(&mut bytes)?;
         Ok(u32::from_le_bytes(bytes))

@@ -5,11 +5,15 @@
 //! lock or draws a random number by itself.
 
 mod locks;
+mod log;
 mod network;
 mod system;
 mod time;
 
 pub use locks::{Lock, LockFolder, Locks};
+#[cfg(feature = "tracing")]
+pub use log::TracingLog;
+pub use log::{LogEntry, LogLevel, LogSink, LogValue, NoLog};
 pub use network::{FinalUrl, Redirects, Transport, TransportError};
 pub use system::{FileLocks, SystemClock, SystemEntropy, SystemTimer};
 pub use time::{Clock, Deadline, Timer};

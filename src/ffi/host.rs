@@ -1,7 +1,7 @@
 //! What a host implements: secure storage, its time zone, an observer. Synchronous and fallible,
 //! all of them.
 
-use super::records;
+use super::records::{self, count};
 use crate::delivery::Event;
 use crate::environment::{EnvironmentError, LocalTime, Vault, VaultError};
 use crate::glucose::{TimeError, UtcOffset, ZoneOffsets};
@@ -38,7 +38,7 @@ impl From<HostError> for VaultError {
 }
 
 /// The platform's secure storage: Keychain, Keystore.
-#[uniffi::export(rust, foreign)]
+#[uniffi::export(foreign)]
 pub trait HostVault: Send + Sync {
     /// The value under `name`; null where there is none.
     fn load(&self, name: String) -> Result<Option<String>, HostError>;
@@ -58,7 +58,7 @@ pub struct OffsetChange {
 }
 
 /// The person's time zone.
-#[uniffi::export(rust, foreign)]
+#[uniffi::export(foreign)]
 pub trait HostLocalTime: Send + Sync {
     /// The zone's name, for example `Europe/Bucharest`.
     fn zone_name(&self) -> Result<String, HostError>;
@@ -73,16 +73,16 @@ pub enum DeliveryEvent {
     /// A request is on its way.
     Sending {
         /// Entries in it.
-        entries: u32,
+        entries: i64,
     },
     /// An answer was written down: entries with an outcome so far.
     Progress {
         /// Accepted, there already, or received.
-        delivered: u64,
+        delivered: i64,
         /// Refused.
-        refused: u64,
+        refused: i64,
         /// Entries this call has to deliver in all: never fewer than have an outcome.
-        total: u64,
+        total: i64,
     },
     /// Nothing can be sent before this instant.
     Waiting {
@@ -91,15 +91,17 @@ pub enum DeliveryEvent {
         /// Why, in a word: `receiver-asked`, `receiver-busy`, `no-connection` and so on.
         reason: String,
     },
-    /// The receiver was asked for what it accepted, and has it.
-    Verified {
-        /// Entries found, since the last such event.
-        entries: u32,
+    /// The receiver was asked for more of what it accepted.
+    Verifying {
+        /// Entries that were looked for so far.
+        done: i64,
+        /// Entries to look for in all.
+        total: i64,
     },
 }
 
 /// Hears what happens. Called off the main thread.
-#[uniffi::export(rust, foreign)]
+#[uniffi::export(foreign)]
 pub trait HostObserver: Send + Sync {
     /// Something happened. An error is ignored.
     fn delivery_event(&self, event: DeliveryEvent) -> Result<(), HostError>;
@@ -144,19 +146,17 @@ impl LocalTime for ForeignLocalTime {
 pub(super) fn events_to(observer: Arc<dyn HostObserver>) -> impl Fn(Event) + Send + Sync + 'static {
     move |event| {
         let event = match event {
-            Event::Sending { entries, .. } => {
-                DeliveryEvent::Sending { entries: u32::try_from(entries).unwrap_or(u32::MAX) }
-            }
+            Event::Sending { entries, .. } => DeliveryEvent::Sending { entries: count(entries) },
             Event::Progress { tally, total, .. } => DeliveryEvent::Progress {
-                delivered: tally.entries.delivered(),
-                refused: tally.entries.refused,
-                total,
+                delivered: count(tally.entries.delivered()),
+                refused: count(tally.entries.refused),
+                total: count(total),
             },
             Event::Waiting { until, reason } => {
                 DeliveryEvent::Waiting { until: until.into(), reason: reason.code().to_owned() }
             }
-            Event::Verified { entries, .. } => {
-                DeliveryEvent::Verified { entries: u32::try_from(entries).unwrap_or(u32::MAX) }
+            Event::Verifying { done, total, .. } => {
+                DeliveryEvent::Verifying { done: count(done), total: count(total) }
             }
         };
         // What an observer does with it is its own affair: a delivery never fails for it.

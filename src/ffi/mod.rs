@@ -13,21 +13,24 @@ mod cancellation;
 mod error;
 mod host;
 mod records;
+mod transport;
 
 use crate::environment::{
     Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer, Transport,
 };
-use crate::store::{ConnectionId, SubmissionId};
-use crate::{Config, ErrorCode, Submitter};
+use crate::transport::{HostedTransport, RequestLimits};
+use crate::{Config, Submitter};
 use cancellation::{Cancellation, unless_cancelled};
 use error::CgmError;
 use host::{HostLocalTime, HostObserver, HostVault};
-use records::{
-    AuthorizationRequest, Connection, ImportReport, IngestReport, Reading, Receiver, Sensor,
-    SubmissionOutcome, SubmissionRequest, Verification,
-};
+use records::connections::{AuthorizationRequest, Connection, Receiver};
+use records::readings::{ImportReport, IngestReport, Reading, Sensor};
+use records::submissions::{SubmissionOutcome, SubmissionRequest};
+use records::verification::Verification;
+use records::{ConnectionId, SubmissionId, count};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use transport::{ForeignTransport, HostTransport};
 
 /// Gets one person's readings from this device into the clinic's record. Making one does no I/O.
 #[derive(Debug, uniffi::Object)]
@@ -47,16 +50,12 @@ impl CgmSubmitter {
         local_time: Arc<dyn HostLocalTime>,
     ) -> Result<Arc<Self>, CgmError> {
         let transport = crate::transport::HttpTransport::new()
-            .map_err(|e| CgmError::invalid(ErrorCode::Platform, &e))?;
+            .map_err(|e| CgmError::invalid(crate::ErrorCode::Platform, &e))?;
         Ok(Self::over(Arc::new(transport), database, vault, local_time))
     }
 }
 
 impl CgmSubmitter {
-    #[cfg_attr(
-        not(feature = "http-transport"),
-        expect(dead_code, reason = "the host's own transport does not cross the border yet")
-    )]
     fn over(
         transport: Arc<dyn Transport>,
         database: String,
@@ -78,6 +77,42 @@ impl CgmSubmitter {
 
 #[uniffi::export]
 impl CgmSubmitter {
+    /// A submitter over the database file at `database`, with the platform's secure storage and
+    /// time zone, and the host's own HTTP stack.
+    #[uniffi::constructor]
+    pub fn with_transport(
+        database: String,
+        vault: Arc<dyn HostVault>,
+        local_time: Arc<dyn HostLocalTime>,
+        transport: Arc<dyn HostTransport>,
+    ) -> Arc<Self> {
+        let host = Arc::new(ForeignTransport(transport));
+        let hosted = HostedTransport::new(host, RequestLimits::default());
+        Self::over(Arc::new(hosted), database, vault, local_time)
+    }
+
+    /// Stops all work and lets the database go, before the app is suspended. Calls fail with the
+    /// code `paused` until `resume`.
+    pub async fn pause(&self) -> Result<(), CgmError> {
+        Ok(self.submitter.pause().await?)
+    }
+
+    /// Takes calls again after `pause`.
+    pub fn resume(&self) -> Result<(), CgmError> {
+        Ok(self.submitter.resume()?)
+    }
+
+    /// The same as `pause`, for good.
+    pub async fn shut_down(&self) -> Result<(), CgmError> {
+        Ok(self.submitter.close().await?)
+    }
+
+    /// Removes everything this device keeps of the person. What receivers have stays there:
+    /// `disconnect` first.
+    pub async fn erase(&self) -> Result<(), CgmError> {
+        Ok(self.submitter.erase().await?)
+    }
+
     /// Makes a sensor known. Readings of unknown sensors are refused.
     pub async fn register_sensor(&self, sensor: Sensor) -> Result<(), CgmError> {
         Ok(self.submitter.register_sensor(sensor.try_into()?).await?)
@@ -86,15 +121,15 @@ impl CgmSubmitter {
     /// Stores readings. One that is there already is not stored twice; a bad one is reported by its
     /// place in the list.
     pub async fn ingest(&self, readings: Vec<Reading>) -> Result<IngestReport, CgmError> {
-        let (good, rejected, rows) = records::readings(readings);
+        let (good, rejected, rows) = records::readings::readings(readings);
         let report = self.submitter.ingest(good).await?;
-        Ok(records::ingest_report(&report, rejected, &rows))
+        Ok(records::readings::ingest_report(&report, rejected, &rows))
     }
 
     /// When a sensor's latest stored reading was measured.
     pub async fn latest_reading(&self, sensor: String) -> Result<Option<SystemTime>, CgmError> {
         let key = crate::glucose::SensorKey::new(sensor)
-            .map_err(|e| CgmError::invalid(ErrorCode::InvalidSensor, &e))?;
+            .map_err(|e| CgmError::invalid(crate::ErrorCode::InvalidSensor, &e))?;
         Ok(self.submitter.latest_reading(key).await?.map(SystemTime::from))
     }
 
@@ -126,8 +161,8 @@ impl CgmSubmitter {
     }
 
     /// The person said "this is me" to the connection's patient.
-    pub async fn confirm_patient(&self, connection: i64) -> Result<(), CgmError> {
-        Ok(self.submitter.confirm_patient(ConnectionId(connection)).await?)
+    pub async fn confirm_patient(&self, connection: ConnectionId) -> Result<(), CgmError> {
+        Ok(self.submitter.confirm_patient(connection.into()).await?)
     }
 
     /// Every connection and its state.
@@ -136,44 +171,40 @@ impl CgmSubmitter {
     }
 
     /// Ends a connection: its tokens and what is queued for it go at once.
-    pub async fn disconnect(&self, connection: i64) -> Result<(), CgmError> {
-        self.submitter.disconnect(ConnectionId(connection)).await?;
+    pub async fn disconnect(&self, connection: ConnectionId) -> Result<(), CgmError> {
+        self.submitter.disconnect(connection.into()).await?;
         Ok(())
     }
 
     /// Reads the receiver's standing orders for the patient; how many run.
-    pub async fn refresh_orders(&self, connection: i64) -> Result<u32, CgmError> {
-        let orders = self.submitter.refresh_orders(ConnectionId(connection)).await?;
-        Ok(u32::try_from(orders.active.len()).unwrap_or(u32::MAX))
+    pub async fn refresh_orders(&self, connection: ConnectionId) -> Result<i64, CgmError> {
+        let orders = self.submitter.refresh_orders(connection.into()).await?;
+        Ok(count(orders.active.len()))
     }
 
     /// How many readings a submission would send now. Sends nothing.
     pub async fn readings_to_send(
         &self,
-        connection: i64,
+        connection: ConnectionId,
         request: SubmissionRequest,
-    ) -> Result<u64, CgmError> {
-        Ok(self
-            .submitter
-            .preview(ConnectionId(connection), request.try_into()?)
-            .await?
-            .readings_to_send())
+    ) -> Result<i64, CgmError> {
+        let preview = self.submitter.preview(connection.into(), request.try_into()?).await?;
+        Ok(count(preview.readings_to_send()))
     }
 
-    /// Submits now, telling `observer` what happens, and waits at most `patience_seconds` where the
+    /// Submits now, telling `observer` what happens, and waits at most `patience` where the
     /// receiver asks to.
     #[uniffi::method(default(cancellation = None))]
     pub async fn submit_now(
         &self,
-        connection: i64,
+        connection: ConnectionId,
         request: SubmissionRequest,
-        patience_seconds: u32,
+        patience: Duration,
         observer: Arc<dyn HostObserver>,
         cancellation: Option<Arc<Cancellation>>,
     ) -> Result<SubmissionOutcome, CgmError> {
-        let patience = Duration::from_secs(u64::from(patience_seconds));
         let on_event = host::events_to(observer);
-        let id = ConnectionId(connection);
+        let id = connection.into();
         let work = self.submitter.submit_now(id, request.try_into()?, patience, on_event);
         Ok(unless_cancelled(cancellation, work).await?.into())
     }
@@ -183,14 +214,12 @@ impl CgmSubmitter {
     #[uniffi::method(default(cancellation = None))]
     pub async fn verify(
         &self,
-        submission: i64,
-        patience_seconds: u32,
+        submission: SubmissionId,
+        patience: Duration,
         observer: Arc<dyn HostObserver>,
         cancellation: Option<Arc<Cancellation>>,
     ) -> Result<Verification, CgmError> {
-        let patience = Duration::from_secs(u64::from(patience_seconds));
-        let work =
-            self.submitter.verify(SubmissionId(submission), patience, host::events_to(observer));
+        let work = self.submitter.verify(submission.into(), patience, host::events_to(observer));
         Ok(unless_cancelled(cancellation, work).await?.into())
     }
 
@@ -199,17 +228,16 @@ impl CgmSubmitter {
     #[uniffi::method(default(cancellation = None))]
     pub async fn run_due(
         &self,
-        budget_seconds: u32,
+        budget: Duration,
         observer: Arc<dyn HostObserver>,
         cancellation: Option<Arc<Cancellation>>,
-    ) -> Result<u64, CgmError> {
-        let budget = Duration::from_secs(u64::from(budget_seconds));
+    ) -> Result<i64, CgmError> {
         let report = unless_cancelled(
             cancellation,
             self.submitter.run_due(budget, host::events_to(observer)),
         )
         .await?;
-        let delivered = report.tally.entries.delivered();
+        let delivered = count(report.tally.entries.delivered());
         report.into_first_error().map_or(Ok(delivered), |error| Err(error.into()))
     }
 }

@@ -39,6 +39,8 @@ pub struct Capability {
     pub observation_search_by_identifier: bool,
     /// The same of devices.
     pub device_search_by_identifier: bool,
+    /// Whether readings can be searched for by patient, code and date.
+    pub observation_search_by_date: bool,
     /// Whether it lists conditional create for Observations. Many honour it and do not say so.
     pub conditional_create: bool,
 }
@@ -139,12 +141,12 @@ impl Resource<'_> {
         self.interaction.each().any(|interaction: Interaction| interaction.code == "search-type")
     }
 
-    fn searches_by_identifier(&self) -> bool {
-        self.searches()
-            && self
-                .search_param
-                .each()
-                .any(|parameter: SearchParameter| parameter.name == "identifier")
+    /// Whether it can be searched for by each of these.
+    fn searches_by(&self, names: &[&str]) -> bool {
+        let offers = |name: &&str| {
+            self.search_param.each().any(|parameter: SearchParameter| parameter.name == **name)
+        };
+        self.searches() && names.iter().all(offers)
     }
 }
 
@@ -202,10 +204,12 @@ impl Capability {
         match resource.r#type.as_str() {
             "ServiceRequest" => self.order_search |= resource.searches(),
             "Observation" => {
-                self.observation_search_by_identifier |= resource.searches_by_identifier();
+                self.observation_search_by_identifier |= resource.searches_by(&["identifier"]);
+                self.observation_search_by_date |=
+                    resource.searches_by(&["patient", "code", "date"]);
                 self.conditional_create |= resource.conditional_create;
             }
-            "Device" => self.device_search_by_identifier |= resource.searches_by_identifier(),
+            "Device" => self.device_search_by_identifier |= resource.searches_by(&["identifier"]),
             _ => {}
         }
     }

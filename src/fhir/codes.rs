@@ -27,6 +27,10 @@ pub(super) const LOINC: &str = "http://loinc.org";
 pub(super) const UCUM: &str = "http://unitsofmeasure.org";
 pub(super) const DATA_ABSENT_REASON: &str =
     "http://terminology.hl7.org/CodeSystem/data-absent-reason";
+/// Says by its codes `<` and `>` what a comparator says, to systems that drop comparators: off
+/// scale low, off scale high.
+pub(super) const OBSERVATION_INTERPRETATION: &str =
+    "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation";
 pub(super) const OBSERVATION_REPLACES: &str =
     "http://hl7.org/fhir/StructureDefinition/observation-replaces";
 /// The system of identifiers that are URIs.

@@ -37,7 +37,10 @@ pub use identity::Identifier;
 pub use kind::{Covered, EntryKind};
 pub use outcome::{OutcomeText, parse_outcome};
 pub use patient::{PatientError, PatientIdentity, parse_patient};
-pub use read_back::{Addresses, Found, Kept, compare, parse_found, search_form, sent_resources};
+pub use read_back::{
+    Addresses, Comparison, Found, compare, date_search_form, parse_found, search_form,
+    sent_resources,
+};
 pub use reading::{DeviceReference, ReadingEntry, Replaced};
 pub use response::{EntryOutcome, ResponseError, parse_response};
 pub use searchset::{Paging, SearchError};

@@ -4,12 +4,13 @@
 //! differently (ids, versions, narrative, an absolute reference, another offset for the same
 //! instant) is not looked at, unless it changes what is said.
 
-use super::codes::URI_SYSTEM;
+use super::codes::{LOINC, URI_SYSTEM, reading_code};
 use super::identity::Identifier;
 use super::lenient::{Elements, Json, lenient};
 use super::searchset::{SearchError, parse_search_page};
-use super::subject::is_fhir_id;
-use chrono::DateTime;
+use super::subject::{PatientId, is_fhir_id};
+use crate::glucose::GlucoseUnit;
+use chrono::{DateTime, SecondsFormat};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -52,6 +53,28 @@ pub fn search_form(identifiers: &[Identifier]) -> String {
         .append_pair("identifier", &tokens.join(","))
         .append_pair("_count", &identifiers.len().to_string())
         .finish()
+}
+
+/// The form, or query, that asks for a patient's readings in a unit by date: from one unix second to
+/// another, both included, `count` to a page. `None` if a second is none.
+pub fn date_search_form(
+    patient: &PatientId,
+    unit: GlucoseUnit,
+    (first, last): (i64, i64),
+    count: usize,
+) -> Option<String> {
+    let date = |prefix: &str, seconds: i64| {
+        let instant = DateTime::from_timestamp(seconds, 0)?;
+        Some(format!("{prefix}{}", instant.to_rfc3339_opts(SecondsFormat::Secs, true)))
+    };
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("patient", patient.as_str())
+        .append_pair("code", &format!("{LOINC}|{}", reading_code(unit)))
+        .append_pair("date", &date("ge", first)?)
+        .append_pair("date", &date("le", last)?)
+        .append_pair("_count", &count.to_string())
+        .finish();
+    Some(form)
 }
 
 /// Reads a page of a search at the receiver whose FHIR base is `base`. What was included beside the
@@ -132,7 +155,7 @@ impl Addresses {
 
 /// What a receiver has of what it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Kept {
+pub enum Comparison {
     /// The facts, as they were sent.
     AsSent,
     /// Something else at this element, `valueQuantity.value`.
@@ -143,26 +166,26 @@ pub enum Kept {
 
 /// Holds a resource a receiver returned against the one it was sent. `addresses` are those of
 /// resources found before: what was sent with a reference to one of these must point there.
-pub fn compare(sent: Json<'_>, found: Json<'_>, addresses: &Addresses) -> Kept {
+pub fn compare(sent: Json<'_>, found: Json<'_>, addresses: &Addresses) -> Comparison {
     if found.get().len() > sent.get().len() + MAX_ADDED {
-        return Kept::Differently(String::new());
+        return Comparison::Differently(String::new());
     }
     let parsed = |json: Json<'_>| serde_json::from_str::<Map<String, Value>>(json.get()).ok();
     let Some((mut sent, found)) = parsed(sent).zip(parsed(found)) else {
-        return Kept::Differently(String::new());
+        return Comparison::Differently(String::new());
     };
     if matches!(found.get("status").and_then(Value::as_str), Some("entered-in-error" | "cancelled"))
     {
-        return Kept::Withdrawn;
+        return Comparison::Withdrawn;
     }
     // What a resource replaces and which device it names depends on what else was known when it was
     // sent; a receiver moves its status on.
-    for circumstance in ["status", "extension", "device", "note"] {
+    for circumstance in ["status", "extension", "device", "note", "interpretation"] {
         sent.remove(circumstance);
     }
     match object(&sent, &found, addresses) {
-        None => Kept::AsSent,
-        Some(path) => Kept::Differently(path),
+        None => Comparison::AsSent,
+        Some(path) => Comparison::Differently(path),
     }
 }
 
@@ -249,7 +272,7 @@ mod tests {
         Addresses::at(&Url::parse("https://ehr.example/fhir").unwrap())
     }
 
-    fn compared(sent: &Value, found: &Value) -> Kept {
+    fn compared(sent: &Value, found: &Value) -> Comparison {
         compare(&raw(sent), &raw(found), &nowhere())
     }
 
@@ -281,7 +304,7 @@ mod tests {
             .insert(0, json!({"system": "urn:x", "value": "1"}));
         found["code"]["coding"][0]["display"] = json!("Glucose");
         found["device"] = json!({"reference": "Device/99"});
-        assert_eq!(compared(&reading(), &found), Kept::AsSent);
+        assert_eq!(compared(&reading(), &found), Comparison::AsSent);
     }
 
     #[test]
@@ -307,7 +330,7 @@ mod tests {
             *found.pointer_mut(pointer).unwrap() = changed;
             assert_eq!(
                 compared(&reading(), &found),
-                Kept::Differently(path.to_owned()),
+                Comparison::Differently(path.to_owned()),
                 "{pointer}"
             );
         }
@@ -321,14 +344,14 @@ mod tests {
             found.pointer_mut(at).unwrap()[name] = more;
             assert_eq!(
                 compared(&reading(), &found),
-                Kept::Differently(path.to_owned()),
+                Comparison::Differently(path.to_owned()),
                 "{name} was not sent"
             );
         }
         let mut withdrawn = reading();
         withdrawn["status"] = json!("entered-in-error");
-        assert_eq!(compared(&reading(), &withdrawn), Kept::Withdrawn);
-        assert_eq!(compared(&reading(), &json!([])), Kept::Differently(String::new()));
+        assert_eq!(compared(&reading(), &withdrawn), Comparison::Withdrawn);
+        assert_eq!(compared(&reading(), &json!([])), Comparison::Differently(String::new()));
     }
 
     #[test]
@@ -337,12 +360,15 @@ mod tests {
         let longer = json!({"component": [{"code": "c"}, {"code": "b", "value": 2}, {"code": "a", "value": 1}]});
         let swapped = json!({"component": [{"code": "a", "value": 2}, {"code": "b", "value": 1}]});
         let shorter = json!({"component": [{"code": "a", "value": 1}]});
-        assert_eq!(compared(&sent, &longer), Kept::AsSent);
-        assert_eq!(compared(&sent, &swapped), Kept::Differently("component.value".to_owned()));
-        assert_eq!(compared(&sent, &shorter), Kept::Differently("component".to_owned()));
+        assert_eq!(compared(&sent, &longer), Comparison::AsSent);
+        assert_eq!(
+            compared(&sent, &swapped),
+            Comparison::Differently("component.value".to_owned())
+        );
+        assert_eq!(compared(&sent, &shorter), Comparison::Differently("component".to_owned()));
         assert_eq!(
             compared(&json!({"a": [1]}), &json!({"a": []})),
-            Kept::Differently("a".to_owned())
+            Comparison::Differently("a".to_owned())
         );
     }
 
@@ -356,11 +382,11 @@ mod tests {
             addresses.note(member, &raw(&json!({"resourceType": "Observation", "id": id})));
             addresses
         };
-        assert_eq!(compare(&sent, &found, &nowhere()), Kept::AsSent);
-        assert_eq!(compare(&sent, &found, &known("4")), Kept::AsSent);
+        assert_eq!(compare(&sent, &found, &nowhere()), Comparison::AsSent);
+        assert_eq!(compare(&sent, &found, &known("4")), Comparison::AsSent);
         assert_eq!(
             compare(&sent, &found, &known("5")),
-            Kept::Differently("hasMember.reference".to_owned())
+            Comparison::Differently("hasMember.reference".to_owned())
         );
     }
 
@@ -390,5 +416,22 @@ mod tests {
         let token = format!("urn:ietf:rfc:3986|{}", one.urn());
         assert_eq!(form[0], ("identifier".to_owned(), format!("{token},{token}")));
         assert_eq!(form[1], ("_count".to_owned(), "2".to_owned()));
+    }
+
+    #[test]
+    fn readings_are_asked_for_by_patient_code_and_dates() {
+        let patient = PatientId::new("p-1").unwrap();
+        let span = (1_714_521_600, 1_714_525_199);
+        let form = date_search_form(&patient, GlucoseUnit::MmolPerL, span, 1_000).unwrap();
+        let form: Vec<_> = form_urlencoded::parse(form.as_bytes()).into_owned().collect();
+        let expected = [
+            ("patient", "p-1"),
+            ("code", "http://loinc.org|105272-9"),
+            ("date", "ge2024-05-01T00:00:00Z"),
+            ("date", "le2024-05-01T00:59:59Z"),
+            ("_count", "1000"),
+        ];
+        assert_eq!(form, expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
+        assert_eq!(date_search_form(&patient, GlucoseUnit::MgPerDl, (0, i64::MAX), 1), None);
     }
 }

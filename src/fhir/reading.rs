@@ -4,7 +4,10 @@
 //! text piece by piece; whatever else is sent goes through serde. Only what a receiver said
 //! (locations) needs escaping: all else is digits, codes and FHIR ids.
 
-use super::codes::{DATA_ABSENT_REASON, LOINC, UCUM, URI_SYSTEM, glucose_unit, reading_code};
+use super::codes::{
+    DATA_ABSENT_REASON, LOINC, OBSERVATION_INTERPRETATION, UCUM, URI_SYSTEM, glucose_unit,
+    reading_code,
+};
 use super::decimal::Decimal;
 use super::identity::{Identifier, Succession, Urn};
 use super::moment::Moment;
@@ -116,9 +119,9 @@ impl ReadingEntry<'_> {
             ],
         );
         match self.measurement {
-            Measurement::Value(value) => self.write_value(value, "", out),
-            Measurement::Below(limit) => self.write_value(limit, r#","comparator":"<""#, out),
-            Measurement::Above(limit) => self.write_value(limit, r#","comparator":">""#, out),
+            Measurement::Value(value) => self.write_value(value, None, out),
+            Measurement::Below(limit) => self.write_value(limit, Some("<"), out),
+            Measurement::Above(limit) => self.write_value(limit, Some(">"), out),
             Measurement::Absent(reason) => append(
                 out,
                 &[
@@ -145,14 +148,21 @@ impl ReadingEntry<'_> {
         Some(())
     }
 
-    fn write_value(&self, value: GlucoseValue, comparator: &str, out: &mut Vec<u8>) {
+    /// `beyond` is the comparator of a clipped value, and the code of its interpretation.
+    fn write_value(&self, value: GlucoseValue, beyond: Option<&str>, out: &mut Vec<u8>) {
         let unit = glucose_unit(self.unit);
+        let comparator = beyond.map(|beyond| [r#","comparator":""#, beyond, r#"""#]);
         append(
             out,
             &[
                 r#""valueQuantity":{"value":"#,
                 Decimal::from(value.to_unit(self.unit)).digits().as_str(),
-                comparator,
+            ],
+        );
+        append(out, comparator.as_ref().map_or(&[], |parts| parts));
+        append(
+            out,
+            &[
                 r#","unit":""#,
                 unit.text,
                 r#"","system":""#,
@@ -162,6 +172,18 @@ impl ReadingEntry<'_> {
                 r#""}"#,
             ],
         );
+        if let Some(code) = beyond {
+            append(
+                out,
+                &[
+                    r#","interpretation":[{"coding":[{"system":""#,
+                    OBSERVATION_INTERPRETATION,
+                    r#"","code":""#,
+                    code,
+                    r#""}]}]"#,
+                ],
+            );
+        }
     }
 }
 

@@ -42,8 +42,8 @@ pub struct SummaryFacts {
     pub gmi_percent: f64,
     /// Coefficient of variation, %.
     pub cv_percent: f64,
-    /// Times in the very low, low, target, high and very high range, in hundredths of a percent:
-    /// they add up to 10000.
+    /// Times in the very low, low, target, high and very high range, in hundredths of a percent,
+    /// each rounded by itself: they add up to 10000 but for that.
     pub ranges_hundredths: [u32; 5],
     /// Days with at least one reading.
     pub days_of_wear: u32,
@@ -128,9 +128,10 @@ struct Figures {
 
 impl Figures {
     fn new(facts: &SummaryFacts, unit: GlucoseUnit) -> Result<Self, SummaryError> {
-        if facts.ranges_hundredths.iter().try_fold(0_u32, |sum, part| sum.checked_add(*part))
-            != Some(10_000)
-        {
+        let sum =
+            facts.ranges_hundredths.iter().try_fold(0_u32, |sum, part| sum.checked_add(*part));
+        // Five roundings by at most half a hundredth each.
+        if !sum.is_some_and(|sum| (9_998..=10_002).contains(&sum)) {
             return Err(SummaryError::Ranges);
         }
         let figure =
@@ -248,6 +249,7 @@ impl<'a> SummaryEntry<'a> {
                     values.first().map(|value| Quantity::new(*value, member.unit()));
             }
         }
+        observation.note = self.note.map(|text| [Annotation { text }]);
         Some(observation)
     }
 

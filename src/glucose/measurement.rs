@@ -41,15 +41,19 @@ pub enum Measurement {
 }
 
 impl Measurement {
-    /// Milligrams per decilitre for statistics; a clipped one counts as 1 mg/dL beyond the device's
-    /// limit (Dexcom: 39, 401). None without a value.
-    pub fn mg_dl(self) -> Option<f64> {
+    /// How far beyond its value it counts in statistics, mg/dL: a clipped one counts 1 mg/dL beyond
+    /// the device's limit (Dexcom: 39, 401).
+    pub const fn beyond_mg_dl(self) -> i8 {
         match self {
-            Self::Value(value) => Some(value.mg_dl()),
-            Self::Below(limit) => Some(limit.mg_dl() - 1.0),
-            Self::Above(limit) => Some(limit.mg_dl() + 1.0),
-            Self::Absent(_) => None,
+            Self::Below(_) => -1,
+            Self::Above(_) => 1,
+            Self::Value(_) | Self::Absent(_) => 0,
         }
+    }
+
+    /// Milligrams per decilitre as it counts in statistics; `None` without a value.
+    pub fn mg_dl(self) -> Option<f64> {
+        self.value().map(|value| value.mg_dl() + f64::from(self.beyond_mg_dl()))
     }
 
     /// Whether the device clipped the value to its scale.

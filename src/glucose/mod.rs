@@ -14,4 +14,5 @@ pub use reading::{EarlierReading, Reading, ReadingError, RecordKey, Sample, Sens
 pub(crate) use sensor::reorders;
 pub use sensor::{Device, Sensor, SensorError, SensorKey};
 pub use time::{DateRange, LocalInstant, TimeError, UtcOffset, Window, ZoneOffsets};
+pub(crate) use value::MG_DL_E5_PER_MMOL_L;
 pub use value::{GlucoseError, GlucoseUnit, GlucoseValue};

@@ -8,9 +8,9 @@ use std::fmt;
 
 /// Milligrams per decilitre in one millimole per litre: the molar mass of glucose, 180.1559 g/mol,
 /// over ten.
-const MG_PER_DL_PER_MMOL_PER_L: f64 = 18.015_59;
+const MG_PER_DL_PER_MMOL_PER_L: f64 = MG_DL_E5_PER_MMOL_L as f64 / 100_000.0;
 /// The same factor in units of 1/100 000, for exact comparisons.
-const FACTOR_E5: u64 = 1_801_559;
+pub(crate) const MG_DL_E5_PER_MMOL_L: u64 = 1_801_559;
 /// The rounded factor of Health Connect and of many devices, in the same units.
 const ROUND_FACTOR_E5: u64 = 1_800_000;
 /// Decimal places a value may have.
@@ -118,8 +118,8 @@ impl GlucoseValue {
         };
         let value = Self { mantissa, scale, unit };
         // mg/dL × 10^(scale + 5), exact.
-        let scaled =
-            u64::from(mantissa) * if unit == GlucoseUnit::MmolPerL { FACTOR_E5 } else { 100_000 };
+        let scaled = u64::from(mantissa)
+            * if unit == GlucoseUnit::MmolPerL { MG_DL_E5_PER_MMOL_L } else { 100_000 };
         if (10 * one..=1000 * one).contains(&scaled) {
             Ok(value)
         } else {
@@ -206,7 +206,7 @@ impl GlucoseValue {
             return self;
         }
         let scale = unit.decimals();
-        let mantissa = self.converted(unit, scale, FACTOR_E5);
+        let mantissa = self.converted(unit, scale, MG_DL_E5_PER_MMOL_L);
         Self { mantissa: u32::try_from(mantissa).unwrap_or(u32::MAX), scale, unit }
     }
 
@@ -235,7 +235,7 @@ impl GlucoseValue {
         let converts = |from: Self, to: Self| {
             let least = to.unit.decimals();
             [least, to.scale.max(least)].into_iter().any(|scale| {
-                [FACTOR_E5, ROUND_FACTOR_E5].into_iter().any(|factor| {
+                [MG_DL_E5_PER_MMOL_L, ROUND_FACTOR_E5].into_iter().any(|factor| {
                     let digits = from.converted(to.unit, scale, factor);
                     u128::from(to.mantissa) * 10_u128.pow(u32::from(scale))
                         == digits * 10_u128.pow(u32::from(to.scale))
@@ -250,7 +250,8 @@ impl GlucoseValue {
     pub fn is_finer_than(self, other: Self) -> bool {
         // The step in mg/dL times 10^(5 + MAX_SCALE), exact.
         let step = |value: Self| {
-            let one = if value.unit == GlucoseUnit::MmolPerL { FACTOR_E5 } else { 100_000 };
+            let one =
+                if value.unit == GlucoseUnit::MmolPerL { MG_DL_E5_PER_MMOL_L } else { 100_000 };
             one * 10_u64.pow(u32::from(MAX_SCALE.saturating_sub(value.scale)))
         };
         self.unit != other.unit && step(self) < step(other)
@@ -414,6 +415,11 @@ mod tests {
         assert_eq!(normalised("100"), "100");
         assert_eq!(normalised("100.10"), "100.1");
         assert_eq!(normalised("100.00"), "100");
+    }
+
+    #[test]
+    fn the_factor_is_one_in_either_form() {
+        assert_eq!(MmolPerL.in_mg_dl().to_bits(), 18.015_59_f64.to_bits());
     }
 
     #[test]

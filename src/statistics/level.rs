@@ -1,15 +1,13 @@
 //! A reading's value as a whole number that statistics can add up exactly, and the consensus range
 //! it falls in.
 
-use crate::glucose::{GlucoseUnit, GlucoseValue, Measurement};
+use crate::glucose::{GlucoseUnit, GlucoseValue, MG_DL_E5_PER_MMOL_L, Measurement};
 
 /// Levels in one mg/dL. Fine enough for every value in either unit: six decimals, and the five of
 /// the molar factor.
 pub(super) const PER_MG_DL: u64 = 100_000_000_000;
-/// Levels in a millionth of a mmol/L; 18.01559 mg/dL are one mmol/L.
-const PER_MICRO_MMOL_L: u64 = 1_801_559;
-/// Milligrams per decilitre in one millimole per litre.
-pub(super) const MG_DL_PER_MMOL_L: f64 = 18.015_59;
+/// Levels in a millionth of a mmol/L.
+const PER_MICRO_MMOL_L: u64 = MG_DL_E5_PER_MMOL_L;
 
 /// Where the upper four ranges start. 54, 70, 181 and 251 mg/dL after rounding half-up to 1 mg/dL
 /// (Battelino 2019).
@@ -33,8 +31,7 @@ pub(super) enum Band {
     VeryHigh,
 }
 
-/// A value in hundred-billionths of a mg/dL, and its range. Clipped values count 1 mg/dL beyond the
-/// device's limit.
+/// A value in hundred-billionths of a mg/dL, and its range.
 #[derive(Clone, Copy)]
 pub(super) struct Level {
     pub(super) amount: u64,
@@ -46,13 +43,10 @@ impl Level {
     /// None without a value.
     #[inline]
     pub(super) fn of(measurement: Measurement) -> Option<Self> {
-        let (value, amount) = match measurement {
-            Measurement::Value(value) => (value, amount(value)),
-            Measurement::Below(limit) => (limit, amount(limit).saturating_sub(PER_MG_DL)),
-            Measurement::Above(limit) => (limit, amount(limit).saturating_add(PER_MG_DL)),
-            Measurement::Absent(_) => return None,
-        };
-        Some(Self { amount, band: band(amount, value.unit()), clipped: measurement.is_clipped() })
+        let value = measurement.value()?;
+        let beyond = i64::from(measurement.beyond_mg_dl()) * PER_MG_DL.cast_signed();
+        let amount = amount(value).saturating_add_signed(beyond);
+        Some(Self { amount, band: band(amount, value.unit()), clipped: beyond != 0 })
     }
 }
 

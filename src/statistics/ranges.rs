@@ -65,12 +65,25 @@ impl TimesInRanges {
         percent
     }
 
+    /// The five percentages from very low to very high, each rounded half-up on its exact value to
+    /// `decimals` places (at most 6), in units of the last place: hundredths for 2. They may add up
+    /// to a little less or more than 100.
+    pub fn rounded(self, decimals: u8) -> [u32; 5] {
+        let whole = 100 * 10_u128.pow(u32::from(decimals.min(MOST_DECIMALS)));
+        let total = self.minutes.iter().map(|minutes| u128::from(*minutes)).sum::<u128>().max(1);
+        // round(n / d) = (2n + d) / 2d.
+        self.minutes.map(|minutes| {
+            let units = (2 * u128::from(minutes) * whole + total) / (2 * total);
+            u32::try_from(units).unwrap_or(u32::MAX)
+        })
+    }
+
     /// The five percentages from very low to very high, rounded to `decimals` places (at most 6) so
     /// that they add up to exactly 100, in units of the last place: hundredths for 2, whole
     /// percent for 0. Each is cut, and what is missing goes one by one to those that lost most
     /// (largest remainder; of equals, the range with more time). A range without time stays 0.
     ///
-    /// Use 0 for what people read and 2 for what receivers get.
+    /// For what people read side by side; what receivers get is [`TimesInRanges::rounded`].
     pub fn reconciled(self, decimals: u8) -> [u32; 5] {
         let whole = 100 * 10_u128.pow(u32::from(decimals.min(MOST_DECIMALS)));
         let total = self.minutes.iter().map(|minutes| u128::from(*minutes)).sum::<u128>().max(1);
@@ -106,6 +119,15 @@ mod tests {
         assert_eq!(TimesInRanges::new([1, 2, 4, 0, 0]).reconciled(0), [14, 29, 57, 0, 0]);
         assert_eq!(TimesInRanges::new([2, 6, 8, 6, 2]).reconciled(2), [833, 2500, 3334, 2500, 833]);
         assert_eq!(TimesInRanges::new([0, 0, 7, 0, 0]).reconciled(2), [0, 0, 10_000, 0, 0]);
+    }
+
+    #[test]
+    fn each_percentage_is_rounded_half_up_by_itself() {
+        // 1.125 % and 98.875 %, then thirds.
+        assert_eq!(TimesInRanges::new([9, 791, 0, 0, 0]).rounded(2), [113, 9888, 0, 0, 0]);
+        assert_eq!(TimesInRanges::new([1, 1, 1, 0, 0]).rounded(2), [3333, 3333, 3333, 0, 0]);
+        assert_eq!(TimesInRanges::new([9, 791, 0, 0, 0]).rounded(0), [1, 99, 0, 0, 0]);
+        assert_eq!(TimesInRanges::new([0, 0, 7, 0, 0]).rounded(2), [0, 0, 10_000, 0, 0]);
     }
 
     proptest! {

@@ -3,10 +3,10 @@
 use super::canonical::{Canonical, Placed};
 use super::days::Days;
 use super::interval::Interval;
-use super::level::{Level, MG_DL_PER_MMOL_L};
+use super::level::Level;
 use super::ranges::TimesInRanges;
 use super::tally::Tally;
-use crate::glucose::{DateRange, Sample, SensorId, Window};
+use crate::glucose::{DateRange, GlucoseUnit, Sample, SensorId, Window};
 use std::fmt;
 
 /// Dates a summary should span to speak for longer ones (Battelino 2019).
@@ -239,7 +239,7 @@ impl Summary {
 
     /// Mean glucose, mmol/L.
     pub const fn mean_mmol_l(&self) -> f64 {
-        self.mean_mg_dl / MG_DL_PER_MMOL_L
+        self.mean_mg_dl / GlucoseUnit::MmolPerL.in_mg_dl()
     }
 
     /// Standard deviation, mg/dL: weighted, and over n − 1 where weights are equal.

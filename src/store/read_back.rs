@@ -72,8 +72,32 @@ impl Store {
         accepted(&*self.read()?, (connection, unit), window, after, limit)
     }
 
-    /// Makes readings unsent that a connection accepted in this version and turned out to lack; how
-    /// many are unsent then. Those that were sent again before, or were corrected meanwhile,
+    /// How many that is in all.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn accepted_count(
+        &self,
+        connection: ConnectionId,
+        unit: GlucoseUnit,
+        window: Window,
+    ) -> Result<u64, StoreError> {
+        let tx = self.read()?;
+        let mut statement =
+            tx.prepare_cached("SELECT count(*) FROM readings WHERE key BETWEEN ? AND ?")?;
+        let mut count = 0;
+        for span in sensors::spans(&tx, window)? {
+            let Some(range) = key::range(span.sensor, window) else { continue };
+            ledger::covered(&tx, (connection, unit), range, |(first, last)| {
+                count += statement.query_row([first, last], |row| row.get::<_, i64>(0))?;
+                Ok(true)
+            })?;
+        }
+        Ok(count.unsigned_abs())
+    }
+
+    /// Marks accepted readings that the receiver lacks, in this version, as unsent; returns how many
+    /// are unsent then. Those that were sent again before, or were corrected meanwhile,
     /// stay as they are. That the receiver has seen the version is remembered: a correction
     /// still says what it corrects.
     ///
@@ -178,7 +202,13 @@ mod tests {
             scratch.store.accepted(connection, GlucoseUnit::MmolPerL, all(), None, 100).unwrap(),
             []
         );
+        let count = |window, unit| scratch.store.accepted_count(connection, unit, window).unwrap();
+        assert_eq!(
+            (count(all(), GlucoseUnit::MgPerDl), count(all(), GlucoseUnit::MmolPerL)),
+            (10, 0)
+        );
         let part = Window::from_unix(base + 300, base + 900).unwrap();
+        assert_eq!(count(part, GlucoseUnit::MgPerDl), 2);
         let found = scratch.store.accepted(connection, MASS, part, None, 100).unwrap();
         assert_eq!(seconds(&found), [base + 300, base + 600]);
         assert_eq!(found[0].key, keys[1].0);

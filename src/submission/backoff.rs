@@ -22,6 +22,12 @@ impl RetryAfter {
         httpdate::parse_http_date(text).ok().map(|at| Self::At(at.into()))
     }
 
+    /// The header of an answer, if it has one that can be read.
+    #[cfg(feature = "shell")]
+    pub fn of(headers: &http::HeaderMap) -> Option<Self> {
+        Self::parse(headers.get(http::header::RETRY_AFTER)?.to_str().ok()?)
+    }
+
     /// How long that is from `now`; a time gone by is negative.
     pub fn delay(self, now: DateTime<Utc>) -> TimeDelta {
         match self {

@@ -23,7 +23,7 @@ pub use backoff::{Backoff, RetryAfter};
 pub use manifest::{Attempts, Failing, Item, ManifestEntry, SentBatch};
 pub use plan::{Origin, Part, Plan, Position, Stopped, Wanted};
 pub use planning::{
-    Circumstances, LeftOut, Planned, PlanningError, SubmissionRequest, Trigger, plan,
+    Circumstances, LeftOut, Planned, PlanningError, SubmissionRequest, Trigger, Unsupported, plan,
 };
 pub use policy::Policy;
 pub use progress::{Isolation, LoneRefusals, Progress, Stall};

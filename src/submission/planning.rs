@@ -3,7 +3,7 @@
 //! Pure: the orders, the person's zone and unit, what the receiver granted and the time come in as
 //! arguments; what is stored is asked for through a function.
 
-use super::plan::{Plan, Wanted};
+use super::plan::{Part, Plan, Wanted};
 use crate::glucose::{DateRange, GlucoseUnit, TimeError, ZoneOffsets};
 use crate::orders::{Content, Schedule, StandingOrder};
 use crate::smart::{GrantedScopes, ResourceType, SearchToken};
@@ -27,9 +27,9 @@ pub enum SubmissionRequest {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LeftOut {
     /// The receiver granted no permission for it.
-    NotGranted(&'static str),
+    NotGranted(Part),
     /// The order asks for it, and this version does not make it.
-    NotSupported(&'static str),
+    NotSupported(Unsupported),
     /// The order asks for readings in both units: they are sent once, in this one.
     OtherUnit {
         /// The unit they are sent in, the one of the person's device.
@@ -37,6 +37,29 @@ pub enum LeftOut {
     },
     /// Fewer than two readings: there is nothing to summarise.
     TooFewReadings,
+}
+
+/// Content that an order may ask for and this version does not make.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Unsupported {
+    /// The report as PDF.
+    Report,
+    /// Single figures without their summary.
+    SingleFigures,
+    /// Content of a profile that is not known.
+    UnknownProfile,
+}
+
+/// In words for a person.
+impl std::fmt::Display for Unsupported {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Report => "the report as PDF",
+            Self::SingleFigures => "single figures without their summary",
+            Self::UnknownProfile => "content of a profile that is not known",
+        })
+    }
 }
 
 /// In words for a person.
@@ -200,14 +223,14 @@ fn dates_of(
 }
 
 /// What a schedule asks for and this version does not make.
-fn unsupported(schedule: &Schedule) -> impl Iterator<Item = &'static str> {
+fn unsupported(schedule: &Schedule) -> impl Iterator<Item = Unsupported> {
     let has = |content: Content| schedule.content.contains(&content);
     let is_figure = |content: &Content| matches!(content, Content::SummaryMember(_));
     let figures = !has(Content::Summary) && schedule.content.iter().any(is_figure);
     let all = [
-        (has(Content::SummaryPdf), "the report as PDF"),
-        (figures, "single figures without their summary"),
-        (!schedule.unknown_profiles.is_empty(), "content of a profile that is not known"),
+        (has(Content::SummaryPdf), Unsupported::Report),
+        (figures, Unsupported::SingleFigures),
+        (!schedule.unknown_profiles.is_empty(), Unsupported::UnknownProfile),
     ];
     all.into_iter().filter_map(|(asked, what)| asked.then_some(what))
 }
@@ -223,9 +246,9 @@ fn granted(wanted: Wanted, scopes: &GrantedScopes, planned: &mut Planned) -> Wan
         wanted && granted
     };
     Wanted {
-        devices: keep(wanted.devices, devices, "devices"),
-        summary: keep(wanted.summary, observations, "the summary"),
-        readings: keep(wanted.readings, observations, "readings"),
+        devices: keep(wanted.devices, devices, Part::Devices),
+        summary: keep(wanted.summary, observations, Part::Summary),
+        readings: keep(wanted.readings, observations, Part::Readings),
         unit: wanted.unit,
     }
 }
@@ -356,17 +379,14 @@ mod tests {
         let scopes = "patient/Observation.c?category=laboratory";
         let (plans, left_out) = planned(&orders, MgPerDl, scopes, Trigger::Person);
         assert_eq!(plans, ["readings mg/dL 2024-05-15..2024-05-15"]);
-        let unsupported = [
-            "the report as PDF",
-            "single figures without their summary",
-            "content of a profile that is not known",
-        ];
+        let unsupported =
+            [Unsupported::Report, Unsupported::SingleFigures, Unsupported::UnknownProfile];
         assert_eq!(left_out, unsupported.map(LeftOut::NotSupported));
 
         let all = [order(vec![schedule("1 d", "1 d", &[Content::Summary, Content::Device, MASS])])];
         let (plans, left_out) = planned(&all, MgPerDl, "patient/Device.c", Trigger::Person);
         assert_eq!(plans, ["devices mg/dL 2024-05-15..2024-05-15"]);
-        assert_eq!(left_out, ["the summary", "readings"].map(LeftOut::NotGranted));
+        assert_eq!(left_out, [Part::Summary, Part::Readings].map(LeftOut::NotGranted));
         assert_eq!(planned(&all, MgPerDl, "", Trigger::Person).0, [""; 0]);
     }
 

@@ -394,8 +394,8 @@ impl Submitter {
     ///
     /// A receiver that cannot be asked, for lack of permission ([`Receiver::with_read_back`]) or of
     /// a search, is not an error: the parts that could not be verified are in the result.
-    /// 25,000 readings take a few hundred requests; waits the receiver asks for are waited out
-    /// up to `patience`.
+    /// 25,000 readings take some forty requests to a receiver that can be asked by date, else a few
+    /// hundred; waits the receiver asks for are waited out up to `patience`.
     ///
     /// # Errors
     /// [`Error`] where the receiver does not answer, the connection needs the person, or the

@@ -8,9 +8,14 @@ mod guard;
 mod host;
 #[cfg(feature = "http-transport")]
 mod http;
+#[cfg(feature = "reqwest")]
+mod reqwest;
 
 pub use guard::{Guard, RequestLimits};
 pub use host::{Completion, HostAnswer, HostRequest, HostTransport, HostedTransport};
+
+#[cfg(feature = "reqwest")]
+pub use self::reqwest::ReqwestTransport;
 
 #[cfg(feature = "http-transport")]
 pub use self::http::{HttpTransport, HttpTransportBuilder, TransportSetupError};

@@ -73,7 +73,7 @@ fn facts(summary: &Summary) -> SummaryFacts {
         mean_mg_dl: summary.mean_mg_dl(),
         gmi_percent: summary.gmi_percent(),
         cv_percent: summary.cv_percent(),
-        ranges_hundredths: summary.ranges().reconciled(2),
+        ranges_hundredths: summary.ranges().rounded(2),
         days_of_wear: summary.days_of_wear(),
         sensor_active_percent: summary.sensor_active_percent(),
         note,

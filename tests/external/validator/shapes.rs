@@ -42,9 +42,11 @@ fn replaces<'a>(resource: &'a Value, by: &str) -> &'a Value {
 /// How a resource can look, and whether this one does.
 type Shape = (&'static str, fn(&Value) -> bool);
 
-const SHAPES: [Shape; 23] = [
+const SHAPES: [Shape; 25] = [
     ("a value below the scale", |r| r["valueQuantity"]["comparator"] == "<"),
     ("a value above the scale", |r| r["valueQuantity"]["comparator"] == ">"),
+    ("an interpretation below the scale", |r| interpretation(r) == "<"),
+    ("an interpretation above the scale", |r| interpretation(r) == ">"),
     ("an unknown value", |r| absent(r) == "unknown"),
     ("a sensor's error", |r| absent(r) == "error"),
     ("a sensor that did not measure", |r| absent(r) == "not-performed"),
@@ -84,6 +86,10 @@ const DIGITS: [&str; 4] =
 
 fn absent(resource: &Value) -> &str {
     resource["dataAbsentReason"]["coding"][0]["code"].as_str().unwrap_or_default()
+}
+
+fn interpretation(resource: &Value) -> &str {
+    resource["interpretation"][0]["coding"][0]["code"].as_str().unwrap_or_default()
 }
 
 fn device(resource: &Value) -> &str {

@@ -81,6 +81,11 @@ fn a_receivers_words_are_cut_to_1000_characters() {
     assert!(said.text().ends_with('…'));
     let bare = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "fatal", "code": "throttled"}, 7]});
     assert_eq!(parse_outcome(bare.to_string().as_bytes()).unwrap().text(), "fatal: throttled");
+    // Letters of four bytes, in more than one issue: as many letters all the same.
+    let issue = json!({"severity": "error", "diagnostics": "𝄞".repeat(100)});
+    let wide = json!({"resourceType": "OperationOutcome", "issue": vec![issue; 20]});
+    let said = parse_outcome(wide.to_string().as_bytes()).unwrap();
+    assert_eq!(said.text().chars().count(), 1000);
     assert_eq!(parse_outcome(b"{}"), None);
 }
 

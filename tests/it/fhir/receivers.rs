@@ -22,6 +22,22 @@ fn the_guides_statement_is_recognised() {
 }
 
 #[test]
+fn a_search_by_date_is_offered_only_with_patient_and_code_beside_it() {
+    let with = |names: &[&str], code: &str| {
+        let parameters: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
+        let resource = json!({"type": "Observation", "interaction": [{"code": code}], "searchParam": parameters});
+        let statement = json!({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
+            "rest": [{"mode": "server", "resource": [resource]}]});
+        parse_capability(statement.to_string().as_bytes()).unwrap().observation_search_by_date
+    };
+    assert!(with(&["date", "code", "_lastUpdated", "patient"], "search-type"));
+    assert!(!with(&["date", "code", "patient"], "read"));
+    for two in [["date", "code"], ["date", "patient"], ["code", "patient"]] {
+        assert!(!with(&two, "search-type"), "{two:?}");
+    }
+}
+
+#[test]
 fn the_operation_alone_is_enough_and_a_clients_half_is_not_looked_at() {
     let with = |mode: &str| {
         let statement = json!({"resourceType": "CapabilityStatement", "fhirVersion": "5.0.0", "rest": [

@@ -102,7 +102,7 @@ fn a_summary_that_cannot_be_said_is_refused() {
     for broken in [
         SummaryFacts { cv_percent: f64::NAN, ..facts() },
         SummaryFacts { mean_mg_dl: -1.0, ..facts() },
-        SummaryFacts { ranges_hundredths: [0, 0, 9_999, 0, 0], ..facts() },
+        SummaryFacts { ranges_hundredths: [0, 0, 9_997, 0, 0], ..facts() },
         SummaryFacts { ranges_hundredths: [u32::MAX, 10_001, 0, 0, 0], ..facts() },
     ] {
         assert!(SummaryEntry::new(&subject, &broken, MG).is_err());

@@ -1,7 +1,7 @@
 //! At its cap an input is read; one more and it is refused, by an error that names the cap.
 
 use cgm_submitter::fhir::{
-    Addresses, CGM_CODE_SYSTEM, CapabilityError, Kept, PROFILE_BASE, PatientError, PatientId,
+    Addresses, CGM_CODE_SYSTEM, CapabilityError, Comparison, PROFILE_BASE, PatientError, PatientId,
     ResponseError, STANDING_ORDER, SearchError, compare, parse_capability, parse_found,
     parse_outcome, parse_patient, parse_response,
 };
@@ -155,9 +155,9 @@ fn what_a_receiver_adds_to_a_resource_has_a_cap() {
     let raw = |text: String| RawValue::from_string(text).unwrap();
     let sent = raw("{}".to_owned());
     let found = |added: usize| raw(format!("{{\"\":\"{}\"}}", "x".repeat(added - 5)));
-    assert_eq!(compare(&sent, &found(256 << 10), &Addresses::at(&base())), Kept::AsSent);
+    assert_eq!(compare(&sent, &found(256 << 10), &Addresses::at(&base())), Comparison::AsSent);
     let larger = compare(&sent, &found((256 << 10) + 1), &Addresses::at(&base()));
-    assert_eq!(larger, Kept::Differently(String::new()));
+    assert_eq!(larger, Comparison::Differently(String::new()));
 }
 
 #[test]

@@ -186,10 +186,11 @@ async fn dropped_after_any_number_of_milliseconds_again_and_again_it_is_done_in_
             drop(app);
             app = world.app();
         }
-        // The lease doubles with each unknown outcome.
-        world.clock.pass(TimeDelta::hours(6));
+        world.clock.pass(LEASE);
     }
     if !done {
+        // The lease doubles with each unknown outcome.
+        world.clock.pass(TimeDelta::minutes(25));
         submit_all(&app, connection).await;
     }
     // After several unknown outcomes in a row smaller batches go, under the same identifiers.

@@ -355,7 +355,7 @@ async fn what_an_order_asks_for_and_this_version_does_not_make_is_said() {
     let (app, connection) = with_orders(&world, &orders, vec![at(noon(1), mg(100))]).await;
     let outcome = submit(&app, connection).await;
     assert!(
-        outcome.left_out.contains(&LeftOut::NotSupported("the report as PDF")),
+        outcome.left_out.contains(&LeftOut::NotSupported(cgm_submitter::Unsupported::Report)),
         "{:?}",
         outcome.left_out
     );

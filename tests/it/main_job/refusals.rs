@@ -234,7 +234,7 @@ async fn what_the_person_granted_no_permission_for_is_left_out_and_said() {
     let scopes = ["launch/patient", "offline_access", "patient/Patient.r", "patient/Device.cu"];
     world.clinic.set_scope_ceiling(Some(&scopes));
     let (app, connection) = world.ready(READINGS).await;
-    let left_out = [LeftOut::NotGranted("the summary"), LeftOut::NotGranted("readings")];
+    let left_out = [LeftOut::NotGranted(Part::Summary), LeftOut::NotGranted(Part::Readings)];
     assert_eq!(app.preview(connection, own()).await.unwrap().left_out, left_out);
     let outcome = submit_all(&app, connection).await;
     assert_eq!(outcome.left_out, left_out);

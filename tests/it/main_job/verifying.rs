@@ -49,20 +49,102 @@ fn every(n: usize) -> impl FnMut(Value) -> Option<Value> {
 async fn everything_that_was_accepted_is_found_again_as_it_was_sent() {
     let world = World::new().await;
     let (app, _, submission) = sent(&world, 150).await;
-    let told = Arc::new(AtomicUsize::new(0));
+    let told = Arc::new(Mutex::new(Vec::new()));
     let hears = Arc::clone(&told);
     let verification = app
         .verify(submission, Duration::ZERO, move |event| {
-            if let Event::Verified { entries, .. } = event {
-                hears.fetch_add(entries, Ordering::Relaxed);
+            if let Event::Verifying { done, total, .. } = event {
+                hears.lock().unwrap().push((done, total));
             }
         })
         .await
         .unwrap();
     assert_eq!(verification, Verification { confirmed: entries(150), ..Verification::default() });
     assert!(verification.is_complete());
-    assert_eq!(told.load(Ordering::Relaxed) as u64, entries(150), "progress is told");
+    let told = told.lock().unwrap();
+    assert!(told.windows(2).all(|two| two[0].0 <= two[1].0), "progress never goes back");
+    assert!(told.iter().all(|(_, total)| *total == entries(150)), "{told:?}");
+    assert_eq!(told.last(), Some(&(entries(150), entries(150))));
     assert!(world.tape.bundles().is_empty(), "nothing is sent");
+}
+
+/// The searches for Observations of the app's, by date or not.
+fn searches(world: &World, by_date: bool) -> usize {
+    let searches = world.tape.sent_to("/Observation");
+    searches.iter().filter(|one| one.query.contains("date=") == by_date).count()
+}
+
+#[tokio::test]
+async fn many_readings_are_looked_for_by_date_in_few_large_pages() {
+    let world = World::new().await;
+    let (app, _, submission) = sent(&world, 4_000).await;
+    let verification = verify(&app, submission).await;
+    assert_eq!(verification, Verification { confirmed: entries(4_000), ..Verification::default() });
+    // As many as 25,000 in a hundred.
+    assert!(world.tape.requests() <= 16, "{} requests", world.tape.requests());
+    assert_eq!(searches(&world, true), 4, "pages of a thousand");
+}
+
+#[tokio::test]
+async fn what_other_apps_sent_for_the_same_dates_is_passed_over() {
+    let world = World::new().await;
+    let other = world.app_on("other.db");
+    other.register_sensor(sensor("other")).await.unwrap();
+    let key = || cgm_submitter::glucose::SensorKey::new("other").unwrap();
+    let reading_of_other = |n: i64| {
+        let time = START.parse::<chrono::DateTime<chrono::Utc>>().unwrap();
+        cgm_submitter::glucose::Reading::new(
+            key(),
+            time + chrono::TimeDelta::minutes(5 * n),
+            None,
+            mg(100),
+        )
+    };
+    other.ingest((0..200).map(reading_of_other).collect()).await.unwrap();
+    let connection = world.connect(&other).await;
+    submit_all(&other, connection).await;
+
+    let (app, _, submission) = sent(&world, 150).await;
+    world.clinic.rewrite(AMY, MASS, every(100)).unwrap();
+    let verification = verify(&app, submission).await;
+    assert_eq!(verification.confirmed + verification.to_send_again, entries(150));
+    assert!((1..=3).contains(&verification.to_send_again), "{verification:?}");
+    assert_eq!((verification.different, verification.missing), (0, 0));
+    assert_eq!(searches(&world, true), 1);
+}
+
+#[tokio::test]
+async fn a_search_by_date_that_is_in_doubt_gives_way_to_one_by_identifier() {
+    let world = World::new().await;
+    let (app, _, submission) = sent(&world, 150).await;
+    let page = |more: Value| {
+        let mut page = json!({"resourceType": "Bundle", "type": "searchset"});
+        page.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        page.to_string()
+    };
+    let failed = json!({"entry": [{"resource": {"resourceType": "OperationOutcome",
+        "issue": [{"severity": "error"}]}, "search": {"mode": "outcome"}}]});
+    let endless = json!({"link": [{"relation": "next", "url": "Observation?date=x"}]});
+    for (status, answer) in [
+        (200, page(json!({}))),
+        (200, page(failed)),
+        (200, page(endless)),
+        (200, "no JSON".to_owned()),
+        (400, String::new()),
+        (403, String::new()),
+    ] {
+        world.tape.clear();
+        let said = answer.clone();
+        world.tape.rule(move |request| {
+            let by_date = request.query.contains("date=");
+            if by_date { Fate::Answer(status, said.clone()) } else { Fate::Pass }
+        });
+        let verification = verify(&app, submission).await;
+        let complete = Verification { confirmed: entries(150), ..Verification::default() };
+        assert_eq!(verification, complete, "{status} {answer}");
+        assert!((1..=2).contains(&searches(&world, true)), "{status} {answer}: asked once");
+        assert!(searches(&world, false) > 7, "{status} {answer}");
+    }
 }
 
 #[tokio::test]
@@ -284,9 +366,13 @@ async fn a_busy_receiver_is_waited_for_as_long_as_it_asks_and_the_caller_has_pat
     });
     let waited = Arc::new(AtomicUsize::new(0));
     let hears = Arc::clone(&waited);
+    let clock = Arc::clone(&world.clock);
     let verification = app
         .verify(submission, Duration::from_secs(10), move |event| {
-            hears.fetch_add(usize::from(matches!(event, Event::Waiting { .. })), Ordering::Relaxed);
+            if matches!(event, Event::Waiting { .. }) {
+                hears.fetch_add(1, Ordering::Relaxed);
+                clock.pass(chrono::TimeDelta::seconds(2));
+            }
         })
         .await
         .unwrap();

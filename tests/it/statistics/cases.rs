@@ -14,7 +14,7 @@ use chrono_tz::Tz;
 use proptest::prelude::*;
 use proptest::sample::select;
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::RangeInclusive;
 use std::sync::LazyLock;
 
@@ -511,6 +511,17 @@ fn assemble(
         samples.iter().filter(|s| with_value(s)).map(|s| (s.sensor, s.seconds)).collect();
     samples
         .retain(|sample| with_value(sample) || !values.contains(&(sample.sensor, sample.seconds)));
+    // Nor is it the statistics' matter which of two units' twins is kept.
+    let mut said: HashMap<_, Vec<Measurement>> = HashMap::new();
+    samples.retain(|sample| {
+        let before = said.entry((sample.sensor, sample.seconds)).or_default();
+        let twin = |other: &Measurement| {
+            other.unit() != sample.measurement.unit() && other.says_the_same_as(sample.measurement)
+        };
+        let keep = !before.iter().any(twin);
+        before.push(sample.measurement);
+        keep
+    });
     Case { series: Series { dates, window, samples }, zone: offsets, table, unit, batch }
 }
 

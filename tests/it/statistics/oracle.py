@@ -28,9 +28,9 @@ What these leave open was decided for this project. Each decision stands here on
        (somebody travelled) it counts to the nearest of them. A covered second belongs to the date it has by the offset
        of the first reading that covers it.
     7  A date is well covered from 70 % of 24 hours on, also where clocks made it shorter or longer.
-    8  Percentages of ranges are made to add up to 100.00 by largest remainder; of equals the larger share goes first,
-       then the lower range.
-    9  Every other figure is rounded half up: mean to 0.1 mg/dL or 0.01 mmol/L, GMI, CV and sensor activity to 0.01 %.
+    8  Percentages of ranges that people read side by side are made to add up to 100 by largest remainder; of equals the
+       larger share goes first, then the lower range.
+    9  What is sent is rounded half up, each figure by itself: ranges to 0.01 %, mean to 0.1 mg/dL or 0.01 mmol/L, GMI, CV and sensor activity to 0.01 %.
 
 The crate keeps at most 1024 readings waiting for their interval, so that memory stays bounded; no series compared here keeps so many.
 """
@@ -273,7 +273,7 @@ def summary(case):
         "cv": digits(cv, 2),
         "active": digits(active, 2),
         "days": [str(len(worn))],
-        "ranges": [decimal_text(hundredths, 2) for hundredths in reconciled(shares, 100)],
+        "ranges": [decimal_text(half_up(100 * share), 2) for share in shares],
         "note": short_of_days or short_of_wear,
     }
     return answer

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 #[derive(Clone)]
 pub(crate) struct Sent {
     pub(crate) path: String,
+    pub(crate) query: String,
     pub(crate) gzip: bool,
     pub(crate) body: Vec<u8>,
     pub(crate) token: Option<String>,
@@ -28,6 +29,7 @@ impl Sent {
             |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         Self {
             path: request.uri().path().to_owned(),
+            query: request.uri().query().unwrap_or_default().to_owned(),
             gzip: header("content-encoding").as_deref() == Some("gzip"),
             body: request.body().clone(),
             token: header("authorization"),

@@ -2,6 +2,7 @@ package org.cgmsubmitter
 
 import kotlinx.coroutines.runBlocking
 import org.cgmsubmitter.ffi.CgmException
+import org.cgmsubmitter.ffi.ConnectionId
 import org.cgmsubmitter.ffi.ConnectionState
 import org.cgmsubmitter.ffi.GlucoseUnit
 import org.cgmsubmitter.ffi.HostException
@@ -10,6 +11,7 @@ import org.cgmsubmitter.ffi.Measurement
 import org.cgmsubmitter.ffi.Reading
 import org.cgmsubmitter.ffi.Receiver
 import org.cgmsubmitter.ffi.RefusedItem
+import org.cgmsubmitter.ffi.RejectionReason
 import org.cgmsubmitter.ffi.SubmissionRequest
 import org.junit.jupiter.api.Timeout
 import org.junit.jupiter.api.io.TempDir
@@ -46,8 +48,20 @@ class BorderTest {
                         Reading("nobody:1", END, null, Measurement.Absent, null),
                     )
                 val report = cgm.ingest(listOf(good[0]) + bad + listOf(good[1]))
-                assertEquals(2uL, report.stored)
-                assertEquals((1uL..7uL).toList(), report.rejected.map { it.row })
+                assertEquals(2L, report.stored)
+                assertEquals((1L..7L).toList(), report.rejected.map { it.row })
+                assertEquals(
+                    listOf(
+                        RejectionReason.VALUE,
+                        RejectionReason.VALUE,
+                        RejectionReason.TOO_OLD,
+                        RejectionReason.TIME,
+                        RejectionReason.TIME,
+                        RejectionReason.TIME,
+                        RejectionReason.UNKNOWN_SENSOR,
+                    ),
+                    report.rejected.map { it.reason },
+                )
             }
         }
 
@@ -69,7 +83,7 @@ class BorderTest {
             SandboxEhr().use { clinic ->
                 for (failure in thrown) {
                     openWith(FailingVault { throw failure }).use { cgm ->
-                        val said = assertFailsWith<CgmException.Invalid> { clinic.connect(cgm) }
+                        val said = assertFailsWith<CgmException.Unavailable> { clinic.connect(cgm) }
                         assertEquals("vault-failed", said.code)
                         assertFalse(said.stackTraceToString().contains("s3cret"))
                     }
@@ -82,15 +96,15 @@ class BorderTest {
         runBlocking<Unit> {
             val zoneless = cgmSubmitter(folder.resolve("zoneless.db").toFile(), FolderVault(folder)) { error("no zone") }
             zoneless.use { cgm ->
-                val failure = assertFailsWith<CgmException.Invalid> { cgm.ingest(readings(1)) }
-                assertEquals("environment", failure.code)
+                val failure = assertFailsWith<CgmException.Unavailable> { cgm.ingest(readings(1)) }
+                assertEquals("platform", failure.code)
             }
             SandboxEhr().use { clinic ->
                 open(folder).use { cgm ->
                     cgm.registerSensor(SENSOR)
                     cgm.ingest(readings(300))
                     val connection = clinic.connect(cgm)
-                    val outcome = cgm.submitNow(connection.id, EVERYTHING, 30u, observer { throw LinkageError() })
+                    val outcome = cgm.submitNow(connection.id, EVERYTHING, PATIENCE, observer { throw LinkageError() })
                     assertTrue(outcome.complete)
                 }
             }
@@ -102,9 +116,9 @@ class BorderTest {
             open(folder).use { cgm ->
                 val codes =
                     listOf<Pair<String, suspend () -> Unit>>(
-                        "sensor" to { cgm.registerSensor(SENSOR.copy(key = "")) },
-                        "not-found" to { cgm.readingsToSend(Long.MIN_VALUE, EVERYTHING) },
-                        "dates" to { cgm.readingsToSend(1, SubmissionRequest.Own("tomorrow", "", GlucoseUnit.MG_PER_DL)) },
+                        "invalid-sensor" to { cgm.registerSensor(SENSOR.copy(key = "")) },
+                        "not-found" to { cgm.readingsToSend(ConnectionId(Long.MIN_VALUE), EVERYTHING) },
+                        "invalid-time" to { cgm.readingsToSend(ConnectionId(1), SubmissionRequest.Own("tomorrow", "", GlucoseUnit.MG_PER_DL)) },
                         "file-refused" to { cgm.importFile(byteArrayOf(0, -1, 0)) },
                     )
                 for ((code, call) in codes) {
@@ -127,7 +141,7 @@ class BorderTest {
                     assertEquals("AuthorizationRequest(…)", "$request")
                     val connection = cgm.completeConnection(clinic.browse(request.url))
                     assertEquals(ConnectionState.UNCONFIRMED, connection.state)
-                    assertEquals("Connection(id=${connection.id}, state=Unconfirmed, …)", "$connection")
+                    assertEquals("Connection(id=${connection.id.value}, state=Unconfirmed, …)", "$connection")
                 }
             }
             val reading = readings(1).single()

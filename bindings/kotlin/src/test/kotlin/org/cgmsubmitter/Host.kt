@@ -12,11 +12,15 @@ import org.cgmsubmitter.ffi.SubmissionRequest
 import java.nio.file.Files
 import java.nio.file.Path
 import java.nio.file.StandardCopyOption.ATOMIC_MOVE
+import java.time.Duration
 import java.time.Instant
 import java.time.LocalDate
 import java.time.ZoneId
 import java.util.Base64
 import java.util.Collections
+
+/** Longer than any test waits. */
+val PATIENCE: Duration = Duration.ofSeconds(30)
 
 val ZONE: ZoneId = ZoneId.of("Europe/Berlin")
 

@@ -48,7 +48,7 @@ object KilledApp {
             }
         runBlocking {
             val cgm = open(Path.of(folder))
-            cgm.submitNow(cgm.connections().single().id, EVERYTHING, 30u, events)
+            cgm.submitNow(cgm.connections().single().id, EVERYTHING, PATIENCE, events)
         }
         println("done")
         // Not gone by itself before it is killed.

@@ -10,6 +10,7 @@ import org.cgmsubmitter.ffi.Cancellation
 import org.cgmsubmitter.ffi.CannotVerify
 import org.cgmsubmitter.ffi.CgmException
 import org.cgmsubmitter.ffi.CgmSubmitter
+import org.cgmsubmitter.ffi.ConnectionId
 import org.cgmsubmitter.ffi.ConnectionState
 import org.cgmsubmitter.ffi.DeliveryEvent
 import org.junit.jupiter.api.Timeout
@@ -37,17 +38,17 @@ class MainJobTest {
     ) = open(folder.resolve("second phone").also { it.toFile().mkdir() }).use { cgm ->
         cgm.registerSensor(SENSOR)
         cgm.ingest(readings(count))
-        val outcome = cgm.submitNow(clinic.connect(cgm).id, EVERYTHING, 30u, Events())
+        val outcome = cgm.submitNow(clinic.connect(cgm).id, EVERYTHING, PATIENCE, Events())
         assertTrue(outcome.complete, "refused: ${outcome.refused}, blocked: ${outcome.blocked}")
-        assertEquals(0uL, outcome.accepted)
-        assertTrue(outcome.alreadyThere > count.toULong())
+        assertEquals(0L, outcome.accepted)
+        assertTrue(outcome.alreadyThere > count.toLong())
     }
 
     private suspend fun connected(
         cgm: CgmSubmitter,
         clinic: SandboxEhr,
         count: Int,
-    ): Long {
+    ): ConnectionId {
         cgm.registerSensor(SENSOR)
         cgm.ingest(readings(count))
         return clinic.connect(cgm).id
@@ -59,20 +60,20 @@ class MainJobTest {
             SandboxEhr().use { clinic ->
                 open(folder).use { cgm ->
                     val blind = connected(cgm, clinic, 20)
-                    val unseen = cgm.verify(cgm.submitNow(blind, EVERYTHING, 30u, Events()).submissions.single(), 30u, Events())
+                    val unseen = cgm.verify(cgm.submitNow(blind, EVERYTHING, PATIENCE, Events()).submissions.single(), PATIENCE, Events())
                     assertFalse(unseen.complete)
                     assertEquals(setOf(CannotVerify.NOT_GRANTED), unseen.notVerified.map { it.why }.toSet())
                     cgm.disconnect(blind)
 
                     val connection = cgm.completeConnection(clinic.browse(cgm.beginConnection(clinic.receiver.copy(readBack = true)).url))
                     cgm.confirmPatient(connection.id)
-                    val outcome = cgm.submitNow(connection.id, EVERYTHING, 30u, Events())
+                    val outcome = cgm.submitNow(connection.id, EVERYTHING, PATIENCE, Events())
                     val events = Events()
-                    val verification = cgm.verify(outcome.submissions.single(), 30u, events)
+                    val verification = cgm.verify(outcome.submissions.single(), PATIENCE, events)
                     assertTrue(verification.complete, "$verification")
                     // The readings, their device, and the summary with its six figures.
-                    assertEquals(28uL, verification.confirmed)
-                    assertEquals(28L, events.all.filterIsInstance<DeliveryEvent.Verified>().sumOf { it.entries.toLong() })
+                    assertEquals(28L, verification.confirmed)
+                    assertEquals(DeliveryEvent.Verifying(28L, 28L), events.all.filterIsInstance<DeliveryEvent.Verifying>().last())
                 }
             }
         }
@@ -84,25 +85,25 @@ class MainJobTest {
                 open(folder).use { cgm ->
                     cgm.registerSensor(SENSOR)
                     assertNull(cgm.latestReading(SENSOR.key))
-                    assertEquals(600uL, cgm.ingest(readings(600)).stored)
-                    assertEquals(600uL, cgm.ingest(readings(600)).alreadyThere)
+                    assertEquals(600L, cgm.ingest(readings(600)).stored)
+                    assertEquals(600L, cgm.ingest(readings(600)).alreadyThere)
                     assertEquals(END, cgm.latestReading(SENSOR.key))
 
                     val connection = clinic.connect(cgm)
                     assertEquals("amy-shaw", connection.patientId)
                     assertEquals("Amy Shaw", connection.patientName)
-                    assertEquals(1u, cgm.refreshOrders(connection.id))
-                    assertEquals(600uL, cgm.readingsToSend(connection.id, EVERYTHING))
+                    assertEquals(1L, cgm.refreshOrders(connection.id))
+                    assertEquals(600L, cgm.readingsToSend(connection.id, EVERYTHING))
 
                     val events = Events()
-                    val outcome = cgm.submitNow(connection.id, EVERYTHING, 30u, events)
+                    val outcome = cgm.submitNow(connection.id, EVERYTHING, PATIENCE, events)
                     assertTrue(outcome.complete)
-                    assertEquals(600uL, outcome.readingsAccepted)
+                    assertEquals(600L, outcome.readingsAccepted)
                     assertTrue(events.all.any { it is DeliveryEvent.Progress && it.delivered == outcome.accepted })
 
-                    val again = cgm.submitNow(connection.id, EVERYTHING, 30u, Events())
+                    val again = cgm.submitNow(connection.id, EVERYTHING, PATIENCE, Events())
                     assertTrue(again.complete)
-                    assertEquals(0uL, again.requests)
+                    assertEquals(0L, again.requests)
                 }
                 assertEverythingIsThereOnce(clinic, 600)
             }
@@ -118,9 +119,9 @@ class MainJobTest {
                 open(folder).use { cgm ->
                     val connection = cgm.connections().single()
                     assertEquals(ConnectionState.ACTIVE, connection.state)
-                    assertTrue(cgm.readingsToSend(connection.id, EVERYTHING) > 0uL)
-                    cgm.runDue(60u, Events())
-                    assertEquals(0uL, cgm.readingsToSend(connection.id, EVERYTHING))
+                    assertTrue(cgm.readingsToSend(connection.id, EVERYTHING) > 0L)
+                    cgm.runDue(PATIENCE, Events())
+                    assertEquals(0L, cgm.readingsToSend(connection.id, EVERYTHING))
                 }
                 assertEverythingIsThereOnce(clinic, 2_000)
             }
@@ -142,7 +143,7 @@ class MainJobTest {
                                 cancelled.await()
                             }
                         }
-                    val job = launch(Dispatchers.Default) { cgm.submitNow(connection, EVERYTHING, 30u, events) }
+                    val job = launch(Dispatchers.Default) { cgm.submitNow(connection, EVERYTHING, PATIENCE, events) }
                     try {
                         secondRequest.await()
                         job.cancelAndJoin()
@@ -154,8 +155,8 @@ class MainJobTest {
                     assertEquals(2, events.sendings)
                     assertEquals(2_000uL, cgm.readingsToSend(connection, EVERYTHING))
 
-                    assertTrue(cgm.submitNow(connection, EVERYTHING, 30u, Events()).complete)
-                    assertEquals(0uL, cgm.readingsToSend(connection, EVERYTHING))
+                    assertTrue(cgm.submitNow(connection, EVERYTHING, PATIENCE, Events()).complete)
+                    assertEquals(0L, cgm.readingsToSend(connection, EVERYTHING))
                 }
                 assertEverythingIsThereOnce(clinic, 2_000)
             }
@@ -170,9 +171,28 @@ class MainJobTest {
                     val cancellation = Cancellation()
                     val events = Events { if (it is DeliveryEvent.Sending) thread { cancellation.cancel() }.join() }
                     val stopped =
-                        assertFailsWith<CgmException.TryAgain> { cgm.submitNow(connection, EVERYTHING, 30u, events, cancellation) }
+                        assertFailsWith<CgmException.TryAgain> { cgm.submitNow(connection, EVERYTHING, PATIENCE, events, cancellation) }
                     assertEquals("cancelled", stopped.code)
-                    assertEquals(600uL, cgm.readingsToSend(connection, EVERYTHING))
+                    assertEquals(600L, cgm.readingsToSend(connection, EVERYTHING))
+                }
+            }
+        }
+
+    @Test
+    fun `a paused submitter takes no call and a resumed one goes on`() =
+        runBlocking<Unit> {
+            SandboxEhr().use { clinic ->
+                open(folder).use { cgm ->
+                    val connection = connected(cgm, clinic, 20)
+                    cgm.pause()
+                    val refused = assertFailsWith<CgmException.TryAgain> { cgm.connections() }
+                    assertEquals("paused", refused.code)
+                    cgm.resume()
+                    assertTrue(cgm.submitNow(connection, EVERYTHING, PATIENCE, Events()).complete)
+                    cgm.erase()
+                    assertTrue(cgm.connections().isEmpty())
+                    cgm.shutDown()
+                    assertEquals("closed", assertFailsWith<CgmException.Invalid> { cgm.connections() }.code)
                 }
             }
         }

@@ -1,6 +1,7 @@
 package org.cgmsubmitter
 
 import org.cgmsubmitter.ffi.*
+import java.time.Duration
 
 // The README holds the lines between these two, and ReadmeTest holds it to that.
 // README
@@ -16,7 +17,7 @@ suspend fun send(cgm: CgmSubmitter, clinic: Receiver, readings: List<Reading>, b
     cgm.confirmPatient(connection.id)
 
     val dates = SubmissionRequest.Own("2024-05-01", "2024-05-14", GlucoseUnit.MG_PER_DL)
-    val outcome = cgm.submitNow(connection.id, dates, 60u, observer { println(it) })
+    val outcome = cgm.submitNow(connection.id, dates, Duration.ofMinutes(1), observer { println(it) })
     println("${outcome.accepted} accepted, ${outcome.refused} refused")
 }
 // README

@@ -30,9 +30,9 @@ class ReadmeTest {
             SandboxEhr().use { clinic ->
                 open(folder).use { cgm ->
                     send(cgm, clinic.receiver, readings(300)) { clinic.browse(it) }
-                    assertEquals(300uL, cgm.readingsToSend(cgm.connections().single().id, EVERYTHING))
-                    cgm.submitNow(cgm.connections().single().id, EVERYTHING, 30u, observer {})
-                    assertEquals(0uL, cgm.readingsToSend(cgm.connections().single().id, EVERYTHING))
+                    assertEquals(300L, cgm.readingsToSend(cgm.connections().single().id, EVERYTHING))
+                    cgm.submitNow(cgm.connections().single().id, EVERYTHING, PATIENCE, observer {})
+                    assertEquals(0L, cgm.readingsToSend(cgm.connections().single().id, EVERYTHING))
                 }
             }
         }

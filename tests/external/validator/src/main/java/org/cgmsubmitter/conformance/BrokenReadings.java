@@ -49,6 +49,8 @@ final class BrokenReadings {
               good -> reason(good, ABSENT_REASON, "unknown")),
           of("a clipped reading's comparator is not FHIR's", CLIPPED, "value set 'QuantityComparator'",
               good -> good.value().put("comparator", "below")),
+          of("a clipped reading has no interpretation", CLIPPED, "the interpretation does not say what the comparator says",
+              good -> good.resource().withArrayProperty("interpretation").removeAll()),
           of("a clipped reading has no limit", CLIPPED, "the quantity has no number",
               good -> good.value().remove("value")),
           of("an absent reading has no reason", ABSENT, "Constraint failed: cgm-sensor-value-or-dar",

@@ -153,6 +153,10 @@ final class Rules {
           String[] parts = fault.split("\\|", 2);
           fault(i, parts[0], parts[1]);
         });
+    String comparator = observation.at("/valueQuantity/comparator").asText();
+    if (!comparator.equals(observation.at("/interpretation/0/coding/0/code").asText())) {
+      fault(i, "interpretation", "the interpretation does not say what the comparator says");
+    }
     replaces(i, observation);
     String device = observation.at("/device/reference").asText();
     if (observation.has("device") && !device.startsWith("urn:") && !DEVICE.matcher(device).matches()) {
