@@ -274,7 +274,7 @@ fn a_requests_status_decides_what_happens_to_the_batch() {
     for status in bisected {
         let mut case = Case::readings(8);
         // It takes gzip: what it refuses is not the compression.
-        case.receiver.gzip = Some(if status == 415 { false } else { true });
+        case.receiver.gzip = Some(status != 415);
         let settled = case.status(status);
         assert_eq!(
             (settled.next, settled.progress.unit_limit),

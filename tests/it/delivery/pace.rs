@@ -8,10 +8,10 @@ use chrono::TimeDelta;
 use std::time::Duration;
 
 /// A receiver that takes this long for each entry, and stores them all the same if nobody waits.
-fn slow<'r>(
-    record: &'r mut Record,
+fn slow(
+    record: &mut Record,
     milliseconds: i64,
-) -> impl FnMut(&super::virtual_time::Sent) -> Reply + 'r {
+) -> impl FnMut(&super::virtual_time::Sent) -> Reply + '_ {
     move |sent| {
         let after = TimeDelta::milliseconds(milliseconds) * i32::try_from(sent.entries).unwrap();
         let (status, body) = record.take(&sent.body);
