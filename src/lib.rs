@@ -68,8 +68,9 @@ pub use secrecy;
 // ---- readings ----
 pub use glucose::{
     AbsentReason, DateRange, Device, GlucoseUnit, GlucoseValue, LocalInstant, Measurement, Reading,
-    RecordKey, Sample, Sensor, SensorId, SensorKey, UtcOffset, Window, ZoneOffsets,
+    RecordKey, Sample, Scale, Sensor, SensorId, SensorKey, UtcOffset, Window, ZoneOffsets,
 };
+pub use import::{ClockAnswer, ClockBasis, ClockEvent, ClockNote};
 pub use statistics::Summary;
 
 // ---- connecting, and what the receiver asks for ----
@@ -95,8 +96,9 @@ pub use submission::{
 };
 #[cfg(feature = "shell")]
 pub use submitter::{
-    Config, Connection, ConnectionRun, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
-    RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview, Submitter, UnknownItem,
+    Config, Connection, ConnectionRun, ImportChoices, ImportReport, Orders, OutcomeStatus, Patient,
+    RefusedItem, RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview, Submitter,
+    UnknownItem,
 };
 
 #[cfg(feature = "shell")]

@@ -25,8 +25,11 @@ impl Minimal {
         let db = Connection::open(path).unwrap();
         db.pragma_update(None, "journal_mode", "WAL").unwrap();
         db.pragma_update(None, "synchronous", "FULL").unwrap();
-        db.execute_batch("CREATE TABLE readings (instant INTEGER PRIMARY KEY, value INTEGER, utc_offset INTEGER)")
-            .unwrap();
+        db.execute_batch(
+            "CREATE TABLE readings (instant INTEGER PRIMARY KEY, value INTEGER, \
+            utc_offset INTEGER)",
+        )
+        .unwrap();
         Self(db)
     }
 
@@ -45,7 +48,8 @@ impl Minimal {
 
     /// Every row of a window, its columns read; how many, and their sum.
     pub(crate) fn scan(&self, window: Window) -> (u64, i64) {
-        let sql = "SELECT instant, value, utc_offset FROM readings WHERE instant >= ? AND instant < ? ORDER BY instant";
+        let sql = "SELECT instant, value, utc_offset FROM readings WHERE instant >= ? AND instant \
+            < ? ORDER BY instant";
         let mut statement = self.0.prepare(sql).unwrap();
         let mut rows = statement.query([window.start(), window.end()]).unwrap();
         let (mut count, mut sum) = (0, 0_i64);

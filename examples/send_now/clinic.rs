@@ -27,7 +27,10 @@ impl Clinic {
             .start()
             .await
             .map_err(|error| {
-                format!("the sandbox clinic of this database does not start; does it run already? ({error})")
+                format!(
+                    "the sandbox clinic of this database does not start; does it run already? \
+                    ({error})"
+                )
             })?;
         std::fs::write(&port_file, sandbox.port().to_string())?;
         Ok(Self(sandbox))
@@ -58,7 +61,8 @@ impl Clinic {
             outside::ask("Press Enter to close the clinic ")?;
         } else {
             println!(
-                "What the clinic received: cargo run --release -p sandbox-ehr -- --port {} --database {}, then {}",
+                "What the clinic received: cargo run --release -p sandbox-ehr -- --port {} \
+                    --database {}, then {}",
                 self.0.port(),
                 beside(database, "clinic").display(),
                 self.0.clinic_url()

@@ -2,7 +2,9 @@
 
 use crate::zone::Zone;
 use cgm_submitter::environment::LocalTime;
-use cgm_submitter::{Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey};
+use cgm_submitter::{
+    Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Scale, Sensor, SensorKey,
+};
 use chrono::{DateTime, TimeDelta, Utc};
 
 const DAYS: i64 = 90;
@@ -15,9 +17,10 @@ pub(crate) fn readings(
     zone: Zone,
 ) -> Result<(Sensor, Vec<Reading>), crate::Failure> {
     let key = SensorKey::new("demo:CGM-0001")?;
-    let (lowest, highest) = Sensor::default_scale().ok_or("no scale")?;
-    let sensor = Sensor::new(key.clone(), Device::new("Demo CGM", Some("CGM-0001"))?)
-        .with_scale(lowest, highest)?;
+    let at = |mg_dl| GlucoseValue::new(mg_dl, 0, GlucoseUnit::MgPerDl);
+    let scale = Scale::new(at(40)?, at(400)?)?;
+    let sensor =
+        Sensor::new(key.clone(), Device::new("Demo CGM", Some("CGM-0001"))?).with_scale(scale);
 
     let offsets = zone.offsets(now - TimeDelta::days(DAYS + 2), now)?;
     let end = offsets.start_of_day(offsets.date_at(now.timestamp()));
@@ -51,9 +54,9 @@ pub(crate) fn readings(
             + meal(12.6, 65.0)
             + meal(18.9, 90.0 + 40.0 * (day * 1.3).cos());
         let measurement = if level < 40.0 {
-            Measurement::Below(lowest)
+            Measurement::Below(scale.lowest())
         } else if level > 400.0 {
-            Measurement::Above(highest)
+            Measurement::Above(scale.highest())
         } else {
             Measurement::Value(GlucoseValue::from_f64(level.round(), GlucoseUnit::MgPerDl)?)
         };

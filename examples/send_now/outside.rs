@@ -146,7 +146,7 @@ impl Listener {
     }
 }
 
-/// Opens the system's browser, where there is one.
+/// Opens the system's browser, if there is one.
 pub(crate) fn open_browser(url: &str) {
     let program = if cfg!(target_os = "macos") { "open" } else { "xdg-open" };
     let _ =

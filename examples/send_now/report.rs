@@ -175,7 +175,10 @@ pub(crate) fn verification(verification: &Verification) {
 
 /// The same as JSON.
 pub(crate) fn verification_json(verification: &Verification) -> Value {
-    let cannot = |part: &cgm_submitter::NotVerified| json!({"part": part.part.word(), "why": part.why.to_string()});
+    let cannot = |part: &cgm_submitter::NotVerified| {
+        json!({"part": part.part.word(),
+        "why": part.why.to_string()})
+    };
     json!({
         "confirmed": verification.confirmed,
         "to_send_again": verification.to_send_again,
@@ -210,7 +213,8 @@ pub(crate) fn outcome_json(outcome: &SubmissionOutcome) -> Value {
         "refused": tally.entries.refused,
         "refusals": refused,
         "readings": counts(&tally.readings),
-        "stopped": outcome.stopped.iter().map(|s| json!({"part": s.part.word(), "reason": s.reason})).collect::<Vec<_>>(),
+        "stopped": outcome.stopped.iter().map(|s| json!({"part": s.part.word(),
+        "reason": s.reason})).collect::<Vec<_>>(),
         "left_out": outcome.left_out.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "complete": outcome.is_complete(),
     })

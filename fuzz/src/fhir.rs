@@ -13,15 +13,18 @@ use url::Url;
 
 /// What was sent, and is looked for in a page of what was found.
 const SENT: &str = r#"{"resourceType":"Observation","status":"final",
-    "identifier":[{"system":"urn:ietf:rfc:3986","value":"urn:uuid:16d937dd-3dd2-4935-85b5-98d2b1f0d4f6"}],
-    "code":{"coding":[{"system":"http://loinc.org","code":"99504-3"}]},"subject":{"reference":"Patient/p-1"},
-    "effectiveDateTime":"2024-05-01T08:00:00+02:00","valueQuantity":{"value":100.10,"code":"mg/dL"}}"#;
+    "identifier":[
+    {"system":"urn:ietf:rfc:3986","value":"urn:uuid:16d937dd-3dd2-4935-85b5-98d2b1f0d4f6"}],
+    "code":{"coding":[{"system":"http://loinc.org","code":"99504-3"}]},
+    "subject":{"reference":"Patient/p-1"},
+    "effectiveDateTime":"2024-05-01T08:00:00+02:00",
+    "valueQuantity":{"value":100.10,"code":"mg/dL"}}"#;
 
 static BASE: LazyLock<Url> = LazyLock::new(|| Url::parse("https://ehr.example/fhir").unwrap());
 
 static PATIENT: LazyLock<PatientId> = LazyLock::new(|| PatientId::new("p-1").unwrap());
 
-/// A guide is recognised where its operation is.
+/// A guide is recognised by its operation.
 pub(super) fn capability(data: &[u8]) {
     match parse_capability(data) {
         Ok(found) => assert!(found.dialect == Some(Dialect::Hl7Cgm) || !found.submit_operation),

@@ -2,8 +2,8 @@
 
 use super::{quotes_nothing, shows_nothing};
 use cgm_submitter::glucose::{
-    AbsentReason, Device, GlucoseValue, Measurement, Reading, RecordKey, Sensor, SensorKey,
-    UtcOffset, ZoneOffsets,
+    AbsentReason, Device, GlucoseUnit, GlucoseValue, Measurement, Reading, RecordKey, Scale,
+    Sensor, SensorKey, UtcOffset, ZoneOffsets,
 };
 use cgm_submitter::import::{Format, Import, ImportOptions, MAX_SENSORS, import};
 use chrono::{DateTime, Utc};
@@ -11,8 +11,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::sync::LazyLock;
 
-const CLARITY: &str = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,Patient Info,Device Info,\
-    Source Device ID,Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams),Duration (hh:mm:ss),\
+const CLARITY: &str = "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,\
+    Patient Info,Device Info,\
+    Source Device ID,Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams),\
+    Duration (hh:mm:ss),\
     Glucose Rate of Change (mg/dL/min),Transmitter Time (Long Integer),Transmitter ID\n";
 const CSV: &str = "time,value,unit,device,status\n";
 const NDJSON: &str = "{\"time\":0}\n";
@@ -23,25 +25,39 @@ static ZONE: LazyLock<ZoneOffsets> = LazyLock::new(|| {
     let offsets = changes.map(|(at, minutes)| (at, UtcOffset::from_minutes(minutes).unwrap()));
     ZoneOffsets::new("Europe/Bucharest", offsets.to_vec()).unwrap()
 });
-/// A transmitter whose count was placed before, under another zone.
+/// A sensor that is stored already, by the clock of another zone.
 static KNOWN: LazyLock<Sensor> = LazyLock::new(|| {
     let sensor = Sensor::new(
-        SensorKey::new("dexcom:82AJ0D").unwrap(),
+        SensorKey::new("dexcom-clarity:android G6").unwrap(),
         Device::new("Dexcom G6", None).unwrap(),
     );
-    sensor.with_tick_epoch(1_714_000_000).with_zone("Europe/Paris")
+    sensor.with_zone("Europe/Paris")
+});
+/// Rows of it: one with a count and one without.
+static STORED: LazyLock<Vec<Reading>> = LazyLock::new(|| {
+    [("2024-05-02T08:00:00", 1_714_629_600), ("82AJ0D/1300", 1_714_636_800)]
+        .map(|(record, seconds)| {
+            let time = DateTime::from_timestamp(seconds, 0).unwrap();
+            let value = GlucoseValue::new(100, 0, GlucoseUnit::MgPerDl).unwrap();
+            let offset = UtcOffset::from_minutes(120).unwrap();
+            Reading::new(KNOWN.key().clone(), time, Some(offset), Measurement::Value(value))
+                .with_record_key(RecordKey::new(record).unwrap())
+        })
+        .to_vec()
 });
 
 fn options() -> ImportOptions<'static> {
+    let at = |mg_dl| GlucoseValue::new(mg_dl, 0, GlucoseUnit::MgPerDl).unwrap();
     ImportOptions::new(now())
         .with_zone(ZONE.clone())
         .with_known([KNOWN.clone()])
         .with_stored(&stored)
+        .with_scale(Scale::new(at(40), at(400)).unwrap())
 }
 
-/// One row is stored, at another instant than the zone says.
-fn stored(_: &SensorKey, record: &RecordKey) -> Option<i64> {
-    (record.as_str() == "2024-05-02T08:00:00").then_some(1_714_629_600)
+fn stored(sensor: &SensorKey, from: i64, to: i64) -> Vec<Reading> {
+    let of_sensor = STORED.iter().filter(|reading| reading.sensor() == sensor);
+    of_sensor.filter(|reading| (from..=to).contains(&reading.seconds())).cloned().collect()
 }
 
 fn now() -> DateTime<Utc> {

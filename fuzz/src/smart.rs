@@ -29,8 +29,8 @@ static REDIRECT: LazyLock<RedirectUri> =
     LazyLock::new(|| "com.example.app:/callback".parse().unwrap());
 /// Two authorisations under way at once; the callbacks of the seeds are for the first.
 static PENDING: LazyLock<[PendingAuthorization; 2]> = LazyLock::new(|| {
-    let document =
-        br#"{"issuer": "https://auth.example", "authorization_endpoint": "authorize", "token_endpoint": "token",
+    let document = br#"{"issuer": "https://auth.example", "authorization_endpoint": "authorize",
+            "token_endpoint": "token",
         "code_challenge_methods_supported": ["S256"]}"#;
     let server = SmartConfiguration::parse(&BASE, document).unwrap();
     [pending(&server, 7), pending(&server, 8)]

@@ -54,6 +54,7 @@ const fn store(error: &StoreError) -> ErrorCode {
         StoreError::Busy => ErrorCode::DatabaseBusy,
         StoreError::Disk(_) => ErrorCode::DatabaseDisk,
         StoreError::Row(_) => ErrorCode::DatabaseRow,
+        StoreError::Closed => ErrorCode::Closed,
         StoreError::Internal => ErrorCode::Internal,
         StoreError::Missing(_) => ErrorCode::NotFound,
     }
@@ -97,7 +98,9 @@ const fn answered(status: u16) -> ErrorCode {
 
 const fn import(error: &ImportError) -> ErrorCode {
     match error {
-        ImportError::TimeZoneRequired => ErrorCode::FileNeedsAnswer,
+        ImportError::TimeZoneRequired | ImportError::ScaleRequired { .. } => {
+            ErrorCode::FileNeedsAnswer
+        }
         _ => ErrorCode::FileRefused,
     }
 }

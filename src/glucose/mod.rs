@@ -5,12 +5,14 @@
 
 mod measurement;
 mod reading;
+mod scale;
 mod sensor;
 mod time;
 mod value;
 
 pub use measurement::{AbsentReason, Measurement};
 pub use reading::{EarlierReading, Reading, ReadingError, RecordKey, Sample, SensorId};
+pub use scale::Scale;
 pub(crate) use sensor::reorders;
 pub use sensor::{Device, Sensor, SensorError, SensorKey};
 pub use time::{DateRange, LocalInstant, TimeError, UtcOffset, Window, ZoneOffsets};

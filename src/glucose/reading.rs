@@ -36,6 +36,11 @@ pub enum ReadingError {
     /// The row has no such column or an unreadable one.
     #[error("column `{0}` is missing or unreadable")]
     Column(&'static str),
+    /// The row has more cells than its header, or a value split in two.
+    #[error(
+        "the row has more cells than its columns: a decimal comma without quotes splits a value"
+    )]
+    SurplusCells,
     /// The status is none of `ok`, `low`, `high`, `error`, `unknown`.
     #[error("the status is none of ok, low, high, error, unknown")]
     Status,
@@ -43,7 +48,9 @@ pub enum ReadingError {
     #[error("the row is cut off: export the file again")]
     CutOff,
     /// The same row is already stored at another time: it was imported under another time zone.
-    #[error("already imported as {earlier}: import it with that time zone")]
+    #[error(
+        "already imported as {earlier}: import it with that time zone, or say that this one replaces it"
+    )]
     AlreadyImportedElsewhere {
         /// The time zone, or UTC offset, of the earlier import.
         earlier: String,

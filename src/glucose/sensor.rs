@@ -1,6 +1,6 @@
 //! The sensor a reading came from, and the device it belongs to.
 
-use super::{GlucoseUnit, GlucoseValue};
+use super::Scale;
 use std::fmt;
 
 /// Longest text accepted for a key or a name.
@@ -108,38 +108,20 @@ impl Device {
 pub struct Sensor {
     key: SensorKey,
     device: Device,
-    scale: Option<(GlucoseValue, GlucoseValue)>,
-    tick_epoch: Option<i64>,
+    scale: Option<Scale>,
     zone: Option<String>,
 }
 
 impl Sensor {
     /// A sensor known by `key`.
     pub const fn new(key: SensorKey, device: Device) -> Self {
-        Self { key, device, scale: None, tick_epoch: None, zone: None }
+        Self { key, device, scale: None, zone: None }
     }
 
-    /// The lowest and highest value the device shows; beyond them it says "Low" and "High".
-    ///
-    /// # Errors
-    /// [`SensorError::Scale`] unless `lowest` is below `highest`.
-    pub fn with_scale(
-        mut self,
-        lowest: GlucoseValue,
-        highest: GlucoseValue,
-    ) -> Result<Self, SensorError> {
-        if lowest.mg_dl() >= highest.mg_dl() {
-            return Err(SensorError::Scale);
-        }
-        self.scale = Some((lowest, highest));
-        Ok(self)
-    }
-
-    /// For a transmitter that counts seconds: the unix second of its tick 0. Its readings are keyed
-    /// by tick, which is then the reading's instant less this epoch.
+    /// With what the device shows; beyond it, it says "Low" and "High".
     #[must_use]
-    pub const fn with_tick_epoch(mut self, unix_seconds: i64) -> Self {
-        self.tick_epoch = Some(unix_seconds);
+    pub const fn with_scale(mut self, scale: Scale) -> Self {
+        self.scale = Some(scale);
         self
     }
 
@@ -161,25 +143,14 @@ impl Sensor {
         &self.device
     }
 
-    /// The lowest and highest value the device shows.
-    pub const fn scale(&self) -> Option<(GlucoseValue, GlucoseValue)> {
+    /// What the device shows, if that is known.
+    pub const fn scale(&self) -> Option<Scale> {
         self.scale
     }
 
-    /// The unix second of the transmitter's tick 0, where it counts seconds.
-    pub const fn tick_epoch(&self) -> Option<i64> {
-        self.tick_epoch
-    }
-
-    /// The name of the time zone that placed its local times, where a file gave no others.
+    /// The name of the time zone that placed its local times, if its file gave no others.
     pub fn zone(&self) -> Option<&str> {
         self.zone.as_deref()
-    }
-
-    /// The value "Low" or "High" means where the maker says no other: 40 and 400 mg/dL.
-    pub fn default_scale() -> Option<(GlucoseValue, GlucoseValue)> {
-        let at = |mg_dl| GlucoseValue::new(mg_dl, 0, GlucoseUnit::MgPerDl).ok();
-        at(40).zip(at(400))
     }
 }
 

@@ -285,6 +285,24 @@ impl ZoneOffsets {
         self.offsets[after.saturating_sub(1)].1
     }
 
+    /// The changes of the clocks after `from`, up to and with `to`: the instant of each, the offset
+    /// until then and the offset from then on.
+    pub fn changes_between(
+        &self,
+        from: i64,
+        to: i64,
+    ) -> impl Iterator<Item = (i64, UtcOffset, UtcOffset)> {
+        let first = self.offsets.partition_point(|(at, _)| *at <= from).saturating_sub(1);
+        let pairs = self.offsets.get(first..).unwrap_or_default().windows(2);
+        pairs
+            .filter_map(|pair| match pair {
+                [(_, before), (at, after)] => Some((*at, *before, *after)),
+                _ => None,
+            })
+            .skip_while(move |(at, ..)| *at <= from)
+            .take_while(move |(at, ..)| *at <= to)
+    }
+
     /// Which instants a local time can mean.
     pub fn resolve(&self, local: NaiveDateTime) -> LocalInstant {
         let wall = local.and_utc().timestamp();

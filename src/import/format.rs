@@ -3,10 +3,12 @@
 use super::clarity::Layout;
 use super::open::Columns;
 use super::text::{self, Line};
-use super::{Format, ImportError};
+use super::{Format, ImportError, foreign};
 
 /// How far into a file a row that tells its format is looked for.
 const ROWS_LOOKED_AT: usize = 1_000;
+/// How far down a header is looked for that is not the first row.
+const HEADER_LOOKED_FOR: usize = 50;
 
 /// A recognised file: its format, and where its cells stand.
 pub(super) enum Recognised {
@@ -31,25 +33,38 @@ pub(super) fn recognise(text: &str) -> Result<Recognised, ImportError> {
     let Some(first) = lines.next() else {
         return Err(ImportError::UnknownFormat { recognised: Some("an empty file") });
     };
-    let unknown = || ImportError::UnknownFormat { recognised: foreign(text) };
+    let unknown = || ImportError::UnknownFormat { recognised: foreign::looks_like(text) };
     if first.text.trim_start().starts_with(['{', '[']) {
-        return if super::open::is_object_with_time(first) {
-            Ok(Recognised::Ndjson)
-        } else {
-            Err(unknown())
-        };
+        let own = super::open::is_object_with_time(first) && !foreign::is_makers_object(first.text);
+        return if own { Ok(Recognised::Ndjson) } else { Err(unknown()) };
     }
-    if let Some(columns) = Columns::of(first.text) {
-        return Ok(Recognised::Csv { columns, header: first.number });
+    if let Some(columns) = Columns::of(first.text, ',') {
+        return Ok(Recognised::Csv { columns: columns?, header: first.number });
     }
-    match clarity(first, lines) {
-        Some(layout) => layout.map(|layout| Recognised::Clarity { layout, header: first.number }),
+    if let Some(layout) = clarity(first, lines.clone()) {
+        return Ok(Recognised::Clarity { layout: layout?, header: first.number });
+    }
+    let delimiters = [(';', "semicolons"), ('\t', "tabs")];
+    if let Some((_, delimiter)) =
+        delimiters.into_iter().find(|(mark, _)| Columns::of(first.text, *mark).is_some())
+    {
+        return Err(ImportError::Delimiter { delimiter });
+    }
+    match lines.take(HEADER_LOOKED_FOR).find(|line| is_header(line.text)) {
+        Some(line) => Err(ImportError::HeaderBelow { row: line.number }),
         None => Err(unknown()),
     }
 }
 
-/// The layout of a Clarity file: by the English column names, else by position where an `EGV` row
-/// is found.
+/// Whether a line is a header that would be taken as the first.
+fn is_header(line: &str) -> bool {
+    [',', ';', '\t'].into_iter().any(|delimiter| {
+        Columns::of(line, delimiter).is_some() || Layout::by_name(line, delimiter).is_some()
+    })
+}
+
+/// The layout of a Clarity file: by the English column names, else by position if an `EGV` row is
+/// found.
 fn clarity<'a>(
     header: Line<'a>,
     rows: impl Iterator<Item = Line<'a>>,
@@ -68,31 +83,6 @@ fn clarity<'a>(
         })
 }
 
-/// What a file of another maker looks like.
-fn foreign(text: &str) -> Option<&'static str> {
-    let head: Vec<_> = text::lines(text).take(12).map(|line| line.text).collect();
-    let has = |words: &str| head.iter().any(|line| line.contains(words));
-    let starts =
-        |words: &str| head.first().is_some_and(|line| line.trim_start().starts_with(words));
-    if starts("{") || starts("[") {
-        let nightscout = has("\"sgv\"") || has("\"dateString\"");
-        return Some(if nightscout { "Nightscout entries" } else { "a JSON document" });
-    }
-    if starts("Last Name;") || has("-------;") || has("Sensor Glucose (") {
-        return Some("a Medtronic CareLink file");
-    }
-    if starts("Glucose Data")
-        || has("FreeStyle Libre")
-        || (has("Record Type") && has("Historic Glucose"))
-    {
-        return Some("a LibreView file");
-    }
-    if starts("<") {
-        return Some("an XML or HTML document");
-    }
-    None
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -106,7 +96,8 @@ mod tests {
         for (text, name) in [
             ("", "an empty file"),
             ("[\n {\"sgv\": \"112\"}\n]", "Nightscout entries"),
-            ("{\"resourceType\": \"Bundle\"}", "a JSON document"),
+            ("{\"resourceType\": \"Bundle\"}", "a FHIR document"),
+            ("{\"other\": 1}", "a JSON document"),
             ("Last Name;First Name;Patient ID\n", "a Medtronic CareLink file"),
             ("Glucose Data,Generated on,x\nDevice,Serial Number\n", "a LibreView file"),
             ("<?xml version='1.0'?>", "an XML or HTML document"),

@@ -13,18 +13,25 @@
 //! | the same fields as one JSON object a line | every line |
 
 mod clarity;
+mod clock;
 mod error;
+mod foreign;
 mod format;
+mod found;
+mod header;
 mod open;
+mod options;
 mod text;
-mod ticks;
+mod times;
 
+pub use clock::{ClockAnswer, ClockBasis, ClockEvent, ClockNote};
 pub use error::ImportError;
+pub use options::{ImportOptions, StoredReadings};
+pub use times::TimesLike;
 
-use crate::glucose::{Reading, ReadingError, RecordKey, Sensor, SensorKey, ZoneOffsets};
-use chrono::{DateTime, Utc};
+use crate::glucose::{Reading, ReadingError, Sensor};
 use format::Recognised;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use found::Found;
 use std::fmt;
 
 /// Bytes a file may have.
@@ -35,70 +42,6 @@ pub const MAX_ROW_BYTES: usize = 16 * 1024;
 pub const MAX_ROWS: usize = 2_000_000;
 /// Sensors a file may name.
 pub const MAX_SENSORS: usize = 1_000;
-
-/// Where the store has a record: the unix second under which it stored this sensor's record of this
-/// key, if any.
-pub type StoredInstant<'a> = &'a dyn Fn(&SensorKey, &RecordKey) -> Option<i64>;
-
-/// What an import has to know besides the file.
-#[derive(Clone)]
-pub struct ImportOptions<'a> {
-    now: DateTime<Utc>,
-    zone: Option<ZoneOffsets>,
-    known: HashMap<SensorKey, Sensor>,
-    stored: Option<StoredInstant<'a>>,
-}
-
-impl<'a> ImportOptions<'a> {
-    /// An import at `now`. Readings more than a day later are refused.
-    pub fn new(now: DateTime<Utc>) -> Self {
-        Self { now, zone: None, known: HashMap::new(), stored: None }
-    }
-
-    /// With the time zone the person lives in, over the whole stretch of the file: a file with
-    /// local times needs it.
-    #[must_use]
-    pub fn with_zone(mut self, zone: ZoneOffsets) -> Self {
-        self.zone = Some(zone);
-        self
-    }
-
-    /// With the sensors that are stored already. The tick epoch of one binds: its readings are
-    /// placed by it, and a file that would place them elsewhere is refused.
-    #[must_use]
-    pub fn with_known(mut self, sensors: impl IntoIterator<Item = Sensor>) -> Self {
-        self.known = sensors.into_iter().map(|sensor| (sensor.key().clone(), sensor)).collect();
-        self
-    }
-
-    /// With a look into the store, for files whose rows have nothing but a local time: a row that
-    /// is stored at another instant already is refused.
-    #[must_use]
-    pub const fn with_stored(mut self, stored: StoredInstant<'a>) -> Self {
-        self.stored = Some(stored);
-        self
-    }
-
-    fn known(&self, key: &SensorKey) -> Option<&Sensor> {
-        self.known.get(key)
-    }
-
-    /// The sensor as stored, or as `found` in the file.
-    fn known_or(&self, found: Sensor) -> Sensor {
-        self.known(found.key()).cloned().unwrap_or(found)
-    }
-}
-
-/// Says no identifier: a sensor's key holds its serial number.
-impl fmt::Debug for ImportOptions<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ImportOptions")
-            .field("now", &self.now)
-            .field("zone", &self.zone.as_ref().map(ZoneOffsets::name))
-            .field("known", &self.known.len())
-            .finish_non_exhaustive()
-    }
-}
 
 /// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -164,10 +107,16 @@ pub struct Import {
     pub sensors: Vec<Sensor>,
     /// The readings in order of time, no two of one sensor at one instant.
     pub readings: Vec<ImportedReading>,
+    /// Stored readings that the file does not have, and shows to stand at another instant: to be
+    /// stored with its own.
+    pub mended: Vec<Reading>,
     /// The rows that could not be taken, in the file's order.
     pub rejected: Vec<RejectedRow>,
     /// The rows that are no readings.
     pub skipped: SkippedRows,
+    /// What the person's time zone does not explain about the device's clock, and what was taken
+    /// for it.
+    pub clock_notes: Vec<ClockNote>,
 }
 
 /// Says how much, never what.
@@ -179,6 +128,8 @@ impl fmt::Debug for Import {
             .field("readings", &self.readings.len())
             .field("rejected", &self.rejected.len())
             .field("skipped", &self.skipped)
+            .field("mended", &self.mended.len())
+            .field("clock_notes", &self.clock_notes.len())
             .finish()
     }
 }
@@ -195,8 +146,8 @@ impl fmt::Debug for Import {
 /// ```
 ///
 /// # Errors
-/// [`ImportError`] where the file as a whole is not taken: another format, no time zone for local
-/// times, beyond a cap.
+/// [`ImportError`] if the file as a whole is not taken: another format, no time zone for local
+/// times, no scale for "Low" and "High", beyond a cap.
 pub fn import(bytes: &[u8], options: &ImportOptions<'_>) -> Result<Import, ImportError> {
     let text = text::decode(bytes)?;
     text::check_size(text)?;
@@ -211,69 +162,5 @@ pub fn import(bytes: &[u8], options: &ImportOptions<'_>) -> Result<Import, Impor
         }
         Recognised::Ndjson => open::read_ndjson(text, options, &mut found)?,
     }
-    Ok(found.finish())
-}
-
-/// What has been found in a file so far.
-struct Found {
-    now: DateTime<Utc>,
-    sensors: BTreeMap<SensorKey, Sensor>,
-    import: Import,
-}
-
-impl Found {
-    fn new(format: Format, now: DateTime<Utc>) -> Self {
-        let skipped = SkippedRows::default();
-        let import = Import {
-            format,
-            sensors: Vec::new(),
-            readings: Vec::new(),
-            rejected: Vec::new(),
-            skipped,
-        };
-        Self { now, sensors: BTreeMap::new(), import }
-    }
-
-    fn sensor(&mut self, sensor: Sensor) {
-        self.sensors.insert(sensor.key().clone(), sensor);
-    }
-
-    fn row(&mut self, row: usize, reading: Result<Reading, ReadingError>) {
-        match reading.and_then(|reading| reading.check(self.now).map(|()| reading)) {
-            Ok(reading) => self.import.readings.push(ImportedReading { row, reading }),
-            Err(reason) => self.reject(row, reason),
-        }
-    }
-
-    fn reject(&mut self, row: usize, reason: ReadingError) {
-        self.import.rejected.push(RejectedRow { row, reason });
-    }
-
-    fn finish(self) -> Import {
-        let mut import = self.import;
-        import.readings.sort_by(|a, b| {
-            let by_sensor = || a.reading.sensor().cmp(b.reading.sensor());
-            a.reading
-                .seconds()
-                .cmp(&b.reading.seconds())
-                .then_with(by_sensor)
-                .then(a.row.cmp(&b.row))
-        });
-        let all = import.readings.len();
-        // The later row stands: what a file says last is its correction.
-        import.readings.dedup_by(|later, kept| {
-            let same = later.reading.seconds() == kept.reading.seconds()
-                && later.reading.sensor() == kept.reading.sensor();
-            if same {
-                std::mem::swap(later, kept);
-            }
-            same
-        });
-        import.skipped.repeated += all - import.readings.len();
-        import.rejected.sort_by_key(|rejected| rejected.row);
-        let read: HashSet<_> = import.readings.iter().map(|found| found.reading.sensor()).collect();
-        import.sensors =
-            self.sensors.into_values().filter(|sensor| read.contains(sensor.key())).collect();
-        import
-    }
+    found.finish()
 }

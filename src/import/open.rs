@@ -6,10 +6,11 @@
 //! where known.
 
 use super::text::{self, Line};
-use super::{Found, ImportError, ImportOptions, MAX_SENSORS};
+use super::times::TimesLike;
+use super::{Found, ImportError, ImportOptions, MAX_SENSORS, header};
 use crate::glucose::{
-    AbsentReason, Device, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError, Sensor,
-    SensorKey, TimeError, UtcOffset,
+    AbsentReason, Device, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError, Scale,
+    Sensor, SensorKey, TimeError, UtcOffset,
 };
 use chrono::{DateTime, NaiveDateTime};
 use serde::Deserialize;
@@ -28,19 +29,32 @@ pub(super) struct Columns {
 }
 
 impl Columns {
-    /// By the header; none unless it names time, value and unit.
-    pub(super) fn of(header: &str) -> Option<Self> {
+    /// By the header; `None` unless it names time, value and unit.
+    pub(super) fn of(line: &str, delimiter: char) -> Option<Result<Self, ImportError>> {
         let mut cells = Vec::new();
-        text::split(header, ',', &mut cells);
-        let column = |name: &str| cells.iter().position(|cell| text::column_name(cell) == name);
-        Some(Self {
-            count: cells.len(),
+        text::split(line, delimiter, &mut cells);
+        let names: Vec<_> = cells.iter().map(|cell| text::column_name(cell)).collect();
+        let column = |name: &str| names.iter().position(|cell| cell == name);
+        let columns = Self {
+            count: names.len(),
             time: column("time")?,
             value: column("value")?,
             unit: column("unit")?,
             device: column("device"),
             status: column("status"),
-        })
+        };
+        Some(header::refuse_doubled(&names, &[]).map(|()| columns))
+    }
+
+    /// Refuses a row that a decimal comma without quotes, or a stray comma, has split: more cells
+    /// than the header has, unless they are blank and the value was not split before them.
+    fn refuse_split(&self, cells: &[Cow<'_, str>]) -> Result<(), ReadingError> {
+        let surplus = cells.get(self.count..).unwrap_or_default();
+        let says = |cell: &Cow<'_, str>| !cell.trim().is_empty();
+        let digits =
+            |cell: &Cow<'_, str>| says(cell) && cell.trim().bytes().all(|b| b.is_ascii_digit());
+        let split = !surplus.is_empty() && cells.get(self.value + 1).is_some_and(digits);
+        if split || surplus.iter().any(says) { Err(ReadingError::SurplusCells) } else { Ok(()) }
     }
 }
 
@@ -91,6 +105,10 @@ pub(super) fn read_csv(
             && (!closed || cells.len() < columns.count || columns.may_go_on(line, &cells))
         {
             found.reject(line.number, ReadingError::CutOff);
+            continue;
+        }
+        if let Err(reason) = columns.refuse_split(&cells) {
+            found.reject(line.number, reason);
             continue;
         }
         let cell = |column: usize| {
@@ -181,10 +199,28 @@ impl Sensors {
         options: &ImportOptions<'_>,
         found: &mut Found,
     ) -> Result<(), ImportError> {
-        let reading = entry.and_then(|entry| {
-            let sensor = self.of(entry.device.as_deref(), options, found)?;
-            entry.reading(sensor, options)
-        });
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(reason) => {
+                found.reject(line.number, reason);
+                return Ok(());
+            }
+        };
+        let sensor = self.of(entry.device.as_deref(), options, found);
+        let needs_scale = sensor.as_ref().is_ok_and(|sensor| entry.needs_scale(sensor));
+        let reading = sensor.and_then(|sensor| entry.reading(sensor, options));
+        match &reading {
+            Err(ReadingError::Column("value")) if needs_scale => {
+                return Err(ImportError::ScaleRequired { row: line.number });
+            }
+            Err(ReadingError::Time(TimeError::NoOffset)) => {
+                found.unreadable_time(Some(TimesLike::NoOffset));
+            }
+            Err(ReadingError::Time(TimeError::Unreadable)) => {
+                found.unreadable_time(entry.time.as_deref().and_then(TimesLike::of));
+            }
+            _ => {}
+        }
         found.row(line.number, reading);
         if self.0.len() > MAX_SENSORS { Err(ImportError::TooManySensors) } else { Ok(()) }
     }
@@ -198,8 +234,15 @@ impl Sensors {
         let name = device.unwrap_or_default();
         if !self.0.contains_key(name) {
             let key = SensorKey::new(format!("open:{}", device.unwrap_or("unnamed")))?;
-            let sensor = options
-                .known_or(Sensor::new(key, Device::new(device.unwrap_or("Unnamed sensor"), None)?));
+            let device = Device::new(device.unwrap_or("Unnamed sensor"), None)?;
+            let sensor = options.known_or(Sensor::new(key, device));
+            let scale = Scale::of_model(name, GlucoseUnit::MgPerDl)
+                .or_else(|| options.scale())
+                .or_else(|| sensor.scale());
+            let sensor = match scale {
+                Some(scale) => sensor.with_scale(scale),
+                None => sensor,
+            };
             found.sensor(sensor.clone());
             self.0.insert(name.to_owned(), sensor);
         }
@@ -220,20 +263,27 @@ impl Entry<'_> {
         Ok(Reading::new(sensor.key().clone(), time.to_utc(), offset, measurement))
     }
 
+    /// Whether it says "low" or "high" without the limit, and the sensor has no scale.
+    fn needs_scale(&self, sensor: &Sensor) -> bool {
+        let status = self.status.as_deref().unwrap_or_default();
+        let clipped = ["low", "high"].iter().any(|clipped| status.eq_ignore_ascii_case(clipped));
+        clipped && self.value.is_none() && sensor.scale().is_none()
+    }
+
     fn measurement(&self, sensor: &Sensor) -> Result<Measurement, ReadingError> {
         let status = self.status.as_deref().unwrap_or("ok").to_ascii_lowercase();
-        let limit = |of: fn((GlucoseValue, GlucoseValue)) -> GlucoseValue| match self.value {
-            Some(_) => self.value(),
-            None => sensor
-                .scale()
-                .or_else(Sensor::default_scale)
-                .map(of)
-                .ok_or(ReadingError::Column("value")),
+        let limit = |of: fn(Scale) -> GlucoseValue| {
+            if self.value.is_some() {
+                return self.value();
+            }
+            let scale = sensor.scale().ok_or(ReadingError::Column("value"))?;
+            let unit = self.unit.as_deref().map(str::parse).transpose()?;
+            Ok(of(unit.map_or(scale, |unit| scale.to_unit(unit))))
         };
         match status.as_str() {
             "ok" => self.value().map(Measurement::Value),
-            "low" => limit(|(lowest, _)| lowest).map(Measurement::Below),
-            "high" => limit(|(_, highest)| highest).map(Measurement::Above),
+            "low" => limit(Scale::lowest).map(Measurement::Below),
+            "high" => limit(Scale::highest).map(Measurement::Above),
             "error" => Ok(Measurement::Absent(AbsentReason::Error)),
             "unknown" => Ok(Measurement::Absent(AbsentReason::Unknown)),
             _ => Err(ReadingError::Status),
@@ -248,7 +298,7 @@ impl Entry<'_> {
     }
 }
 
-/// An RFC 3339 time and the person's offset, where it says one.
+/// An RFC 3339 time and the person's offset, if it says one.
 fn time(text: &str) -> Result<(DateTime<chrono::FixedOffset>, Option<UtcOffset>), TimeError> {
     let Ok(time) = DateTime::parse_from_rfc3339(text) else {
         let local = |format| NaiveDateTime::parse_from_str(text, format).is_ok();

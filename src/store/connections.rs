@@ -1,6 +1,6 @@
 //! Connections: this person's authorised links, each bound to one base URL and one patient id.
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, json};
 use crate::submission::ReceiverFacts;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
@@ -18,6 +18,11 @@ pub(super) const TABLES: &str = "
     ) STRICT;
     CREATE UNIQUE INDEX one_connection_to_a_base ON connections (base) WHERE state <> 'disconnected';
 ";
+
+/// The form in which details are kept; one more whenever what is there can no longer be read.
+const DETAILS_VERSION: u32 = 1;
+/// The version of what is kept as `receiver`.
+const RECEIVER_VERSION: u32 = 1;
 
 /// A connection's number within one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -133,14 +138,15 @@ fn record(row: &Row<'_>) -> Result<ConnectionRecord, StoreError> {
         base: row.get("base")?,
         patient: row.get("patient")?,
         state: ConnectionState::from_code(&row.get::<_, String>("state")?)?,
-        details: serde_json::from_str(&details).map_err(|_| StoreError::Row("connection"))?,
+        details: json::decode(&details, DETAILS_VERSION, "connection")?,
         // Only what was learnt is lost with it: it is learnt again.
-        receiver: serde_json::from_str(&row.get::<_, String>("receiver")?).unwrap_or_default(),
+        receiver: json::decode(&row.get::<_, String>("receiver")?, RECEIVER_VERSION, "receiver")
+            .unwrap_or_default(),
     })
 }
 
 fn text(details: &ConnectionDetails) -> Result<String, StoreError> {
-    serde_json::to_string(details).map_err(|_| StoreError::Row("connection"))
+    json::encode(details, DETAILS_VERSION, "connection")
 }
 
 /// One connection, ended or not.
@@ -156,7 +162,7 @@ pub(super) fn save_receiver(
     id: ConnectionId,
     facts: &ReceiverFacts,
 ) -> Result<(), StoreError> {
-    let facts = serde_json::to_string(facts).map_err(|_| StoreError::Row("receiver"))?;
+    let facts = json::encode(facts, RECEIVER_VERSION, "receiver")?;
     db.execute("UPDATE connections SET receiver = ? WHERE id = ?", params![facts, id.0])?;
     Ok(())
 }
@@ -173,18 +179,33 @@ pub(super) fn block(
 }
 
 impl Store {
-    /// Every connection that was not ended, oldest first.
+    /// Every connection that was not ended, oldest first, but for those that
+    /// [`unreadable_connections`](Self::unreadable_connections) tells of.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn connections(&self) -> Result<Vec<ConnectionRecord>, StoreError> {
+        Ok(self.standing()?.into_iter().filter_map(Result::ok).collect())
+    }
+
+    /// The connections whose rows this version cannot read: an older or newer one wrote them. They
+    /// stay as they are, and hide no other.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn unreadable_connections(&self) -> Result<Vec<ConnectionId>, StoreError> {
+        Ok(self.standing()?.into_iter().filter_map(Result::err).collect())
+    }
+
+    fn standing(&self) -> Result<Vec<Result<ConnectionRecord, ConnectionId>>, StoreError> {
         let mut statement = self.db.prepare_cached(
             "SELECT * FROM connections WHERE state <> 'disconnected' ORDER BY id",
         )?;
         let mut rows = statement.query([])?;
         let mut all = Vec::new();
         while let Some(row) = rows.next()? {
-            all.push(record(row)?);
+            let id = ConnectionId(row.get("id")?);
+            all.push(record(row).map_err(|_| id));
         }
         Ok(all)
     }
@@ -302,8 +323,7 @@ impl Store {
             .query_row("SELECT details FROM connections WHERE id = ?", [id.0], |row| row.get(0))
             .optional()?;
         let found = found.ok_or(StoreError::Missing("connection"))?;
-        let mut details =
-            serde_json::from_str(&found).map_err(|_| StoreError::Row("connection"))?;
+        let mut details = json::decode(&found, DETAILS_VERSION, "connection")?;
         change(&mut details);
         transaction.execute(
             "UPDATE connections SET details = ? WHERE id = ?",
@@ -331,7 +351,60 @@ impl Store {
                 id.0
             ],
         )?;
+        transaction.execute("DELETE FROM attempts WHERE connection = ?", [id.0])?;
         transaction.commit()?;
-        Ok(())
+        self.empty_log()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::testing::Scratch;
+
+    #[test]
+    fn an_unreadable_row_is_told_of_and_hides_no_other() {
+        let mut scratch = Scratch::new();
+        let (a, b) = (scratch.connect("https://a.example"), scratch.connect("https://b.example"));
+        let newer = r#"UPDATE connections SET details = '{"v":2,"is":{}}' WHERE id = ?"#;
+        scratch.store.db.execute(newer, [a.0]).unwrap();
+        let found: Vec<_> = scratch.store.connections().unwrap().iter().map(|c| c.id).collect();
+        assert_eq!(found, [b]);
+        assert_eq!(scratch.store.unreadable_connections().unwrap(), [a]);
+        assert!(matches!(scratch.store.connection(a), Err(StoreError::Row("connection"))));
+        assert!(scratch.store.change_connection(a, |d| d.confirmed = true).is_err());
+    }
+
+    #[test]
+    fn after_the_end_of_a_connection_its_person_and_its_queue_are_nowhere_on_disk() {
+        let mut scratch = Scratch::new();
+        let id = scratch.connect("https://a.example");
+        let other = scratch.connect("https://b.example");
+        for filler in 0..40 {
+            let name = Some(format!("Amy Verysecret {filler}"));
+            let change = |d: &mut ConnectionDetails| d.patient_name = name;
+            scratch.store.change_connection(id, change).unwrap();
+            let padding = "x".repeat(filler * 97);
+            scratch.store.change_connection(other, |d| d.scopes = padding).unwrap();
+        }
+        let born = |d: &mut ConnectionDetails| d.birth_date = Some("1987-02-20".to_owned());
+        scratch.store.change_connection(id, born).unwrap();
+        let body = b"frozen-body-".repeat(2_000);
+        let db = &scratch.store.db;
+        db.execute_batch("CREATE TABLE stand_in (body BLOB)").unwrap();
+        db.execute("INSERT INTO stand_in VALUES (?)", [&body]).unwrap();
+        let found = |scratch: &Scratch, text: &str| {
+            let files = std::fs::read_dir(scratch.path().parent().unwrap()).unwrap();
+            let holds = |file: std::io::Result<std::fs::DirEntry>| {
+                let bytes = std::fs::read(file.unwrap().path()).unwrap();
+                bytes.windows(text.len()).any(|part| part == text.as_bytes())
+            };
+            files.map(holds).filter(|holds| *holds).count()
+        };
+        let texts = ["Verysecret", "1987-02-20", "frozen-body"];
+        assert!(texts.iter().all(|text| found(&scratch, text) > 0));
+        scratch.store.db.execute("DELETE FROM stand_in", []).unwrap();
+        scratch.store.remove_connection(id).unwrap();
+        assert_eq!(texts.map(|text| found(&scratch, text)), [0; 3]);
     }
 }

@@ -27,6 +27,9 @@ pub enum StoreError {
     /// A row holds what this version never wrote.
     #[error("the database holds an unreadable {0}")]
     Row(&'static str),
+    /// It was closed.
+    #[error("the database is closed: open it again first")]
+    Closed,
     /// A fault of this SDK.
     #[error("the SDK failed inside: nothing was changed; please report it")]
     Internal,

@@ -14,6 +14,8 @@ use std::time::Duration;
 /// Bytes of SQLite's header.
 const HEADER: usize = 100;
 const MAGIC: &[u8] = b"SQLite format 3\0";
+/// Looks at a file that changes each time; after them SQLite's own locks decide.
+const LOOKS: u32 = 8;
 /// Bytes the write-ahead log keeps after it was reset.
 const JOURNAL_LIMIT: i64 = 1 << 20;
 /// Free pages given back at each checkpoint.
@@ -56,7 +58,22 @@ fn inspect(header: &[u8], file_length: u64) -> Result<(), StoreError> {
 }
 
 /// Refuses what is not ours, reading only.
+///
+/// Another process may be making the file meanwhile: length, header and log are not read at one
+/// moment. A verdict against the file stands only if a second look finds all as it was.
 fn check(path: &Path) -> Result<(), StoreError> {
+    let sizes = || ["", "-wal", "-journal"].map(|suffix| length(&beside(path, suffix)));
+    for _ in 0..LOOKS {
+        let before = sizes();
+        match look(path) {
+            Err(StoreError::Corrupt) if before != sizes() => {}
+            verdict => return verdict,
+        }
+    }
+    Ok(())
+}
+
+fn look(path: &Path) -> Result<(), StoreError> {
     let mut file = match File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -86,8 +103,7 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
         | OpenFlags::SQLITE_OPEN_CREATE
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut db = Connection::open_with_flags(path, flags)?;
-    db.set_prepared_statement_cache_capacity(STATEMENTS);
-    db.busy_timeout(Duration::from_secs(5))?;
+    set_up(&db)?;
     schema::prepare(&mut db)?;
     db.pragma_update(None, "synchronous", "FULL")?;
     // Apple's fsync returns before the disk has the data unless asked otherwise; elsewhere these do
@@ -95,9 +111,18 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
     db.pragma_update(None, "fullfsync", true)?;
     db.pragma_update(None, "checkpoint_fullfsync", true)?;
     db.pragma_update(None, "foreign_keys", true)?;
-    db.pragma_update(None, "trusted_schema", false)?;
     db.pragma_update(None, "journal_size_limit", JOURNAL_LIMIT)?;
+    // A name or a frozen body that was deleted is overwritten, not just forgotten.
+    db.pragma_update(None, "secure_delete", true)?;
     Ok(db)
+}
+
+/// What every connection has, before it reads anything.
+fn set_up(db: &Connection) -> Result<(), StoreError> {
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.busy_timeout(Duration::from_secs(5))?;
+    db.pragma_update(None, "trusted_schema", false)?;
+    Ok(())
 }
 
 /// Makes a new file readable by its owner alone; SQLite gives its log the same permissions. Best
@@ -119,7 +144,25 @@ impl Store {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         check(path)?;
         keep_private(path);
-        Ok(Self { db: connect(path)? })
+        Ok(Self { db: connect(path)?, path: path.to_owned() })
+    }
+
+    /// Opens a second connection to a database that is open: it reads, and refuses to write.
+    pub(super) fn open_to_read(path: &Path) -> Result<Self, StoreError> {
+        // To be able to read the log's index, SQLite wants it writable.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let db = Connection::open_with_flags(path, flags)?;
+        set_up(&db)?;
+        db.pragma_update(None, "query_only", true)?;
+        Ok(Self { db, path: path.to_owned() })
+    }
+
+    /// Empties the write-ahead log into the file, so that what was deleted is nowhere to be read.
+    /// Best effort: if another process reads for long, its checkpoint or the next one does it.
+    pub(super) fn empty_log(&self) -> Result<(), StoreError> {
+        let _busy: bool =
+            self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0))?;
+        Ok(())
     }
 
     /// Removes the database at `path` with all that is beside it. Nobody may have it open.
@@ -161,7 +204,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Disk`] where the file cannot be found.
     pub fn size_on_disk(&self) -> Result<u64, StoreError> {
-        let path = Path::new(self.db.path().ok_or(StoreError::Disk("the file cannot be found"))?);
+        let path = &self.path;
         let file =
             std::fs::metadata(path).map_err(|_| StoreError::Disk("the file cannot be found"))?;
         Ok(file.len() + length(&beside(path, "-wal")) + length(&beside(path, "-shm")))
@@ -298,16 +341,63 @@ mod tests {
         assert!(scratch.store.size_on_disk().unwrap() >= length(&scratch.path()));
     }
 
-    #[test]
-    fn a_reading_takes_at_most_24_bytes() {
+    /// Bytes a reading takes if 20,000 are taken in by calls of so many, in order or newest first.
+    fn bytes_a_reading(calls_of: usize, newest_first: bool) -> u64 {
         let mut scratch = Scratch::new();
+        scratch.register("s");
         let before = length(&scratch.path());
-        scratch.ingest(
-            "s",
-            (0..20_000).map(|i| (i * 300, value(40 + u32::try_from(i % 361).unwrap()))),
-        );
+        let said = |at: i64| value(40 + u32::try_from(at % 361).unwrap());
+        let mut readings: Vec<_> =
+            (0..20_000).map(|i| crate::store::testing::reading("s", i * 300, said(i))).collect();
+        if newest_first {
+            readings.reverse();
+        }
+        for call in readings.chunks(calls_of) {
+            scratch.take(call);
+        }
         scratch.store.checkpoint().unwrap();
-        let bytes = (length(&scratch.path()) - before) / 20_000;
-        assert!(bytes <= 20, "{bytes} bytes a reading");
+        (length(&scratch.path()) - before) / 20_000
+    }
+
+    #[test]
+    fn a_reading_takes_at_most_20_bytes_whichever_comes_first() {
+        for newest_first in [false, true] {
+            let bytes = bytes_a_reading(20_000, newest_first);
+            assert!(bytes <= 20, "{bytes} bytes a reading, newest first: {newest_first}");
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn every_file_is_its_owners_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let mut scratch = Scratch::new();
+        scratch.ingest("s", [(0, value(100))].into_iter());
+        let mut seen = 0;
+        for file in std::fs::read_dir(scratch.path().parent().unwrap()).unwrap() {
+            let file = file.unwrap();
+            assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+            seen += 1;
+        }
+        assert_eq!(seen, 3, "the database, its log, the log's index");
+    }
+
+    #[test]
+    fn a_new_database_is_opened_by_many_at_once() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("cgm.db");
+            let start = std::sync::Barrier::new(6);
+            std::thread::scope(|scope| {
+                let open = || {
+                    start.wait();
+                    Store::open(&path).and_then(|mut store| store.set_meta("a", "b"))
+                };
+                let threads: Vec<_> = (0..6).map(|_| scope.spawn(open)).collect();
+                for thread in threads {
+                    thread.join().unwrap().unwrap();
+                }
+            });
+        }
     }
 }

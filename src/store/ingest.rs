@@ -4,17 +4,13 @@
 //! where there is one. Of several rows of one batch for the same instant or record the last counts,
 //! so that the same batch again changes nothing.
 
-use super::readings::StoredReading;
+use super::placement::{self, Contested, Intake, Outcome};
 use super::{
-    ReadingKey, Store, StoreError, corrections, key, ledger, packing, readings, sensors,
-    settlement, versions,
+    ImportSource, ReadingKey, Store, StoreError, imports, key, ledger, packing, sensors, versions,
 };
-use crate::glucose::{
-    Measurement, Reading, ReadingError, RecordKey, Sensor, SensorId, SensorKey, ZoneOffsets,
-};
+use crate::glucose::{Reading, ReadingError, RecordKey, Sensor, SensorId, SensorKey, ZoneOffsets};
 use chrono::{DateTime, Utc};
 use rusqlite::{Transaction, params};
-use std::cmp::Reverse;
 use std::collections::HashMap;
 
 /// A reading that was not taken, and why.
@@ -42,6 +38,12 @@ pub struct IngestReport {
     pub rejected: Vec<RejectedReading>,
 }
 
+impl IngestReport {
+    fn counts(&self) -> [usize; 5] {
+        [self.stored, self.already_there, self.replaced, self.corrected, self.rejected.len()]
+    }
+}
+
 /// A sensor of the batch.
 #[derive(Clone, Copy)]
 struct Source {
@@ -66,16 +68,6 @@ impl Source {
             history: versions::range(tx, whole)?,
         }))
     }
-}
-
-/// A reading that did not simply fit in.
-struct Contested<'a> {
-    row: usize,
-    key: ReadingKey,
-    reading: &'a Reading,
-    /// Whether its record stood elsewhere: false where nobody had seen it there, true where
-    /// someone had.
-    moved: Option<bool>,
 }
 
 /// The sensors of a batch, each looked up once.
@@ -105,132 +97,34 @@ impl<'a> Sources<'a> {
     }
 }
 
-/// Leaves the last of those that share an instant or a record, in key order.
-fn last_of_each<'a>(mut contested: Vec<Contested<'a>>) -> Vec<Contested<'a>> {
-    contested.sort_unstable_by_key(|c| (c.key, Reverse(c.row)));
-    contested.dedup_by_key(|c| c.key);
-    let mut records: HashMap<(SensorId, &'a str), usize> = HashMap::new();
-    for c in &contested {
-        if let Some(record) = c.reading.record_key() {
-            let row = records.entry((c.key.sensor(), record.as_str())).or_insert(c.row);
-            *row = c.row.max(*row);
-        }
-    }
-    contested.retain(|c| {
-        let last = c.reading.record_key().and_then(|r| records.get(&(c.key.sensor(), r.as_str())));
-        last.is_none_or(|row| *row == c.row)
-    });
-    contested
-}
+const INSERT: &str = "INSERT INTO readings (key, measurement, record, import) VALUES (?, ?, ?, ?)
+    ON CONFLICT DO NOTHING";
 
-/// Clears the places that records leave, before any of them takes its new one: a whole series may
-/// have shifted by one.
-fn move_away(tx: &Transaction<'_>, contested: &mut [Contested<'_>]) -> Result<(), StoreError> {
-    let mut any = false;
-    for c in contested {
-        let Some(record) = c.reading.record_key() else { continue };
-        if let Some(holder) =
-            readings::by_record(tx, c.key.sensor(), record)?.filter(|holder| holder.key != c.key)
-        {
-            c.moved = Some(corrections::move_away(tx, &holder, c.key)?);
-            any = true;
-        }
+/// The rows of a batch as they are best inserted: each sensor's in rising time, because pages fill
+/// up only that way. Rows of one instant stay in the order given.
+fn rising(batch: &[Reading]) -> Vec<usize> {
+    let mut rows: Vec<usize> = (0..batch.len()).collect();
+    if !batch.is_sorted_by_key(Reading::seconds) {
+        let at = |row: &usize| batch.get(*row).map(|r| (r.sensor().as_str(), r.seconds()));
+        rows.sort_by(|a, b| at(a).cmp(&at(b)));
     }
-    if any { versions::settle_moves(tx) } else { Ok(()) }
+    rows
 }
-
-/// How a measurement relates to the one stored for the same instant.
-enum Relation {
-    /// It says the same, no finer.
-    Same,
-    /// It says the same in finer digits, and no receiver can tell.
-    Finer,
-    /// It says something else, or to a receiver it does.
-    Other,
-}
-
-fn relation(
-    tx: &Transaction<'_>,
-    there: &StoredReading,
-    measurement: Measurement,
-) -> Result<Relation, StoreError> {
-    let said = there.measurement()?;
-    if !said.says_the_same_as(measurement) {
-        return Ok(Relation::Other);
-    }
-    if !measurement.is_finer_than(said) {
-        return Ok(Relation::Same);
-    }
-    let sent_in = corrections::claimed_in(tx, there.key, there.version(tx)?)?;
-    let shows = sent_in.into_iter().any(|unit| !measurement.is_alike_in(said, unit));
-    Ok(if shows { Relation::Other } else { Relation::Finer })
-}
-
-/// Puts a contested reading in its place.
-fn place(
-    tx: &Transaction<'_>,
-    c: &Contested<'_>,
-    zone: &ZoneOffsets,
-    report: &mut IngestReport,
-) -> Result<(), StoreError> {
-    let measurement = c.reading.measurement();
-    let record = c.reading.record_key();
-    let mut seen = c.moved;
-    let Some(there) = readings::at(tx, c.key)? else {
-        let offset = c.reading.offset().unwrap_or_else(|| zone.offset_at(c.key.seconds()));
-        readings::insert(tx, c.key, measurement, offset, record)?;
-        ledger::cut(tx, &[c.key])?;
-        settlement::restore(tx, c.key)?;
-        match seen {
-            None => report.stored += 1,
-            Some(false) => report.replaced += 1,
-            Some(true) => report.corrected += 1,
-        }
-        return Ok(());
-    };
-    match relation(tx, &there, measurement)? {
-        Relation::Same => {
-            if let (None, Some(record)) = (there.record(), record) {
-                readings::adopt_record(tx, c.key, record)?;
-            }
-            if seen.is_some() {
-                readings::mark_history(tx, c.key)?;
-            }
-        }
-        Relation::Finer => {
-            let record = record.filter(|_| there.record().is_none());
-            readings::overwrite(tx, c.key, measurement, None, record)?;
-        }
-        Relation::Other => {
-            let claimed = corrections::supersede(tx, &there)?;
-            readings::overwrite(tx, c.key, measurement, c.reading.offset(), record)?;
-            seen = Some(seen.unwrap_or_default() || claimed);
-        }
-    }
-    match seen {
-        None => report.already_there += 1,
-        Some(false) => report.replaced += 1,
-        Some(true) => report.corrected += 1,
-    }
-    if seen.is_some() { settlement::restore(tx, c.key) } else { Ok(()) }
-}
-
-const INSERT: &str =
-    "INSERT INTO readings (key, measurement, record) VALUES (?, ?, ?) ON CONFLICT DO NOTHING";
 
 fn ingest(
     tx: &Transaction<'_>,
     batch: &[Reading],
-    zone: &ZoneOffsets,
-    now: DateTime<Utc>,
+    intake: Intake<'_>,
 ) -> Result<IngestReport, StoreError> {
     let mut report = IngestReport::default();
     let mut sources = Sources::default();
     let mut contested = Vec::new();
     let mut late = Vec::new();
     let mut insert = tx.prepare_cached(INSERT)?;
-    for (row, reading) in batch.iter().enumerate() {
-        let source = match reading.check(now) {
+    let import = intake.import.map(|import| import.0);
+    for row in rising(batch) {
+        let Some(reading) = batch.get(row) else { continue };
+        let source = match reading.check(intake.now) {
             Ok(()) => sources.of(tx, reading.sensor())?.ok_or(ReadingError::UnknownSensor),
             Err(reason) => Err(reason),
         };
@@ -246,11 +140,11 @@ fn ingest(
                 continue;
             }
         };
-        let offset = reading.offset().unwrap_or_else(|| zone.offset_at(reading.seconds()));
+        let offset = reading.offset().unwrap_or_else(|| intake.zone.offset_at(reading.seconds()));
         let packed = packing::encode(reading.measurement()) | packing::offset(offset);
         let record = reading.record_key().map(RecordKey::as_str);
-        let inserted =
-            !within(source.history, key) && insert.execute(params![key, packed, record])? == 1;
+        let inserted = !within(source.history, key)
+            && insert.execute(params![key, packed, record, import])? == 1;
         if inserted {
             report.stored += 1;
             if within(source.ledger, key) {
@@ -262,15 +156,21 @@ fn ingest(
     }
     ledger::cut(tx, &late)?;
     let all = contested.len();
-    let mut contested = last_of_each(contested);
+    let mut contested = placement::last_of_each(contested);
     report.already_there += all - contested.len();
-    move_away(tx, &mut contested)?;
+    placement::move_away(tx, &mut contested)?;
     for c in &contested {
-        place(tx, c, zone, &mut report)?;
+        *match placement::place(tx, c, intake)? {
+            Outcome::Stored => &mut report.stored,
+            Outcome::AlreadyThere => &mut report.already_there,
+            Outcome::Replaced => &mut report.replaced,
+            Outcome::Corrected => &mut report.corrected,
+        } += 1;
     }
     for source in sources.found.iter().flatten() {
         sensors::refresh_extent(tx, source.id)?;
     }
+    report.rejected.sort_by_key(|rejected| rejected.row);
     Ok(report)
 }
 
@@ -313,7 +213,30 @@ impl Store {
         for sensor in sensors {
             sensors::register(&tx, sensor)?;
         }
-        let report = ingest(&tx, readings, zone, now)?;
+        let report = ingest(&tx, readings, Intake { zone, now, import: None })?;
+        tx.commit()?;
+        Ok(report)
+    }
+
+    /// The same for a file: its readings refer to it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is stored then, and no sensor or import known.
+    pub fn ingest_import(
+        &mut self,
+        source: ImportSource<'_>,
+        sensors: &[Sensor],
+        readings: &[Reading],
+        zone: &ZoneOffsets,
+        now: DateTime<Utc>,
+    ) -> Result<IngestReport, StoreError> {
+        let tx = self.write()?;
+        for sensor in sensors {
+            sensors::register(&tx, sensor)?;
+        }
+        let import = imports::begin(&tx, source, now)?;
+        let report = ingest(&tx, readings, Intake { zone, now, import: Some(import) })?;
+        imports::end(&tx, import, report.counts())?;
         tx.commit()?;
         Ok(report)
     }
@@ -467,5 +390,47 @@ mod tests {
         let moved = with_record(reading("s", 300, value(100)), "r");
         assert_eq!(counts(&scratch.take(&[moved])), [0, 0, 1, 0, 0]);
         assert_eq!(said(&scratch), [(300, value(100))]);
+    }
+
+    #[test]
+    fn what_was_sent_in_one_unit_and_comes_again_in_the_other_is_no_correction() {
+        let molar = |text: &str| {
+            Measurement::Value(GlucoseValue::parse(text, GlucoseUnit::MmolPerL).unwrap())
+        };
+        let both = |mg_dl: u32| {
+            let mass = GlucoseValue::new(mg_dl, 0, GlucoseUnit::MgPerDl).unwrap();
+            (value(mg_dl), molar(&mass.to_unit(GlucoseUnit::MmolPerL).to_string()))
+        };
+        for molar_first in [false, true] {
+            let mut scratch = scratch();
+            let connection = scratch.connect("https://a.example");
+            let rows = |second: bool| -> Vec<Reading> {
+                let said = |i: u32| if second { both(60 + i).1 } else { both(60 + i).0 };
+                (0..250).map(|i| reading("s", i64::from(i) * 300, said(i))).collect()
+            };
+            scratch.take(&rows(molar_first));
+            let unit = if molar_first { GlucoseUnit::MmolPerL } else { GlucoseUnit::MgPerDl };
+            let unsent = scratch.store.unsent(connection, unit, all(), None, 1_000).unwrap();
+            let sent: Vec<_> = unsent.iter().map(|u| (u.key, u.version)).collect();
+            scratch.store.record_accepted(connection, unit, &sent).unwrap();
+            assert_eq!(counts(&scratch.take(&rows(!molar_first))), [0, 250, 0, 0, 0]);
+            assert_eq!(scratch.store.unsent_count(connection, unit, all()).unwrap(), 0);
+            assert_eq!(said(&scratch)[0], (0, value(60)), "the finer stays");
+        }
+    }
+
+    #[test]
+    fn finer_digits_that_a_receiver_would_see_are_a_correction() {
+        let mut scratch = scratch();
+        let connection = scratch.connect("https://a.example");
+        let coarse = GlucoseValue::parse("6.7", GlucoseUnit::MmolPerL).unwrap();
+        scratch.take(&[reading("s", 0, Measurement::Value(coarse))]);
+        send_all(&mut scratch, connection);
+        assert_eq!(counts(&scratch.take(&[reading("s", 0, value(121))])), [0, 1, 0, 0, 0]);
+        assert_eq!(said(&scratch), [(0, value(121))], "121 was on the wire already");
+
+        scratch.take(&[reading("s", 300, Measurement::Value(coarse))]);
+        send_all(&mut scratch, connection);
+        assert_eq!(counts(&scratch.take(&[reading("s", 300, value(120))])), [0, 0, 0, 1, 0]);
     }
 }

@@ -8,7 +8,10 @@ mod corrections;
 mod error;
 mod file;
 mod handle;
+mod history;
+mod imports;
 mod ingest;
+mod json;
 mod key;
 mod ledger;
 mod meta;
@@ -17,6 +20,7 @@ mod model_tests;
 mod orders;
 mod outbox;
 mod packing;
+mod placement;
 mod quarantine;
 mod read_back;
 mod readings;
@@ -26,6 +30,7 @@ mod schedules;
 mod schema;
 mod sensors;
 mod settlement;
+mod stretch;
 #[cfg(test)]
 mod testing;
 mod unit;
@@ -36,6 +41,8 @@ mod versions;
 pub use connections::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState};
 pub use error::StoreError;
 pub use handle::StoreHandle;
+pub use history::{Attempt, RefusedEntry};
+pub use imports::{ImportId, ImportRecord, ImportSource};
 pub use ingest::{IngestReport, RejectedReading};
 pub use key::ReadingKey;
 pub use orders::{FetchedOrder, OrderRow, StoredOrder};
@@ -51,14 +58,21 @@ pub use unknown::{SetAside, UnknownOutcome};
 pub use unsent::VersionedReading;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};
+use std::path::{Path, PathBuf};
 
 /// An open database.
 #[derive(Debug)]
 pub struct Store {
     db: Connection,
+    path: PathBuf,
 }
 
 impl Store {
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Begins a transaction that writes: it waits for other writers now, not in its middle.
     fn write(&mut self) -> Result<Transaction<'_>, StoreError> {
         Ok(self.db.transaction_with_behavior(TransactionBehavior::Immediate)?)

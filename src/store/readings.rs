@@ -1,16 +1,18 @@
 //! The readings' rows: their table, and one row's life.
 
 use super::packing::{self, HISTORY};
-use super::{ReadingKey, Store, StoreError, sensors, versions};
-use crate::glucose::{Measurement, RecordKey, SensorId, SensorKey, UtcOffset};
+use super::{ImportId, ReadingKey, StoreError, versions};
+use crate::glucose::{Measurement, RecordKey, SensorId, UtcOffset};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-/// The readings' table. `measurement` is packed as [`packing`] says, with the UTC offset.
+/// The readings' table. `measurement` is packed as [`packing`] says, with the UTC offset; `import`
+/// is the file it came by.
 pub(super) const TABLES: &str = "
     CREATE TABLE readings (
         key INTEGER PRIMARY KEY,
         measurement INTEGER NOT NULL,
-        record TEXT
+        record TEXT,
+        import INTEGER
     ) STRICT;
     CREATE UNIQUE INDEX readings_by_record ON readings (key >> 34, record) WHERE record IS NOT NULL;
 ";
@@ -80,10 +82,18 @@ pub(super) fn insert(
     measurement: Measurement,
     offset: UtcOffset,
     record: Option<&RecordKey>,
+    import: Option<ImportId>,
 ) -> Result<(), StoreError> {
     let packed = packing::encode(measurement) | packing::offset(offset) | versions::mark(tx, key)?;
-    tx.prepare_cached("INSERT INTO readings (key, measurement, record) VALUES (?, ?, ?)")?
-        .execute(params![key, packed, record.map(RecordKey::as_str)])?;
+    tx.prepare_cached(
+        "INSERT INTO readings (key, measurement, record, import) VALUES (?, ?, ?, ?)",
+    )?
+    .execute(params![
+        key,
+        packed,
+        record.map(RecordKey::as_str),
+        import.map(|import| import.0)
+    ])?;
     Ok(())
 }
 
@@ -94,13 +104,21 @@ pub(super) fn overwrite(
     measurement: Measurement,
     offset: Option<UtcOffset>,
     record: Option<&RecordKey>,
+    import: Option<ImportId>,
 ) -> Result<(), StoreError> {
     let packed = packing::encode(measurement) | versions::mark(tx, key)?;
     tx.prepare_cached(
-        "UPDATE readings SET measurement = ?2 | coalesce(?3, measurement & ?5), record = coalesce(?4, record)
-         WHERE key = ?1",
+        "UPDATE readings SET measurement = ?2 | coalesce(?3, measurement & ?5),
+         record = coalesce(?4, record), import = ?6 WHERE key = ?1",
     )?
-    .execute(params![key, packed, offset.map(packing::offset), record.map(RecordKey::as_str), packing::OFFSET_MASK])?;
+    .execute(params![
+        key,
+        packed,
+        offset.map(packing::offset),
+        record.map(RecordKey::as_str),
+        packing::OFFSET_MASK,
+        import.map(|import| import.0),
+    ])?;
     Ok(())
 }
 
@@ -127,19 +145,4 @@ pub(super) fn mark_history(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), 
 pub(super) fn remove(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), StoreError> {
     tx.prepare_cached("DELETE FROM readings WHERE key = ?")?.execute([key])?;
     Ok(())
-}
-
-impl Store {
-    /// The unix second under which a sensor's record of this key is stored, if it is.
-    ///
-    /// # Errors
-    /// [`StoreError`].
-    pub fn recorded_at(
-        &self,
-        sensor: &SensorKey,
-        record: &RecordKey,
-    ) -> Result<Option<i64>, StoreError> {
-        let Some(sensor) = sensors::id(&self.db, sensor)? else { return Ok(None) };
-        Ok(by_record(&self.db, sensor, record)?.map(|stored| stored.key.seconds()))
-    }
 }

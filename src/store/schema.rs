@@ -1,8 +1,8 @@
 //! The tables, and how an older file becomes a newer one.
 
 use super::{
-    StoreError, connections, ledger, meta, orders, outbox, quarantine, read_back, readings,
-    resources, schedules, sensors, versions,
+    StoreError, connections, history, imports, ledger, meta, orders, outbox, quarantine, read_back,
+    readings, resources, schedules, sensors, versions,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -13,6 +13,7 @@ pub(super) const APPLICATION_ID: i32 = 0x4347_4d73;
 const STEPS: &[&[&str]] = &[&[
     meta::TABLES,
     sensors::TABLES,
+    imports::TABLES,
     readings::TABLES,
     connections::TABLES,
     versions::TABLES,
@@ -23,6 +24,7 @@ const STEPS: &[&[&str]] = &[&[
     orders::TABLES,
     schedules::TABLES,
     outbox::TABLES,
+    history::TABLES,
 ]];
 
 /// The newest schema this version knows.

@@ -1,7 +1,9 @@
 //! The sensors readings are accepted from, with the first and last instant stored of each.
 
 use super::{ReadingKey, Store, StoreError, key};
-use crate::glucose::{Device, GlucoseUnit, GlucoseValue, Sensor, SensorId, SensorKey, Window};
+use crate::glucose::{
+    Device, GlucoseUnit, GlucoseValue, Scale, Sensor, SensorId, SensorKey, Window,
+};
 use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 /// The sensors' table. `first` and `last` are unix seconds of stored readings, kept so that a query
@@ -14,7 +16,6 @@ pub(super) const TABLES: &str = "
         serial TEXT,
         lowest TEXT,
         highest TEXT,
-        tick_epoch INTEGER,
         zone TEXT,
         first INTEGER,
         last INTEGER
@@ -54,10 +55,8 @@ fn stored(row: &Row<'_>) -> Result<StoredSensor, StoreError> {
     let mut sensor = Sensor::new(key, device);
     let scale: (Option<String>, Option<String>) = (row.get("lowest")?, row.get("highest")?);
     if let (Some(lowest), Some(highest)) = scale {
-        sensor = sensor.with_scale(value(&lowest)?, value(&highest)?).map_err(|_| UNREADABLE)?;
-    }
-    if let Some(epoch) = row.get("tick_epoch")? {
-        sensor = sensor.with_tick_epoch(epoch);
+        let scale = Scale::new(value(&lowest)?, value(&highest)?).map_err(|_| UNREADABLE)?;
+        sensor = sensor.with_scale(scale);
     }
     if let Some(zone) = row.get::<_, Option<String>>("zone")? {
         sensor = sensor.with_zone(zone);
@@ -131,27 +130,25 @@ pub(super) fn refresh_extent(tx: &Transaction<'_>, sensor: SensorId) -> Result<(
 /// Makes a sensor known within a transaction.
 pub(super) fn register(tx: &Transaction<'_>, sensor: &Sensor) -> Result<SensorId, StoreError> {
     let known = by_key(tx, sensor.key())?;
-    let epoch = known.as_ref().and_then(|k| k.sensor.tick_epoch()).or(sensor.tick_epoch());
-    let mut wanted =
-        epoch.map_or_else(|| sensor.clone(), |epoch| sensor.clone().with_tick_epoch(epoch));
-    if let Some(zone) = known.as_ref().and_then(|k| k.sensor.zone()) {
+    let mut wanted = sensor.clone();
+    let zone = known.as_ref().and_then(|known| known.sensor.zone());
+    if let (None, Some(zone)) = (sensor.zone(), zone) {
         wanted = wanted.with_zone(zone);
     }
     if let Some(known) = known.as_ref().filter(|k| k.sensor == wanted) {
         return Ok(known.id);
     }
     let id = tx.query_row(
-        "INSERT INTO sensors (key, name, serial, lowest, highest, tick_epoch, zone) VALUES (?, ?, ?, ?, ?, ?, ?)
+        "INSERT INTO sensors (key, name, serial, lowest, highest, zone) VALUES (?, ?, ?, ?, ?, ?)
          ON CONFLICT (key) DO UPDATE SET name = excluded.name, serial = excluded.serial, lowest = excluded.lowest,
-         highest = excluded.highest, tick_epoch = excluded.tick_epoch, zone = excluded.zone
+         highest = excluded.highest, zone = excluded.zone
          RETURNING id",
         params![
             sensor.key().as_str(),
             sensor.device().name(),
             sensor.device().serial(),
-            sensor.scale().map(|(lowest, _)| value_text(lowest)),
-            sensor.scale().map(|(_, highest)| value_text(highest)),
-            epoch,
+            sensor.scale().map(|scale| value_text(scale.lowest())),
+            sensor.scale().map(|scale| value_text(scale.highest())),
             wanted.zone(),
         ],
         |row| row.get(0).map(SensorId),
@@ -160,8 +157,8 @@ pub(super) fn register(tx: &Transaction<'_>, sensor: &Sensor) -> Result<SensorId
 }
 
 impl Store {
-    /// Makes a sensor known, or brings its description up to date. A tick epoch is taken once: one
-    /// that is set never changes, so compare the stored one where it matters.
+    /// Makes a sensor known, or brings its description up to date. A time zone stays until
+    /// another is given.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -230,7 +227,7 @@ mod tests {
 
     fn scale(sensor: Sensor, lowest: &str, highest: &str) -> Sensor {
         let value = |text| GlucoseValue::parse(text, GlucoseUnit::MmolPerL).unwrap();
-        sensor.with_scale(value(lowest), value(highest)).unwrap()
+        sensor.with_scale(Scale::new(value(lowest), value(highest)).unwrap())
     }
 
     #[test]
@@ -245,15 +242,16 @@ mod tests {
     }
 
     #[test]
-    fn a_tick_epoch_is_set_once() {
+    fn a_zone_stays_until_another_is_given() {
         let mut scratch = Scratch::new();
-        scratch.store.register_sensor(&sensor("G6")).unwrap();
-        for epoch in [1_000, 2_000] {
-            scratch.store.register_sensor(&sensor("G6").with_tick_epoch(epoch)).unwrap();
-        }
-        scratch.store.register_sensor(&sensor("Dexcom G6")).unwrap();
-        let stored = scratch.store.sensor(sensor("G6").key()).unwrap().unwrap();
-        assert_eq!(stored.sensor.tick_epoch(), Some(1_000));
-        assert_eq!(stored.sensor.device().name(), "Dexcom G6");
+        let zones = [Some("Europe/Bucharest"), None, Some("Europe/Berlin")];
+        let stored = zones.map(|zone| {
+            let sensor = sensor("Dexcom G6");
+            let sensor = zone.map_or(sensor.clone(), |zone| sensor.with_zone(zone));
+            scratch.store.register_sensor(&sensor).unwrap();
+            let stored = scratch.store.sensor(sensor.key()).unwrap().unwrap();
+            stored.sensor.zone().unwrap().to_owned()
+        });
+        assert_eq!(stored, ["Europe/Bucharest", "Europe/Bucharest", "Europe/Berlin"]);
     }
 }

@@ -221,4 +221,22 @@ mod tests {
             assert_eq!(unsent[0].history, [earlier(0, value(100))]);
         }
     }
+
+    #[test]
+    fn retrying_what_was_refused_counts_readings_and_resources_together() {
+        let mut scratch = Scratch::new();
+        let to = scratch.connect("https://a.example");
+        scratch.register("s");
+        scratch.take(&[0, 300, 600].map(|at| reading("s", at, value(100))));
+        for refused in unsent(&scratch, to) {
+            scratch.store.quarantine(to, MASS, refused.key, 0, "no").unwrap();
+        }
+        let sql = "INSERT INTO sent_resources (connection, identifier, kind, refusal)
+                   VALUES (?, 'urn:uuid:1', 'device', 'no')";
+        scratch.store.db.execute(sql, [to.0]).unwrap();
+        assert_eq!(unsent(&scratch, to), []);
+        assert_eq!(scratch.store.retry_refused(to).unwrap(), 4);
+        assert_eq!(unsent(&scratch, to).len(), 3);
+        assert_eq!(scratch.store.retry_refused(to).unwrap(), 0);
+    }
 }

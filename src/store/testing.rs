@@ -68,9 +68,14 @@ impl Scratch {
         self.store.register_sensor(&Sensor::new(SensorKey::new(sensor).unwrap(), device)).unwrap()
     }
 
+    #[expect(clippy::unused_self, reason = "reads as what it is beside `take`")]
+    pub(super) fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp(BASE + 315_360_000, 0).unwrap()
+    }
+
     /// Ingests a batch, ten years after [`BASE`].
     pub(super) fn take(&mut self, readings: &[Reading]) -> IngestReport {
-        let now = DateTime::from_timestamp(BASE + 315_360_000, 0).unwrap();
+        let now = self.now();
         self.store
             .ingest(readings, &ZoneOffsets::fixed(UtcOffset::from_minutes(120).unwrap()), now)
             .unwrap()

@@ -1,15 +1,12 @@
 //! What the [`Submitter`](super::Submitter) puts together from store, orders and files.
 
 use super::order_search::stored_orders;
-use super::types::{
-    ImportReport, OutcomeStatus, RefusedItem, Stalled, Standing, SubmissionOutcome,
-};
+use super::types::{OutcomeStatus, RefusedItem, Stalled, Standing, SubmissionOutcome};
 use crate::delivery::{Run, entries_to_send, summarise};
 use crate::environment::{Entropy, Lock};
 use crate::error::Error;
 use crate::fhir::EntryKind;
-use crate::glucose::{DateRange, GlucoseUnit, Reading, Window, ZoneOffsets};
-use crate::import::{ImportOptions, import};
+use crate::glucose::{GlucoseUnit, Window, ZoneOffsets};
 use crate::smart::GrantedScopes;
 use crate::store::{ConnectionId, ConnectionRecord, Store, SubmissionId, SubmissionState};
 use crate::submission::{
@@ -43,66 +40,6 @@ fn namespace(store: &mut Store, entropy: &dyn Entropy) -> Result<String, Error> 
     let made = uuid::Builder::from_random_bytes(bytes).into_uuid().to_string();
     store.set_meta(NAME, &made)?;
     Ok(made)
-}
-
-/// Reads a file and stores what it holds.
-pub(super) fn import_into(
-    store: &mut Store,
-    bytes: &[u8],
-    zone: Option<ZoneOffsets>,
-    local: &ZoneOffsets,
-    now: DateTime<Utc>,
-) -> Result<ImportReport, Error> {
-    let known = store.sensors()?.into_iter().map(|stored| stored.sensor);
-    let fill = zone.clone();
-    let failed = Cell::new(None);
-    let imported = {
-        let recorded = |sensor: &_, key: &_| {
-            store.recorded_at(sensor, key).unwrap_or_else(|error| {
-                failed.set(Some(error));
-                None
-            })
-        };
-        let mut options = ImportOptions::new(now).with_known(known).with_stored(&recorded);
-        if let Some(zone) = zone {
-            options = options.with_zone(zone);
-        }
-        import(bytes, &options)?
-    };
-    if let Some(error) = failed.take() {
-        return Err(error.into());
-    }
-    let (rows, readings): (Vec<usize>, Vec<Reading>) =
-        imported.readings.into_iter().map(|found| (found.row, found.reading)).unzip();
-    let zone = fill.as_ref().unwrap_or(local);
-    let report = store.ingest_from(&imported.sensors, &readings, zone, now)?;
-    let mut rejected: Vec<_> =
-        imported.rejected.into_iter().map(|row| (row.row, row.reason)).collect();
-    let place = |index: usize| rows.get(index).copied().unwrap_or_default();
-    rejected
-        .extend(report.rejected.iter().map(|refused| (place(refused.row), refused.reason.clone())));
-    rejected.sort_by_key(|(row, _)| *row);
-    let skipped = imported.skipped;
-    Ok(ImportReport {
-        format: imported.format,
-        stored: report.stored,
-        already_there: report.already_there + skipped.repeated,
-        replaced: report.replaced,
-        corrected: report.corrected,
-        skipped: skipped.alerts + skipped.calibrations + skipped.insulin + skipped.other,
-        rejected,
-        dates: local_dates(&readings, local)?,
-    })
-}
-
-/// The local dates of readings in the zone that opens a submission's window: a submission of these
-/// dates has every one of them.
-fn local_dates(readings: &[Reading], zone: &ZoneOffsets) -> Result<Option<DateRange>, Error> {
-    let seconds = readings.iter().map(Reading::seconds);
-    let edges = seconds.clone().min().zip(seconds.max());
-    Ok(edges
-        .map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last)))
-        .transpose()?)
 }
 
 /// What a request of the person comes to now.

@@ -4,13 +4,14 @@
 mod content;
 mod deliver;
 mod events;
+mod import;
 mod lifecycle;
 mod order_search;
 mod types;
 
 pub use types::{
-    Config, Connection, ConnectionRun, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
-    RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview, UnknownItem,
+    Config, Connection, ConnectionRun, ImportChoices, ImportReport, Orders, OutcomeStatus, Patient,
+    RefusedItem, RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview, UnknownItem,
 };
 
 use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
@@ -204,22 +205,27 @@ impl Submitter {
         .await
     }
 
-    /// Stores the readings of a file: its format is recognised from its content. `zone` is the time
-    /// zone of its clock, needed where the file's times have no UTC offset.
+    /// Stores the readings of a file: its format is recognised from its content. A file whose times
+    /// have no UTC offset needs the person's time zone; [`ImportChoices`] says more.
+    ///
+    /// The same file again, a shorter or a longer one of the same device change nothing but what
+    /// they know better: readings that move are corrected at receivers that have them.
     ///
     /// # Errors
-    /// [`Error`] where the file is of no known format or needs a zone, or the database fails.
+    /// [`Error`] if the file is of no known format, or needs a zone or a scale, or the database
+    /// fails.
     pub async fn import(
         &self,
         bytes: Vec<u8>,
-        zone: Option<ZoneOffsets>,
+        choices: impl Into<ImportChoices>,
     ) -> Result<ImportReport, Error> {
+        let choices = choices.into();
         self.run(|inner| async move {
             let (local, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             parts
                 .store
-                .call(move |store| content::import_into(store, &bytes, zone, &local, now))
+                .call(move |store| import::import_into(store, &bytes, choices, &local, now))
                 .await
         })
         .await

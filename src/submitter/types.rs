@@ -3,8 +3,8 @@
 use crate::delivery::{self, Preview};
 use crate::error::Error;
 use crate::fhir::EntryKind;
-use crate::glucose::{DateRange, ReadingError};
-use crate::import::Format;
+use crate::glucose::{DateRange, ReadingError, Scale, ZoneOffsets};
+use crate::import::{ClockAnswer, ClockNote, Format};
 use crate::orders::{RefusedOrder, StandingOrder};
 use crate::store::{ConnectionId, ConnectionRecord, ConnectionState, SubmissionId};
 use crate::submission::{LeftOut, Stopped, Tally, WaitReason};
@@ -239,6 +239,35 @@ pub struct ConnectionRun {
     pub status: Result<OutcomeStatus, Error>,
 }
 
+/// What an import has to know besides the file. From an `Option<ZoneOffsets>`: that zone, and
+/// nothing else.
+#[derive(Clone, Debug, Default)]
+pub struct ImportChoices {
+    /// The time zone the person lives in: needed if the file's times have no UTC offset.
+    pub zone: Option<ZoneOffsets>,
+    /// The lowest and highest value the device shows: needed if a device of no known model says
+    /// "Low" or "High".
+    pub scale: Option<Scale>,
+    /// What the person said about the device's clock: an alternative of a
+    /// [`ClockNote`](crate::import::ClockNote). Answers are kept for later imports.
+    pub clock_answers: Vec<ClockAnswer>,
+    /// Whether rows that are stored by the clock of another zone move to where this zone puts them,
+    /// instead of being refused.
+    pub replace: bool,
+}
+
+impl From<Option<ZoneOffsets>> for ImportChoices {
+    fn from(zone: Option<ZoneOffsets>) -> Self {
+        Self { zone, ..Self::default() }
+    }
+}
+
+impl From<ZoneOffsets> for ImportChoices {
+    fn from(zone: ZoneOffsets) -> Self {
+        Some(zone).into()
+    }
+}
+
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportReport {
@@ -248,9 +277,9 @@ pub struct ImportReport {
     pub stored: usize,
     /// Readings that were there already.
     pub already_there: usize,
-    /// Unsent readings whose value this file corrected.
+    /// Unsent readings whose value or time this file corrected.
     pub replaced: usize,
-    /// Sent readings whose value this file corrected: the correction is sent.
+    /// Sent readings whose value or time this file corrected: the correction is sent.
     pub corrected: usize,
     /// Rows that are no readings, such as alerts and insulin.
     pub skipped: usize,
@@ -259,6 +288,9 @@ pub struct ImportReport {
     /// The local dates of its readings, by the device's own time zone: a submission of these has
     /// all of them.
     pub dates: Option<DateRange>,
+    /// What the person's time zone does not explain about the device's clock, with dates, and what
+    /// was taken for it. Those that are open are worth a question to the person.
+    pub clock_notes: Vec<ClockNote>,
 }
 
 /// The orders a receiver has for the patient.

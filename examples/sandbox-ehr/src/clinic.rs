@@ -30,10 +30,13 @@ body { font: 16px/1.5 system-ui, sans-serif; color: #1c2733; background: #f5f7f9
 main { max-width: 60rem; margin: 0 auto; padding: 1.5rem }
 h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2rem }
 table { border-collapse: collapse; width: 100%; background: #fff }
-th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #dde3e9; vertical-align: top }
+th, td { text-align: left; padding: .35rem .6rem; border-bottom: 1px solid #dde3e9;
+  vertical-align: top }
 td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
-fieldset { border: 1px solid #cbd4dc; background: #fff; margin: 1rem 0 } label { display: block; padding: .2rem 0 }
-button { font: inherit; padding: .5rem 1.2rem; border: 0; border-radius: .3rem; background: #0b5cad; color: #fff }
+fieldset { border: 1px solid #cbd4dc; background: #fff; margin: 1rem 0 }
+label { display: block; padding: .2rem 0 }
+button { font: inherit; padding: .5rem 1.2rem; border: 0; border-radius: .3rem;
+  background: #0b5cad; color: #fff }
 button.quiet { background: #e3e8ee; color: #1c2733 } code { font-size: .8rem; color: #52606d }
 .none { color: #52606d } a { color: #0b5cad }";
 
@@ -101,14 +104,22 @@ fn overview_page(app: &App) -> Result<Markup, SandboxError> {
         &html! {
             p { "FHIR base: " code { (app.base) } ". The people here are invented." }
             table {
-                thead { tr { th { "Patient" } th { "Born" } th.n { "Readings" } th { "Last submission" } } }
+                thead { tr {
+                    th { "Patient" } th { "Born" } th.n { "Readings" } th { "Last submission" }
+                } }
                 tbody {
                     @for (patient, resource, readings, latest) in &rows {
                         tr {
-                            td { a href=(format!("/clinic/{}", patient.id)) { (display_name(resource)) } }
+                            td {
+                                a href=(format!("/clinic/{}", patient.id)) {
+                                    (display_name(resource))
+                                }
+                            }
                             td { (resource["birthDate"].as_str().unwrap_or_default()) }
                             td.n { (readings) }
-                            td { (latest.map_or("none yet", |submission| submission.received.as_str())) }
+                            td {
+                                (latest.map_or("none yet", |sent| sent.received.as_str()))
+                            }
                         }
                     }
                 }
@@ -120,57 +131,39 @@ fn overview_page(app: &App) -> Result<Markup, SandboxError> {
 }
 
 fn patient_page(app: &App, patient: &StoredResource) -> Result<Markup, SandboxError> {
-    let newest = |kind: &str, code: Option<&str>| -> Result<Vec<StoredResource>, SandboxError> {
-        let codings = code.map(|code| vec![("code", None, code.to_owned())]).into_iter().collect();
-        let query = ResourceQuery {
-            kind,
-            patient: &patient.id,
-            codings,
-            newest_first: true,
-            count: Some(LAST),
-            ..ResourceQuery::default()
-        };
-        Ok(app.store.search(&query)?.0)
-    };
     let resource = patient.json()?;
     let mut summaries = Vec::new();
-    for summary in newest("Observation", Some(SUMMARY))? {
+    for summary in newest(app, patient, "Observation", Some(SUMMARY))? {
         summaries.push((summary.id.clone(), summary.json()?, members(app, &summary)?));
     }
     let readings = readings(app, &patient.id)?;
     let mut last = Vec::new();
     for code in readings.iter().filter(|code| code.count > 0) {
-        last.push((code.name, newest("Observation", Some(code.code))?));
+        last.push((code.name, newest(app, patient, "Observation", Some(code.code))?));
     }
-    let reports = newest("DiagnosticReport", None)?;
-    let devices = newest("Device", None)?;
+    let reports = newest(app, patient, "DiagnosticReport", None)?;
+    let devices = newest(app, patient, "Device", None)?;
     let submissions = app.store.submissions(Some(&patient.id))?;
     Ok(page(
         &display_name(&resource),
         &html! {
-            p { "Born " (resource["birthDate"].as_str().unwrap_or("unknown")) ". " a href="/clinic" { "All patients" } }
+            p {
+                "Born " (resource["birthDate"].as_str().unwrap_or("unknown")) ". "
+                a href="/clinic" { "All patients" }
+            }
             h2 { "Summaries" }
             @if summaries.is_empty() { p.none { "None yet." } }
             @for (id, summary, members) in &summaries {
-                h3 { a href=(format!("/clinic/{}/Observation/{id}", patient.id)) { (period_text(summary)) } }
+                h3 {
+                    a href=(format!("/clinic/{}/Observation/{id}", patient.id)) {
+                        (period_text(summary))
+                    }
+                }
                 table { @for (name, value) in members { tr { td { (name) } td.n { (value) } } } }
             }
             h2 { "Readings" }
-            table {
-                thead { tr { th { "Kind" } th.n { "Number" } th { "First day" } th { "Last day" } } }
-                tbody { @for code in &readings {
-                    tr { td { (code.name) } td.n { (code.count) } td { (code.first) } td { (code.last) } }
-                } }
-            }
-            @for (name, newest) in &last {
-                h3 { "Latest: " (name) }
-                table { @for reading in newest {
-                    tr {
-                        td { a href=(format!("/clinic/{}/Observation/{}", patient.id, reading.id)) { (field_text(&reading.body, "effectiveDateTime")) } }
-                        td.n { (value_text(&reading.body)) }
-                    }
-                } }
-            }
+            (readings_table(&readings))
+            @for (name, newest) in &last { (latest_table(&patient.id, name, newest)) }
             h2 { "Reports" }
             @if reports.is_empty() { p.none { "None yet." } }
             ul { @for report in &reports {
@@ -180,11 +173,64 @@ fn patient_page(app: &App, patient: &StoredResource) -> Result<Markup, SandboxEr
             } }
             h2 { "Devices" }
             @if devices.is_empty() { p.none { "None yet." } }
-            ul { @for device in &devices { li { (device_text(&device.json().unwrap_or_default())) } } }
+            ul { @for device in &devices {
+                li { (device_text(&device.json().unwrap_or_default())) }
+            } }
             h2 { "Submissions" }
             (submission_table(&submissions))
         },
     ))
+}
+
+/// The last resources of a kind.
+fn newest(
+    app: &App,
+    patient: &StoredResource,
+    kind: &str,
+    code: Option<&str>,
+) -> Result<Vec<StoredResource>, SandboxError> {
+    let codings = code.map(|code| vec![("code", None, code.to_owned())]).into_iter().collect();
+    let query = ResourceQuery {
+        kind,
+        patient: &patient.id,
+        codings,
+        newest_first: true,
+        count: Some(LAST),
+        ..ResourceQuery::default()
+    };
+    Ok(app.store.search(&query)?.0)
+}
+
+fn readings_table(readings: &[ReadingCount]) -> Markup {
+    html! {
+        table {
+            thead { tr {
+                th { "Kind" } th.n { "Number" } th { "First day" } th { "Last day" }
+            } }
+            tbody { @for code in readings {
+                tr {
+                    td { (code.name) } td.n { (code.count) }
+                    td { (code.first) } td { (code.last) }
+                }
+            } }
+        }
+    }
+}
+
+fn latest_table(patient: &str, name: &str, newest: &[StoredResource]) -> Markup {
+    html! {
+        h3 { "Latest: " (name) }
+        table { @for reading in newest {
+            tr {
+                td {
+                    a href=(format!("/clinic/{}/Observation/{}", patient, reading.id)) {
+                        (field_text(&reading.body, "effectiveDateTime"))
+                    }
+                }
+                td.n { (value_text(&reading.body)) }
+            }
+        } }
+    }
 }
 
 /// One row of the readings table.
@@ -295,14 +341,18 @@ fn submission_table(submissions: &[SubmissionRecord]) -> Markup {
         @if submissions.is_empty() { p.none { "None yet." } } @else {
             table {
                 thead { tr {
-                    th { "Received" } th { "Patient" } th { "App" } th.n { "Status" } th.n { "Bytes" } th.n { "Entries" }
+                    th { "Received" } th { "Patient" } th { "App" }
+                    th.n { "Status" } th.n { "Bytes" } th.n { "Entries" }
                     th.n { "Created" } th.n { "Already there" } th.n { "Refused" }
                 } }
                 tbody { @for submission in submissions.iter().rev().take(LAST) {
                     tr {
-                        td { (submission.received) } td { (submission.patient) } td { (submission.client) }
-                        td.n { (submission.status) } td.n { (submission.bytes) } td.n { (submission.entries) }
-                        td.n { (submission.created) } td.n { (submission.already) } td.n { (submission.refused) }
+                        td { (submission.received) } td { (submission.patient) }
+                        td { (submission.client) }
+                        td.n { (submission.status) } td.n { (submission.bytes) }
+                        td.n { (submission.entries) }
+                        td.n { (submission.created) } td.n { (submission.already) }
+                        td.n { (submission.refused) }
                     }
                 } }
             }

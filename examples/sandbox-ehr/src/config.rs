@@ -195,7 +195,8 @@ impl SandboxBuilder {
     /// Stands in front of a real FHIR server, as hospitals put a SMART proxy before theirs:
     /// discovery, login, tokens, scopes, size limits and trouble asked for are the sandbox's,
     /// and everything else goes to the server with this base URL, which must be on this
-    /// machine, and its answers back, as they are. People are the server's own Patients; the sandbox keeps nothing, and has the server's path: `http://127.0.0.1:PORT/its/path`.
+    /// machine, and its answers back, as they are. People are the server's own Patients; the
+    /// sandbox keeps nothing, and has the server's path: `http://127.0.0.1:PORT/its/path`.
     pub fn in_front_of(mut self, fhir_base: impl Into<String>) -> Self {
         self.config.in_front_of = Some(fhir_base.into());
         self

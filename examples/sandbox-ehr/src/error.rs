@@ -19,7 +19,8 @@ pub enum SandboxError {
     Database(#[from] rusqlite::Error),
     /// The database file was written by another, incompatible version.
     #[error(
-        "sandbox database has layout {found}, this version reads {expected}: delete the file to start afresh"
+        "sandbox database has layout {found}, this version reads {expected}: delete the file to \
+            start afresh"
     )]
     Layout {
         /// The layout number in the file.
@@ -47,7 +48,8 @@ pub enum SandboxError {
     NotAnErrorStatus(u16),
     /// A server to stand in front of that is not on this machine, or no plain base URL.
     #[error(
-        "cannot stand in front of {0}: give the base URL of a FHIR server on this machine, like http://127.0.0.1:8080/fhir"
+        "cannot stand in front of {0}: give the base URL of a FHIR server on this machine, like \
+            http://127.0.0.1:8080/fhir"
     )]
     Upstream(String),
     /// A background task of the sandbox ended early.

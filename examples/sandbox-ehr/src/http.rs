@@ -152,7 +152,7 @@ impl IntoResponse for Unauthorised {
     }
 }
 
-/// A header's media type and parameters, lower-cased where case does not count.
+/// A header's media type and parameters, lower-cased if case does not count.
 pub(crate) fn media_type(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -192,6 +192,7 @@ pub(crate) fn failure_answer(failure: &Failure) -> Response {
 
 /// The sandbox itself failed while a person was looking.
 pub(crate) fn server_error_page(_: &SandboxError) -> Response {
-    let text = "<!DOCTYPE html><title>Sandbox EHR</title><p>The sandbox could not read or write its database.</p>";
+    let text = "<!DOCTYPE html><title>Sandbox EHR</title><p>The sandbox could not read or write \
+        its database.</p>";
     (StatusCode::INTERNAL_SERVER_ERROR, Html(text)).into_response()
 }

@@ -7,24 +7,30 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode, time::Duration};
 use clap::Parser;
 use sandbox_ehr::{Limits, Sandbox, SandboxError};
 
-const ABOUT: &str = "A small, strict receiver of glucose data (HL7 CGM STU1, SMART App Launch) for tests and demos.";
+const ABOUT: &str = "A small, strict receiver of glucose data (HL7 CGM STU1, SMART App Launch) for \
+    tests and demos.";
 
 const DETAILS: &str = "\
 PATIENTS
-  amy-shaw     Amy Shaw, born 1987-02-20; asks for readings in mg/dL, summary and device every 2 weeks
-  ben-okafor   Ben Okafor, born 2011-09-03; asks for readings in mmol/L and summary every 2 weeks
+  amy-shaw     Amy Shaw, born 1987-02-20; asks for readings in mg/dL, summary and device
+               every 2 weeks
+  ben-okafor   Ben Okafor, born 2011-09-03; asks for readings in mmol/L and summary
+               every 2 weeks
 
 HOW TO CONNECT
   FHIR base    http://127.0.0.1:PORT/fhir (printed at the start)
   client id    cgm-demo (public client, PKCE S256)
-  redirect     any http loopback address with any port, or a scheme with a dot such as com.example.app:/callback
+  redirect     any http loopback address with any port, or a scheme with a dot such as
+               com.example.app:/callback
   scopes       launch/patient offline_access patient/Patient.r
                patient/ServiceRequest.rs?code=cgm-data-submission-standing-order
-               patient/Observation.cu?category=laboratory patient/DiagnosticReport.cu?category=LAB patient/Device.cu
+               patient/Observation.cu?category=laboratory patient/DiagnosticReport.cu?category=LAB
+               patient/Device.cu
   Android      `adb reverse tcp:PORT tcp:PORT`, then the same address on the device
 
 ENDPOINTS
-  GET  /                                          what the clinic received, for people (also /clinic); not in front of a server
+  GET  /                                          what the clinic received, for people (also
+                                                  /clinic); not in front of a server
   GET  /fhir/.well-known/smart-configuration      discovery
   GET  /fhir/metadata                             CapabilityStatement
   GET  /oauth/authorize                           approval page; answers at once with --auto-approve
@@ -120,7 +126,7 @@ async fn run(arguments: Arguments) -> Result<(), SandboxError> {
     sandbox.stop().await
 }
 
-/// Waits for ctrl-c, or SIGTERM where there is one.
+/// Waits for ctrl-c, or SIGTERM if there is one.
 async fn stop_signal() {
     #[cfg(unix)]
     {

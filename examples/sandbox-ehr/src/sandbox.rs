@@ -252,7 +252,7 @@ impl Sandbox {
         self.app.faults.cut(Cut::AfterCommit);
     }
 
-    /// Lets so many submissions through before the next thing that is asked of a submission by
+    /// Lets this many submissions through before the next thing that is asked of a submission by
     /// `drop_…_next`.
     pub fn pass_next(&self, submissions: usize) {
         for _ in 0..submissions {

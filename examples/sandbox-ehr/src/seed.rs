@@ -49,7 +49,8 @@ fn patient(
         "resourceType": "Patient",
         "id": id,
         "meta": { "versionId": "1" },
-        "identifier": [{ "use": "official", "system": "urn:example:sandbox-ehr:record-number", "value": record_number }],
+        "identifier": [{ "use": "official", "system": "urn:example:sandbox-ehr:record-number",
+        "value": record_number }],
         "active": true,
         "name": [{ "use": "official", "given": [given], "family": family }],
         "gender": gender,
@@ -61,20 +62,24 @@ fn standing_order(id: &str, patient: &str, period: (u32, &str, &str), profiles: 
     let (count, code, unit) = period;
     let mut schedule = vec![
         json!({ "url": "submissionPeriod", "valueQuantity":
-            { "value": count, "unit": unit, "system": "http://unitsofmeasure.org", "code": code } }),
+            { "value": count, "unit": unit, "system": "http://unitsofmeasure.org",
+                "code": code } }),
         json!({ "url": "lookbackPeriod", "valueQuantity":
             { "value": 30, "unit": "days", "system": "http://unitsofmeasure.org", "code": "d" } }),
     ];
     schedule.extend(profiles.iter().map(|profile| {
-        json!({ "url": "submissionDataProfile", "valueCanonical": format!("{CGM}/StructureDefinition/{profile}") })
+        json!({ "url": "submissionDataProfile",
+            "valueCanonical": format!("{CGM}/StructureDefinition/{profile}") })
     }));
     json!({
         "resourceType": "ServiceRequest",
         "id": id,
-        "extension": [{ "url": format!("{CGM}/StructureDefinition/data-submission-schedule"), "extension": schedule }],
+        "extension": [{ "url": format!("{CGM}/StructureDefinition/data-submission-schedule"),
+        "extension": schedule }],
         "status": "active",
         "intent": "order",
-        "code": { "coding": [{ "system": format!("{CGM}/CodeSystem/cgm"), "code": "cgm-data-submission-standing-order" }] },
+        "code": { "coding": [{ "system": format!("{CGM}/CodeSystem/cgm"),
+        "code": "cgm-data-submission-standing-order" }] },
         "subject": { "reference": format!("Patient/{patient}") },
     })
 }

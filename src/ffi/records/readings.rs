@@ -180,7 +180,10 @@ impl From<&ReadingError> for RejectionReason {
             ReadingError::TooOld => Self::TooOld,
             ReadingError::InTheFuture => Self::InTheFuture,
             ReadingError::RecordKey => Self::RecordKey,
-            ReadingError::Column(_) | ReadingError::Status | ReadingError::CutOff => Self::Row,
+            ReadingError::Column(_)
+            | ReadingError::Status
+            | ReadingError::SurplusCells
+            | ReadingError::CutOff => Self::Row,
             ReadingError::AlreadyImportedElsewhere { .. } => Self::AlreadyImported,
         }
     }

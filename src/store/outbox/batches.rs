@@ -189,7 +189,7 @@ impl Store {
     pub fn drop_unsent(&mut self, id: BatchId) -> Result<(), StoreError> {
         self.db.execute(
             "DELETE FROM batches WHERE id = ? AND state = 'ready'
-             AND json_extract(attempts, '$.sent') = 0",
+             AND json_extract(attempts, '$.is.sent') = 0",
             [id.0],
         )?;
         Ok(())

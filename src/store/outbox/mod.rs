@@ -16,7 +16,7 @@ pub use records::{
 };
 pub use settle::Pending;
 
-use super::{ReadingKey, StoreError};
+use super::{ReadingKey, StoreError, json};
 use rusqlite::Connection;
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -60,12 +60,15 @@ pub(super) const TABLES: &str = "
     CREATE INDEX frozen_readings_by_key ON frozen_readings (key);
 ";
 
+/// The form in which columns of JSON are kept; one more whenever what is there can no longer be read.
+const VERSION: u32 = 1;
+
 fn encode(value: &impl Serialize, what: &'static str) -> Result<String, StoreError> {
-    serde_json::to_string(value).map_err(|_| StoreError::Row(what))
+    json::encode(value, VERSION, what)
 }
 
 fn decode<T: DeserializeOwned>(text: &str, what: &'static str) -> Result<T, StoreError> {
-    serde_json::from_str(text).map_err(|_| StoreError::Row(what))
+    json::decode(text, VERSION, what)
 }
 
 /// Whether a reading is part of a frozen batch: its version counts as sent, because it may be.

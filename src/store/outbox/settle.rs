@@ -4,7 +4,9 @@
 use super::records::{BatchId, BatchRecord, BatchState, SubmissionRecord};
 use super::submissions::{find, save_progress};
 use super::{batches, reading_key};
+use crate::fhir::EntryKind;
 use crate::glucose::GlucoseUnit;
+use crate::store::history::{self, Attempt, RefusedEntry};
 use crate::store::resources::{self, SentResource, SentStatus};
 use crate::store::unit::UNITS;
 use crate::store::{
@@ -78,6 +80,7 @@ fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(),
             }
         }
     }
+    history::append(tx, &attempt(of, settled))?;
     save_progress(tx, batch.submission, &settled.progress)?;
     if settled.receiver != of.connection.receiver {
         connections::save_receiver(tx, connection, &settled.receiver)?;
@@ -91,6 +94,39 @@ fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(),
         connections::block(tx, connection, state)?;
     }
     Ok(())
+}
+
+/// The attempt as the history keeps it.
+fn attempt(of: &Pending, settled: &Settlement) -> Attempt {
+    let manifest = &of.batch.content.manifest;
+    let records = match &settled.next {
+        NextState::Done(records) => records.as_slice(),
+        _ => &[],
+    };
+    let count = |is: fn(&EntryRecord) -> bool| {
+        u32::try_from(records.iter().filter(|record| is(record)).count()).unwrap_or(u32::MAX)
+    };
+    let refused = manifest.iter().zip(records).filter_map(|(listed, record)| {
+        let EntryRecord::Refused { reason } = record else { return None };
+        let (kind, key) = match &listed.item {
+            Item::Reading(key, ..) => (EntryKind::Reading, ReadingKey::from_packed(*key)),
+            Item::Resource(_, kind, _) => (*kind, None),
+        };
+        let kind = kind.code().to_owned();
+        Some(RefusedEntry { kind, key, status: None, reason: reason.clone() })
+    });
+    Attempt {
+        connection: of.connection.id,
+        submission: of.submission.id,
+        at: settled.at,
+        ended: settled.outcome.to_owned(),
+        status: settled.status,
+        bytes: of.batch.bytes as u64,
+        entries: u32::try_from(manifest.len()).unwrap_or(u32::MAX),
+        accepted: count(|record| matches!(record, EntryRecord::Delivered { .. })),
+        deferred: count(|record| matches!(record, EntryRecord::Deferred)),
+        refused: refused.collect(),
+    }
 }
 
 /// Entry outcomes to ledger, resources and quarantine.

@@ -145,7 +145,7 @@ impl Store {
         )?;
         tx.execute(
             "DELETE FROM batches WHERE submission = ? AND state = 'ready'
-             AND json_extract(attempts, '$.sent') = 0",
+             AND json_extract(attempts, '$.is.sent') = 0",
             [id.0],
         )?;
         tx.commit()?;

@@ -108,6 +108,10 @@ pub struct Settlement {
     pub refresh: bool,
     /// In a word, for the history.
     pub outcome: &'static str,
+    /// The HTTP status, if an answer came.
+    pub status: Option<u16>,
+    /// When it was decided, as a Unix second.
+    pub at: i64,
 }
 
 /// What an answer changes.
@@ -126,6 +130,7 @@ pub fn settle(at: &Situation<'_>, answer: &Answer) -> Settlement {
             let mut settled = at.respond(response);
             // Whatever it is, it came to a token.
             settled.receiver.token_failures = 0;
+            settled.status = Some(response.status);
             settled
         }
     }
@@ -188,6 +193,8 @@ impl Situation<'_> {
             block: None,
             refresh: false,
             outcome,
+            status: None,
+            at: self.now.timestamp(),
         }
     }
 

@@ -35,8 +35,7 @@ async fn whichever_answer_is_lost_the_same_bytes_go_again_and_are_there_once() {
 
 #[tokio::test]
 #[ignore = "needs a FHIR server: scripts/test fhir-server"]
-async fn killed_with_readings_under_way_the_next_process_goes_on_whether_the_server_has_them_or_not()
- {
+async fn a_kill_with_readings_under_way_ends_well_whether_the_server_has_them_or_not() {
     for (fate, already_there) in [(Fate::HangUnsent, 0), (Fate::HangAnswered, 60)] {
         let facts = ordinary(60);
         let case = Case::new().await;

@@ -49,8 +49,7 @@ fn in_mmol_l(n: usize) -> String {
 
 #[tokio::test]
 #[ignore = "needs a FHIR server: scripts/test fhir-server"]
-async fn six_days_over_the_end_of_summer_time_are_found_again_digit_for_digit_and_a_new_phone_doubles_nothing()
- {
+async fn six_days_over_a_dst_change_are_found_digit_for_digit_and_a_new_phone_doubles_none() {
     const READINGS: u64 = 1_700;
     let facts = every_five_minutes(Tz::Europe__Berlin, (2024, 10, 24), 1_700, in_mg_dl);
     assert!(facts.contains(&Fact::new("2024-10-27T02:00:00+02:00", in_mg_dl(888))));

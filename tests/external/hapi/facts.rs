@@ -58,7 +58,7 @@ impl Fact {
     }
 }
 
-/// So many facts, one every five minutes from a local midnight.
+/// This many facts, one every five minutes from a local midnight.
 pub(crate) fn every_five_minutes(
     zone: Tz,
     (year, month, day): (i32, u32, u32),

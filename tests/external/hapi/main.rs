@@ -1,5 +1,6 @@
 //! The main job against a real FHIR server, as its maker ships it. `scripts/test fhir-server`
-//! starts one (the Java beside this file) and runs these; they are ignored otherwise. The server asks for
+//! starts one (the Java beside this file) and runs these; they are ignored otherwise. The server
+//! asks for
 //! no token, so the sandbox stands in front of it, as a SMART proxy does.
 //!
 //! What a test finds at the server is read back as text by means of its own (`read_back`), so that

@@ -14,7 +14,10 @@ const DEVICE: &str = "Meter of a maker without serial numbers";
 
 /// Every two weeks, thirty days back: the device, readings in mmol/L, a summary.
 fn order(patient: &str) -> Value {
-    let quantity = |value: u32, code: &str| json!({"value": value, "system": "http://unitsofmeasure.org", "code": code});
+    let quantity = |value: u32, code: &str| {
+        json!({"value": value,
+        "system": "http://unitsofmeasure.org", "code": code})
+    };
     let mut schedule = vec![
         json!({"url": "submissionPeriod", "valueQuantity": quantity(2, "wk")}),
         json!({"url": "lookbackPeriod", "valueQuantity": quantity(30, "d")}),
@@ -25,8 +28,10 @@ fn order(patient: &str) -> Value {
     }
     json!({
         "resourceType": "ServiceRequest", "status": "active", "intent": "order",
-        "extension": [{"url": format!("{CGM}/StructureDefinition/data-submission-schedule"), "extension": schedule}],
-        "code": {"coding": [{"system": format!("{CGM}/CodeSystem/cgm"), "code": "cgm-data-submission-standing-order"}]},
+        "extension": [{"url": format!("{CGM}/StructureDefinition/data-submission-schedule"),
+        "extension": schedule}],
+        "code": {"coding": [{"system": format!("{CGM}/CodeSystem/cgm"),
+        "code": "cgm-data-submission-standing-order"}]},
         "subject": {"reference": format!("Patient/{patient}")},
     })
 }

@@ -37,7 +37,7 @@ struct Cookie {
 pub(crate) struct Browser(Mutex<Vec<Cookie>>);
 
 impl Browser {
-    /// Opens `url`, signs in as `login` where asked, and does what the person does; the redirect to
+    /// Opens `url`, signs in as `login` if asked, and does what the person does; the redirect to
     /// the app.
     pub(crate) async fn go(&self, url: &str, login: &str, person: Person) -> Result<String, Page> {
         let mut request = http::Request::get(url).body(Vec::new()).unwrap();
@@ -103,7 +103,7 @@ impl Browser {
     }
 }
 
-/// What the person does with a page; none where there is nothing to do.
+/// What the person does with a page; `None` if there is nothing to do.
 fn answer(here: &Url, page: &str, login: &str, person: Person) -> Option<http::Request<Vec<u8>>> {
     let action = here.join(between(page, "action=\"", "\"")?).unwrap();
     let mut form = Serializer::new(String::new());

@@ -16,16 +16,19 @@ use std::sync::Arc;
 
 fn order(id: usize, schedule: &Value) -> Value {
     json!({
-        "resourceType": "ServiceRequest", "id": format!("order-{id}"), "status": "active", "intent": "order",
+        "resourceType": "ServiceRequest", "id": format!("order-{id}"), "status": "active",
+        "intent": "order",
         "code": {"coding": [{
-            "system": "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm", "code": "cgm-data-submission-standing-order",
+            "system": "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm",
+            "code": "cgm-data-submission-standing-order",
         }]},
         "subject": {"reference": format!("Patient/{AMY}")},
-        "extension": [{"url": format!("{PROFILE_BASE}data-submission-schedule"), "extension": schedule}],
+        "extension": [{"url": format!("{PROFILE_BASE}data-submission-schedule"),
+        "extension": schedule}],
     })
 }
 
-/// Every so many days, so many days back, these profiles.
+/// Asks for these profiles: every how many days, and how many days back.
 fn schedule(days: u32, lookback: Option<u32>, profiles: &[&str]) -> Value {
     let quantity =
         |days: u32| json!({"value": days, "system": "http://unitsofmeasure.org", "code": "d"});
@@ -33,7 +36,10 @@ fn schedule(days: u32, lookback: Option<u32>, profiles: &[&str]) -> Value {
     parts.extend(
         lookback.map(|back| json!({"url": "lookbackPeriod", "valueQuantity": quantity(back)})),
     );
-    let profile = |name: &&str| json!({"url": "submissionDataProfile", "valueCanonical": format!("{PROFILE_BASE}{name}")});
+    let profile = |name: &&str| {
+        json!({"url": "submissionDataProfile",
+        "valueCanonical": format!("{PROFILE_BASE}{name}")})
+    };
     parts.extend(profiles.iter().map(profile));
     parts.into()
 }

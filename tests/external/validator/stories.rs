@@ -123,36 +123,7 @@ fn clock_change(name: &'static str, zone: Tz, change: &str, dates: &'static str)
     Story { zone, ..story(name, readings.to_vec(), &[Ask::Own(dates, MASS)]) }
 }
 
-fn clocks() -> Vec<Story> {
-    let at = |text: &str, offset: i32| {
-        let offset = UtcOffset::from_minutes(offset).unwrap();
-        Reading::new(SensorKey::new(SENSOR).unwrap(), time(text), Some(offset), mg(100))
-    };
-    // 14 hours is the widest FHIR can say.
-    let offsets = [840, -840, 841, -1080, 0, 345, -570, 765, -1];
-    let offsets = (0..)
-        .zip(offsets)
-        .map(|(n, minutes)| at(&format!("2024-05-02T12:{:02}:00Z", 5 * n), minutes));
-    let edge = |name, zone, dates, times: [&str; 4]| Story {
-        zone,
-        ..story(
-            name,
-            times.map(|text| of(SENSOR, time(text), mg(99))).to_vec(),
-            &[Ask::Own(dates, MASS)],
-        )
-    };
-    let leap = [
-        "2024-02-28T18:15:00Z",
-        "2024-02-29T18:10:00Z",
-        "2024-02-29T18:15:00Z",
-        "2024-03-01T18:14:59Z",
-    ];
-    let years = [
-        "2023-12-30T10:00:00Z",
-        "2023-12-31T09:59:59Z",
-        "2023-12-31T10:00:00Z",
-        "2024-01-01T09:59:59Z",
-    ];
+fn clock_changes() -> Vec<Story> {
     vec![
         clock_change(
             "spring-new-york",
@@ -190,10 +161,46 @@ fn clocks() -> Vec<Story> {
             "2023-11-05T04:30:00Z",
             "2023-11-05..2023-11-05",
         ),
+    ]
+}
+
+fn clocks() -> Vec<Story> {
+    let at = |text: &str, offset: i32| {
+        let offset = UtcOffset::from_minutes(offset).unwrap();
+        Reading::new(SensorKey::new(SENSOR).unwrap(), time(text), Some(offset), mg(100))
+    };
+    // 14 hours is the widest FHIR can say.
+    let offsets = [840, -840, 841, -1080, 0, 345, -570, 765, -1];
+    let offsets = (0..)
+        .zip(offsets)
+        .map(|(n, minutes)| at(&format!("2024-05-02T12:{:02}:00Z", 5 * n), minutes));
+    let edge = |name, zone, dates, times: [&str; 4]| Story {
+        zone,
+        ..story(
+            name,
+            times.map(|text| of(SENSOR, time(text), mg(99))).to_vec(),
+            &[Ask::Own(dates, MASS)],
+        )
+    };
+    let leap = [
+        "2024-02-28T18:15:00Z",
+        "2024-02-29T18:10:00Z",
+        "2024-02-29T18:15:00Z",
+        "2024-03-01T18:14:59Z",
+    ];
+    let years = [
+        "2023-12-30T10:00:00Z",
+        "2023-12-31T09:59:59Z",
+        "2023-12-31T10:00:00Z",
+        "2024-01-01T09:59:59Z",
+    ];
+    let mut stories = clock_changes();
+    stories.extend([
         Story { zone: Tz::UTC, ..story("offsets", offsets.collect(), &[Ask::Own(DAY, MASS)]) },
         edge("leap-day", Asia::Kathmandu, "2024-02-29..2024-03-01", leap),
         edge("new-year", Pacific::Kiritimati, "2023-12-31..2024-01-01", years),
-    ]
+    ]);
+    stories
 }
 
 fn devices() -> Vec<Story> {
@@ -215,7 +222,6 @@ fn devices() -> Vec<Story> {
     };
     let readings =
         described.iter().enumerate().flat_map(|(n, (key, ..))| [at(n, key), at(n + 60, key)]);
-    let ticking = sensor("ticks").with_tick_epoch(start.timestamp() - 86_400);
     let keyed = |n: usize, key: &str| at(n, SENSOR).with_record_key(RecordKey::new(key).unwrap());
     let keys = [
         keyed(0, "1"),
@@ -230,7 +236,7 @@ fn devices() -> Vec<Story> {
             ..story("devices", readings.collect(), &[Ask::Own(DAY, MASS)])
         },
         Story {
-            sensors: vec![sensor(SENSOR), ticking],
+            sensors: vec![sensor(SENSOR), sensor("ticks")],
             ..story("record-keys", keys.to_vec(), &[Ask::Own(DAY, MOLAR)])
         },
     ]

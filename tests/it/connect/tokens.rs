@@ -140,7 +140,7 @@ async fn without_a_refresh_token_the_end_of_the_access_is_a_state() {
 }
 
 #[tokio::test]
-async fn a_refresh_for_another_patient_is_given_back_and_blocks() {
+async fn a_token_for_another_patient_is_given_back_and_blocks() {
     let world = World::new();
     let id = world.connect(&world.process()).await.unwrap().id;
     world.server.with(|state| state.refreshed_patient = Some("patient-2"));
@@ -205,7 +205,8 @@ async fn a_busy_token_endpoint_is_waited_for() {
     let error = connector.access_token(id).await.unwrap_err();
     let expected = world.clock.now() + TimeDelta::seconds(120);
     assert!(
-        matches!(error, TokenError::Unavailable { status: 429, not_before: Some(at) } if at == expected),
+        matches!(error, TokenError::Unavailable { status: 429, not_before: Some(at) }
+            if at == expected),
         "{error}"
     );
     assert!(connector.access_token(id).await.is_ok());

@@ -91,7 +91,8 @@ impl Server {
 impl State {
     fn grant(&mut self, patient: Option<&str>, scope: Option<String>) -> (u16, Value) {
         self.issued += 1;
-        let mut body = json!({"access_token": format!("access-{}", self.issued), "token_type": "bearer", "id_token": "x"});
+        let mut body = json!({"access_token": format!("access-{}", self.issued),
+            "token_type": "bearer", "id_token": "x"});
         let mut set = |name: &str, value: Option<Value>| {
             if let Some(value) = value {
                 body[name] = value;
@@ -208,7 +209,7 @@ impl Transport for Server {
 pub(crate) struct MemoryVault {
     pub(crate) entries: Mutex<BTreeMap<String, String>>,
     pub(crate) locked: Mutex<bool>,
-    /// How many saves still work; none where all do.
+    /// How many saves still work; `None` if all do.
     pub(crate) saves: Mutex<Option<usize>>,
 }
 
@@ -290,12 +291,16 @@ impl World {
     pub(crate) fn new() -> Self {
         let state = State {
             configuration: json!({
-                "authorization_endpoint": "https://auth.example/authorize", "token_endpoint": "https://auth.example/token",
-                "revocation_endpoint": "https://auth.example/revoke", "code_challenge_methods_supported": ["S256"],
+                "authorization_endpoint": "https://auth.example/authorize",
+                "token_endpoint": "https://auth.example/token",
+                "revocation_endpoint": "https://auth.example/revoke",
+                "code_challenge_methods_supported": ["S256"],
                 "capabilities": ["launch-standalone", "client-public", "permission-v2"],
             }),
             metadata: json!({"resourceType": "CapabilityStatement",
-                "instantiates": ["http://hl7.org/fhir/uv/cgm/CapabilityStatement/cgm-data-receiver"]}),
+            "instantiates": [
+                "http://hl7.org/fhir/uv/cgm/CapabilityStatement/cgm-data-receiver"
+            ]}),
             patient: Some("patient-1"),
             refreshed_patient: Some("patient-1"),
             person_status: 200,

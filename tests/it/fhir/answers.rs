@@ -3,9 +3,10 @@
 use super::*;
 
 fn answer(entries: &[Value]) -> Vec<u8> {
-    json!({"resourceType": "Bundle", "type": "transaction-response", "x": {"y": [1]}, "entry": entries})
-        .to_string()
-        .into_bytes()
+    json!({"resourceType": "Bundle", "type": "transaction-response", "x": {"y": [1]},
+        "entry": entries})
+    .to_string()
+    .into_bytes()
 }
 
 #[test]
@@ -16,11 +17,14 @@ fn each_entry_has_its_own_outcome() {
          "diagnostics": "see guide", "expression": ["Observation.value"]},
     ]});
     let body = answer(&[
-        json!({"response": {"status": "201 Created", "location": "Observation/12/_history/1", "etag": "W/\"1\""}}),
-        json!({"fullUrl": "x", "response": {"status": "200", "location": "https://a.example/fhir/Device/b.7"}}),
+        json!({"response": {"status": "201 Created", "location": "Observation/12/_history/1",
+            "etag": "W/\"1\""}}),
+        json!({"fullUrl": "x", "response": {"status": "200",
+            "location": "https://a.example/fhir/Device/b.7"}}),
         json!({"response": {"status": 200}}),
         json!({"response": {"status": "400 Bad Request", "outcome": refused}}),
-        json!({"response": {"status": "412", "location": "", "outcome": {"resourceType": "Patient"}}}),
+        json!({"response": {"status": "412", "location": "",
+            "outcome": {"resourceType": "Patient"}}}),
     ]);
     let outcomes = parse_response(&body, 5).unwrap();
     assert_eq!(
@@ -75,11 +79,13 @@ fn a_list_of_millions_is_counted_and_not_kept() {
 
 #[test]
 fn a_receivers_words_are_cut_to_1000_characters() {
-    let long = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error", "code": "invalid", "diagnostics": "é".repeat(5000)}]});
+    let long = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "error",
+        "code": "invalid", "diagnostics": "é".repeat(5000)}]});
     let said = parse_outcome(long.to_string().as_bytes()).unwrap();
     assert_eq!(said.text().chars().count(), 1000);
     assert!(said.text().ends_with('…'));
-    let bare = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "fatal", "code": "throttled"}, 7]});
+    let bare = json!({"resourceType": "OperationOutcome", "issue": [{"severity": "fatal",
+        "code": "throttled"}, 7]});
     assert_eq!(parse_outcome(bare.to_string().as_bytes()).unwrap().text(), "fatal: throttled");
     // Letters of four bytes, in more than one issue: as many letters all the same.
     let issue = json!({"severity": "error", "diagnostics": "𝄞".repeat(100)});
@@ -100,7 +106,8 @@ proptest! {
 
     #[test]
     fn a_damaged_answer_never_panics_and_never_grows(at in 0_usize..150, byte in any::<u8>()) {
-        let mut body = answer(&[json!({"response": {"status": "201 Created", "location": "Observation/12"}})]);
+        let mut body = answer(&[json!({"response": {"status": "201 Created",
+            "location": "Observation/12"}})]);
         let at = at % body.len();
         body[at] = byte;
         if let Ok(outcomes) = parse_response(&body, 1) {
@@ -109,8 +116,11 @@ proptest! {
     }
 
     #[test]
-    fn outcomes_stay_in_the_order_of_the_entries(statuses in proptest::collection::vec(200_u16..600, 0..50)) {
-        let entries: Vec<_> = statuses.iter().map(|s| json!({"response": {"status": format!("{s} Some words")}})).collect();
+    fn outcomes_stay_in_the_order_of_the_entries(
+        statuses in proptest::collection::vec(200_u16..600, 0..50)
+    ) {
+        let entry = |s: &u16| json!({"response": {"status": format!("{s} Some words")}});
+        let entries: Vec<_> = statuses.iter().map(entry).collect();
         let outcomes = parse_response(&answer(&entries), statuses.len()).unwrap();
         prop_assert_eq!(outcomes.iter().map(|one| one.status).collect::<Vec<_>>(), statuses);
     }

@@ -25,7 +25,8 @@ fn the_guides_statement_is_recognised() {
 fn a_search_by_date_is_offered_only_with_patient_and_code_beside_it() {
     let with = |names: &[&str], code: &str| {
         let parameters: Vec<_> = names.iter().map(|name| json!({"name": name})).collect();
-        let resource = json!({"type": "Observation", "interaction": [{"code": code}], "searchParam": parameters});
+        let resource = json!({"type": "Observation", "interaction": [{"code": code}],
+            "searchParam": parameters});
         let statement = json!({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
             "rest": [{"mode": "server", "resource": [resource]}]});
         parse_capability(statement.to_string().as_bytes()).unwrap().observation_search_by_date
@@ -40,8 +41,10 @@ fn a_search_by_date_is_offered_only_with_patient_and_code_beside_it() {
 #[test]
 fn the_operation_alone_is_enough_and_a_clients_half_is_not_looked_at() {
     let with = |mode: &str| {
-        let statement = json!({"resourceType": "CapabilityStatement", "fhirVersion": "5.0.0", "rest": [
-            {"mode": mode, "operation": [{"name": "submit-cgm-bundle", "definition": {"reference": "old form"}}, 7]}]});
+        let statement = json!({"resourceType": "CapabilityStatement", "fhirVersion": "5.0.0",
+            "rest": [
+            {"mode": mode, "operation": [{"name": "submit-cgm-bundle",
+                "definition": {"reference": "old form"}}, 7]}]});
         parse_capability(statement.to_string().as_bytes()).unwrap()
     };
     assert_eq!(
@@ -74,14 +77,14 @@ fn a_server_of_no_guide_is_spoken_to_plainly_where_it_takes_transactions() {
 fn the_official_name_is_shown_and_another_patient_is_an_error() {
     let id = PatientId::new("p-1").unwrap();
     let patient = |names: Value| {
-        let patient = json!({"resourceType": "Patient", "id": "p-1", "birthDate": "1990-02-28", "name": names});
+        let patient = json!({"resourceType": "Patient", "id": "p-1", "birthDate": "1990-02-28",
+            "name": names});
         parse_patient(patient.to_string().as_bytes(), &id).unwrap()
     };
     let name = |names: Value| patient(names).name;
     assert_eq!(
-        name(
-            json!([{"use": "nickname", "text": "Jim"}, {"use": "official", "family": "Kirk", "given": ["James", " T. "]}])
-        ),
+        name(json!([{"use": "nickname", "text": "Jim"}, {"use": "official", "family": "Kirk",
+                "given": ["James", " T. "]}])),
         Some("James T. Kirk".into())
     );
     assert_eq!(name(json!([{"use": "old", "text": "A"}, {"text": "B\u{7}"}])), Some("B".into()));

@@ -24,7 +24,7 @@ fn names(error: &impl Display, cap: usize) {
     assert!(error.to_string().contains(&cap.to_string()), "{error}");
 }
 
-/// A document of exactly so many bytes.
+/// A document of exactly this many bytes.
 fn padded(document: &Value, size: usize) -> Vec<u8> {
     let mut text = document.to_string().into_bytes();
     text.resize(size, b' ');
@@ -173,7 +173,8 @@ fn an_order_has_no_list_longer_than_its_cap() {
         found.refused.first().map(|refused| refused.reason)
     };
     let schedule = |profiles: usize| {
-        let profile = json!({"url": "submissionDataProfile", "valueCanonical": format!("{PROFILE_BASE}cgm-summary")});
+        let profile = json!({"url": "submissionDataProfile",
+            "valueCanonical": format!("{PROFILE_BASE}cgm-summary")});
         let mut parts = vec![profile; profiles];
         parts.push(json!({"url": "submissionPeriod", "valueQuantity": {"value": 2, "code": "wk"}}));
         parts.push(json!({"url": "lookbackPeriod", "valueQuantity": {"value": 3, "code": "wk"}}));
@@ -210,7 +211,8 @@ fn what_smart_is_told_has_no_text_longer_than_its_cap() {
 #[test]
 fn more_scopes_than_are_read_cost_nobody_the_token() {
     let scopes = format!("{}patient/Device.c", "a ".repeat(GrantedScopes::MAX_SCOPES));
-    let first = json!({"access_token": "a", "token_type": "bearer", "refresh_token": "r", "patient": "p-1"});
+    let first = json!({"access_token": "a", "token_type": "bearer", "refresh_token": "r",
+        "patient": "p-1"});
     let first = TokenResponse::parse(first.to_string().as_bytes()).unwrap();
     let state =
         TokenState::granted(first, "patient/Device.c", chrono::DateTime::UNIX_EPOCH).unwrap();

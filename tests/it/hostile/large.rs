@@ -23,7 +23,8 @@ const PLACES: [(&str, &str, &str); 29] = [
     ("capability", r#"{"resourceType":"CapabilityStatement","rest":[{"resource":"#, "}]}"),
     (
         "capability",
-        r#"{"resourceType":"CapabilityStatement","rest":[{"resource":[{"type":"Observation","interaction":"#,
+        r#"{"resourceType":"CapabilityStatement","rest":[{"resource":[{"type":"Observation",
+            "interaction":"#,
         "}]}]}",
     ),
     ("discovery", "", ""),
@@ -35,7 +36,8 @@ const PLACES: [(&str, &str, &str); 29] = [
     (
         "discovery",
         r#"{"issuer":"#,
-        r#","authorization_endpoint":"a","token_endpoint":"b","code_challenge_methods_supported":["S256"]}"#,
+        r#","authorization_endpoint":"a","token_endpoint":"b",
+            "code_challenge_methods_supported":["S256"]}"#,
     ),
     ("import_ndjson", r#"{"time":"#, "}"),
     ("one_time_order", r#"{"resourceType":"ServiceRequest","extension":"#, "}"),
@@ -44,12 +46,14 @@ const PLACES: [(&str, &str, &str); 29] = [
     ("order_search", r#"{"resourceType":"Bundle","type":"searchset","link":"#, "}"),
     (
         "order_search",
-        r#"{"resourceType":"Bundle","type":"searchset","entry":[{"resource":{"resourceType":"ServiceRequest","extension":"#,
+        r#"{"resourceType":"Bundle","type":"searchset",
+            "entry":[{"resource":{"resourceType":"ServiceRequest","extension":"#,
         "}}]}",
     ),
     (
         "order_search",
-        r#"{"resourceType":"Bundle","type":"searchset","entry":[{"resource":{"resourceType":"ServiceRequest","code":{"coding":"#,
+        r#"{"resourceType":"Bundle","type":"searchset",
+            "entry":[{"resource":{"resourceType":"ServiceRequest","code":{"coding":"#,
         "}}}]}",
     ),
     ("outcome", r#"{"resourceType":"OperationOutcome","issue":"#, "}"),
@@ -62,7 +66,8 @@ const PLACES: [(&str, &str, &str); 29] = [
     ("response", r#"{"resourceType":"Bundle","type":"transaction-response","entry":"#, "}"),
     (
         "response",
-        r#"{"resourceType":"Bundle","type":"transaction-response","entry":[{"response":{"status":"200","outcome":"#,
+        r#"{"resourceType":"Bundle","type":"transaction-response",
+            "entry":[{"response":{"status":"200","outcome":"#,
         "}}]}",
     ),
     ("search_page", r#"{"resourceType":"Bundle","type":"searchset","entry":"#, "}"),
@@ -85,7 +90,7 @@ const ELEMENTS: [&str; 6] = [
     r#"{"name":{},"resource":{},"response":{"status":"200"}}"#,
     r#""""#,
 ];
-/// A list within each element, where the documents have one.
+/// A list within each element, if the documents have one.
 const WITHIN: [(&str, &str); 6] = [
     (r#"{"resource":["#, "]}"),
     (r#"{"operation":["#, "]}"),
@@ -150,96 +155,129 @@ pub(crate) fn texts(size: usize) -> impl Iterator<Item = Large> {
     .map(|(target, name, text)| Large { target, name, bytes: text.into() })
 }
 
+/// Rows of about this many bytes together.
+fn rows(size: usize, row: &dyn Fn(usize) -> String) -> String {
+    let length = row(0).len().max(1);
+    (0..size / length).map(row).collect()
+}
+
+fn quotes(size: usize) -> String {
+    rows(size, &|_| "\"".repeat(16_000) + "\n")
+}
+
+fn commas(size: usize) -> String {
+    rows(size, &|_| ",".repeat(16_000) + "\n")
+}
+
+/// A minute each, over and over the same half year.
+fn time(n: usize) -> String {
+    let (minute, hour, day, month) = (n % 60, n / 60 % 24, n / 1_440 % 28, n / 40_320 % 5);
+    let second = n / 201_600 % 60;
+    format!("2024-{:02}-{:02}T{hour:02}:{minute:02}:{second:02}", month + 1, day + 1)
+}
+
 /// Files, and rows of files.
 pub(crate) fn files(size: usize) -> impl Iterator<Item = Large> {
-    let rows = |row: &dyn Fn(usize) -> String| {
-        let length = row(0).len().max(1);
-        (0..size / length).map(row).collect::<String>()
-    };
-    // A minute each, over and over the same half year.
-    let time = |n: usize| {
-        let (minute, hour, day, month) = (n % 60, n / 60 % 24, n / 1_440 % 28, n / 40_320 % 5);
-        format!(
-            "2024-{:02}-{:02}T{hour:02}:{minute:02}:{:02}",
-            month + 1,
-            day + 1,
-            n / 201_600 % 60
-        )
-    };
-    let quotes = || rows(&|_| "\"".repeat(16_000) + "\n");
-    let commas = || rows(&|_| ",".repeat(16_000) + "\n");
-    [
+    any_files(size)
+        .into_iter()
+        .chain(clarity_files(size))
+        .chain(open_files(size))
+        .map(|(target, name, text)| Large { target, name, bytes: text.into() })
+}
+
+type Named = (&'static str, &'static str, String);
+
+fn any_files(size: usize) -> Vec<Named> {
+    vec![
         ("import", "bytes", "a".repeat(size)),
         ("import", "lines", "a\n".repeat(size / 2)),
         ("import", "blank lines", "\n".repeat(size)),
         ("import", "marks", "\u{feff}".repeat(size / 3)),
-        ("import", "header", "time,value,unit".to_owned() + &",".repeat(16_000) + "\n" + &commas()),
-        ("import", "separators", format!(",{}", commas())),
+        (
+            "import",
+            "header",
+            "time,value,unit".to_owned() + &",".repeat(16_000) + "\n" + &commas(size),
+        ),
+        ("import", "separators", format!(",{}", commas(size))),
+    ]
+}
+
+fn clarity_files(size: usize) -> Vec<Named> {
+    vec![
         ("import_clarity", "blank lines", "\n".repeat(size)),
-        ("import_clarity", "quotes", quotes()),
-        ("import_clarity", "commas", commas()),
+        ("import_clarity", "quotes", quotes(size)),
+        ("import_clarity", "commas", commas(size)),
         (
             "import_clarity",
             "stamps",
-            rows(&|n| format!("{n},{},EGV,,,,iPhone,100,,,,,,\n", time(n))),
+            rows(size, &|n| format!("{n},{},EGV,,,,iPhone,100,,,,,,\n", time(n))),
         ),
         (
             "import_clarity",
             "one stamp",
-            rows(&|n| format!("{n},2024-05-01T08:00:00,EGV,,,,iPhone,{},,,,,,\n", 100 + n % 2)),
+            rows(size, &|n| {
+                format!("{n},2024-05-01T08:00:00,EGV,,,,iPhone,{},,,,,,\n", 100 + n % 2)
+            }),
         ),
         (
             "import_clarity",
             "counts",
-            rows(&|n| format!("{n},{},EGV,,,,iPhone,100,,,,,{},82AJ0E\n", time(n), n * 60)),
+            rows(size, &|n| format!("{n},{},EGV,,,,iPhone,100,,,,,{},82AJ0E\n", time(n), n * 60)),
         ),
         (
             "import_clarity",
             "one count",
-            rows(&|n| format!("{n},{},EGV,,,,iPhone,100,,,,,1000000,82AJ0E\n", time(n))),
+            rows(size, &|n| format!("{n},{},EGV,,,,iPhone,100,,,,,1000000,82AJ0E\n", time(n))),
         ),
         (
             "import_clarity",
             "transmitters",
-            rows(&|n| {
+            rows(size, &|n| {
                 format!("{n},{},EGV,,,,{},100,,,,,{},{}\n", time(n), n % 400, n * 60, n % 500)
             }),
         ),
         (
             "import_clarity",
             "sources",
-            rows(&|n| format!("{n},{},EGV,,,,{},100,,,,,,\n", time(n), n % 900)),
+            rows(size, &|n| format!("{n},{},EGV,,,,{},100,,,,,,\n", time(n), n % 900)),
         ),
         (
             "import_clarity",
             "more sources than are taken",
-            rows(&|n| format!("{n},{},EGV,,,,{n},100,,,,,,\n", time(n))),
+            rows(size, &|n| format!("{n},{},EGV,,,,{n},100,,,,,,\n", time(n))),
         ),
         (
             "import_clarity",
             "device rows",
-            rows(&|n| format!("{n},,Device,,,x Mobile App,{n},,,,,,,\n")),
+            rows(size, &|n| format!("{n},,Device,,,x Mobile App,{n},,,,,,,\n")),
         ),
         (
             "import_clarity",
             "far apart",
-            rows(&|n| {
+            rows(size, &|n| {
                 format!("{n},{:04}-01-01T00:00:00,EGV,,,,a,100,,,,,{n},82AJ0E\n", n % 10_000)
             }),
         ),
-        ("import_csv", "readings", rows(&|n| format!("{}Z,100,mg/dL,a,ok\n", time(n)))),
+    ]
+}
+
+fn open_files(size: usize) -> Vec<Named> {
+    vec![
+        ("import_csv", "readings", rows(size, &|n| format!("{}Z,100,mg/dL,a,ok\n", time(n)))),
         (
             "import_csv",
             "one instant",
-            rows(&|n| format!("2024-05-01T08:00:00Z,{},mg/dL,a,ok\n", 100 + n % 2)),
+            rows(size, &|n| format!("2024-05-01T08:00:00Z,{},mg/dL,a,ok\n", 100 + n % 2)),
         ),
-        ("import_csv", "devices", rows(&|n| format!("{}Z,100,mg/dL,{},ok\n", time(n), n % 900))),
-        ("import_csv", "refused", rows(&|_| ",,,,\n".to_owned())),
-        ("import_csv", "quotes", quotes()),
+        (
+            "import_csv",
+            "devices",
+            rows(size, &|n| format!("{}Z,100,mg/dL,{},ok\n", time(n), n % 900)),
+        ),
+        ("import_csv", "refused", rows(size, &|_| ",,,,\n".to_owned())),
+        ("import_csv", "quotes", quotes(size)),
         ("import_ndjson", "lines", "{}\n".repeat(size / 3)),
         ("import_ndjson", "open", "[\n".repeat(size / 2)),
-        ("import_ndjson", "deep lines", rows(&|_| "[".repeat(16_000) + "\n")),
+        ("import_ndjson", "deep lines", rows(size, &|_| "[".repeat(16_000) + "\n")),
     ]
-    .into_iter()
-    .map(|(target, name, text)| Large { target, name, bytes: text.into() })
 }

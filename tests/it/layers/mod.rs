@@ -1,5 +1,6 @@
 //! No arrow points upward: a module uses only what lies below it.
 
+mod architecture;
 mod paths;
 
 use paths::{Source, names};

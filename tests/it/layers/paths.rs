@@ -274,7 +274,8 @@ fn a_path_is_found_however_it_is_written() {
         ("a/x.rs", "macro_rules! m { () => { $crate::b::f() } }", &["crate::b::f"]),
         (
             "a/x.rs",
-            "// crate::b\n/* crate::c /* */ crate::d */ r#\"crate::e\"# \"\\\"crate::f\" b'\\'' 'a' &'a str::len",
+            "// crate::b\n/* crate::c /* */ crate::d */ r#\"crate::e\"# \"\\\"crate::f\" b'\\'' \
+                'a' &'a str::len",
             &["str::len"],
         ),
         (
@@ -284,7 +285,8 @@ fn a_path_is_found_however_it_is_written() {
         ),
         (
             "a/x.rs",
-            "#[cfg(test)]\n#[expect(clippy::all)]\nmod tests { use crate::b; } #[cfg(not(test))] use crate::c;",
+            "#[cfg(test)]\n#[expect(clippy::all)]\nmod tests { use crate::b; } #[cfg(not(test))] \
+                use crate::c;",
             &["crate::c"],
         ),
         ("a/x.rs", "#[cfg(all(test, unix))] use crate::b::{C, D}; use crate::e;", &["crate::e"]),

@@ -163,7 +163,8 @@ async fn another_makers_file_is_refused_by_name_and_what_is_taken_is_said() {
 async fn a_file_cut_in_the_middle_of_a_line_gives_all_but_that_line() {
     let world = World::new().await;
     let app = world.app();
-    let whole = "time,value,unit\n2024-05-01T08:15:00+02:00,101,mg/dL\n2024-05-01T08:20:00+02:00,132,mg/dL\n";
+    let whole = "time,value,unit\n2024-05-01T08:15:00+02:00,101,mg/dL\n\
+        2024-05-01T08:20:00+02:00,132,mg/dL\n";
     let cuts = [
         (0, None),
         (1, None),

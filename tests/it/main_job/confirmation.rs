@@ -61,7 +61,8 @@ async fn a_receiver_with_a_malformed_discovery_document_is_refused_and_named() {
     let world = World::new().await;
     let app = world.app();
     let good = json!({
-        "authorization_endpoint": "https://ehr.example.org/authorize", "token_endpoint": "https://ehr.example.org/token",
+        "authorization_endpoint": "https://ehr.example.org/authorize",
+        "token_endpoint": "https://ehr.example.org/token",
         "code_challenge_methods_supported": ["S256"], "capabilities": [],
     });
     let with = |field: &str, value: serde_json::Value| {

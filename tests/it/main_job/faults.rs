@@ -181,7 +181,7 @@ async fn revoked_tokens_block_until_the_person_authorises_again_and_nothing_is_l
 }
 
 #[tokio::test]
-async fn a_limit_on_entries_is_found_by_halving_and_remembered_whatever_status_says_it() {
+async fn a_413_halves_the_batch_and_its_limit_is_remembered_whatever_status_says_it() {
     for status in [413, 400, 422, 500] {
         let limits = Limits { max_entries: 60, over_limit_status: status, ..Limits::default() };
         let world = World::with(Sandbox::builder().limits(limits)).await;
@@ -209,7 +209,7 @@ async fn a_limit_on_entries_is_found_by_halving_and_remembered_whatever_status_s
 }
 
 #[tokio::test]
-async fn a_limit_on_bytes_is_found_by_halving_too() {
+async fn a_413_for_too_many_bytes_halves_the_batch_too() {
     let limits = Limits { max_body_bytes: 40_000, ..Limits::default() };
     let world = World::with(Sandbox::builder().limits(limits)).await;
     let (app, connection) = world.ready(400).await;
@@ -248,7 +248,8 @@ async fn a_receiver_that_chokes_on_gzip_with_400_gets_plain_bodies_too() {
 
 #[tokio::test]
 async fn an_answer_that_is_cut_or_too_short_says_nothing_and_the_same_bytes_go_again() {
-    let one = r#"{"resourceType":"Bundle","type":"transaction-response","entry":[{"response":{"status":"201"}}]}"#;
+    let one = r#"{"resourceType":"Bundle","type":"transaction-response",
+        "entry":[{"response":{"status":"201"}}]}"#;
     let none = r#"{"resourceType":"Bundle","type":"transaction-response"}"#;
     for (bundle, answer) in
         [(1, none), (2, one), (3, one), (3, "{\"resourceType\":\"Bund"), (3, "")]

@@ -134,7 +134,7 @@ async fn killed_at_every_call_to_the_outside_a_submission_is_finished_by_the_nex
 }
 
 #[tokio::test]
-async fn killed_with_any_request_under_way_the_next_process_sends_the_same_bytes_and_goes_on() {
+async fn killed_between_send_and_answer_the_next_process_sends_the_same_bytes_and_goes_on() {
     const MANY: usize = 1_100;
     // The device, the summary, three batches of readings.
     for bundle in 1..=5 {
@@ -144,7 +144,9 @@ async fn killed_with_any_request_under_way_the_next_process_sends_the_same_bytes
             let hung = world.tape.hung();
             world.tape.at_bundle(bundle, fate);
             tokio::select! {
-                outcome = app.submit_now(connection, own(), NO_WAIT, |_| ()) => panic!("{outcome:?}"),
+                outcome = app.submit_now(connection, own(), NO_WAIT, |_| ()) => {
+                    panic!("{outcome:?}")
+                }
                 hung = hung.acquire() => hung.unwrap().forget(),
             }
             drop(app);

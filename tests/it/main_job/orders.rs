@@ -21,12 +21,18 @@ const MOLAR_READINGS: &str = "cgm-sensor-reading-moles-per-volume";
 
 /// A standing order: every so often, so far back, these profiles.
 fn order(id: &str, period: (u32, &str), lookback: Option<(u32, &str)>, profiles: &[&str]) -> Value {
-    let quantity = |(value, code): (u32, &str)| json!({"value": value, "system": "http://unitsofmeasure.org", "code": code});
+    let quantity = |(value, code): (u32, &str)| {
+        json!({"value": value,
+        "system": "http://unitsofmeasure.org", "code": code})
+    };
     let mut schedule = vec![json!({"url": "submissionPeriod", "valueQuantity": quantity(period)})];
     schedule.extend(
         lookback.map(|back| json!({"url": "lookbackPeriod", "valueQuantity": quantity(back)})),
     );
-    let profile = |name: &&str| json!({"url": "submissionDataProfile", "valueCanonical": format!("{PROFILES}/{name}")});
+    let profile = |name: &&str| {
+        json!({"url": "submissionDataProfile",
+        "valueCanonical": format!("{PROFILES}/{name}")})
+    };
     schedule.extend(profiles.iter().map(profile));
     let mut order = bare_order(id);
     order["extension"] =
@@ -39,13 +45,14 @@ fn bare_order(id: &str) -> Value {
     json!({
         "resourceType": "ServiceRequest", "id": id, "status": "active", "intent": "order",
         "code": {"coding": [{
-            "system": "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm", "code": "cgm-data-submission-standing-order",
+            "system": "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm",
+            "code": "cgm-data-submission-standing-order",
         }]},
         "subject": {"reference": format!("Patient/{AMY}")},
     })
 }
 
-/// The local noon so many days before the clock's 1 July.
+/// The local noon this many days before the clock's 1 July.
 fn noon(days_ago: i64) -> DateTime<Utc> {
     "2024-07-01T12:00:00Z".parse::<DateTime<Utc>>().unwrap() - TimeDelta::days(days_ago)
 }

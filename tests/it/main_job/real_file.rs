@@ -9,12 +9,12 @@ use cgm_submitter::{Connection, ImportReport, OutcomeStatus, SubmissionRequest, 
 use chrono::{DateTime, FixedOffset, NaiveDateTime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 const READINGS: u64 = 25_340;
 const LOWS: usize = 166;
-const DEVICES: u64 = 2;
+const DEVICES: u64 = 1;
 
 fn file() -> Vec<u8> {
     let folder =
@@ -121,14 +121,15 @@ async fn ninety_real_days_arrive_once_digit_for_digit_and_never_twice() {
     assert_eq!((all.accepted, all.already_there), (0, READINGS + DEVICES + SUMMARY_ENTRIES));
     assert!(outcome.is_complete());
     world.assert_readings(usize::try_from(READINGS).unwrap());
-    assert_eq!(world.holds("Device").len(), 2);
+    assert_eq!(world.holds("Device").len() as u64, DEVICES);
     assert_eq!(world.holds(SUMMARY).len(), 1);
 }
 
 fn assert_what_the_clinic_holds(world: &World, file: &[u8]) {
     world.assert_readings(usize::try_from(READINGS).unwrap());
     let texts = world.clinic.resource_texts(AMY, MASS).unwrap();
-    let mut by_device: BTreeMap<&str, Vec<(DateTime<FixedOffset>, String)>> = BTreeMap::new();
+    let mut all: Vec<(DateTime<FixedOffset>, String)> = Vec::new();
+    let mut devices = HashSet::new();
     let mut lows = 0;
     for text in &texts {
         let held: Held<'_> = serde_json::from_str(text).unwrap();
@@ -145,34 +146,65 @@ fn assert_what_the_clinic_holds(world: &World, file: &[u8]) {
         };
         let device = held.device.as_ref().unwrap().reference;
         let at = DateTime::parse_from_rfc3339(held.effective_date_time).unwrap();
-        by_device.entry(device).or_default().push((at, value));
+        devices.insert(device);
+        all.push((at, value));
     }
     assert_eq!(lows, LOWS);
 
-    // One device a transmitter; its readings in order of time are the file's in order of the
-    // transmitter's tick.
-    let mut by_transmitter: BTreeMap<String, Vec<(NaiveDateTime, String)>> = BTreeMap::new();
-    for ((transmitter, _), stamp, value) in rows(file) {
-        by_transmitter.entry(transmitter).or_default().push((stamp, value));
-    }
-    assert_eq!(by_device.len(), by_transmitter.len());
-    let mut matched = HashSet::new();
-    for (transmitter, rows) in &by_transmitter {
-        let (device, held) =
-            by_device.iter_mut().find(|(_, held)| held.len() == rows.len()).unwrap();
-        held.sort();
-        let values = |pair: &(DateTime<FixedOffset>, String)| pair.1.clone();
-        let held_values: Vec<_> = held.iter().map(values).collect();
-        let row_values: Vec<_> = rows.iter().map(|(_, value)| value.clone()).collect();
-        assert!(held_values == row_values, "{transmitter}: every value, digit for digit, in order");
-        // Instants follow the transmitter's count, which drifts against the phone's clock by up to
-        // two minutes.
-        let far = rows
-            .iter()
-            .zip(held.iter())
-            .filter(|((stamp, _), (at, _))| (at.naive_local() - *stamp).num_seconds().abs() > 120);
-        assert_eq!(far.count(), 0, "{transmitter}: every local time is the file's");
-        matched.insert(*device);
-    }
-    assert_eq!(matched.len(), by_device.len());
+    // In order of time they are the file's in order of the transmitter's tick, and every local time
+    // is the row's own, to the second.
+    all.sort();
+    let held = all.iter().map(|(at, value)| (at.naive_local(), value));
+    let rows = rows(file);
+    assert!(held.eq(rows.iter().map(|(_, stamp, value)| (*stamp, value))), "digit for digit");
+    assert_eq!(devices.len() as u64, DEVICES);
+}
+
+/// The real file's rows with stamps in this range.
+fn part(file: &[u8], stamps: std::ops::Range<&str>) -> Vec<u8> {
+    let text = std::str::from_utf8(file).unwrap();
+    let kept = text.split_inclusive('\n').filter(|line| {
+        let stamp = line.split('"').nth(3).filter(|stamp| stamp.starts_with("20"));
+        stamp.is_none_or(|stamp| stamps.contains(&stamp))
+    });
+    kept.collect::<String>().into_bytes()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fuller_export_corrects_what_a_receiver_has_of_a_cut_that_stood_elsewhere() {
+    let world = World::new().await.living_in(Zone(chrono_tz::Europe::Bucharest));
+    let file = file();
+    let app = world.app();
+    // Two days abroad alone: nothing in them speaks against the zone, and they are sent so.
+    let abroad = part(&file, "2024-05-17".."2024-05-19");
+    let (cut, connection) = import_and_connect(&world, &app, abroad).await;
+    assert!(cut.stored > 500 && cut.clock_notes.is_empty());
+    let request = SubmissionRequest::Own {
+        dates: "2024-05-17..2024-05-19".parse().unwrap(),
+        unit: GlucoseUnit::MgPerDl,
+    };
+    let submit = async || app.submit_now(connection.id, request, NO_WAIT, |_| ()).await.unwrap();
+    assert_eq!(submit().await.tally.readings.accepted, cut.stored as u64);
+
+    // The days before show that the clock was an hour behind.
+    let zone = Zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
+    let fuller = app.import(part(&file, "2024-03-30".."2024-05-19"), zone.clone()).await.unwrap();
+    assert_eq!((fuller.corrected, fuller.rejected.len()), (cut.stored, 0));
+    assert_eq!(fuller.clock_notes.len(), 1);
+    submit().await;
+
+    // Each of them is at the receiver as it was, and once more an hour later, which says what it
+    // replaces; its local time is that of its row.
+    let corrected: Vec<_> =
+        world.holds(MASS).into_iter().filter(|held| held["status"] == "corrected").collect();
+    assert_eq!(corrected.len(), cut.stored);
+    assert!(corrected.iter().all(|held| {
+        let time = held["effectiveDateTime"].as_str().unwrap();
+        time.ends_with("+02:00") && held["extension"].as_array().is_some_and(|all| all.len() == 1)
+    }));
+
+    // The same again changes nothing, and has nothing to send.
+    let again = app.import(part(&file, "2024-05-17".."2024-05-19"), zone).await.unwrap();
+    assert_eq!((again.already_there, again.corrected, again.replaced), (cut.stored, 0, 0));
+    assert_eq!(submit().await.tally.requests, 0);
 }

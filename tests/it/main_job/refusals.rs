@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 const READINGS: usize = 30;
 const WORDS: &str = "this refusal was asked for";
 
-/// The clinic's answer to a bundle of so many entries, of which one differs.
+/// The clinic's answer to a bundle of this many entries, of which one differs.
 fn answer(entries: usize, odd: usize, response: &Value) -> String {
     let of = |index| {
         if index == odd {
@@ -253,7 +253,7 @@ async fn what_the_person_granted_no_permission_for_is_left_out_and_said() {
 /// proves it; from then on none is sent with it, and the ledger alone keeps things from going
 /// twice.
 #[tokio::test]
-async fn a_receiver_without_conditional_create_is_found_out_and_gets_everything_once() {
+async fn a_receiver_without_if_none_exist_is_found_out_and_gets_everything_once() {
     let world = World::with(Sandbox::builder().supports_conditional_create(false)).await;
     let (app, connection) = world.ready(READINGS).await;
     assert!(submit_all(&app, connection).await.is_complete());

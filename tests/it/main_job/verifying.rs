@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-/// Entries of so many readings: themselves, the device, the summary with its members.
+/// Entries of this many readings: themselves, the device, the summary with its members.
 const fn entries(readings: u64) -> u64 {
     readings + 1 + SUMMARY_ENTRIES
 }
@@ -244,7 +244,8 @@ async fn without_leave_or_a_search_it_says_that_it_cannot_verify() {
 
     let world = World::new().await;
     let (app, _, submission) = sent(&world, 20).await;
-    let offers = json!({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1", "rest": [{"mode": "server",
+    let offers = json!({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
+        "rest": [{"mode": "server",
         "resource": [{"type": "Observation", "interaction": [{"code": "search-type"}]}]}]});
     world.tape.answer_at("/metadata", 200, offers.to_string());
     assert_eq!(whys(&verify(&app, submission).await), all(CannotVerify::NotOffered));
@@ -307,15 +308,18 @@ async fn a_receiver_without_conditional_create_is_never_sent_anything_twice() {
 
 /// A receiver that says nothing of conditional create.
 fn says_nothing_of_it(world: &World) {
-    let search = |kind: &str| json!({"type": kind, "interaction": [{"code": "search-type"}], "searchParam": [{"name": "identifier"}]});
+    let search = |kind: &str| {
+        json!({"type": kind, "interaction": [{"code": "search-type"}],
+        "searchParam": [{"name": "identifier"}]})
+    };
     let statement = json!({"resourceType": "CapabilityStatement", "fhirVersion": "4.0.1",
         "rest": [{"mode": "server", "resource": [search("Observation"), search("Device")]}]});
     world.tape.answer_at("/metadata", 200, statement.to_string());
 }
 
 #[tokio::test]
-async fn a_receiver_that_may_ignore_the_condition_is_not_sent_anything_again_until_it_showed_that_it_looks()
- {
+async fn a_receiver_that_may_ignore_if_none_exist_gets_nothing_again_until_it_showed_that_it_looks()
+{
     let world = World::new().await;
     let (app, connection, submission) = sent(&world, 20).await;
     world.clinic.rewrite(AMY, MASS, every(10)).unwrap();

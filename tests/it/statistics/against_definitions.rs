@@ -21,7 +21,7 @@ use serde_json::json;
 use std::cell::RefCell;
 use std::path::Path;
 
-/// Cases drawn where nobody says how many.
+/// Cases drawn unless `CGM_CASES` says how many.
 const CASES: u32 = 400;
 /// The first second a reading that is stored can have: 1990-01-01.
 const EARLIEST_STORED: i64 = 631_152_000;
@@ -39,7 +39,7 @@ struct Phone {
 
 impl Phone {
     fn with(case: &Case) -> Self {
-        // In memory where that can be: a case would mostly wait for the disk.
+        // In memory if that can be: a case would mostly wait for the disk.
         let memory = Path::new("/dev/shm");
         let folder =
             if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() }
@@ -83,7 +83,7 @@ impl Phone {
         }
     }
 
-    /// The bundle with the summary, where there is one.
+    /// The bundle with the summary, if there is one.
     fn bundle(&mut self, case: &Case) -> Option<Vec<u8>> {
         let details = ConnectionDetails {
             dialect: Some("hl7-cgm".to_owned()),
@@ -125,7 +125,7 @@ fn check(case: &Case, oracle: &mut Oracle) -> Result<(), String> {
     }
 }
 
-/// Compares so many of every hundred cases asked for.
+/// Compares this share of every hundred cases asked for.
 fn compare_cases(of_hundred: u32, cases: &impl Strategy<Value = Case>) {
     let asked = std::env::var("CGM_CASES").map_or(CASES, |text| text.parse().unwrap());
     let config = Config { max_shrink_time: 20_000, ..Config::with_cases(asked * of_hundred / 100) };

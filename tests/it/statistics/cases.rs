@@ -138,7 +138,7 @@ fn offset_at(zone: Tz, seconds: i64) -> UtcOffset {
 }
 
 /// A zone's offsets, each with the second from which it holds: every hour is looked at, and every
-/// minute where it changes.
+/// minute if it changes.
 fn table(zone: Tz, from: i64, to: i64) -> Vec<(i64, UtcOffset)> {
     let mut table = vec![(from, offset_at(zone, from))];
     for hour in (from..to).step_by(3600) {
@@ -169,7 +169,7 @@ fn date(year: i32, month: u32, day: u32) -> NaiveDate {
 }
 
 /// A zone and the dates of a window: about a change of clocks, a leap day, or anywhere. Before 1990
-/// only where asked for: no such reading is ever stored.
+/// only if asked for: no such reading is ever stored.
 fn place(days: RangeInclusive<u64>) -> impl Strategy<Value = (Tz, DateRange)> {
     let change = any::<prop::sample::Index>().prop_map(|index| *index.get(&CHANGES));
     let leap_day = (
@@ -186,8 +186,12 @@ fn place(days: RangeInclusive<u64>) -> impl Strategy<Value = (Tz, DateRange)> {
         8 => change,
         2 => leap_day,
         6 => anywhere(date(1990, 1, 10), 40 * 365),
-        1 => (Just(Tz::UTC), select([date(1969, 12, 31), date(1970, 1, 1), date(1952, 2, 29)].to_vec())),
-        1 => (select(&ZONES[..2]), (0..30 * 365_u64).prop_map(|after| date(1955, 1, 1).checked_add_days(Days::new(after)).unwrap())),
+        1 => (Just(Tz::UTC), select(
+            [date(1969, 12, 31), date(1970, 1, 1), date(1952, 2, 29)].to_vec()
+        )),
+        1 => (select(&ZONES[..2]), (0..30 * 365_u64).prop_map(|after| {
+            date(1955, 1, 1).checked_add_days(Days::new(after)).unwrap()
+        })),
     ];
     (within, days, 0..91_u64).prop_map(|((zone, within), days, before)| {
         let first = within.checked_sub_days(Days::new(before % days)).unwrap();
@@ -258,7 +262,8 @@ fn any_value() -> impl Strategy<Value = GlucoseValue> {
         6 => (40..=400_u32).prop_filter_map("a value", |n| value(n, 0, MgPerDl)),
         4 => (22..=222_u32).prop_filter_map("a value", |n| value(n, 1, MmolPerL)),
         4 => select(&EDGES[..]).prop_map(|(text, unit)| GlucoseValue::parse(text, unit).unwrap()),
-        1 => (1..=600_u32, 0..=6_u8, 0..1_000_000_u32).prop_filter_map("a value", |(whole, scale, rest)| {
+        1 => (1..=600_u32, 0..=6_u8, 0..1_000_000_u32).prop_filter_map("a value", |of| {
+            let (whole, scale, rest) = of;
             let one = 10_u32.pow(u32::from(scale));
             value(whole * one + rest % one, scale, MgPerDl)
         }),
@@ -310,24 +315,26 @@ fn any_measurement() -> impl Strategy<Value = Measurement> {
 /// Where in a window something begins.
 #[derive(Clone, Debug)]
 enum Start {
-    /// After so many thousandths of it, and so many seconds.
+    /// After this many thousandths of it, and this many seconds.
     Within(i64, i64),
-    /// So many seconds from its first one.
+    /// This many seconds from its first one.
     First(i64),
-    /// So many seconds from its end.
+    /// This many seconds from its end.
     End(i64),
-    /// So many seconds from a midnight in it.
+    /// This many seconds from a midnight in it.
     Midnight(i64, i64),
 }
 
 impl Start {
     fn any() -> impl Strategy<Value = Self> {
         prop_oneof![
-            6 => (0..1000_i64, 0..900_i64).prop_map(|(share, seconds)| Self::Within(share, seconds)),
+            6 => (0..1000_i64, 0..900_i64)
+                .prop_map(|(share, seconds)| Self::Within(share, seconds)),
             2 => (-900..=900_i64).prop_map(Self::First),
             1 => Just(Self::First(0)),
             1 => (-2000..=300_i64).prop_map(Self::End),
-            2 => (0..91_i64, -1200..=1200_i64).prop_map(|(day, seconds)| Self::Midnight(day, seconds)),
+            2 => (0..91_i64, -1200..=1200_i64)
+                .prop_map(|(day, seconds)| Self::Midnight(day, seconds)),
             1 => (-3 * DAY..0_i64).prop_map(Self::First),
         ]
     }
@@ -363,7 +370,7 @@ struct Run {
     lost: Vec<bool>,
     said: Vec<Measurement>,
     held: usize,
-    /// The first so many readings are never lost: they tell the pace.
+    /// The first readings, this many, are never lost: they tell the pace.
     kept: usize,
 }
 
@@ -405,7 +412,10 @@ fn jitter() -> impl Strategy<Value = Vec<i64>> {
 }
 
 fn lost() -> impl Strategy<Value = Vec<bool>> {
-    prop_oneof![3 => Just(vec![false]), 1 => prop::collection::vec(prop::bool::weighted(0.3), 1..20)]
+    prop_oneof![
+        3 => Just(vec![false]),
+        1 => prop::collection::vec(prop::bool::weighted(0.3), 1..20),
+    ]
 }
 
 fn run(sensors: u32, count: RangeInclusive<usize>) -> impl Strategy<Value = Run> {

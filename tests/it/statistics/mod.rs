@@ -30,6 +30,10 @@ fn mg_dl(text: &str) -> Measurement {
     Measurement::Value(GlucoseValue::parse(text, GlucoseUnit::MgPerDl).unwrap())
 }
 
+fn measured(mantissa: u32, scale: u8, unit: GlucoseUnit) -> Measurement {
+    Measurement::Value(GlucoseValue::new(mantissa, scale, unit).unwrap())
+}
+
 fn sample(sensor: u32, seconds: i64, measurement: Measurement) -> Sample {
     Sample { sensor: SensorId(sensor), seconds, offset: UtcOffset::UTC, measurement }
 }
@@ -273,8 +277,8 @@ fn debug_output_tells_no_statistics() {
 /// Up to three sensors at their own paces, with losses, absent values and both units.
 fn any_readings() -> impl Strategy<Value = Vec<Sample>> {
     let measurement = prop_oneof![
-        8 => (40_u32..=400).prop_map(|n| Measurement::Value(GlucoseValue::new(n, 0, GlucoseUnit::MgPerDl).unwrap())),
-        6 => (22_u32..=222).prop_map(|n| Measurement::Value(GlucoseValue::new(n, 1, GlucoseUnit::MmolPerL).unwrap())),
+        8 => (40_u32..=400).prop_map(|n| measured(n, 0, GlucoseUnit::MgPerDl)),
+        6 => (22_u32..=222).prop_map(|n| measured(n, 1, GlucoseUnit::MmolPerL)),
         1 => Just(Measurement::Below(GlucoseValue::new(40, 0, GlucoseUnit::MgPerDl).unwrap())),
         1 => Just(Measurement::Above(GlucoseValue::new(278, 1, GlucoseUnit::MmolPerL).unwrap())),
         1 => Just(Measurement::Absent(AbsentReason::Unknown)),
@@ -309,17 +313,21 @@ fn any_readings() -> impl Strategy<Value = Vec<Sample>> {
 proptest! {
     #[test]
     fn a_summary_stays_within_its_readings(samples in any_readings()) {
-        let values: Vec<f64> = samples.iter().filter_map(|sample| sample.measurement.mg_dl()).collect();
+        let values: Vec<f64> =
+            samples.iter().filter_map(|sample| sample.measurement.mg_dl()).collect();
         let Ok(summary) = in_may(3, samples.iter().copied()) else { return Ok(()) };
         let least = values.iter().copied().fold(f64::MAX, f64::min);
         let most = values.iter().copied().fold(f64::MIN, f64::max);
         prop_assert!(least - 1e-9 <= summary.mean_mg_dl() && summary.mean_mg_dl() <= most + 1e-9);
         prop_assert!(summary.sd_mg_dl() >= 0.0 && summary.sd_mg_dl() <= (most - least) + 1e-9);
-        prop_assert!(summary.readings() <= values.len() as u64 && summary.clipped() <= summary.readings());
+        prop_assert!(summary.readings() <= values.len() as u64);
+        prop_assert!(summary.clipped() <= summary.readings());
         prop_assert!((summary.ranges().percentages().iter().sum::<f64>() - 100.0).abs() < 1e-9);
-        prop_assert!(summary.sensor_active_percent() > 0.0 && summary.sensor_active_percent() <= 100.0);
+        prop_assert!(summary.sensor_active_percent() > 0.0);
+        prop_assert!(summary.sensor_active_percent() <= 100.0);
         prop_assert!(summary.covered_minutes() <= 15.0 * summary.readings() as f64);
-        prop_assert!((1..=3).contains(&summary.days_of_wear()) && summary.days_well_covered() <= summary.days_of_wear());
+        prop_assert!((1..=3).contains(&summary.days_of_wear()));
+        prop_assert!(summary.days_well_covered() <= summary.days_of_wear());
     }
 
     #[test]
@@ -338,9 +346,12 @@ proptest! {
     fn readings_without_a_value_or_outside_the_window_change_nothing(samples in any_readings()) {
         let mut more: Vec<_> = (-9..900)
             .zip((0..4).cycle())
-            .map(|(n, sensor)| sample(sensor, MAY + 299 * n, Measurement::Absent(AbsentReason::NotPerformed)))
+            .map(|(n, sensor)| {
+                sample(sensor, MAY + 299 * n, Measurement::Absent(AbsentReason::NotPerformed))
+            })
             .collect();
-        more.extend([-600, -300, 3 * DAY, 3 * DAY + 300].map(|at| sample(9, MAY + at, mg_dl("101"))));
+        let outside = [-600, -300, 3 * DAY, 3 * DAY + 300];
+        more.extend(outside.map(|at| sample(9, MAY + at, mg_dl("101"))));
         more.extend(&samples);
         more.sort_by_key(|sample| sample.seconds);
         prop_assert_eq!(in_may(3, more), in_may(3, samples));
@@ -362,8 +373,12 @@ proptest! {
         }
         let dates: DateRange = "2024-05-01..2024-05-04".parse().unwrap();
         let cut = MAY + 300 * cut;
-        let part = |from, to| summarise(dates, Window::from_unix(from, to).unwrap(), &[], samples.iter().copied());
-        let (all, before, after) = (part(MAY, MAY + 4 * DAY).unwrap(), part(MAY, cut), part(cut, MAY + 4 * DAY));
+        let part = |from, to| {
+            let window = Window::from_unix(from, to).unwrap();
+            summarise(dates, window, &[], samples.iter().copied())
+        };
+        let all = part(MAY, MAY + 4 * DAY).unwrap();
+        let (before, after) = (part(MAY, cut), part(cut, MAY + 4 * DAY));
         let (Ok(before), Ok(after)) = (before, after) else { return Ok(()) };
         prop_assert_eq!(before.readings() + after.readings(), all.readings());
         prop_assert_eq!(before.covered_minutes() + after.covered_minutes(), all.covered_minutes());

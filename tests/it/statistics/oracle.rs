@@ -20,7 +20,10 @@ impl Oracle {
             .stdout(Stdio::piped())
             .spawn();
         let mut process = started.unwrap_or_else(|error| {
-            panic!("python3: {error}: install Python 3.8 or newer, which works out the statistics a second time")
+            panic!(
+                "python3: {error}: install Python 3.8 or newer, which works out the statistics \
+                a second time"
+            )
         });
         let answers = BufReader::new(process.stdout.take().unwrap());
         Self { cases: process.stdin.take(), answers, process }

@@ -273,7 +273,8 @@ impl World {
         assert_eq!(self.holds(SUMMARY).len(), 1, "one summary");
     }
 
-    /// That the clinic has so many readings of Amy's in mg/dL, no identifier and no instant twice.
+    /// Asserts that the clinic has this many readings of Amy's in mg/dL, no identifier and no
+    /// instant twice.
     pub(crate) fn assert_readings(&self, count: usize) {
         let held = self.holds(MASS);
         assert_eq!(held.len(), count, "readings at the clinic");
@@ -346,7 +347,7 @@ pub(crate) fn reading(n: usize) -> Reading {
     reading_of(n, mg(90 + u32::try_from(n % 70).unwrap()))
 }
 
-/// Stores so many readings.
+/// Stores this many readings.
 pub(crate) async fn stock(app: &Submitter, count: usize) {
     app.register_sensor(sensor(SENSOR)).await.unwrap();
     let report = app.ingest((0..count).map(reading).collect()).await.unwrap();

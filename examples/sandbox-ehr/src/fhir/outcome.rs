@@ -11,7 +11,7 @@ pub(crate) struct Refusal {
     /// Code of the `issue-type` value set.
     pub(crate) issue: &'static str,
     pub(crate) diagnostics: String,
-    /// `FHIRPath` of what is wrong, where there is one.
+    /// `FHIRPath` of what is wrong, if there is one.
     pub(crate) expression: Option<String>,
 }
 

@@ -132,8 +132,10 @@ mod tests {
 
     #[test]
     fn only_reference_values_are_rewritten_and_numbers_keep_their_digits() {
-        let sent = r#"{"resourceType":"Observation","id":"mine","identifier":[{"value":"urn:uuid:a"}],
-            "hasMember":[{"reference" : "urn:uuid:a"}],"note":[{"text":"\"reference\":\"urn:uuid:a\""}],
+        let sent = r#"{"resourceType":"Observation","id":"mine",
+            "identifier":[{"value":"urn:uuid:a"}],
+            "hasMember":[{"reference" : "urn:uuid:a"}],
+            "note":[{"text":"\"reference\":\"urn:uuid:a\""}],
             "valueQuantity":{"value":100.10}}"#;
         let stored = stored_text(
             &serde_json::from_str(sent).unwrap(),

@@ -10,22 +10,25 @@ const ANY_RESOURCE: [&str; 7] =
 
 #[rustfmt::skip]
 const OBSERVATION: [&str; 26] = [
-    "identifier", "basedOn", "partOf", "status", "category", "code", "subject", "focus", "encounter", "effectiveDateTime",
-    "effectivePeriod", "issued", "performer", "valueQuantity", "dataAbsentReason", "interpretation", "note", "bodySite",
-    "method", "specimen", "device", "referenceRange", "hasMember", "derivedFrom", "component", "effectiveInstant",
+    "identifier", "basedOn", "partOf", "status", "category", "code", "subject", "focus",
+    "encounter", "effectiveDateTime", "effectivePeriod", "issued", "performer", "valueQuantity",
+    "dataAbsentReason", "interpretation", "note", "bodySite", "method", "specimen", "device",
+    "referenceRange", "hasMember", "derivedFrom", "component", "effectiveInstant",
 ];
 
 #[rustfmt::skip]
 const DIAGNOSTIC_REPORT: [&str; 16] = [
-    "identifier", "basedOn", "status", "category", "code", "subject", "encounter", "effectivePeriod", "issued", "performer",
-    "resultsInterpreter", "result", "conclusion", "conclusionCode", "presentedForm", "media",
+    "identifier", "basedOn", "status", "category", "code", "subject", "encounter",
+    "effectivePeriod", "issued", "performer", "resultsInterpreter", "result", "conclusion",
+    "conclusionCode", "presentedForm", "media",
 ];
 
 #[rustfmt::skip]
 const DEVICE: [&str; 24] = [
-    "identifier", "definition", "udiCarrier", "status", "statusReason", "distinctIdentifier", "manufacturer",
-    "manufactureDate", "expirationDate", "lotNumber", "serialNumber", "deviceName", "modelNumber", "partNumber", "type",
-    "specialization", "version", "property", "patient", "owner", "contact", "location", "note", "safety",
+    "identifier", "definition", "udiCarrier", "status", "statusReason", "distinctIdentifier",
+    "manufacturer", "manufactureDate", "expirationDate", "lotNumber", "serialNumber",
+    "deviceName", "modelNumber", "partNumber", "type", "specialization", "version", "property",
+    "patient", "owner", "contact", "location", "note", "safety",
 ];
 
 /// Refuses elements R4 does not have (for the types and value types the guide uses), modifier

@@ -98,7 +98,14 @@ fn observation(resource: &Value) -> Result<(Option<&'static str>, Option<Effecti
         )
         .at("Observation.code")
     })?;
-    let effective = match known.kind {
+    let effective = effective(resource, known.kind)?;
+    nothing_of_another_kind(resource, known.kind)?;
+    Ok((Some(known.code), Some(effective)))
+}
+
+/// Checks what an observation of this kind says, and returns the time it says it of.
+fn effective(resource: &Value, kind: ObservationKind) -> Result<Effective, Refusal> {
+    Ok(match kind {
         ObservationKind::Reading(unit) => {
             let instant = resource["effectiveDateTime"]
                 .as_str()
@@ -132,18 +139,22 @@ fn observation(resource: &Value) -> Result<(Option<&'static str>, Option<Effecti
             }
             date_period("Observation.effectivePeriod", &resource["effectivePeriod"])?
         }
-    };
-    let wrong_time = match known.kind {
+    })
+}
+
+/// Refuses a second effective time, members of what is no summary, and a summary's own value.
+fn nothing_of_another_kind(resource: &Value, kind: ObservationKind) -> Result<(), Refusal> {
+    let wrong_time = match kind {
         ObservationKind::Reading(_) => "effectivePeriod",
         _ => "effectiveDateTime",
     };
     if !resource[wrong_time].is_null() || !resource["effectiveInstant"].is_null() {
         return Err(Refusal::rule("Observation.effective", "more than one kind of effective time"));
     }
-    if !matches!(known.kind, ObservationKind::Summary) && !resource["hasMember"].is_null() {
+    if !matches!(kind, ObservationKind::Summary) && !resource["hasMember"].is_null() {
         return Err(Refusal::rule("Observation.hasMember", "only a summary has members"));
     }
-    if let ObservationKind::Summary = known.kind
+    if let ObservationKind::Summary = kind
         && !resource["valueQuantity"].is_null()
     {
         return Err(Refusal::rule(
@@ -151,7 +162,7 @@ fn observation(resource: &Value) -> Result<(Option<&'static str>, Option<Effecti
             "a summary has members, not a value",
         ));
     }
-    Ok((Some(known.code), Some(effective)))
+    Ok(())
 }
 
 /// A value in the right unit, or the reason why there is none, never both (`obs-6`).

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::{fhir::validate::all_codings, oauth::scopes::GrantedScopes};
 
 /// Whether `scopes`, granted for `patient`, cover a request below the base. `body` is its resource,
-/// where it has one.
+/// if it has one.
 pub(super) fn covered(
     scopes: &GrantedScopes,
     patient: &str,
@@ -81,7 +81,10 @@ mod tests {
     }
 
     fn bundle(entries: &[(&str, &str, Value)]) -> Value {
-        let entry = |(method, url, resource): &(&str, &str, Value)| json!({ "resource": resource, "request": { "method": method, "url": url } });
+        let entry = |(method, url, resource): &(&str, &str, Value)| {
+            json!({ "resource": resource,
+            "request": { "method": method, "url": url } })
+        };
         json!({ "resourceType": "Bundle", "entry": entries.iter().map(entry).collect::<Vec<_>>() })
     }
 
@@ -139,7 +142,8 @@ mod tests {
             "Observation//Patient/ben",
         ] {
             assert!(!check(path), "{path}");
-            let entry = json!({ "resourceType": "Bundle", "entry": [{ "request": { "method": "GET", "url": path } }] });
+            let entry = json!({ "resourceType": "Bundle", "entry": [{ "request": { "method": "GET",
+                "url": path } }] });
             assert!(!covered(&scopes, "amy", "POST", "", Some(&entry)), "{path} in a bundle");
         }
     }

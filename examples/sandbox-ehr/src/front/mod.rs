@@ -100,7 +100,7 @@ async fn read(app: &App, head: Parts, path: &str, body: ReadBody) -> Result<Resp
     forward(app, head, body.map_err(|refusal| refusal_answer(&refusal))?).await
 }
 
-/// The body as it came, where the token's scopes cover the request.
+/// The body as it came, if the token's scopes cover the request.
 fn allowed(
     app: &App,
     token: &AccessToken,

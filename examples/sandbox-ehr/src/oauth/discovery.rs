@@ -15,46 +15,11 @@ pub(crate) fn smart_configuration(config: &Config, origin: &str, base: &str) -> 
     if config.issues_refresh_tokens {
         capabilities.push("permission-offline");
     }
-    let mut scopes = vec!["launch/patient", "offline_access"];
-    match config.scopes {
-        ScopeSupport::Granular => {
-            capabilities.push("permission-v2");
-            scopes.extend([
-                "patient/Patient.r",
-                "patient/ServiceRequest.rs?code=cgm-data-submission-standing-order",
-                "patient/ServiceRequest.rs",
-                "patient/DiagnosticReport.cu?category=LAB",
-                "patient/DiagnosticReport.crus",
-                "patient/Observation.cu?category=laboratory",
-                "patient/Observation.crus",
-                "patient/Device.cu",
-                "patient/Device.crus",
-            ]);
-        }
-        ScopeSupport::ResourceLevel => {
-            capabilities.push("permission-v2");
-            scopes.extend([
-                "patient/Patient.r",
-                "patient/ServiceRequest.rs",
-                "patient/DiagnosticReport.crus",
-                "patient/Observation.crus",
-                "patient/Device.crus",
-            ]);
-        }
-        ScopeSupport::Version1 => {
-            capabilities.push("permission-v1");
-            scopes.extend([
-                "patient/Patient.read",
-                "patient/ServiceRequest.read",
-                "patient/DiagnosticReport.read",
-                "patient/DiagnosticReport.write",
-                "patient/Observation.read",
-                "patient/Observation.write",
-                "patient/Device.read",
-                "patient/Device.write",
-            ]);
-        }
-    }
+    capabilities.push(match config.scopes {
+        ScopeSupport::Granular | ScopeSupport::ResourceLevel => "permission-v2",
+        ScopeSupport::Version1 => "permission-v1",
+    });
+    let scopes = [&["launch/patient", "offline_access"], scopes(config.scopes)].concat();
     json!({
         "issuer": base,
         "authorization_endpoint": format!("{origin}/oauth/authorize"),
@@ -68,4 +33,37 @@ pub(crate) fn smart_configuration(config: &Config, origin: &str, base: &str) -> 
         "capabilities": capabilities,
         "scopes_supported": scopes,
     })
+}
+
+fn scopes(support: ScopeSupport) -> &'static [&'static str] {
+    match support {
+        ScopeSupport::Granular => &[
+            "patient/Patient.r",
+            "patient/ServiceRequest.rs?code=cgm-data-submission-standing-order",
+            "patient/ServiceRequest.rs",
+            "patient/DiagnosticReport.cu?category=LAB",
+            "patient/DiagnosticReport.crus",
+            "patient/Observation.cu?category=laboratory",
+            "patient/Observation.crus",
+            "patient/Device.cu",
+            "patient/Device.crus",
+        ],
+        ScopeSupport::ResourceLevel => &[
+            "patient/Patient.r",
+            "patient/ServiceRequest.rs",
+            "patient/DiagnosticReport.crus",
+            "patient/Observation.crus",
+            "patient/Device.crus",
+        ],
+        ScopeSupport::Version1 => &[
+            "patient/Patient.read",
+            "patient/ServiceRequest.read",
+            "patient/DiagnosticReport.read",
+            "patient/DiagnosticReport.write",
+            "patient/Observation.read",
+            "patient/Observation.write",
+            "patient/Device.read",
+            "patient/Device.write",
+        ],
+    }
 }

@@ -16,25 +16,37 @@ pub(super) fn approval_page(
     page(
         "Let this app in?",
         &html! {
-            p { "The app " strong { (request.client) } " asks to exchange glucose data with the sandbox clinic. Nobody here is real." }
+            p {
+                "The app " strong { (request.client) }
+                " asks to exchange glucose data with the sandbox clinic. Nobody here is real."
+            }
             form method="post" action="/oauth/decision" {
                 input type="hidden" name="request" value=(id);
                 fieldset {
                     legend { "Who are you?" }
                     @if patients.is_empty() {
-                        p { "This server has no Patient: create one first, then begin again in the app." }
+                        p {
+                            "This server has no Patient: create one first, then begin again \
+                             in the app."
+                        }
                     }
                     @for (index, patient) in patients.iter().enumerate() {
                         label {
-                            input type="radio" name="patient" value=(patient["id"].as_str().unwrap_or_default()) checked[index == 0] required;
-                            " " (display_name(patient)) ", born " (patient["birthDate"].as_str().unwrap_or("unknown"))
+                            input type="radio" name="patient"
+                                value=(patient["id"].as_str().unwrap_or_default())
+                                checked[index == 0] required;
+                            " " (display_name(patient)) ", born "
+                            (patient["birthDate"].as_str().unwrap_or("unknown"))
                         }
                     }
                 }
                 fieldset {
                     legend { "What may the app do?" }
                     @for scope in &request.scopes {
-                        label { input type="checkbox" name="scope" value=(scope) checked; " " (meaning(scope)) " " code { (scope) } }
+                        label {
+                            input type="checkbox" name="scope" value=(scope) checked;
+                            " " (meaning(scope)) " " code { (scope) }
+                        }
                     }
                 }
                 button type="submit" name="decision" value="allow" { "Allow" }

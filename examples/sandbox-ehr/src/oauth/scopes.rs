@@ -126,7 +126,7 @@ pub(crate) fn grant(
 
 fn grantable(scope: &ResourceScope) -> bool {
     GRANTABLE.iter().any(|(kind, permissions)| {
-        // `cu` and `cruds` are granted where part of them is useful, as servers do; what is not
+        // `cu` and `cruds` are granted if part of them is useful, as servers do; what is not
         // supported is not served.
         scope.kind == *kind
             && scope.permissions.chars().any(|permission| permissions.contains(permission))
@@ -205,7 +205,8 @@ mod tests {
     fn a_restricted_scope_covers_only_its_category() {
         for scope in [
             "patient/Observation.cu?category=laboratory",
-            "patient/Observation.cu?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory",
+            "patient/Observation.cu?\
+            category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory",
         ] {
             let scopes = GrantedScopes::parse(scope);
             assert!(scopes.allow("Observation", 'c', &laboratory()), "{scope}");
@@ -220,7 +221,8 @@ mod tests {
 
     #[test]
     fn what_is_granted_depends_on_the_syntax_the_server_understands() {
-        let requested = "launch/patient offline_access openid patient/Patient.r patient/Observation.cu?category=laboratory";
+        let requested = "launch/patient offline_access openid patient/Patient.r \
+            patient/Observation.cu?category=laboratory";
         assert_eq!(
             grant(requested, ScopeSupport::Granular, None),
             Ok([

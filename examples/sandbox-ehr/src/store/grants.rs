@@ -92,7 +92,8 @@ impl Store {
                 params![new.client, new.patient, new.scope],
             )?;
             transaction.execute(
-                "INSERT INTO code (digest, family, redirect_uri, challenge, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO code (digest, family, redirect_uri, challenge, expires) VALUES (?1, \
+                    ?2, ?3, ?4, ?5)",
                 params![
                     sha256_base64url(&code),
                     transaction.last_insert_rowid(),
@@ -113,7 +114,8 @@ impl Store {
         self.write(|transaction| {
             let found = transaction
                 .query_row(
-                    "SELECT c.family, f.client, f.patient, f.scope, c.redirect_uri, c.challenge, c.expires, c.used
+                    "SELECT c.family, f.client, f.patient, f.scope, c.redirect_uri, c.challenge, \
+                        c.expires, c.used
                      FROM code c JOIN family f ON f.id = c.family WHERE c.digest = ?1",
                     [&digest],
                     |row| {
@@ -151,7 +153,8 @@ impl Store {
         let token = random_secret()?;
         self.write(|transaction| {
             transaction.execute(
-                "INSERT INTO token (digest, family, kind, scope, expires) VALUES (?1, ?2, ?3, ?4, ?5)",
+                "INSERT INTO token (digest, family, kind, scope, expires) VALUES (?1, ?2, ?3, ?4, \
+                    ?5)",
                 params![sha256_base64url(&token), family, kind, scope, expires],
             )?;
             Ok(())
@@ -171,11 +174,16 @@ impl Store {
         self.write(|transaction| {
             let found = transaction
                 .query_row(
-                    "SELECT t.family, f.patient, t.scope, t.spent, f.revoked FROM token t JOIN family f ON f.id = t.family
+                    "SELECT t.family, f.patient, t.scope, t.spent, f.revoked FROM token t JOIN \
+                        family f ON f.id = t.family
                      WHERE t.digest = ?1 AND t.kind = 'refresh' AND f.client = ?2",
                     [digest.as_str(), client],
                     |row| {
-                        let token = RefreshToken { family: row.get(0)?, patient: row.get(1)?, scope: row.get(2)? };
+                        let token = RefreshToken {
+                            family: row.get(0)?,
+                            patient: row.get(1)?,
+                            scope: row.get(2)?,
+                        };
                         Ok((token, row.get::<_, bool>(3)?, row.get::<_, bool>(4)?))
                     },
                 )
@@ -201,11 +209,16 @@ impl Store {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
                 "SELECT f.client, f.patient, t.scope FROM token t JOIN family f ON f.id = t.family
-                 WHERE t.digest = ?1 AND t.kind = 'access' AND t.spent = 0 AND f.revoked = 0 AND t.expires > ?2",
+                 WHERE t.digest = ?1 AND t.kind = 'access' AND t.spent = 0 AND f.revoked = 0 AND
+                 t.expires > ?2",
             )?;
             Ok(select
                 .query_row(params![sha256_base64url(token), now_millis()], |row| {
-                    Ok(AccessToken { client: row.get(0)?, patient: row.get(1)?, scope: row.get(2)? })
+                    Ok(AccessToken {
+                        client: row.get(0)?,
+                        patient: row.get(1)?,
+                        scope: row.get(2)?,
+                    })
                 })
                 .optional()?)
         })

@@ -69,7 +69,8 @@ CREATE TABLE submission (
     already INTEGER NOT NULL,
     refused INTEGER NOT NULL
 );
-CREATE TABLE pending (id TEXT PRIMARY KEY, expires INTEGER NOT NULL, request TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE pending (id TEXT PRIMARY KEY, expires INTEGER NOT NULL, request TEXT NOT NULL)
+WITHOUT ROWID;
 CREATE TABLE family (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     client TEXT NOT NULL,
@@ -183,7 +184,7 @@ fn register_clients(
     Ok(())
 }
 
-/// Adds the clinic's people where they are missing; orders only together with their person, so that
+/// Adds the clinic's people if they are missing; orders only together with their person, so that
 /// replaced orders stay replaced after a restart.
 fn seed(transaction: &Transaction<'_>) -> Result<(), SandboxError> {
     for patient in seed_patients() {

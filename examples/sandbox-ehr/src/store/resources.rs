@@ -161,7 +161,8 @@ impl Store {
     ) -> Result<(Vec<StoredResource>, usize), SandboxError> {
         self.read(|connection| {
             let (condition, values) = query.condition();
-            let parameters = || rusqlite::params_from_iter(values.iter().map(AsRef::<dyn ToSql>::as_ref));
+            let parameters =
+                || rusqlite::params_from_iter(values.iter().map(AsRef::<dyn ToSql>::as_ref));
             let total: i64 = connection.query_row(
                 &format!("SELECT count(*) FROM resource r WHERE {condition}"),
                 parameters(),
@@ -170,10 +171,13 @@ impl Store {
             let order = if query.newest_first { "r.ends DESC, r.seq DESC" } else { "r.seq" };
             let limit = query.count.map_or(-1, |count| i64::try_from(count).unwrap_or(i64::MAX));
             let mut select = connection.prepare(&format!(
-                "SELECT {COLUMNS} FROM resource r WHERE {condition} ORDER BY {order} LIMIT {limit} OFFSET {}",
+                "SELECT {COLUMNS} FROM resource r WHERE {condition} ORDER BY {order} LIMIT {limit} \
+                    OFFSET {}",
                 query.offset
             ))?;
-            let page = select.query_map(parameters(), StoredResource::from_row)?.collect::<Result<_, _>>()?;
+            let page = select
+                .query_map(parameters(), StoredResource::from_row)?
+                .collect::<Result<_, _>>()?;
             Ok((page, usize::try_from(total).unwrap_or_default()))
         })
     }
@@ -187,9 +191,12 @@ impl Store {
         self.read(|connection| {
             let mut select = connection.prepare_cached(&format!(
                 "SELECT {COLUMNS} FROM resource r WHERE r.patient = ?1 AND (r.type = ?2 OR EXISTS
-                 (SELECT 1 FROM coding c WHERE c.seq = r.seq AND c.element = 'code' AND c.code = ?2)) ORDER BY r.seq"
+                 (SELECT 1 FROM coding c WHERE c.seq = r.seq AND c.element = 'code' AND c.code =
+                 ?2)) ORDER BY r.seq"
             ))?;
-            Ok(select.query_map([patient, wanted], StoredResource::from_row)?.collect::<Result<_, _>>()?)
+            Ok(select
+                .query_map([patient, wanted], StoredResource::from_row)?
+                .collect::<Result<_, _>>()?)
         })
     }
 
@@ -225,10 +232,13 @@ impl Store {
     ) -> Result<(u32, Option<i64>, Option<i64>), SandboxError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
-                "SELECT count(*), min(r.starts), max(r.starts) FROM resource r JOIN coding c ON c.seq = r.seq
-                 WHERE r.patient = ?1 AND r.type = 'Observation' AND c.element = 'code' AND c.code = ?2",
+                "SELECT count(*), min(r.starts), max(r.starts) FROM resource r JOIN coding c ON \
+                    c.seq = r.seq
+                 WHERE r.patient = ?1 AND r.type = 'Observation' AND c.element = 'code' AND c.code
+                 = ?2",
             )?;
-            Ok(select.query_row([patient, code], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
+            Ok(select
+                .query_row([patient, code], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?)
         })
     }
 
@@ -300,7 +310,8 @@ pub(crate) fn insert(
 ) -> Result<(), SandboxError> {
     connection
         .prepare_cached(
-            "INSERT INTO resource (type, id, patient, starts, ends, updated, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            "INSERT INTO resource (type, id, patient, starts, ends, updated, body) VALUES (?1, ?2, \
+                ?3, ?4, ?5, ?6, ?7)",
         )?
         .execute(params![
             resource.kind,

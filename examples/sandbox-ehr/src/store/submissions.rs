@@ -50,7 +50,8 @@ impl NewSubmission {
         let count = |number: usize| i64::try_from(number).unwrap_or(i64::MAX);
         connection
             .prepare_cached(
-                "INSERT INTO submission (received, patient, client, status, bytes, entries, created, already, refused)
+                "INSERT INTO submission (received, patient, client, status, bytes, entries, \
+                    created, already, refused)
                  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
             )?
             .execute(params![
@@ -76,7 +77,8 @@ impl Store {
     ) -> Result<Vec<SubmissionRecord>, SandboxError> {
         self.read(|connection| {
             let mut select = connection.prepare_cached(
-                "SELECT id, received, patient, client, status, bytes, entries, created, already, refused
+                "SELECT id, received, patient, client, status, bytes, entries, created, already, \
+                    refused
                  FROM submission WHERE ?1 IS NULL OR patient = ?1 ORDER BY id",
             )?;
             let records = select.query_map([patient], |row| {

@@ -255,9 +255,8 @@ fn store_and_answer(
             (Ok(placed), Some(id)) => (placed, id),
             (Err(refusal), _) => {
                 record.refused += 1;
-                answers.push(
-                    json!({ "response": { "status": status_line(refusal.status), "outcome": refusal.outcome() } }),
-                );
+                answers.push(json!({ "response": { "status": status_line(refusal.status),
+                        "outcome": refusal.outcome() } }));
                 continue;
             }
             (Ok(_), None) => continue,

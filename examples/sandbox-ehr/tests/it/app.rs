@@ -10,8 +10,10 @@ pub const REDIRECT: &str = "http://127.0.0.1:45678/callback";
 pub const VERIFIER: &str = "a-verifier-that-is-long-enough-for-rfc-7636-0123456789";
 pub const GUIDE_SCOPES: &str = "launch/patient offline_access patient/Patient.r \
     patient/ServiceRequest.rs?code=cgm-data-submission-standing-order \
-    patient/DiagnosticReport.cu?category=LAB patient/Observation.cu?category=laboratory patient/Device.cu";
-pub const ALL_SCOPES: &str = "launch/patient offline_access patient/Patient.rs patient/ServiceRequest.rs \
+    patient/DiagnosticReport.cu?category=LAB patient/Observation.cu?category=laboratory \
+    patient/Device.cu";
+pub const ALL_SCOPES: &str = "launch/patient offline_access patient/Patient.rs \
+    patient/ServiceRequest.rs \
     patient/DiagnosticReport.cruds patient/Observation.cruds patient/Device.cruds";
 
 pub fn http() -> reqwest::Client {

@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 pub const SYSTEM: &str = "urn:ietf:rfc:3986";
 
 pub fn bundle(entries: Vec<Value>) -> Value {
-    let mut bundle = json!({ "resourceType": "Bundle", "type": "transaction", "timestamp": "2026-05-02T14:30:00Z" });
+    let mut bundle = json!({ "resourceType": "Bundle", "type": "transaction",
+        "timestamp": "2026-05-02T14:30:00Z" });
     bundle["entry"] = Value::Array(entries);
     bundle
 }
@@ -40,7 +41,8 @@ fn coded(code: &str, unit: Value) -> Value {
         "resourceType": "Observation",
         "status": "final",
         "category": [{ "coding": [{
-            "system": "http://terminology.hl7.org/CodeSystem/observation-category", "code": "laboratory" }] }],
+            "system": "http://terminology.hl7.org/CodeSystem/observation-category",
+            "code": "laboratory" }] }],
         "code": { "coding": [{ "system": "http://loinc.org", "code": code }] },
         "subject": { "reference": "Patient/amy-shaw" },
     });
@@ -118,7 +120,8 @@ pub fn report() -> Value {
     json!({
         "resourceType": "DiagnosticReport",
         "status": "final",
-        "category": [{ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v2-0074", "code": "LAB" }] }],
+        "category": [{ "coding": [{ "system": "http://terminology.hl7.org/CodeSystem/v2-0074",
+        "code": "LAB" }] }],
         "code": { "coding": [{ "system": "http://loinc.org", "code": "107931-8" }] },
         "subject": { "reference": "Patient/amy-shaw" },
         "effectivePeriod": { "start": "2026-05-01", "end": "2026-05-14" },

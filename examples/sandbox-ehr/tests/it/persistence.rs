@@ -19,8 +19,10 @@ async fn a_restart_on_the_same_database_and_port_keeps_everything() {
         |port| Sandbox::builder().database(&database).port(port).auto_approve("amy-shaw").start();
     let clinic = start(0).await.unwrap();
     let (port, base) = (clinic.port(), clinic.base_url());
-    let order = json!({ "resourceType": "ServiceRequest", "id": "mine", "status": "on-hold", "intent": "order", "code": {
-        "coding": [{ "system": "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm", "code": "cgm-data-submission-standing-order" }] } });
+    let order = json!({ "resourceType": "ServiceRequest", "id": "mine", "status": "on-hold",
+        "intent": "order", "code": {
+        "coding": [{ "system": "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm",
+        "code": "cgm-data-submission-standing-order" }] } });
     clinic.set_orders("amy-shaw", &[order]).unwrap();
     let token = connect(&clinic, GUIDE_SCOPES).await;
     let access = text(&token, "access_token");

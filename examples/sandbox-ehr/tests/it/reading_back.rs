@@ -24,7 +24,8 @@ async fn found(clinic: &Sandbox, token: &str, path: &str) -> Vec<Value> {
 
 fn order(id: &str, code: &str) -> Value {
     json!({ "resourceType": "ServiceRequest", "id": id, "status": "active", "intent": "order",
-        "code": { "coding": [{ "system": "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm", "code": code }] } })
+        "code": { "coding": [{ "system": "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm",
+        "code": code }] } })
 }
 
 #[tokio::test]

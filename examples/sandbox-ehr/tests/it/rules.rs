@@ -227,7 +227,8 @@ async fn what_the_scopes_do_not_cover_is_refused() {
         ("patient/Observation.cu?category=laboratory", ["403", "201", "403"]),
         ("patient/Observation.cu?category=vital-signs patient/Device.cu", ["403", "403", "201"]),
         (
-            "patient/Observation.c?category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory",
+            "patient/Observation.c?\
+            category=http://terminology.hl7.org/CodeSystem/observation-category|laboratory",
             ["403", "201", "403"],
         ),
         ("patient/Observation.cruds patient/Device.rs", ["201", "201", "403"]),

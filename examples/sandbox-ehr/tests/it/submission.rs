@@ -75,7 +75,8 @@ async fn a_missing_value_with_its_reason_is_accepted() {
     let mut absent = reading(0);
     absent.as_object_mut().unwrap().remove("valueQuantity");
     absent["dataAbsentReason"] = json!({ "coding": [{
-        "system": "http://terminology.hl7.org/CodeSystem/data-absent-reason", "code": "not-performed" }] });
+        "system": "http://terminology.hl7.org/CodeSystem/data-absent-reason",
+        "code": "not-performed" }] });
     let mut clipped = reading(5);
     clipped["valueQuantity"]["comparator"] = json!("<");
     let responses =

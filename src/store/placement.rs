@@ -1,0 +1,152 @@
+//! Where a reading goes that does not simply fit in: its instant is taken, its record stood
+//! elsewhere, or there is history.
+
+use super::readings::StoredReading;
+use super::{
+    ImportId, ReadingKey, StoreError, corrections, ledger, readings, settlement, versions,
+};
+use crate::glucose::{Measurement, Reading, SensorId, ZoneOffsets};
+use chrono::{DateTime, Utc};
+use rusqlite::Transaction;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+
+/// How a batch is taken in.
+#[derive(Clone, Copy)]
+pub(super) struct Intake<'a> {
+    pub(super) zone: &'a ZoneOffsets,
+    pub(super) now: DateTime<Utc>,
+    pub(super) import: Option<ImportId>,
+}
+
+/// A reading that did not simply fit in.
+pub(super) struct Contested<'a> {
+    pub(super) row: usize,
+    pub(super) key: ReadingKey,
+    pub(super) reading: &'a Reading,
+    /// Whether its record stood elsewhere: false where nobody had seen it there, true where
+    /// someone had.
+    pub(super) moved: Option<bool>,
+}
+
+/// What became of a contested reading.
+#[derive(Clone, Copy)]
+pub(super) enum Outcome {
+    Stored,
+    AlreadyThere,
+    Replaced,
+    Corrected,
+}
+
+impl Outcome {
+    /// `seen` tells if someone had seen what it took the place of; `None` if it took none.
+    fn of(seen: Option<bool>) -> Option<Self> {
+        seen.map(|seen| if seen { Self::Corrected } else { Self::Replaced })
+    }
+}
+
+/// Leaves the last of those that share an instant or a record, in key order.
+pub(super) fn last_of_each<'a>(mut contested: Vec<Contested<'a>>) -> Vec<Contested<'a>> {
+    contested.sort_unstable_by_key(|c| (c.key, Reverse(c.row)));
+    contested.dedup_by_key(|c| c.key);
+    let mut records: HashMap<(SensorId, &'a str), usize> = HashMap::new();
+    for c in &contested {
+        if let Some(record) = c.reading.record_key() {
+            let row = records.entry((c.key.sensor(), record.as_str())).or_insert(c.row);
+            *row = c.row.max(*row);
+        }
+    }
+    contested.retain(|c| {
+        let last = c.reading.record_key().and_then(|r| records.get(&(c.key.sensor(), r.as_str())));
+        last.is_none_or(|row| *row == c.row)
+    });
+    contested
+}
+
+/// Clears the places that records leave, before any of them takes its new one: a whole series may
+/// have shifted by one.
+pub(super) fn move_away(
+    tx: &Transaction<'_>,
+    contested: &mut [Contested<'_>],
+) -> Result<(), StoreError> {
+    let mut any = false;
+    for c in contested {
+        let Some(record) = c.reading.record_key() else { continue };
+        if let Some(holder) =
+            readings::by_record(tx, c.key.sensor(), record)?.filter(|holder| holder.key != c.key)
+        {
+            c.moved = Some(corrections::move_away(tx, &holder, c.key)?);
+            any = true;
+        }
+    }
+    if any { versions::settle_moves(tx) } else { Ok(()) }
+}
+
+/// How a measurement relates to the one stored for the same instant.
+enum Relation {
+    /// It says the same, no finer.
+    Same,
+    /// It says the same in finer digits, and no receiver can tell.
+    Finer,
+    /// It says something else, or to a receiver it does.
+    Other,
+}
+
+fn relation(
+    tx: &Transaction<'_>,
+    there: &StoredReading,
+    measurement: Measurement,
+) -> Result<Relation, StoreError> {
+    let said = there.measurement()?;
+    if !said.says_the_same_as(measurement) {
+        return Ok(Relation::Other);
+    }
+    if !measurement.is_finer_than(said) {
+        return Ok(Relation::Same);
+    }
+    let sent_in = corrections::claimed_in(tx, there.key, there.version(tx)?)?;
+    let shows = sent_in.into_iter().any(|unit| !measurement.is_alike_in(said, unit));
+    Ok(if shows { Relation::Other } else { Relation::Finer })
+}
+
+/// Puts a contested reading in its place.
+pub(super) fn place(
+    tx: &Transaction<'_>,
+    c: &Contested<'_>,
+    intake: Intake<'_>,
+) -> Result<Outcome, StoreError> {
+    let measurement = c.reading.measurement();
+    let record = c.reading.record_key();
+    let mut seen = c.moved;
+    let Some(there) = readings::at(tx, c.key)? else {
+        let offset = c.reading.offset().unwrap_or_else(|| intake.zone.offset_at(c.key.seconds()));
+        readings::insert(tx, c.key, measurement, offset, record, intake.import)?;
+        ledger::cut(tx, &[c.key])?;
+        settlement::restore(tx, c.key)?;
+        return Ok(Outcome::of(seen).unwrap_or(Outcome::Stored));
+    };
+    match relation(tx, &there, measurement)? {
+        Relation::Same => {
+            if let (None, Some(record)) = (there.record(), record) {
+                readings::adopt_record(tx, c.key, record)?;
+            }
+            if seen.is_some() {
+                readings::mark_history(tx, c.key)?;
+            }
+        }
+        Relation::Finer => {
+            let record = record.filter(|_| there.record().is_none());
+            readings::overwrite(tx, c.key, measurement, None, record, intake.import)?;
+        }
+        Relation::Other => {
+            let claimed = corrections::supersede(tx, &there)?;
+            let offset = c.reading.offset();
+            readings::overwrite(tx, c.key, measurement, offset, record, intake.import)?;
+            seen = Some(seen.unwrap_or_default() || claimed);
+        }
+    }
+    if seen.is_some() {
+        settlement::restore(tx, c.key)?;
+    }
+    Ok(Outcome::of(seen).unwrap_or(Outcome::AlreadyThere))
+}
