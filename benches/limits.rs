@@ -185,7 +185,7 @@ fn summary_of(what: &str, data: &Data) {
     let window = dates.window(&zone()).unwrap();
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
-        let (taken, summary) = timed(|| summarise(&store, dates, window).unwrap());
+        let (taken, summary) = timed(|| summarise(&store, dates, window, None).unwrap());
         assert_eq!(summary.readings(), data.readings.len() as u64);
         ours.push(taken);
         let (taken, (count, _)) = timed(|| table.scan(window));
@@ -209,8 +209,8 @@ fn summaries(ten_years: &Data) {
     let (long, short) = (filled(&long_folder, ten_years), filled(&short_folder, &short));
     let (mut ours, mut limit) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS * 10 {
-        ours.push(timed(|| summarise(&long, dates, window).unwrap()).0);
-        limit.push(timed(|| summarise(&short, dates, window).unwrap()).0);
+        ours.push(timed(|| summarise(&long, dates, window, None).unwrap()).0);
+        limit.push(timed(|| summarise(&short, dates, window, None).unwrap()).0);
     }
     row("14-day summary in a 10-year store | in a 14-day store", &ours, &limit, 1.5);
 }
@@ -232,7 +232,7 @@ fn connection(store: &mut Store) -> ConnectionRecord {
 fn submission(connection: &ConnectionRecord, dates: DateRange, window: Window) -> SubmissionRecord {
     let wanted =
         Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
-    let plan = Plan { wanted, dates, window };
+    let plan = Plan { wanted, dates, window, day_under_way: None };
     let progress = Progress::start(&plan);
     SubmissionRecord {
         id: SubmissionId(1),

@@ -36,7 +36,7 @@ pub fn preview(
     } else {
         0
     };
-    let summary = match summarise(store, plan.dates, plan.window) {
+    let summary = match summarise(store, plan.dates, plan.window, plan.day_under_way) {
         Ok(summary) => Some(summary),
         Err(Error::Summary(SummaryError::TooFewReadings { .. })) => None,
         Err(error) => return Err(error),

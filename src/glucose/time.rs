@@ -198,6 +198,20 @@ impl DateRange {
     }
 }
 
+impl DateRange {
+    /// The unix second at which the day under way at `now` began, if these dates include it.
+    ///
+    /// # Errors
+    /// [`TimeError`] at the end of the calendar.
+    pub fn day_under_way(self, zone: &ZoneOffsets, now: i64) -> Result<Option<i64>, TimeError> {
+        let today = zone.date_at(now);
+        if !(self.first..=self.last).contains(&today) {
+            return Ok(None);
+        }
+        Ok(Some(Self::day(today).window(zone)?.start()))
+    }
+}
+
 impl TryFrom<(NaiveDate, NaiveDate)> for DateRange {
     type Error = TimeError;
 

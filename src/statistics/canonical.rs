@@ -1,9 +1,11 @@
 //! One reading per instant: where sensors overlap, only that of the sensor started last counts.
 //!
-//! A sensor covers an instant while its latest reading is less than its interval old. A reading is
-//! let through when no sensor started later covers its instant; of two sensors started in the same
-//! second, the one registered later counts. Readings wait, in time order, until their sensor's
-//! interval is told, usually for one reading, and never for more than [`MOST_WAITING`].
+//! A sensor is worn at an instant while its latest reading is less than its interval old, and on to
+//! its next reading if that comes within a day: what it misses in between is a gap, which an older
+//! sensor beside it does not fill. A reading is let through when no sensor started later is worn at
+//! its instant; of two sensors started in the same second, the one registered later counts.
+//! Readings wait, in time order, until their sensor's interval is told, usually for one reading,
+//! and until it is known whether a newer sensor comes back; never more than [`MOST_WAITING`].
 
 use super::interval::{Interval, Pace, Verdict};
 use super::level::Level;
@@ -11,8 +13,11 @@ use crate::glucose::{SensorId, UtcOffset};
 use std::collections::{BTreeMap, VecDeque};
 
 /// Readings that may wait at once. A sensor whose pace is still untold after so many (days of
-/// readings) is taken as it then seems, so that memory stays bounded whatever comes.
-const MOST_WAITING: usize = 1024;
+/// readings) is taken as it then seems, so that memory stays bounded whatever comes. There is room
+/// for a day of several one-minute sensors beside a newer one that fell silent.
+const MOST_WAITING: usize = 6144;
+/// A sensor that speaks again within so many seconds was worn all the while.
+const WORN_ON: i64 = 86_400;
 
 /// A reading with a value, placed in time.
 #[derive(Clone, Copy)]
@@ -34,8 +39,20 @@ type Rank = (i64, SensorId);
 struct Worn {
     rank: Rank,
     pace: Pace,
-    /// Its readings in the queue without an interval.
+    /// Its readings in the queue.
+    queued: usize,
+    /// Those of them without an interval.
     untold: usize,
+}
+
+/// A sensor that spoke within the last day.
+struct Spoken {
+    sensor: usize,
+    rank: Rank,
+    /// Its latest reading.
+    at: i64,
+    /// When that reading's interval is over.
+    until: i64,
 }
 
 /// Readings of all sensors in time order, on their way to one per instant.
@@ -46,8 +63,8 @@ pub(super) struct Canonical {
     /// The sensor of the last reading: the next is mostly of the same.
     latest: Option<(SensorId, usize)>,
     queue: VecDeque<Waiting>,
-    /// Sensors that cover the instant reached, and until when.
-    covering: Vec<(Rank, i64)>,
+    /// Sensors that spoke within a day of the instant reached.
+    recent: Vec<Spoken>,
 }
 
 impl Canonical {
@@ -60,7 +77,7 @@ impl Canonical {
             sensors: Vec::new(),
             latest: None,
             queue: VecDeque::new(),
-            covering: Vec::new(),
+            recent: Vec::new(),
         }
     }
 
@@ -96,25 +113,27 @@ impl Canonical {
             self.sensors.push(Worn {
                 rank: (start, id),
                 pace: Pace::starting_at(reading.seconds),
+                queued: 0,
                 untold: 0,
             });
         }
         if let Some(worn) = self.sensors.get_mut(sensor) {
             worn.untold += 1;
+            worn.queued += 1;
         }
         self.queue.push_back(Waiting { reading, sensor, interval: None });
         // A sensor started later may still speak at this very second.
-        self.release(reading.seconds, &mut counted);
+        self.release(reading.seconds, false, &mut counted);
         if self.queue.len() > MOST_WAITING {
             if let Some(sensor) = self.queue.iter().find(|w| w.interval.is_none()).map(|w| w.sensor)
             {
                 self.settle(sensor);
             }
-            self.release(reading.seconds, &mut counted);
+            self.release(reading.seconds, true, &mut counted);
         }
     }
 
-    /// The usual case, without the detours of `tell` and `release`: only one sensor covers, and
+    /// The usual case, without the detours of `tell` and `release`: only one sensor is recent, and
     /// only its reading before this one waits. That one comes out, now told its interval, and
     /// this one waits in its place.
     #[inline]
@@ -125,14 +144,15 @@ impl Canonical {
         reading: Placed,
     ) -> Option<Placed> {
         let rank = self.sensors.get(sensor)?.rank;
-        let [(covering, until)] = self.covering.as_mut_slice() else { return None };
-        let only = self.queue.len() == 1 && *covering == rank;
+        let [recent] = self.recent.as_mut_slice() else { return None };
+        let only = self.queue.len() == 1 && recent.rank == rank;
         let waiting = self
             .queue
             .front_mut()
             .filter(|w| only && w.sensor == sensor && w.interval.is_none())?;
         let before = std::mem::replace(&mut waiting.reading, reading);
-        *until = before.seconds.saturating_add(interval.seconds());
+        recent.at = before.seconds;
+        recent.until = before.seconds.saturating_add(interval.seconds());
         Some(before)
     }
 
@@ -141,7 +161,7 @@ impl Canonical {
         for sensor in 0..self.sensors.len() {
             self.settle(sensor);
         }
-        self.release(i64::MAX, &mut counted);
+        self.release(i64::MAX, true, &mut counted);
     }
 
     /// All of a sensor's waiting readings take the interval it seems to have.
@@ -163,9 +183,9 @@ impl Canonical {
         }
     }
 
-    /// Lets through what was measured before `now`, in order, until one still waits for its
-    /// interval.
-    fn release(&mut self, now: i64, counted: &mut impl FnMut(Placed, Interval)) {
+    /// Lets through what was measured before `now`, in order, until one still waits for its interval
+    /// or for a newer sensor. If `as_it_seems`, no newer one comes back that has not yet.
+    fn release(&mut self, now: i64, as_it_seems: bool, counted: &mut impl FnMut(Placed, Interval)) {
         while let Some(instant) =
             self.queue.front().map(|first| first.reading.seconds).filter(|instant| *instant < now)
         {
@@ -173,26 +193,59 @@ impl Canonical {
             if !self.all_told(together, now) {
                 return;
             }
-            self.covering.retain(|(_, until)| *until > instant);
-            for waiting in self.queue.iter().take(together) {
-                if let (Some(worn), Some(interval)) =
-                    (self.sensors.get(waiting.sensor), waiting.interval)
-                {
-                    let until = instant.saturating_add(interval.seconds());
-                    match self.covering.iter_mut().find(|(rank, _)| *rank == worn.rank) {
-                        Some((_, covered)) => *covered = until,
-                        None => self.covering.push((worn.rank, until)),
-                    }
-                }
-            }
-            let last_started = self.covering.iter().map(|(rank, _)| *rank).max();
+            self.hear(instant, together);
+            let Some(worn) = self.newest_worn(instant, if as_it_seems { i64::MAX } else { now })
+            else {
+                return;
+            };
             for waiting in (0..together).map_while(|_| self.queue.pop_front()) {
-                let rank = self.sensors.get(waiting.sensor).map(|worn| worn.rank);
-                if let (true, Some(interval)) = (rank == last_started, waiting.interval) {
+                let Some(sensor) = self.sensors.get_mut(waiting.sensor) else { continue };
+                sensor.queued = sensor.queued.saturating_sub(1);
+                if let (true, Some(interval)) = (sensor.rank == worn, waiting.interval) {
                     counted(waiting.reading, interval);
                 }
             }
         }
+    }
+
+    /// Notes who speaks at an instant, by the first readings of the queue, and forgets who has not
+    /// for a day.
+    fn hear(&mut self, instant: i64, together: usize) {
+        self.recent.retain(|one| one.until > instant || instant - one.at <= WORN_ON);
+        for waiting in self.queue.iter().take(together) {
+            let (Some(worn), Some(interval)) = (self.sensors.get(waiting.sensor), waiting.interval)
+            else {
+                continue;
+            };
+            let (at, until) = (instant, instant.saturating_add(interval.seconds()));
+            if let Some(known) = self.recent.iter_mut().find(|one| one.rank == worn.rank) {
+                (known.at, known.until) = (at, until);
+            } else {
+                let (sensor, rank) = (waiting.sensor, worn.rank);
+                self.recent.push(Spoken { sensor, rank, at, until });
+            }
+        }
+    }
+
+    /// The sensor started last of those worn at an instant. `None` if that depends on whether one
+    /// that fell silent speaks again within its day, which is not known at `now`.
+    fn newest_worn(&self, instant: i64, now: i64) -> Option<Rank> {
+        let covers = |one: &&Spoken| one.until > instant;
+        let mut newest = self.recent.iter().filter(covers).map(|one| one.rank).max()?;
+        for silent in self.recent.iter().filter(|one| one.until <= instant) {
+            if silent.rank <= newest {
+                continue;
+            }
+            let queued = self.sensors.get(silent.sensor).is_some_and(|worn| worn.queued > 0);
+            let next = self.queue.iter().find(|w| queued && w.sensor == silent.sensor);
+            // Until it speaks again its silence is as long as what was seen of the time after it.
+            let silence = next.map_or(now, |next| next.reading.seconds).saturating_sub(silent.at);
+            if silence <= WORN_ON {
+                next?;
+                newest = silent.rank;
+            }
+        }
+        Some(newest)
     }
 
     /// Whether the first so many readings have their interval. A sensor silent for so long that its
@@ -244,6 +297,26 @@ mod tests {
         let (counted, _) = counted(&readings);
         assert_eq!((counted.len(), counted[0]), (909, (0, Fifteen)));
         assert!(counted.is_sorted_by_key(|(seconds, _)| *seconds));
+    }
+
+    #[test]
+    fn an_older_sensor_does_not_fill_the_gaps_of_a_newer_one_that_comes_back_within_a_day() {
+        let newer_after = |silence: i64| {
+            // Sensor 1 speaks every five minutes for three days; sensor 2, begun at noon, is
+            // silent for a while, and ends a day later.
+            let mut readings: Vec<_> = (0..864).map(|n| (1, 300 * n)).collect();
+            let (fell_silent, back) = (43_200 + 3_600, 43_200 + 3_600 + silence);
+            readings.extend((0..12).map(|n| (2, 43_200 + 300 * n)));
+            readings.extend((0..12).map(|n| (2, back + 300 * n)));
+            readings.sort_by_key(|(sensor, seconds)| (*seconds, *sensor));
+            let (counted, _) = counted(&readings);
+            let within = |(seconds, _): &&(i64, Interval)| (fell_silent..back).contains(seconds);
+            (counted.iter().filter(within).count(), counted.len())
+        };
+        // 864 readings of sensor 1, less those beside sensor 2, and 24 of sensor 2.
+        assert_eq!(newer_after(5_400), (0, 864 - 24 - 18 + 24));
+        assert_eq!(newer_after(86_100), (0, 864 - 24 - 287 + 24));
+        assert_eq!(newer_after(86_400), (288, 864));
     }
 
     #[test]

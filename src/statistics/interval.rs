@@ -1,7 +1,7 @@
 //! How often a sensor measures, learned from the gaps between its readings; each reading's weight
 //! and coverage follow from it.
 //!
-//! Monitors measure every 1, 5 or 15 minutes. A reading counts for the interval on which the three
+//! Monitors measure every 1, 3, 5, 10 or 15 minutes. A reading counts for the interval on which the three
 //! gaps after it agree; where they do not agree, for that of its sensor's reading before it; before
 //! the first such reading, for that reading's. So one or two lost readings in a row change nothing,
 //! and a source that changes its pace changes the weight at the very reading.
@@ -16,18 +16,23 @@ const LONGEST_TELLING_GAP: i64 = 1050;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Interval {
     One,
+    Three,
     Five,
+    Ten,
     Fifteen,
 }
 
 impl Interval {
     /// From the shortest.
-    pub(super) const ALL: [Self; 3] = [Self::One, Self::Five, Self::Fifteen];
+    pub(super) const ALL: [Self; 5] =
+        [Self::One, Self::Three, Self::Five, Self::Ten, Self::Fifteen];
 
     pub(super) const fn minutes(self) -> u8 {
         match self {
             Self::One => 1,
+            Self::Three => 3,
             Self::Five => 5,
+            Self::Ten => 10,
             Self::Fifteen => 15,
         }
     }
@@ -37,11 +42,14 @@ impl Interval {
     }
 
     /// The interval a gap speaks for, with room for jitter and for one lost reading of a one-minute
-    /// sensor. None where it could be several: ten minutes is two fives as well as ten ones.
+    /// sensor; `None` between two. A lost reading may speak for another interval, ten minutes for
+    /// two of five: three in a row are rare.
     const fn of_gap(seconds: i64) -> Option<Self> {
         match seconds {
             1..=150 => Some(Self::One),
-            210..=450 => Some(Self::Five),
+            151..=230 => Some(Self::Three),
+            231..=450 => Some(Self::Five),
+            540..=700 => Some(Self::Ten),
             750..=LONGEST_TELLING_GAP => Some(Self::Fifteen),
             _ => None,
         }
@@ -67,12 +75,12 @@ pub(super) struct Pace {
     learned: Option<Interval>,
     /// Gaps in a row that agree with each other, not with what was learned.
     streak: Option<(Interval, u8)>,
-    votes: [u32; 3],
+    votes: [u32; 5],
 }
 
 impl Pace {
     pub(super) const fn starting_at(seconds: i64) -> Self {
-        Self { last: seconds, learned: None, streak: None, votes: [0; 3] }
+        Self { last: seconds, learned: None, streak: None, votes: [0; 5] }
     }
 
     /// Unix second of the sensor's last reading.
@@ -148,7 +156,7 @@ impl Pace {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Interval::{Fifteen, Five, One};
+    use Interval::{Fifteen, Five, One, Ten, Three};
 
     /// The interval of every reading of a sensor, by the gaps between them in seconds.
     fn intervals(gaps: &[i64]) -> Vec<Interval> {
@@ -176,6 +184,13 @@ mod tests {
     }
 
     #[test]
+    fn three_and_ten_minutes_are_learned_as_any_other() {
+        assert_eq!(intervals(&[180, 178, 183, 180, 360, 180]), [Three; 7]);
+        assert_eq!(intervals(&[600, 604, 596, 1200, 600]), [Ten; 6]);
+        assert_eq!(intervals(&[300, 300, 300, 600, 600, 300, 300]), [Five; 8]);
+    }
+
+    #[test]
     fn lost_readings_do_not_change_the_interval() {
         assert_eq!(intervals(&[300, 300, 300, 900, 900, 300, 600, 900, 7200, 300]), [Five; 11]);
         assert_eq!(intervals(&[60, 60, 60, 120, 180, 300, 300, 60, 600]), [One; 10]);
@@ -196,7 +211,8 @@ mod tests {
     #[test]
     fn without_agreement_most_gaps_decide_then_five_minutes() {
         assert_eq!(intervals(&[]), [Five]);
-        assert_eq!(intervals(&[600, 600, 1800]), [Five; 4]);
+        assert_eq!(intervals(&[500, 740, 1800]), [Five; 4]);
+        assert_eq!(intervals(&[600, 600, 1800]), [Ten; 4]);
         assert_eq!(intervals(&[900]), [Fifteen; 2]);
         assert_eq!(intervals(&[900, 300]), [Five; 3]);
         assert_eq!(intervals(&[900, 300, 900]), [Fifteen; 4]);

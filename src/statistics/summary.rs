@@ -6,7 +6,7 @@ use super::interval::Interval;
 use super::level::Level;
 use super::ranges::TimesInRanges;
 use super::tally::Tally;
-use crate::glucose::{DateRange, GlucoseUnit, Sample, SensorId, Window};
+use crate::glucose::{DateRange, GlucoseUnit, Sample, SensorId, UtcOffset, Window};
 use std::fmt;
 
 /// Dates a summary should span to speak for longer ones (Battelino 2019).
@@ -84,11 +84,15 @@ impl fmt::Debug for Sufficiency {
 pub struct SummaryBuilder {
     dates: DateRange,
     window: Window,
+    day_under_way: Option<i64>,
     reached: i64,
     in_order: bool,
     canonical: Canonical,
     counted: Counted,
 }
+
+/// Unix seconds and the UTC offset there and then.
+type LocalInstant = (i64, UtcOffset);
 
 /// What has been counted of the readings let through.
 struct Counted {
@@ -97,6 +101,7 @@ struct Counted {
     end: i64,
     covered_until: i64,
     covered: i64,
+    last: Option<LocalInstant>,
 }
 
 impl Counted {
@@ -107,6 +112,7 @@ impl Counted {
         let to = reading.seconds.saturating_add(interval.seconds()).min(self.end).max(from);
         self.covered += to - from;
         self.covered_until = to;
+        self.last = Some((reading.seconds, reading.offset));
         self.days.add(reading.seconds, reading.offset, from, to);
     }
 }
@@ -123,6 +129,7 @@ impl SummaryBuilder {
         Self {
             dates,
             window,
+            day_under_way: None,
             reached: i64::MIN,
             in_order: true,
             canonical: Canonical::new(sensor_starts.into_iter().collect()),
@@ -132,8 +139,18 @@ impl SummaryBuilder {
                 end: window.end(),
                 covered_until: window.start(),
                 covered: 0,
+                last: None,
             },
         }
+    }
+
+    /// For dates of which the last is not over: the unix second at which it began. What is still to
+    /// come does not count as missing: elapsed time ends with the last reading's interval, though
+    /// not before that day. So the same readings give the same summary at whatever time of the day.
+    #[must_use]
+    pub const fn with_day_under_way(mut self, began: Option<i64>) -> Self {
+        self.day_under_way = began;
+        self
     }
 
     /// Adds a reading, not earlier than the one before. Readings outside the window are ignored,
@@ -160,12 +177,13 @@ impl SummaryBuilder {
     /// [`SummaryError::TooFewReadings`] under two readings with a value,
     /// [`SummaryError::NotInTimeOrder`].
     pub fn finish(self) -> Result<Summary, SummaryError> {
-        let Self { dates, window, in_order, canonical, mut counted, .. } = self;
+        let Self { dates, window, day_under_way, in_order, canonical, mut counted, .. } = self;
         if !in_order {
             return Err(SummaryError::NotInTimeOrder { dates });
         }
         canonical.finish(|reading, interval| counted.add(reading, interval));
-        let Counted { tally, days, covered, .. } = counted;
+        let Counted { tally, days, covered, covered_until, last, .. } = counted;
+        let end = day_under_way.map_or(window.end(), |began| began.max(covered_until));
         let readings = tally.readings();
         let (mean_mg_dl, sd_mg_dl) =
             tally.mean_and_sd().ok_or(SummaryError::TooFewReadings { readings, dates })?;
@@ -181,6 +199,8 @@ impl SummaryBuilder {
             days_of_wear,
             days_well_covered,
             covered_seconds: covered,
+            elapsed_seconds: end.min(window.end()).saturating_sub(window.start()).max(1),
+            until: last.filter(|_| day_under_way.is_some()),
         })
     }
 }
@@ -194,7 +214,7 @@ impl fmt::Debug for SummaryBuilder {
 /// The consensus statistics of a stretch of dates (Danne 2017, Battelino 2019), unrounded. Built by
 /// [`SummaryBuilder`].
 ///
-/// Each reading counts for its sensor's nominal interval of 1, 5 or 15 minutes, learned from the
+/// Each reading counts for its sensor's nominal interval of 1, 3, 5, 10 or 15 minutes, learned from the
 /// gaps between its readings; with one interval throughout that is plain counting. "Low" and "High"
 /// count 1 mg/dL beyond the device's limit.
 #[derive(Clone, PartialEq)]
@@ -209,6 +229,8 @@ pub struct Summary {
     days_of_wear: u32,
     days_well_covered: u32,
     covered_seconds: i64,
+    elapsed_seconds: i64,
+    until: Option<LocalInstant>,
 }
 
 impl Summary {
@@ -285,21 +307,28 @@ impl Summary {
         self.covered_seconds as f64 / 60.0
     }
 
-    /// Minutes of the window: days of 23 and 25 hours as they are.
+    /// Minutes of the window: days of 23 and 25 hours as they are, and a day under way up to the
+    /// last reading's interval.
     pub const fn elapsed_minutes(&self) -> f64 {
-        self.window.seconds() as f64 / 60.0
+        self.elapsed_seconds as f64 / 60.0
+    }
+
+    /// The last reading, if the last date is not over: unix seconds and the UTC offset there and
+    /// then.
+    pub const fn until(&self) -> Option<(i64, UtcOffset)> {
+        self.until
     }
 
     /// Covered of elapsed minutes, %; at most 100.
     pub const fn sensor_active_percent(&self) -> f64 {
-        100.0 * self.covered_seconds as f64 / self.window.seconds() as f64
+        100.0 * self.covered_seconds as f64 / self.elapsed_seconds as f64
     }
 
     /// Whether this speaks for the person's usual glucose.
     pub fn sufficiency(&self) -> Sufficiency {
         let days = Some(self.dates.days()).filter(|days| *days < SUFFICIENT_DAYS);
         let short = self.covered_seconds.saturating_mul(100)
-            < self.window.seconds().saturating_mul(SUFFICIENT_ACTIVE_PERCENT);
+            < self.elapsed_seconds.saturating_mul(SUFFICIENT_ACTIVE_PERCENT);
         match (days, short.then(|| self.sensor_active_percent())) {
             (None, None) => Sufficiency::Sufficient,
             (days, sensor_active_percent) => Sufficiency::Short { days, sensor_active_percent },

@@ -1,6 +1,6 @@
 //! Sums of readings by weight, in whole numbers: exact, and the same whatever the order.
 //!
-//! There are only three weights, so every run of readings with one weight shares one accumulator.
+//! There are only five weights, so every run of readings with one weight shares one accumulator.
 
 use super::interval::Interval;
 use super::level::{Level, PER_MG_DL};
@@ -17,17 +17,19 @@ struct Sums {
 /// All readings counted.
 #[derive(Clone, Default)]
 pub(super) struct Tally {
-    by_interval: [Sums; 3],
+    by_interval: [Sums; 5],
     clipped: u64,
 }
 
 impl Tally {
     #[inline]
     pub(super) fn add(&mut self, level: Level, interval: Interval) {
-        let [one, five, fifteen] = &mut self.by_interval;
+        let [one, three, five, ten, fifteen] = &mut self.by_interval;
         let sums = match interval {
             Interval::One => one,
+            Interval::Three => three,
             Interval::Five => five,
+            Interval::Ten => ten,
             Interval::Fifteen => fifteen,
         };
         sums.readings += 1;

@@ -25,6 +25,9 @@ pub struct Plan {
     pub dates: DateRange,
     /// The same as instants, by the person's clocks when it was planned.
     pub window: Window,
+    /// The unix second at which the day began that was under way when this was planned, if the
+    /// dates include it. Kept with the plan, so that what it sends is the same whenever it is sent.
+    pub day_under_way: Option<i64>,
 }
 
 impl Plan {

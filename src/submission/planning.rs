@@ -137,7 +137,9 @@ pub fn plan(
     for (wanted, dates) in wishes(request, circumstances, &mut planned)? {
         let wanted = granted(wanted, circumstances.scopes, &mut planned);
         let window = dates.window(circumstances.zone)?;
-        let plan = Plan { wanted, dates, window };
+        let now = circumstances.now.timestamp();
+        let day_under_way = dates.day_under_way(circumstances.zone, now)?;
+        let plan = Plan { wanted, dates, window, day_under_way };
         if wanted.summary && !can_summarise(&plan) {
             planned.leave_out(LeftOut::TooFewReadings);
         }

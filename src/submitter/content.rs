@@ -65,14 +65,15 @@ pub(super) fn planned(
         now,
     };
     let failed = Cell::new(None);
-    let can_summarise = |plan: &Plan| match summarise(store, plan.dates, plan.window) {
-        Ok(_) => true,
-        Err(Error::Summary(_)) => false,
-        Err(error) => {
-            failed.set(Some(error));
-            false
-        }
-    };
+    let can_summarise =
+        |plan: &Plan| match summarise(store, plan.dates, plan.window, plan.day_under_way) {
+            Ok(_) => true,
+            Err(Error::Summary(_)) => false,
+            Err(error) => {
+                failed.set(Some(error));
+                false
+            }
+        };
     let planned = plan(request, &circumstances, can_summarise);
     match (failed.into_inner(), planned) {
         (Some(error), _) => Err(error),

@@ -23,6 +23,25 @@ impl Submitter {
     ///
     /// A refusal of single entries is not an error: it is in the outcome.
     ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # clinic.stock(&cgm).await;
+    /// # let connection = clinic.connect(&cgm).await;
+    /// use cgm_submitter::{GlucoseUnit, SubmissionRequest};
+    /// use std::time::Duration;
+    ///
+    /// let request = SubmissionRequest::Own {
+    ///     dates: "2024-05-01..2024-05-01".parse()?,
+    ///     unit: GlucoseUnit::MmolPerL,
+    /// };
+    /// let budget = Duration::from_secs(60);
+    /// let outcome = cgm.submit_now(connection.id, request, budget, |event| println!("{event:?}")).await?;
+    /// assert!(outcome.is_complete());
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error`] if the connection needs the person, or the database or the vault fails.
     pub async fn submit_now(
@@ -78,6 +97,18 @@ impl Submitter {
     /// background wake-ups and after a restart. Connections are served side by side: one that hangs
     /// costs the others nothing.
     ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # clinic.connect(&cgm).await;
+    /// use std::time::Duration;
+    ///
+    /// let report = cgm.run_due(Duration::from_secs(25), |_| ()).await?;
+    /// println!("{} accepted", report.tally.entries.accepted);
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error`] if the database cannot be opened or read. What fails for one connection is in its
     /// part of the report.
@@ -113,6 +144,24 @@ impl Submitter {
     /// Stops a submission for good: nothing of it is sent any more. What the receiver has of it stays
     /// there.
     ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # clinic.stock(&cgm).await;
+    /// # let connection = clinic.connect(&cgm).await;
+    /// # let request = cgm_submitter::SubmissionRequest::Own {
+    /// #     dates: "2024-05-01..2024-05-01".parse()?,
+    /// #     unit: cgm_submitter::GlucoseUnit::MmolPerL,
+    /// # };
+    /// # let patience = std::time::Duration::ZERO;
+    /// # let outcome = cgm.submit_now(connection.id, request, patience, |_| ()).await?;
+    /// for submission in outcome.submissions {
+    ///     cgm.cancel(submission).await?;
+    /// }
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn cancel(&self, submission: SubmissionId) -> Result<(), Error> {
@@ -130,6 +179,17 @@ impl Submitter {
     /// What was sent, and nobody can tell whether the receiver has it. It is not sent again by
     /// itself: a receiver that does not look before it creates might then have it twice. Ask the
     /// clinic, then [retry](Submitter::retry_unknown) or [dismiss](Submitter::dismiss_unknown).
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # let connection = clinic.connect(&cgm).await;
+    /// for item in cgm.unknown_outcomes(connection.id).await? {
+    ///     println!("{:?}: nobody knows whether the clinic has it", item.kind);
+    /// }
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// [`Error`] if the database fails.
@@ -152,6 +212,15 @@ impl Submitter {
     /// Lets what was sent with unknown outcome be sent again with the next submission; returns how
     /// much that is. If the receiver has it after all, it may then have it twice.
     ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # let connection = clinic.connect(&cgm).await;
+    /// println!("{} go again", cgm.retry_unknown(connection.id).await?);
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn retry_unknown(&self, connection: ConnectionId) -> Result<usize, Error> {
@@ -164,6 +233,15 @@ impl Submitter {
 
     /// Stops showing what was sent with unknown outcome, and does not send it again; returns how
     /// much that is.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # let connection = clinic.connect(&cgm).await;
+    /// println!("{} are left as they are", cgm.dismiss_unknown(connection.id).await?);
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// [`Error`] if the database fails.

@@ -7,6 +7,7 @@ use crate::glucose::{DateRange, Window};
 use crate::statistics::{Sufficiency, Summary, SummaryBuilder, SummaryError};
 use crate::store::{SentResource, SentStatus, Store};
 use crate::submission::{Plan, Position};
+use chrono::{DateTime, FixedOffset, SecondsFormat};
 
 impl Assembly<'_> {
     /// The summary and its members, one unit, where `is_meant` says so of what is known of it.
@@ -14,7 +15,8 @@ impl Assembly<'_> {
         &self,
         is_meant: impl Fn(Option<&SentResource>) -> bool,
     ) -> Result<Option<Body>, Error> {
-        let summary = match summarise(self.store, self.plan.dates, self.plan.window) {
+        let Plan { dates, window, day_under_way, .. } = *self.plan;
+        let summary = match summarise(self.store, dates, window, day_under_way) {
             Ok(summary) => summary,
             Err(Error::Summary(SummaryError::TooFewReadings { .. })) => return Ok(None),
             Err(error) => return Err(error),
@@ -60,14 +62,6 @@ fn earlier(sent: &SentResource, covered: Covered) -> Option<EarlierResource<'_>>
 
 /// The summary in the form it is sent.
 fn facts(summary: &Summary) -> SummaryFacts {
-    let note = match summary.sufficiency() {
-        Sufficiency::Sufficient => None,
-        Sufficiency::Short { .. } => Some(
-            "Fewer data than the consensus asks for (at least 14 days, sensor active at least 70 % of the time): \
-             interpret with care."
-                .to_owned(),
-        ),
-    };
     SummaryFacts {
         dates: summary.dates(),
         mean_mg_dl: summary.mean_mg_dl(),
@@ -76,22 +70,48 @@ fn facts(summary: &Summary) -> SummaryFacts {
         ranges_hundredths: summary.ranges().rounded(2),
         days_of_wear: summary.days_of_wear(),
         sensor_active_percent: summary.sensor_active_percent(),
-        note,
+        note: note(summary),
     }
 }
+
+/// What a reader must know of a summary.
+fn note(summary: &Summary) -> Option<String> {
+    let until = summary.until().and_then(|(seconds, offset)| {
+        let last = DateTime::from_timestamp(seconds, 0)?;
+        let offset = FixedOffset::east_opt(i32::try_from(offset.seconds()).ok()?)?;
+        let last = last.with_timezone(&offset).to_rfc3339_opts(SecondsFormat::Secs, true);
+        Some(format!("The last day is not complete: readings until {last}."))
+    });
+    let short = match summary.sufficiency() {
+        Sufficiency::Sufficient => None,
+        Sufficiency::Short { .. } => Some(SHORT.to_owned()),
+    };
+    let sentences: Vec<String> = until.into_iter().chain(short).collect();
+    (!sentences.is_empty()).then(|| sentences.join(" "))
+}
+
+/// Too little data to judge by (Battelino 2019).
+const SHORT: &str = "Fewer data than the consensus asks for (at least 14 days, sensor active at \
+    least 70 % of the time): interpret with care.";
 
 /// What a plan's summary covers.
 pub(in crate::delivery) const fn covered(plan: &Plan) -> Covered {
     Covered { dates: plan.dates, unit: plan.wanted.unit }
 }
 
-/// The consensus statistics of the stored readings over some dates.
+/// The consensus statistics of the stored readings over some dates. `day_under_way` is the unix
+/// second at which the last of them began, if it is not over.
 ///
 /// # Errors
 /// [`Error`] under two readings, or where the store fails.
-pub fn summarise(store: &Store, dates: DateRange, window: Window) -> Result<Summary, Error> {
+pub fn summarise(
+    store: &Store,
+    dates: DateRange,
+    window: Window,
+    day_under_way: Option<i64>,
+) -> Result<Summary, Error> {
     let starts = store.sensors()?.into_iter().filter_map(|sensor| Some((sensor.id, sensor.first?)));
-    let mut builder = SummaryBuilder::new(dates, window, starts);
+    let mut builder = SummaryBuilder::new(dates, window, starts).with_day_under_way(day_under_way);
     store.scan(window, |sample| builder.push(sample))?;
     Ok(builder.finish()?)
 }

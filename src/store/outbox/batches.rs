@@ -213,7 +213,7 @@ mod tests {
         let dates: DateRange = "2024-05-01..2024-05-02".parse().unwrap();
         let wanted =
             Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
-        Plan { wanted, dates, window: dates.window(&zone).unwrap() }
+        Plan { wanted, dates, window: dates.window(&zone).unwrap(), day_under_way: None }
     }
 
     fn assembled(store: &Store, submission: SubmissionId) -> NewBatch {

@@ -129,7 +129,8 @@ impl Phone {
         let wanted =
             Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
         let dates: DateRange = "2024-05-01..2024-06-30".parse().unwrap();
-        let plan = Plan { wanted, dates, window: dates.window(&zone()).unwrap() };
+        let window = dates.window(&zone()).unwrap();
+        let plan = Plan { wanted, dates, window, day_under_way: None };
         self.store.open_submission(self.connection, Origin::Person, &plan, self.now).unwrap()
     }
 

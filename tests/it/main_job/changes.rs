@@ -7,6 +7,7 @@ use crate::world::{
     submit_all,
 };
 use cgm_submitter::OutcomeStatus;
+use chrono::TimeDelta;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -86,6 +87,34 @@ async fn a_correction_of_a_sent_reading_goes_as_corrected_and_names_the_earlier_
     let last = world.holds(MASS)[31].clone();
     assert_eq!(replaced(&last).unwrap()["identifier"]["value"], identifier(corrected));
     assert_eq!(submit_all(&app, connection).await.tally.requests, 0);
+}
+
+#[tokio::test]
+async fn a_summary_of_a_day_under_way_says_until_when_and_is_the_same_all_day() {
+    let world = World::new().await;
+    // From 2024-07-01T08:00 back to noon of 14 May.
+    world.clock.pass(TimeDelta::hours(4) - TimeDelta::days(48));
+    let (app, connection) = world.ready(30).await;
+    let midnight = 13 * 288;
+    let today = (midnight..midnight + 143).map(|n| reading_of(n, mg(140)));
+    app.ingest(today.collect()).await.unwrap();
+    submit_all(&app, connection).await;
+    let summary = world.holds(SUMMARY)[0].clone();
+    let note = summary["note"][0]["text"].as_str().unwrap();
+    assert!(note.starts_with("The last day is not complete: readings until 2024-05-14T11:50:00Z."));
+    for member in ["97507-8", "104637-4"] {
+        assert_eq!(world.holds(member)[0]["note"], summary["note"], "{member}");
+    }
+    world.clock.pass(TimeDelta::hours(6));
+    world.tape.clear();
+    assert_eq!(submit_all(&app, connection).await.tally.requests, 0, "nothing new was measured");
+
+    // The day is over: what is missing of it is missing now.
+    world.clock.pass(TimeDelta::hours(12));
+    submit_all(&app, connection).await;
+    let summaries = world.holds(SUMMARY);
+    assert_eq!(summaries.len(), 2);
+    assert!(replaced(&summaries[1]).is_some());
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@
 //! `CGM_CASES` is how many cases are drawn; a case that fails once is kept in
 //! `tests/proptest-regressions` and tried first from then on.
 
-use super::cases::{self, Case};
+use super::cases::{self, Case, Series};
 use super::oracle::Oracle;
 use super::{Fixture, compare, fixtures};
 use cgm_submitter::Error;
@@ -76,7 +76,8 @@ impl Phone {
     }
 
     fn summary(&self, case: &Case) -> Result<Summary, SummaryError> {
-        match summarise(&self.store, case.series.dates, case.series.window) {
+        let Series { dates, window, day_under_way, .. } = case.series;
+        match summarise(&self.store, dates, window, day_under_way) {
             Ok(summary) => Ok(summary),
             Err(Error::Summary(error)) => Err(error),
             Err(other) => panic!("{other}"),
@@ -94,7 +95,9 @@ impl Phone {
             .add_connection("https://ehr.example", "p1", ConnectionState::Active, &details)
             .unwrap();
         let wanted = Wanted { devices: false, summary: true, readings: false, unit: case.unit };
-        let plan = Plan { wanted, dates: case.series.dates, window: case.series.window };
+        let (dates, window) = (case.series.dates, case.series.window);
+        let day_under_way = case.series.day_under_way;
+        let plan = Plan { wanted, dates, window, day_under_way };
         let submission =
             self.store.open_submission(id, Origin::Person, &plan, Self::now()).unwrap();
         let (connection, submission) =

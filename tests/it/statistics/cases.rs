@@ -25,6 +25,8 @@ const DAY: i64 = 86_400;
 pub(crate) struct Series {
     pub(crate) dates: DateRange,
     pub(crate) window: Window,
+    /// The second at which the last date began, if it is taken to be under way.
+    pub(crate) day_under_way: Option<i64>,
     pub(crate) samples: Vec<Sample>,
 }
 
@@ -38,7 +40,8 @@ impl Series {
         &self,
         starts: BTreeMap<SensorId, i64>,
     ) -> Result<Summary, SummaryError> {
-        let mut builder = SummaryBuilder::new(self.dates, self.window, starts);
+        let mut builder = SummaryBuilder::new(self.dates, self.window, starts)
+            .with_day_under_way(self.day_under_way);
         for sample in &self.samples {
             builder.push(*sample);
         }
@@ -50,6 +53,7 @@ impl Series {
         json!({
             "dates": [self.dates.first().to_string(), self.dates.last().to_string()],
             "window": [self.window.start(), self.window.end()],
+            "day_under_way": self.day_under_way,
             "readings": self.samples.iter().map(reading).collect::<Vec<_>>(),
         })
     }
@@ -532,7 +536,11 @@ fn assemble(
         before.push(sample.measurement);
         keep
     });
-    Case { series: Series { dates, window, samples }, zone: offsets, table, unit, batch }
+    // Every third case was sent while its last day was under way.
+    let last_day = || DateRange::day(dates.last()).window(&offsets).unwrap().start();
+    let day_under_way = batch.is_multiple_of(3).then(last_day);
+    let series = Series { dates, window, day_under_way, samples };
+    Case { series, zone: offsets, table, unit, batch }
 }
 
 /// Now and then with one of them again, saying other things in the same seconds: the first counts.

@@ -125,6 +125,15 @@ def cases():
                                loss=rng.choice((0, 0.1, 0.4)), jitter=rng.choice((0, 0, 5, 14)), level=rng.choice((80, 140, 230)),
                                absent=rng.choice((0, 0.1)), offset=rng.choice((-300, 0, 330)))
         yield f"drawn_{i:02}", case(["2024-05-01", "2024-05-01"], [day, day + 86400], readings)
+    # The newer of two is silent for an hour and a half of its day: 93.75 %, whatever the older says.
+    newer = [r for r in series(2, day, 288, 300, level=220) if not day + 36000 <= r[1] < day + 41400]
+    yield "gap_beside_an_older_sensor", case(*one_day, series(1, day, 288, 300, level=90) + newer, {1: day - 864000, 2: day})
+    # It is silent for longer than a day: the older one was worn instead.
+    newer = series(2, start, 100, 300, level=220) + series(2, start + 2 * 86400, 100, 300, level=220)
+    yield "days_beside_an_older_sensor", case(["2024-05-01", "2024-05-03"], [start, start + 3 * 86400],
+                                              series(1, start, 864, 300, level=90) + newer, {1: start - 864000, 2: start})
+    yield "every_three_minutes", case(*one_day, series(1, day, 400, 180, loss=0.1, jitter=9))
+    yield "every_ten_minutes", case(*one_day, series(1, day, 100, 600, loss=0.05, jitter=14))
 
 
 def compact(case):

@@ -12,13 +12,14 @@ Where the definitions come from:
     HL7 CGM STU1      the profiles of the summary's members: which figures, in which units; times in ranges are disjoint
 
 What these leave open was decided for this project. Each decision stands here once, in words, and carries its number below:
-    1  A reading counts for the interval its sensor measures in: 1, 5 or 15 minutes. That is what the three gaps after
+    1  A reading counts for the interval its sensor measures in: 1, 3, 5, 10 or 15 minutes. That is what the three gaps after
        it agree on; where they do not agree, it is the interval of its sensor's reading before it; before the first
        agreement, the interval of that. Where no three gaps ever agree, what most gaps of the sensor speak for, of
-       equals the shorter; where no gap speaks for any, five minutes. A gap speaks for 1 minute up to 150 s, for 5 from
-       210 to 450 s, for 15 from 750 to 1050 s: room for jitter. Only readings with a value inside the window tell.
-    2  A sensor covers the instants from a reading until that reading's interval is over. A reading at an instant that a
-       sensor started later covers does not count: people trust the newer one. A sensor starts with the first thing it
+       equals the shorter; where no gap speaks for any, five minutes. A gap speaks for 1 minute up to 150 s, for 3 up to
+       230 s, for 5 up to 450 s, for 10 from 540 to 700 s, for 15 from 750 to 1050 s: room for jitter. Only readings with a value inside the window tell.
+    2  A sensor is worn from a reading until that reading's interval is over, and on to its next reading if that comes
+       within a day: what it misses in between is missing. A reading at an instant at which a sensor started later is
+       worn does not count: people trust the newer one, and an older one beside it does not fill its gaps. A sensor starts with the first thing it
        ever said; of two started in the same second the one with the higher number is the later.
     3  "Low" and "High" count 1 mg/dL beyond the device's limit.
     4  Two readings of one sensor in one second are one: the first named.
@@ -30,9 +31,11 @@ What these leave open was decided for this project. Each decision stands here on
     7  A date is well covered from 70 % of 24 hours on, also where clocks made it shorter or longer.
     8  Percentages of ranges that people read side by side are made to add up to 100 by largest remainder; of equals the
        larger share goes first, then the lower range.
+       A date under way counts up to the end of the last covered second, not as a whole: elapsed time ends there, but
+       not before that date began.
     9  What is sent is rounded half up, each figure by itself: ranges to 0.01 %, mean to 0.1 mg/dL or 0.01 mmol/L, GMI, CV and sensor activity to 0.01 %.
 
-The crate keeps at most 1024 readings waiting for their interval, so that memory stays bounded; no series compared here keeps so many.
+The crate keeps at most 6144 readings waiting, so that memory stays bounded; no series compared here keeps so many.
 """
 
 import json
@@ -95,7 +98,7 @@ def band(kind, text, unit):
 
 
 def spoken_for(gap):
-    for minutes, shortest, longest in (1, 1, 150), (5, 210, 450), (15, 750, 1050):
+    for minutes, shortest, longest in (1, 1, 150), (3, 151, 230), (5, 231, 450), (10, 540, 700), (15, 750, 1050):
         if shortest <= gap <= longest:
             return minutes
     return None
@@ -126,13 +129,16 @@ def overruled(readings, starts):  # 2
         own.setdefault(reading.sensor, []).append(reading)
     seconds = {sensor: [reading.second for reading in of_sensor] for sensor, of_sensor in own.items()}
 
-    def covers(sensor, instant):
+    def is_worn(sensor, instant):
         at = bisect_right(seconds[sensor], instant)
-        return at > 0 and instant < own[sensor][at - 1].end
+        if at == 0:
+            return False
+        comes_back = at < len(own[sensor]) and seconds[sensor][at] - seconds[sensor][at - 1] <= DAY
+        return comes_back or instant < own[sensor][at - 1].end
 
     def is_overruled(reading):
         rank = (starts[reading.sensor], reading.sensor)
-        return any((starts[other], other) > rank and covers(other, reading.second) for other in own)
+        return any((starts[other], other) > rank and is_worn(other, reading.second) for other in own)
 
     return {reading for reading in readings if is_overruled(reading)}
 
@@ -214,6 +220,7 @@ def summary(case):
     dates           first and last local date, inclusive
     window          first second and the one after the last; without it, `zone`: each UTC offset in minutes with its first second
     readings        [sensor, second, offset in minutes, value | below | above | absent, digits, unit], in order of time
+    day_under_way   the second at which the last date began, if it is not over
     sensor_starts   where a sensor started before the first of its readings here
     """
     first, last = (date.fromisoformat(text).toordinal() - EPOCH for text in case["dates"])
@@ -240,6 +247,9 @@ def summary(case):
 
     covered, covered_of_date = covered_seconds(counted, window, first, last)
     elapsed = window[1] - window[0]
+    if case.get("day_under_way") is not None:
+        last_covered = max(min(reading.end, window[1]) for reading in counted)
+        elapsed = max(last_covered, case["day_under_way"]) - window[0]
     active = Fraction(100 * covered, elapsed)
     worn = {nearest((reading.second + 60 * reading.offset) // DAY, first, last) for reading in counted}
     well_covered = sum(seconds * 10 >= DAY * 7 for seconds in covered_of_date.values())  # 7
@@ -274,7 +284,7 @@ def summary(case):
         "active": digits(active, 2),
         "days": [str(len(worn))],
         "ranges": [decimal_text(half_up(100 * share), 2) for share in shares],
-        "note": short_of_days or short_of_wear,
+        "note": short_of_days or short_of_wear or case.get("day_under_way") is not None,
     }
     return answer
 

@@ -2,17 +2,16 @@
 //! test sets, and a sandbox EHR on loopback. Each [`World::app`] is a process of the app.
 
 use super::tape::{Tape, Wire};
-use super::zone::Zone;
 use cgm_submitter::delivery::Event;
 use cgm_submitter::environment::{
-    BoxFuture, Clock, Entropy, Environment, EnvironmentError, FileLocks, LocalTime, SystemEntropy,
+    BoxFuture, Clock, Entropy, Environment, FileLocks, LocalTime, NamedZone, SystemEntropy,
     SystemTimer, Timer, Transport, Vault, VaultError,
 };
 use cgm_submitter::glucose::{
     Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset,
-    ZoneOffsets,
 };
 use cgm_submitter::store::ConnectionId;
+use cgm_submitter::testing::{FileVault, FixedClock, FixedZone};
 use cgm_submitter::transport::HttpTransport;
 use cgm_submitter::{
     Config, Connection, Error, OutcomeStatus, Receiver, SubmissionOutcome, SubmissionRequest,
@@ -46,29 +45,16 @@ pub(crate) const NO_WAIT: Duration = Duration::from_millis(1_001);
 /// As long as a request that was given [`NO_WAIT`] may be at work after its sender died.
 pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(12);
 
-/// A wall clock that stands until it is moved, and a monotonic one that is moved with it, but never
-/// back.
-pub(crate) struct TestClock(Mutex<(DateTime<Utc>, Duration)>);
+/// The world's clock as an app sees it: no time passes but what the test lets pass.
+struct Standing(Arc<FixedClock>);
 
-impl TestClock {
-    fn new() -> Self {
-        Self(Mutex::new(("2024-07-01T08:00:00Z".parse().unwrap(), Duration::ZERO)))
-    }
-
-    pub(crate) fn pass(&self, delta: TimeDelta) {
-        let mut times = self.0.lock().unwrap();
-        times.0 += delta;
-        times.1 += delta.to_std().unwrap_or_default();
-    }
-}
-
-impl Clock for TestClock {
+impl Clock for Standing {
     fn now(&self) -> DateTime<Utc> {
-        self.0.lock().unwrap().0
+        self.0.now()
     }
 
     fn monotonic(&self) -> Duration {
-        self.0.lock().unwrap().1
+        self.0.passed()
     }
 }
 
@@ -102,48 +88,10 @@ impl Vault for MemoryVault {
     }
 }
 
-/// A vault in a folder, one file an entry.
-pub(crate) struct FileVault(PathBuf);
-
-impl FileVault {
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        std::fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name.replace(['/', ':'], "_"))
-    }
-}
-
-impl Vault for FileVault {
-    fn load(&self, name: &str) -> Result<Option<SecretString>, VaultError> {
-        Ok(std::fs::read_to_string(self.path(name)).ok().map(SecretString::from))
-    }
-
-    fn save(&self, name: &str, value: &SecretString) -> Result<(), VaultError> {
-        std::fs::write(self.path(name), value.expose_secret()).map_err(|_| VaultError::Failed)
-    }
-
-    fn delete(&self, name: &str) -> Result<(), VaultError> {
-        let _ = std::fs::remove_file(self.path(name));
-        Ok(())
-    }
-}
-
-/// A person who never leaves UTC.
-pub(crate) struct InUtc;
-
-impl LocalTime for InUtc {
-    fn offsets(&self, _: DateTime<Utc>, _: DateTime<Utc>) -> Result<ZoneOffsets, EnvironmentError> {
-        Ok(ZoneOffsets::fixed(UtcOffset::UTC))
-    }
-}
-
 pub(crate) struct World {
     pub(crate) clinic: Sandbox,
     pub(crate) folder: tempfile::TempDir,
-    pub(crate) clock: Arc<TestClock>,
+    pub(crate) clock: Arc<FixedClock>,
     pub(crate) tape: Arc<Tape>,
     vault: Arc<dyn Vault>,
     secrets: Arc<MemoryVault>,
@@ -162,11 +110,11 @@ impl World {
         Self {
             clinic: builder.auto_approve(AMY).start().await.unwrap(),
             folder: tempfile::tempdir().unwrap(),
-            clock: Arc::new(TestClock::new()),
+            clock: Arc::new(FixedClock::new("2024-07-01T08:00:00Z".parse().unwrap())),
             tape: Arc::default(),
             vault: vault.clone(),
             secrets: vault,
-            local_time: Arc::new(InUtc),
+            local_time: Arc::new(FixedZone::default()),
         }
     }
 
@@ -177,7 +125,7 @@ impl World {
     }
 
     /// With a person who lives in this zone.
-    pub(crate) fn living_in(mut self, zone: Zone) -> Self {
+    pub(crate) fn living_in(mut self, zone: NamedZone) -> Self {
         self.local_time = Arc::new(zone);
         self
     }
@@ -204,7 +152,7 @@ impl World {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let transport: Arc<dyn Transport> = Arc::new(Wire::new(&self.tape));
         let environment = Environment {
-            clock: self.clock.clone(),
+            clock: Arc::new(Standing(self.clock.clone())),
             timer: Arc::new(TestTimer),
             entropy,
             local_time: self.local_time.clone(),
