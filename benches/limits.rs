@@ -25,10 +25,10 @@ use cgm_submitter::glucose::{
 };
 use cgm_submitter::import::{ImportOptions, import};
 use cgm_submitter::store::{
-    ConnectionDetails, ConnectionRecord, ConnectionState, Progress, Store, SubmissionId,
-    SubmissionRecord, SubmissionState,
+    ConnectionDetails, ConnectionRecord, ConnectionState, Store, SubmissionId, SubmissionRecord,
+    SubmissionState,
 };
-use cgm_submitter::submission::{Plan, Position, Wanted};
+use cgm_submitter::submission::{Origin, Plan, Position, Progress, Wanted};
 use chrono::{DateTime, TimeDelta, Utc};
 use limits::{bare, lasting, memory::Counting, plain};
 use std::path::Path;
@@ -250,6 +250,7 @@ fn submission(connection: &ConnectionRecord, dates: DateRange, window: Window) -
         id: SubmissionId(1),
         connection: connection.id,
         created_at: 0,
+        origin: Origin::Person,
         plan,
         state: SubmissionState::Open,
         progress,
