@@ -47,7 +47,7 @@ impl Inner {
     async fn begin(&self, receiver: &Receiver) -> Result<AuthorizationRequest, ConnectError> {
         let transport = self.environment.transport.as_ref();
         let server = discover(transport, receiver).await?;
-        let dialect = dialect(transport, receiver).await?;
+        let (dialect, promises) = dialect(transport, receiver).await?;
         let now = self.environment.clock.now();
         let _lock = self.index_lock().await?;
         let mut index = self.entries.index().await?;
@@ -66,6 +66,7 @@ impl Inner {
             now,
         );
         pending.dialect = dialect.map(|dialect| dialect.code().to_owned());
+        pending.promises = promises;
         let void: Vec<String> = {
             let mut by_end: Vec<_> =
                 index.pending.iter().map(|(name, end)| (*end, name.clone())).collect();
@@ -220,9 +221,11 @@ impl Inner {
         describe(&mut details, pending, &token, person);
         let (base, patient) =
             (pending.base.as_str().to_owned(), token.patient().as_str().to_owned());
+        let promises = pending.promises;
         let add = move |store: &mut Store| {
             let id =
                 store.add_connection(&base, &patient, ConnectionState::Unconfirmed, &details)?;
+            store.change_receiver(id, |receiver| receiver.authorised(promises))?;
             Ok::<_, ConnectError>(store.connection(id)?)
         };
         let record = self.store.call(add).await?;
@@ -263,6 +266,7 @@ impl Inner {
                     return;
                 }
                 describe(&mut record.details, &pending, &token, person);
+                record.receiver.authorised(pending.promises);
                 record.state = if record.details.confirmed {
                     ConnectionState::Active
                 } else {

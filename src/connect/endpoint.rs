@@ -146,7 +146,7 @@ impl Endpoint<'_> {
         if status.is_success() || takes_none {
             return Ok(());
         }
-        Err((FailureReason::Status(status.as_u16()), asked_to_wait(&response)))
+        Err((FailureReason::Status(status.as_u16()), RetryAfter::of(response.headers())))
     }
 
     fn client(&self) -> Result<SmartClient, EndpointError> {
@@ -243,7 +243,7 @@ impl OauthHttp<'_> {
         if response.body().len() > TokenResponse::MAX_BYTES {
             return Err(TokenResponseError::TooLarge.into());
         }
-        let retry_after = asked_to_wait(&response);
+        let retry_after = RetryAfter::of(response.headers());
         if status == 429 || status >= 500 || WAIT.contains(&&*oauth_error(&response)) {
             return Err(EndpointError::Unavailable { status, retry_after });
         }
@@ -283,11 +283,6 @@ const ANSWERS: &[&str] = &[
 fn oauth_error(response: &HttpResponse) -> String {
     let body = serde_json::from_slice::<serde_json::Value>(response.body()).unwrap_or_default();
     body["error"].as_str().unwrap_or_default().to_owned()
-}
-
-fn asked_to_wait(response: &HttpResponse) -> Option<RetryAfter> {
-    let asked = response.headers().get(http::header::RETRY_AFTER)?;
-    RetryAfter::parse(asked.to_str().ok()?)
 }
 
 fn granted(

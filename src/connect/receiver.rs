@@ -3,7 +3,7 @@
 
 use super::{ConnectError, Receiver};
 use crate::environment::Transport;
-use crate::fhir::{Dialect, parse_capability};
+use crate::fhir::{Dialect, Promises, parse_capability};
 use crate::smart::SmartConfiguration;
 
 /// Fetches the discovery document.
@@ -20,21 +20,22 @@ pub(super) async fn discover(
     }
 }
 
-/// The dialect the receiver's `/metadata` tells; `None` if it tells no known one or refuses to tell.
+/// The dialect the receiver's `/metadata` tells, `None` if it tells no known one or refuses to tell,
+/// and what it promises.
 pub(super) async fn dialect(
     transport: &dyn Transport,
     receiver: &Receiver,
-) -> Result<Option<Dialect>, ConnectError> {
+) -> Result<(Option<Dialect>, Promises), ConnectError> {
     let url = receiver.base.at("metadata");
     let response = get(transport, receiver, &url, "application/fhir+json").await?;
     match response.status().as_u16() {
         200 => parse_capability(response.body())
-            .map(|found| found.dialect)
+            .map(|capability| (capability.dialect, capability.into()))
             .map_err(|error| ConnectError::Capability { host: receiver.base.host(), error }),
         status if status == 429 || status >= 500 => {
             Err(refused(receiver, "capability statement", status))
         }
-        _ => Ok(None),
+        _ => Ok((None, Promises::default())),
     }
 }
 

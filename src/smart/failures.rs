@@ -117,7 +117,6 @@ impl Failures {
             _ => longest,
         };
         let backoff = Backoff { first: FIRST_PAUSE, longest, ..Backoff::default() };
-        let [jitter, ..] = jitter.to_be_bytes();
         let length = backoff.delay(count, jitter, asked, now);
         let seconds = length.num_seconds().max(1);
         let last = Failure {

@@ -17,7 +17,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fhir", &["glucose"]),
     ("smart", &["backoff", "fhir"]),
     ("orders", &["glucose", "fhir"]),
-    ("submission", &["backoff", "glucose", "orders", "smart"]),
+    ("submission", &["backoff", "fhir", "glucose", "orders", "smart"]),
     ("environment", &["glucose"]),
     ("transport", &["environment", "smart"]),
     ("testing", &["environment", "glucose"]),
