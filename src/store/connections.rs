@@ -26,6 +26,7 @@ pub struct ConnectionId(pub i64);
 
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ConnectionState {
     /// Authorised; nothing is sent before the person confirmed the patient.
     Unconfirmed,

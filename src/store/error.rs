@@ -2,6 +2,7 @@
 
 /// Why the database did not do as asked. Carries no data of a person.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// A later version of this SDK wrote the file.
     #[error(

@@ -150,8 +150,8 @@ mod tests {
     #[tokio::test]
     async fn a_read_does_not_wait_behind_a_long_write() {
         let (_folder, handle) = handle();
-        let (began, begun) = mpsc::channel();
-        let (end, ended) = mpsc::channel::<()>();
+        let (began, has_begun) = mpsc::channel();
+        let (finish, may_finish) = mpsc::channel::<()>();
         let writer = handle.clone();
         let write = tokio::spawn(async move {
             writer
@@ -159,16 +159,16 @@ mod tests {
                     let tx = store.write()?;
                     tx.execute("DELETE FROM readings", [])?;
                     began.send(()).unwrap();
-                    ended.recv().unwrap();
+                    may_finish.recv().unwrap();
                     tx.commit().map_err(StoreError::from)
                 })
                 .await
         });
-        tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+        tokio::task::spawn_blocking(move || has_begun.recv().unwrap()).await.unwrap();
         let all = crate::glucose::Window::from_unix(0, i64::MAX).unwrap();
         let count = handle.read(move |store| store.count(all)).await;
         assert_eq!(count.unwrap(), 10, "as it was before the write");
-        end.send(()).unwrap();
+        finish.send(()).unwrap();
         write.await.unwrap().unwrap();
         assert_eq!(handle.read(move |store| store.count(all)).await.unwrap(), 0);
     }

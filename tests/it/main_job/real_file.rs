@@ -214,9 +214,9 @@ async fn a_fuller_export_corrects_what_a_receiver_has_of_a_cut_that_stood_elsewh
 
 #[tokio::test]
 async fn what_the_host_says_of_the_clock_is_kept_for_later_imports() {
-    let world = World::new().await.living_in(Zone(chrono_tz::Europe::Bucharest));
+    let world = World::new().await.living_in(zone(chrono_tz::Europe::Bucharest));
     let app = world.app();
-    let zone = Zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
+    let zone = zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
     let cut = part(&file(), "2024-06-03".."2024-06-14");
     let first = app.import(cut.clone(), zone.clone()).await.unwrap();
     let [note] = first.clock_notes.as_slice() else { panic!("one note") };
