@@ -69,7 +69,6 @@ pub(super) const fn glucose_unit(unit: GlucoseUnit) -> Unit {
 
 /// One of the figures a summary consists of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[non_exhaustive]
 pub enum SummaryMember {
     /// Mean glucose, in this unit.
     Mean(GlucoseUnit),
