@@ -79,6 +79,15 @@ impl Dialect {
         endpoint
     }
 
+    /// Whether a receiver that speaks this guide and lacks conditional create refuses entries that
+    /// ask for it, and stores none of them.
+    pub const fn refuses_conditions_it_ignores(self) -> bool {
+        match self {
+            Self::Hl7Cgm => true,
+            Self::Plain => false,
+        }
+    }
+
     /// `Bundle.type` of what is sent.
     pub(super) const fn bundle_type(self) -> &'static str {
         match self {
