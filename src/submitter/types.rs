@@ -255,7 +255,7 @@ pub struct ImportChoices {
     /// "Low" or "High".
     pub scale: Option<Scale>,
     /// What the person said about the device's clock: an alternative of a
-    /// [`ClockNote`](crate::import::ClockNote). Answers are kept for later imports.
+    /// [`ClockNote`]. Answers are kept for later imports.
     pub clock_answers: Vec<ClockAnswer>,
     /// Whether rows that are stored by the clock of another zone move to where this zone puts them,
     /// instead of being refused.
