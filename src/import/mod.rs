@@ -143,7 +143,9 @@ impl fmt::Debug for Import {
 ///
 /// ```
 /// use cgm_submitter::import::{ImportOptions, import};
-/// let file = "time,value,unit\n2024-05-01T08:15:00+02:00,6.7,mmol/L\n2024-05-01T08:20:00+02:00,1e2,mg/dL\n";
+/// let file = "time,value,unit\n\
+///     2024-05-01T08:15:00+02:00,6.7,mmol/L\n\
+///     2024-05-01T08:20:00+02:00,1e2,mg/dL\n";
 /// let import = import(file.as_bytes(), &ImportOptions::new("2024-05-02T00:00:00Z".parse()?))?;
 /// assert_eq!(import.readings.len(), 1);
 /// assert_eq!(import.rejected[0].row, 3);
