@@ -19,8 +19,8 @@ pub(super) async fn discover(
     }
 }
 
-/// The dialect the receiver's `/metadata` tells, none where it tells no known one or refuses to
-/// tell.
+/// The dialect the app told, else the one the receiver's `/metadata` tells; `None` if it tells no
+/// known one or refuses to tell.
 pub(super) async fn dialect(
     transport: &dyn Transport,
     receiver: &Receiver,
@@ -28,11 +28,11 @@ pub(super) async fn dialect(
     let response =
         transport.send(request(&receiver.base.at("metadata"), "application/fhir+json")?).await?;
     match response.status().as_u16() {
-        200 => Ok(parse_capability(response.body())?.dialect),
+        200 => Ok(receiver.dialect.or(parse_capability(response.body())?.dialect)),
         status if status == 429 || status >= 500 => {
             Err(ConnectError::Status { what: "capability statement", status })
         }
-        _ => Ok(None),
+        _ => Ok(receiver.dialect),
     }
 }
 
