@@ -1,21 +1,14 @@
 //! `cargo run --example summary -- --import FILE`: the consensus statistics of a file of glucose
 //! readings.
 
-#[path = "shared/zone.rs"]
-mod zone;
-#[path = "shared/zone_names.rs"]
-mod zone_names;
-
-use cgm_submitter::environment::{Clock, SystemClock};
+use cgm_submitter::environment::{Clock, NamedZone, SystemClock};
 use cgm_submitter::import::{ImportOptions, import};
 use cgm_submitter::statistics::{Sufficiency, Summary, SummaryBuilder};
 use cgm_submitter::{DateRange, Sample, SensorId, ZoneOffsets};
-use chrono_tz::Tz;
 use clap::Parser;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use zone::Zone;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -27,8 +20,8 @@ struct Args {
     import: PathBuf,
     /// The time zone of the file's clock, for example Europe/Bucharest. Required where its times
     /// have no UTC offset.
-    #[arg(long, value_name = "ZONE", value_parser = zone_names::zone)]
-    time_zone: Option<Tz>,
+    #[arg(long, value_name = "ZONE")]
+    time_zone: Option<NamedZone>,
     /// Local dates, both included: 2024-05-01..2024-05-14. Default: all dates of the file.
     #[arg(long)]
     window: Option<DateRange>,
@@ -49,7 +42,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Failure> {
     let now = SystemClock.now();
-    let zone = args.time_zone.map(|tz| Zone(tz).whole(now)).transpose()?;
+    let zone = args.time_zone.map(|zone| zone.whole(now)).transpose()?;
     let bytes = std::fs::read(&args.import)
         .map_err(|error| format!("{}: {error}", args.import.display()))?;
     let mut options = ImportOptions::new(now);

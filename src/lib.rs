@@ -60,8 +60,13 @@ pub mod transport;
 #[cfg(all(feature = "shell", not(feature = "internals")))]
 mod transport;
 
+#[cfg(feature = "testing")]
+pub mod testing;
+
 // What the public traits and types are written in.
 pub use chrono;
+#[cfg(feature = "shell")]
+pub use http;
 #[cfg(feature = "shell")]
 pub use secrecy;
 

@@ -1,8 +1,7 @@
 //! The command line.
 
-use crate::zone::Zone;
+use cgm_submitter::environment::NamedZone;
 use cgm_submitter::{DateRange, GlucoseUnit};
-use chrono_tz::Tz;
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -19,8 +18,8 @@ pub(crate) struct Args {
     pub(crate) import: Option<PathBuf>,
     /// The person's time zone, for example Europe/Bucharest. Required for a file whose times have
     /// no UTC offset.
-    #[arg(long, value_name = "ZONE", value_parser = crate::zone_names::zone)]
-    pub(crate) time_zone: Option<Tz>,
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) time_zone: Option<NamedZone>,
     /// The FHIR base URL of a real receiver.
     #[arg(long, value_name = "URL")]
     pub(crate) receiver: Option<String>,
@@ -54,8 +53,8 @@ pub(crate) struct Args {
 
 impl Args {
     /// The person's time zone: the one given, else this machine's, else UTC.
-    pub(crate) fn zone(&self) -> Zone {
-        let machine = || iana_time_zone::get_timezone().ok().and_then(|name| name.parse().ok());
-        Zone(self.time_zone.or_else(machine).unwrap_or(Tz::UTC))
+    pub(crate) fn zone(&self) -> NamedZone {
+        let machine = || NamedZone::of_this_device().ok();
+        self.time_zone.or_else(machine).unwrap_or(NamedZone::UTC)
     }
 }

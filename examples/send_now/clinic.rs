@@ -1,6 +1,6 @@
 //! The sandbox EHR in this process, its state and port kept beside the database.
 
-use crate::{Failure, Place, beside, outside};
+use crate::{Failure, Place, beside, person};
 use cgm_submitter::HttpTransport;
 use cgm_submitter::environment::Transport;
 use sandbox_ehr::Sandbox;
@@ -52,13 +52,13 @@ impl Clinic {
 
     /// How to see what the clinic received.
     pub(crate) fn say_where_to_look(&self, database: &Path, fleeting: bool) -> Result<(), Failure> {
-        if fleeting && !outside::interactive() {
+        if fleeting && !person::interactive() {
             println!("To look at what the clinic received, run again with --database FILE");
             return Ok(());
         }
-        if outside::interactive() {
+        if person::interactive() {
             println!("What the clinic received: {}", self.0.clinic_url());
-            outside::ask("Press Enter to close the clinic ")?;
+            person::ask("Press Enter to close the clinic ")?;
         } else {
             println!(
                 "What the clinic received: cargo run --release -p sandbox-ehr -- --port {} \

@@ -1,7 +1,6 @@
 //! 90 days of generated readings: a plausible person, the same on every run of a day.
 
-use crate::zone::Zone;
-use cgm_submitter::environment::LocalTime;
+use cgm_submitter::environment::{LocalTime, NamedZone};
 use cgm_submitter::{
     Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Scale, Sensor, SensorKey,
 };
@@ -14,7 +13,7 @@ const INTERVAL: usize = 300;
 /// Highs.
 pub(crate) fn readings(
     now: DateTime<Utc>,
-    zone: Zone,
+    zone: NamedZone,
 ) -> Result<(Sensor, Vec<Reading>), crate::Failure> {
     let key = SensorKey::new("demo:CGM-0001")?;
     let at = |mg_dl| GlucoseValue::new(mg_dl, 0, GlucoseUnit::MgPerDl);

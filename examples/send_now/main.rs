@@ -6,17 +6,15 @@
 mod args;
 mod clinic;
 mod demo;
-mod outside;
+mod person;
+mod recorder;
 mod report;
-#[path = "../shared/zone.rs"]
-mod zone;
-#[path = "../shared/zone_names.rs"]
-mod zone_names;
 
 use args::Args;
 use cgm_submitter::environment::{
     Clock, Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer,
 };
+use cgm_submitter::testing::FileVault;
 use cgm_submitter::{
     Config, Connection, ConnectionId, ConnectionState, DateRange, ErrorCode, Event, Receiver,
     SubmissionOutcome, SubmissionPreview, SubmissionRequest, Submitter, Verification,
@@ -24,12 +22,11 @@ use cgm_submitter::{
 use clap::Parser;
 use clinic::Clinic;
 use indicatif::{ProgressBar, ProgressStyle};
-use outside::{FileVault, Recorder};
+use recorder::Recorder;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
-use zone::Zone;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -154,7 +151,7 @@ async fn take_in(cgm: &Submitter, args: &Args) -> Result<Taken, Failure> {
         }
         return Ok(Taken { stored: cgm.dates().await?.ok_or(nothing)?, whole: true });
     };
-    let zone = args.time_zone.map(|tz| Zone(tz).whole(now)).transpose()?;
+    let zone = args.time_zone.map(|zone| zone.whole(now)).transpose()?;
     let bytes = std::fs::read(file).map_err(at(file))?;
     let report = cgm.import(bytes, zone).await.map_err(|error| {
         let option = match error.code() {
@@ -252,7 +249,7 @@ async fn connect(
         println!("Connected to {} since an earlier run", connection.base);
         return Ok(connection);
     }
-    let listener = outside::listen().await?;
+    let listener = person::listen().await?;
     let mut receiver = Receiver::new(&place.base, &place.client_id, listener.redirect_uri())?;
     if read_back {
         receiver = receiver.with_read_back();
@@ -263,7 +260,7 @@ async fn connect(
     } else {
         println!("Open this in your browser:\n\n  {}\n", request.url);
         println!("Waiting for it to come back; Ctrl-C gives up");
-        outside::open_browser(&request.url);
+        person::open_browser(&request.url);
         listener.redirect().await?
     };
     let connection = cgm.complete_connection(redirect).await?;
@@ -275,7 +272,7 @@ async fn connect(
         patient.birth_date.as_deref().unwrap_or("on an unknown date")
     );
     if connection.state == ConnectionState::Unconfirmed {
-        if clinic.is_none() && !outside::ask("Is this you? [y/N] ")? {
+        if clinic.is_none() && !person::ask("Is this you? [y/N] ")? {
             cgm.disconnect(connection.id).await?;
             return Err("not confirmed: nothing was sent, the connection is gone".into());
         }

@@ -17,7 +17,10 @@ pub(crate) fn import(file: &Path, report: &ImportReport) {
         report.already_there
     );
     if report.replaced + report.corrected > 0 {
-        println!("  {} corrected values", report.replaced + report.corrected);
+        println!("  {} corrected readings", report.replaced + report.corrected);
+    }
+    for note in &report.clock_notes {
+        println!("  {note}");
     }
     let mut reasons: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (row, reason) in &report.rejected {

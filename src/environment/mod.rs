@@ -9,6 +9,8 @@ mod log;
 mod network;
 mod system;
 mod time;
+#[cfg(feature = "system-zone")]
+mod zone;
 
 pub use locks::{Lock, LockFolder, Locks};
 #[cfg(feature = "tracing")]
@@ -17,6 +19,8 @@ pub use log::{LogEntry, LogLevel, LogSink, LogValue, NoLog};
 pub use network::{FinalUrl, Redirects, Transport, TransportError};
 pub use system::{FileLocks, SystemClock, SystemEntropy, SystemTimer};
 pub use time::{Clock, Deadline, Timer};
+#[cfg(feature = "system-zone")]
+pub use zone::{NamedZone, SystemZone, UnknownZone};
 
 use crate::glucose::{TimeError, ZoneOffsets};
 use chrono::{DateTime, Utc};

@@ -30,9 +30,7 @@ impl Found {
     }
 
     pub(super) fn sensor(&mut self, sensor: Sensor) {
-        if self.sensors.get(sensor.key()) != Some(&sensor) {
-            self.sensors.insert(sensor.key().clone(), sensor);
-        }
+        self.sensors.insert(sensor.key().clone(), sensor);
     }
 
     pub(super) fn row(&mut self, row: usize, reading: Result<Reading, ReadingError>) {

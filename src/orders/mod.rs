@@ -7,6 +7,7 @@
 
 mod approval;
 mod content;
+mod error;
 mod occurrence;
 mod one_time;
 mod order;
@@ -17,9 +18,10 @@ mod search;
 
 pub use approval::{Fingerprint, asks_for_more, order_fingerprint, schedule_fingerprint};
 pub use content::Content;
+pub use error::{OrderError, OrderStatus};
 pub use occurrence::Occurrence;
 pub use one_time::{OneTimeOrder, OneTimeOrderError, parse_one_time_order};
-pub use order::{OrderError, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder};
+pub use order::{OrderId, RefusedOrder, Schedule, StandingOrder};
 pub use period::{PeriodError, TimeUnit, UcumPeriod};
 pub use read::{ReadOrder, read_order};
 pub use search::{OrderSearch, OrderSource, parse_order_search};

@@ -1,6 +1,6 @@
 //! The dates on which an order applies, from its `occurrencePeriod`.
 
-use super::order::OrderError;
+use super::error::OrderError;
 use crate::fhir::{Json, days_of};
 use chrono::NaiveDate;
 use serde::{Deserialize, Serialize};

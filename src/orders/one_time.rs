@@ -5,8 +5,9 @@
 //! it refuses the whole of it.
 
 use super::content::Content;
+use super::error::{OrderError, OrderStatus};
 use super::occurrence::Occurrence;
-use super::order::{OrderError, OrderId, OrderStatus};
+use super::order::OrderId;
 use super::request::{ONE_TIME_SPEC, Part, ServiceRequest, read_profiles, single};
 use crate::fhir::{Json, ONE_TIME_ORDER, PatientId, days_of, lenient};
 use crate::glucose::DateRange;
@@ -136,7 +137,7 @@ fn read_dates(parts: &[Part<'_>]) -> Result<DateRange, OneTimeOrderError> {
     reason = "json! makes values, and tests read better without borrowing them"
 )]
 mod tests {
-    use super::super::order::MAX_PROFILES;
+    use super::super::error::MAX_PROFILES;
     use super::*;
     use crate::fhir::{CGM_CODE_SYSTEM, PROFILE_BASE, STANDING_ORDER};
     use crate::glucose::GlucoseUnit;

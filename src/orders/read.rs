@@ -4,9 +4,8 @@
 //! business and pass without a word. Whatever looks like one and is not followed is refused with
 //! its reason, never passed over.
 
-use super::order::{
-    MAX_SCHEDULES, OrderError, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder,
-};
+use super::error::{MAX_SCHEDULES, OrderError, OrderStatus};
+use super::order::{OrderId, RefusedOrder, Schedule, StandingOrder};
 use super::period::{PeriodError, TimeUnit, UcumPeriod};
 use super::request::{Extension, Kind, Part, SCHEDULE, ServiceRequest, read_profiles, single};
 use crate::fhir::{Json, PatientId};

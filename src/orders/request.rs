@@ -2,8 +2,9 @@
 //! and how it names the data it wants. Schedules and dates are read elsewhere.
 
 use super::content::Content;
+use super::error::{MAX_CANONICAL, MAX_EXTENSIONS, MAX_PROFILES, OrderError};
 use super::occurrence::Occurrence;
-use super::order::{MAX_CANONICAL, MAX_EXTENSIONS, MAX_PROFILES, OrderError, OrderId};
+use super::order::OrderId;
 use crate::fhir::{
     CGM_CODE_SYSTEM, Elements, Json, ONE_TIME_ORDER, PROFILE_BASE, PatientId, STANDING_ORDER,
     lenient, shown,

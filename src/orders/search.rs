@@ -101,7 +101,7 @@ pub fn parse_order_search(
 )]
 mod tests {
     use super::super::content::Content;
-    use super::super::order::{OrderError, OrderStatus};
+    use super::super::error::{OrderError, OrderStatus};
     use super::super::period::PeriodError;
     use super::*;
     use crate::fhir::{CGM_CODE_SYSTEM, PROFILE_BASE, STANDING_ORDER};

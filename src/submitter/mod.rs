@@ -1,11 +1,13 @@
 //! The one object an app holds: it composes store, connections and delivery, and decides nothing by
 //! itself.
 
+mod connections;
 mod content;
 mod events;
 mod import;
 mod lifecycle;
 mod order_search;
+mod readings;
 mod types;
 
 pub use types::{
@@ -13,15 +15,13 @@ pub use types::{
     SubmissionOutcome, SubmissionPreview,
 };
 
-use crate::connect::{AuthorizationRequest, Connector, Receiver, Revocation};
+use crate::connect::Connector;
 use crate::delivery::{Delivery, Event, Stopped, Verification, preview, speaks_known_guide};
 use crate::environment::{Environment, EnvironmentError, LockFolder};
 use crate::error::Error;
-use crate::glucose::{DateRange, GlucoseUnit, Reading, Sensor, SensorKey, ZoneOffsets};
-use crate::statistics::Summary;
+use crate::glucose::ZoneOffsets;
 use crate::store::{
-    ConnectionId, ConnectionState, IngestReport, Store, StoreError, StoreHandle, SubmissionId,
-    SubmissionState,
+    ConnectionId, ConnectionState, Store, StoreError, StoreHandle, SubmissionId, SubmissionState,
 };
 use crate::submission::{Plan, SubmissionRequest, Tally};
 use crate::transport::{Guard, RequestLimits};
@@ -76,6 +76,18 @@ impl Drop for Submitter {
 
 impl Submitter {
     /// A submitter over this database and this environment. No I/O happens here.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |_, clinic| {
+    /// # let (database, environment) = (clinic.config().database, clinic.environment());
+    /// use cgm_submitter::{Config, Submitter};
+    ///
+    /// let cgm = Submitter::new(Config::new(database), environment);
+    /// # drop(cgm);
+    /// # Ok(()) }) }
+    /// ```
     pub fn new(config: Config, environment: Environment) -> Self {
         let environment = Guard::around(environment, RequestLimits::default());
         let inner = Inner { config, environment, parts: Mutex::default() };
@@ -115,6 +127,17 @@ impl Submitter {
     /// suspended. A renewal of a token under way is waited for, because its answer must not be
     /// lost. Calls fail with [`Error::Paused`] until [`Submitter::resume`].
     ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, _clinic| {
+    /// cgm.pause().await?;
+    /// assert!(cgm.dates().await.is_err());
+    /// cgm.resume()?;
+    /// assert!(cgm.dates().await.is_ok());
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Closed`] after `close`; [`Error`] if the database cannot be closed in order, which
     /// loses nothing.
@@ -125,6 +148,16 @@ impl Submitter {
 
     /// Takes calls again after [`Submitter::pause`].
     ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, _clinic| {
+    /// cgm.pause().await?;
+    /// cgm.resume()?;
+    /// assert_eq!(cgm.dates().await?, None);
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error::Closed`] after `close`.
     pub fn resume(&self) -> Result<(), Error> {
@@ -132,6 +165,16 @@ impl Submitter {
     }
 
     /// The same as [`Submitter::pause`], for good.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, _clinic| {
+    /// cgm.close().await?;
+    /// assert!(cgm.dates().await.is_err());
+    /// assert!(cgm.resume().is_err());
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// As `pause`.
@@ -144,6 +187,20 @@ impl Submitter {
     /// the entries in the secure storage. What receivers have stays there, and nothing is revoked:
     /// call [`Submitter::disconnect`] first. The object is as new afterwards.
     ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # clinic.stock(&cgm).await;
+    /// # clinic.connect(&cgm).await;
+    /// for connection in cgm.connections().await? {
+    ///     cgm.disconnect(connection.id).await?;
+    /// }
+    /// cgm.erase().await?;
+    /// assert_eq!(cgm.dates().await?, None);
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error`] if the secure storage or the disk fails: call it again then.
     pub async fn erase(&self) -> Result<(), Error> {
@@ -151,227 +208,24 @@ impl Submitter {
         self.lifecycle.alone(Phase::Open, move || inner.erase()).await
     }
 
-    /// Makes a sensor known. Readings of unknown sensors are refused.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
-    pub async fn register_sensor(&self, sensor: Sensor) -> Result<(), Error> {
-        self.run(|inner| async move {
-            let parts = inner.parts().await?;
-            parts.store.call(move |store| store.register_sensor(&sensor).map(drop)).await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Stores readings. A reading that is there already is not stored twice; a bad one is reported
-    /// and the others go in.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails; then nothing of this call was stored.
-    pub async fn ingest(&self, readings: Vec<Reading>) -> Result<IngestReport, Error> {
-        self.run(|inner| async move {
-            let (zone, now) = (inner.zone().await?, inner.now());
-            let parts = inner.parts().await?;
-            Ok(parts.store.call(move |store| store.ingest(&readings, &zone, now)).await?)
-        })
-        .await
-    }
-
-    /// When a sensor's latest stored reading was measured: the place to read on from.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
-    pub async fn latest_reading(&self, sensor: SensorKey) -> Result<Option<DateTime<Utc>>, Error> {
-        self.run(|inner| async move {
-            let parts = inner.parts().await?;
-            let seconds = parts.store.call(move |store| store.latest(&sensor)).await?;
-            Ok(seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)))
-        })
-        .await
-    }
-
-    /// The local dates of the stored readings; none where there are none.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
-    pub async fn dates(&self) -> Result<Option<DateRange>, Error> {
-        self.run(|inner| async move {
-            let zone = inner.zone().await?;
-            let parts = inner.parts().await?;
-            let extent = parts.store.call(|store| store.extent()).await?;
-            Ok(extent
-                .map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last)))
-                .transpose()?)
-        })
-        .await
-    }
-
-    /// Stores the readings of a file: its format is recognised from its content. A file whose times
-    /// have no UTC offset needs the person's time zone; [`ImportChoices`] says more.
-    ///
-    /// The same file again, a shorter or a longer one of the same device change nothing but what
-    /// they know better: readings that move are corrected at receivers that have them.
-    ///
-    /// # Errors
-    /// [`Error`] if the file is of no known format, or needs a zone or a scale, or the database
-    /// fails.
-    pub async fn import(
-        &self,
-        bytes: Vec<u8>,
-        choices: impl Into<ImportChoices>,
-    ) -> Result<ImportReport, Error> {
-        let choices = choices.into();
-        self.run(|inner| async move {
-            let (local, now) = (inner.zone().await?, inner.now());
-            let parts = inner.parts().await?;
-            parts
-                .store
-                .call(move |store| import::import_into(store, &bytes, choices, &local, now))
-                .await
-        })
-        .await
-    }
-
-    /// The unit the person's device shows: the one of the latest reading, mg/dL where there is
-    /// none.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
-    pub async fn own_unit(&self) -> Result<GlucoseUnit, Error> {
-        self.run(|inner| async move {
-            let parts = inner.parts().await?;
-            parts.store.call(|store| content::own_unit(store)).await
-        })
-        .await
-    }
-
-    /// The person's own time zone, over all time a reading can have: for a file whose clock it is.
-    ///
-    /// # Errors
-    /// [`Error`] where the host cannot tell.
-    pub async fn local_zone(&self) -> Result<ZoneOffsets, Error> {
-        self.run(|inner| async move { inner.zone().await }).await
-    }
-
-    /// The consensus statistics over local dates.
-    ///
-    /// # Errors
-    /// [`Error`] where there are fewer than two readings, or the database fails.
-    pub async fn summary(&self, dates: DateRange) -> Result<Summary, Error> {
-        self.run(|inner| async move {
-            let zone = inner.zone().await?;
-            let window = dates.window(&zone)?;
-            let today = dates.day_under_way(&zone, inner.now().timestamp())?;
-            let parts = inner.parts().await?;
-            parts
-                .store
-                .call(move |store| crate::delivery::summarise(store, dates, window, today))
-                .await
-        })
-        .await
-    }
-
-    /// Starts connecting to a receiver: open the URL in the system's browser, then pass the
-    /// redirect to [`Submitter::complete_connection`], also in a new process.
-    ///
-    /// # Errors
-    /// [`Error`] where the receiver cannot be reached or is no SMART server, or the vault fails.
-    pub async fn begin_connection(
-        &self,
-        receiver: Receiver,
-    ) -> Result<AuthorizationRequest, Error> {
-        self.run(|inner| async move { Ok(inner.parts().await?.connector.begin(&receiver).await?) })
-            .await
-    }
-
-    /// Completes connecting with the URL the browser was redirected to. Nothing is sent before the
-    /// person confirmed the patient.
-    ///
-    /// # Errors
-    /// [`Error`] where the redirect is not the one asked for, was denied, or brings a token for
-    /// another patient.
-    pub async fn complete_connection(&self, redirect_url: String) -> Result<Connection, Error> {
-        self.run(|inner| async move {
-            let parts = inner.parts().await?;
-            let record = parts.connector.complete(&redirect_url).await?;
-            Ok(Connection::of(record))
-        })
-        .await
-    }
-
-    /// The person said "this is me" to the connection's patient.
-    ///
-    /// # Errors
-    /// [`Error`] where there is no such connection.
-    pub async fn confirm_patient(&self, connection: ConnectionId) -> Result<(), Error> {
-        self.run(|inner| async move {
-            inner.parts().await?.connector.confirm(connection).await?;
-            Ok(())
-        })
-        .await
-    }
-
-    /// Every connection and its state.
-    ///
-    /// # Errors
-    /// [`Error`] where the database fails.
-    pub async fn connections(&self) -> Result<Vec<Connection>, Error> {
-        self.run(|inner| async move {
-            let records = inner.parts().await?.store.call(|store| store.connections()).await?;
-            Ok(records.into_iter().map(Connection::of).collect())
-        })
-        .await
-    }
-
-    /// Ends a connection: its tokens and what is queued for it go at once, and the token is revoked
-    /// where the receiver can.
-    ///
-    /// # Errors
-    /// [`Error`] where the database or the vault fails.
-    pub async fn disconnect(&self, connection: ConnectionId) -> Result<Revocation, Error> {
-        self.run(
-            |inner| async move { Ok(inner.parts().await?.connector.disconnect(connection).await?) },
-        )
-        .await
-    }
-
-    /// Reads the receiver's standing orders for the patient, and keeps them as they came, also those
-    /// that are not followed. One that the receiver no longer has runs no more.
-    ///
-    /// # Errors
-    /// [`Error`] if the receiver does not answer, or not with all of them, or the connection needs
-    /// the person. The orders that were read before stay.
-    pub async fn refresh_orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
-        self.run(|inner| async move {
-            let (today, now) = (inner.today().await?, inner.now());
-            let parts = inner.parts().await?;
-            let when = (now, today);
-            order_search::refresh_orders(&parts.store, &parts.connector, connection, when).await
-        })
-        .await
-    }
-
-    /// The standing orders as last read, and what of them is not followed, and why.
-    ///
-    /// # Errors
-    /// [`Error`] if the host cannot tell the time zone, or the database fails.
-    pub async fn orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
-        self.run(|inner| async move {
-            let today = inner.today().await?;
-            let parts = inner.parts().await?;
-            parts
-                .store
-                .call(move |store| {
-                    let connection = store.connection(connection)?;
-                    order_search::stored_orders(store, &connection, today)
-                })
-                .await
-        })
-        .await
-    }
-
     /// What a submission would send now. Sends nothing.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # clinic.stock(&cgm).await;
+    /// # let connection = clinic.connect(&cgm).await;
+    /// use cgm_submitter::{GlucoseUnit, SubmissionRequest};
+    ///
+    /// let request = SubmissionRequest::Own {
+    ///     dates: "2024-05-01..2024-05-01".parse()?,
+    ///     unit: GlucoseUnit::MmolPerL,
+    /// };
+    /// let preview = cgm.preview(connection.id, request).await?;
+    /// assert_eq!(preview.readings_to_send(), 288);
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// [`Error`] where the database fails, or an order was asked for and there is none.
@@ -407,6 +261,25 @@ impl Submitter {
     /// A refusal of single entries is not an error: it is in the outcome. Waits asked for by the
     /// receiver are waited out up to `patience`; beyond that the outcome says until when, and
     /// [`Submitter::run_due`] goes on.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # clinic.stock(&cgm).await;
+    /// # let connection = clinic.connect(&cgm).await;
+    /// use cgm_submitter::{GlucoseUnit, SubmissionRequest};
+    /// use std::time::Duration;
+    ///
+    /// let request = SubmissionRequest::Own {
+    ///     dates: "2024-05-01..2024-05-01".parse()?,
+    ///     unit: GlucoseUnit::MmolPerL,
+    /// };
+    /// let patience = Duration::from_secs(60);
+    /// let outcome = cgm.submit_now(connection.id, request, patience, |event| println!("{event:?}")).await?;
+    /// assert!(outcome.is_complete());
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// [`Error`] where the connection needs the person, or the database or the vault fails.
@@ -463,6 +336,27 @@ impl Submitter {
     /// 25,000 readings take some forty requests to a receiver that can be asked by date, else a few
     /// hundred; waits the receiver asks for are waited out up to `patience`.
     ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # clinic.stock(&cgm).await;
+    /// # let connection = clinic.connect(&cgm).await;
+    /// # let request = cgm_submitter::SubmissionRequest::Own {
+    /// #     dates: "2024-05-01..2024-05-01".parse()?,
+    /// #     unit: cgm_submitter::GlucoseUnit::MmolPerL,
+    /// # };
+    /// # let patience = std::time::Duration::from_secs(60);
+    /// # let outcome = cgm.submit_now(connection.id, request, patience, |_| ()).await?;
+    /// use std::time::Duration;
+    ///
+    /// for submission in outcome.submissions {
+    ///     let verification = cgm.verify(submission, Duration::from_secs(60), |_| ()).await?;
+    ///     assert!(verification.is_complete());
+    /// }
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error`] where the receiver does not answer, the connection needs the person, or the
     /// database or the vault fails.
@@ -480,6 +374,18 @@ impl Submitter {
 
     /// Goes on with whatever is queued for any connection, for at most `budget` of waiting. For
     /// background wake-ups and after a restart.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # clinic.connect(&cgm).await;
+    /// use std::time::Duration;
+    ///
+    /// let account = cgm.run_due(Duration::from_secs(25), |_| ()).await?;
+    /// println!("{} accepted", account.entries.accepted);
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// [`Error`] where the database or the vault fails, or a connection cannot be served as it is:
@@ -512,6 +418,17 @@ impl Submitter {
 
     /// What receivers refused and is set aside.
     ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # let connection = clinic.connect(&cgm).await;
+    /// for refused in cgm.quarantine(connection.id).await? {
+    ///     println!("{:?}: {}", refused.time, refused.reason);
+    /// }
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error`] where the database fails.
     pub async fn quarantine(&self, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
@@ -525,6 +442,16 @@ impl Submitter {
     /// Lets everything a receiver refused be sent again with the next submission; how many there
     /// are. For when the receiver, or what it was that it refused, was mended.
     ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # let connection = clinic.connect(&cgm).await;
+    /// let count = cgm.retry_refused(connection.id).await?;
+    /// println!("{count} go again with the next submission");
+    /// # Ok(()) }) }
+    /// ```
+    ///
     /// # Errors
     /// [`Error`] where the database fails.
     pub async fn retry_refused(&self, connection: ConnectionId) -> Result<usize, Error> {
@@ -536,6 +463,24 @@ impl Submitter {
     }
 
     /// Stops a submission for good. What the receiver has of it stays there.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # clinic.stock(&cgm).await;
+    /// # let connection = clinic.connect(&cgm).await;
+    /// # let request = cgm_submitter::SubmissionRequest::Own {
+    /// #     dates: "2024-05-01..2024-05-01".parse()?,
+    /// #     unit: cgm_submitter::GlucoseUnit::MmolPerL,
+    /// # };
+    /// # let patience = std::time::Duration::ZERO;
+    /// # let outcome = cgm.submit_now(connection.id, request, patience, |_| ()).await?;
+    /// for submission in outcome.submissions {
+    ///     cgm.cancel(submission).await?;
+    /// }
+    /// # Ok(()) }) }
+    /// ```
     ///
     /// # Errors
     /// [`Error`] where there is no such submission.

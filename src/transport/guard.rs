@@ -187,7 +187,6 @@ mod tests {
             self.sent.fetch_add(1, Ordering::Relaxed);
             let open = Arc::clone(&self.open);
             Box::pin(async move {
-                let _open = open;
                 if !self.answers {
                     std::future::pending::<()>().await;
                 }
@@ -195,6 +194,7 @@ mod tests {
                 if let Some(url) = self.from {
                     answer.extensions_mut().insert(FinalUrl(url.to_owned()));
                 }
+                drop(open);
                 Ok(answer)
             })
         }

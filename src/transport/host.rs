@@ -268,13 +268,11 @@ mod tests {
             request: HostRequest,
             completion: Completion,
         ) -> Result<(), TransportError> {
-            match self.refuses {
-                Some(error) => Err(error),
-                None => {
-                    self.started.send((request, completion)).unwrap();
-                    Ok(())
-                }
+            if let Some(error) = self.refuses {
+                return Err(error);
             }
+            self.started.send((request, completion)).unwrap();
+            Ok(())
         }
 
         fn cancel(&self, id: u64) {

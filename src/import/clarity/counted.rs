@@ -168,7 +168,6 @@ impl Placing<'_> {
             }
         };
         let measurement = measurement(row.cell, row.line, sensor)?;
-        self.register(sensor, found);
         let record = || {
             if let Some(key) = self.there(entry).and_then(Reading::record_key) {
                 Ok(key.clone())

@@ -47,6 +47,7 @@ pub(super) fn read(
     }
     file.sources.add_known(options.known_keys());
     let placing = Placing::new(&file, zone, options);
+    placing.register(found);
     placing.counted(found)?;
     placing.stamped(found)
 }
@@ -200,11 +201,13 @@ impl<'a> Placing<'a> {
         !self.options.replace && sensor.zone() != Some(self.zone.name())
     }
 
-    /// Makes a sensor that readings are taken from known.
-    fn register(&self, sensor: &Sensor, found: &mut Found) {
-        let keeps = self.options.known(sensor.key()).is_some() && !self.options.replace;
-        let zone = sensor.zone().filter(|_| keeps).unwrap_or(self.zone.name()).to_owned();
-        found.sensor(sensor.clone().with_zone(zone));
+    /// Makes the sensors known that readings may be taken from.
+    fn register(&self, found: &mut Found) {
+        for sensor in self.sensors.iter().flatten() {
+            let keeps = self.options.known(sensor.key()).is_some() && !self.options.replace;
+            let zone = sensor.zone().filter(|_| keeps).unwrap_or(self.zone.name()).to_owned();
+            found.sensor(sensor.clone().with_zone(zone));
+        }
     }
 
     fn sensor(&self, source: usize) -> Result<&Sensor, ReadingError> {

@@ -22,7 +22,6 @@ impl Placing<'_> {
                     continue;
                 }
             };
-            self.register(sensor, found);
             // Different readings under one stamp: the person travelled west, and nothing tells
             // which came first.
             let twice = of_stamp.windows(2).any(|pair| match pair {

@@ -73,7 +73,11 @@ pub(super) fn choose(
     let zone = circumstances.zone;
     let evidence: Vec<_> =
         chain.iter().map(|track| Evidence::of(track, zone, circumstances.answers)).collect();
-    let chain = Chain { tracks: chain, evidence, zone };
+    let links = chain.windows(2).map(|pair| match pair {
+        [before, after] => link(before, after),
+        _ => 0,
+    });
+    let chain = Chain { tracks: chain, links: links.collect(), evidence, zone };
     let ways = chain.ways();
     let choice = |(chosen, basis): (Vec<i64>, ClockBasis)| {
         let others = ways.iter().map(|way| way.bases.clone()).filter(|way| *way != chosen);
@@ -120,6 +124,8 @@ struct Way {
 /// Transmitters that follow each other, with what is known of each.
 struct Chain<'a> {
     tracks: &'a [Track],
+    /// For each track but the last: the row of it that the next track's first row follows.
+    links: Vec<usize>,
     evidence: Vec<Evidence>,
     zone: &'a ZoneOffsets,
 }
@@ -231,7 +237,7 @@ impl Chain<'_> {
     /// The base of the track at `at` by that of the track before it.
     fn after(&self, at: usize, base: i64) -> Option<i64> {
         let (before, track) = (self.tracks.get(at - 1)?, self.tracks.get(at)?);
-        let deviation = deviation(before, link(before, track), base, self.zone);
+        let deviation = deviation(before, *self.links.get(at - 1)?, base, self.zone);
         Some(base_for(track, 0, deviation, self.zone))
     }
 
@@ -239,7 +245,7 @@ impl Chain<'_> {
     fn before(&self, at: usize, base: i64) -> Option<i64> {
         let (track, after) = (self.tracks.get(at)?, self.tracks.get(at + 1)?);
         let deviation = deviation(after, 0, base, self.zone);
-        Some(base_for(track, link(track, after), deviation, self.zone))
+        Some(base_for(track, *self.links.get(at)?, deviation, self.zone))
     }
 }
 

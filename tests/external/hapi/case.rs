@@ -4,7 +4,6 @@ use crate::facts::{FIRST_SENSOR, Fact};
 use crate::read_back::Record;
 use crate::server::Server;
 use crate::world::{NO_WAIT, World, sensor};
-use crate::zone::Zone;
 use cgm_submitter::glucose::GlucoseUnit;
 use cgm_submitter::store::ConnectionId;
 use cgm_submitter::{OutcomeStatus, SubmissionOutcome, SubmissionRequest, Submitter};
@@ -40,7 +39,7 @@ impl Case {
 
     /// With a person of this zone, and at this time.
     pub(crate) fn living_in(mut self, zone: Tz, now: &str) -> Self {
-        self.world = self.world.living_in(Zone(zone));
+        self.world = self.world.living_in(crate::zone::zone(zone));
         let now: DateTime<Utc> = now.parse().unwrap();
         self.world.clock.pass(now - cgm_submitter::environment::Clock::now(&*self.world.clock));
         self

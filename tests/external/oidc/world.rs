@@ -3,15 +3,12 @@
 
 use crate::browser::{Browser, Person, get, post};
 use crate::network::{Journal, JournalVault, Wire};
-use cgm_submitter::environment::{
-    Clock, Environment, EnvironmentError, FileLocks, LocalTime, SystemClock, SystemEntropy,
-    SystemTimer,
-};
+use cgm_submitter::environment::{Environment, FileLocks, SystemEntropy, SystemTimer};
 use cgm_submitter::glucose::{
     Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset,
-    ZoneOffsets,
 };
 use cgm_submitter::store::{ConnectionId, ConnectionState};
+use cgm_submitter::testing::{FixedClock, FixedZone};
 use cgm_submitter::{
     Config, Connection, Error, OutcomeStatus, Receiver, SubmissionOutcome, SubmissionRequest,
     Submitter,
@@ -19,47 +16,13 @@ use cgm_submitter::{
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub(crate) const REDIRECT: &str = "org.example.app:/callback";
 pub(crate) const APP: &str = "cgm-app";
 /// Readings of [`World::submit`].
 pub(crate) const READINGS: usize = 12;
-
-/// A wall clock that stands until it is moved, and a monotonic one that goes on and is moved with
-/// it, but never back.
-pub(crate) struct TestClock(Mutex<(DateTime<Utc>, Duration)>);
-
-impl TestClock {
-    fn new() -> Self {
-        Self(Mutex::new(("2024-07-01T08:00:00Z".parse().unwrap(), Duration::ZERO)))
-    }
-
-    pub(crate) fn pass(&self, delta: TimeDelta) {
-        let mut times = self.0.lock().unwrap();
-        times.0 += delta;
-        times.1 += delta.to_std().unwrap_or_default();
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> DateTime<Utc> {
-        self.0.lock().unwrap().0
-    }
-
-    fn monotonic(&self) -> Duration {
-        SystemClock.monotonic() + self.0.lock().unwrap().1
-    }
-}
-
-struct InUtc;
-
-impl LocalTime for InUtc {
-    fn offsets(&self, _: DateTime<Utc>, _: DateTime<Utc>) -> Result<ZoneOffsets, EnvironmentError> {
-        Ok(ZoneOffsets::fixed(UtcOffset::UTC))
-    }
-}
 
 /// The tokens in the vault.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +35,7 @@ pub(crate) struct World {
     pub(crate) origin: String,
     /// The patient, and the name the person signs in with.
     pub(crate) patient: String,
-    pub(crate) clock: Arc<TestClock>,
+    pub(crate) clock: Arc<FixedClock>,
     pub(crate) journal: Arc<Journal>,
     pub(crate) vault: Arc<JournalVault>,
     pub(crate) browser: Browser,
@@ -91,7 +54,7 @@ impl World {
         Self {
             origin,
             patient: folder.path().file_name().unwrap().to_str().unwrap().to_owned(),
-            clock: Arc::new(TestClock::new()),
+            clock: Arc::new(FixedClock::new("2024-07-01T08:00:00Z".parse().unwrap())),
             vault: JournalVault::new(&journal),
             journal,
             browser: Browser::default(),
@@ -109,7 +72,7 @@ impl World {
             clock: self.clock.clone(),
             timer: Arc::new(SystemTimer),
             entropy: Arc::new(SystemEntropy),
-            local_time: Arc::new(InUtc),
+            local_time: Arc::new(FixedZone::default()),
             transport: Arc::new(Wire::new(&self.journal)),
             vault: self.vault.clone(),
             locks: Arc::new(FileLocks),

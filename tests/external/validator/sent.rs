@@ -6,7 +6,7 @@ use crate::plain::Front;
 use crate::stories::{Ask, Story};
 use crate::tape::Sent;
 use crate::world::{AMY, NO_WAIT, World};
-use crate::zone::Zone;
+use crate::zone::zone;
 use cgm_submitter::fhir::{Dialect, PROFILE_BASE};
 use cgm_submitter::store::ConnectionId;
 use cgm_submitter::{SubmissionRequest, Submitter};
@@ -47,7 +47,7 @@ fn schedule(days: u32, lookback: Option<u32>, profiles: &[&str]) -> Value {
 /// The bundles in which what the story asks for is sent.
 pub(crate) async fn send(dialect: Dialect, story: Story) -> Vec<Bundle> {
     let clinic = Sandbox::builder().supports_conditional_create(story.conditional);
-    let world = World::with(clinic).await.living_in(Zone(story.zone));
+    let world = World::with(clinic).await.living_in(zone(story.zone));
     let base = world.clinic.base_url();
     let app = world.app_with("me.db", |mut environment| {
         if dialect == Dialect::Plain {

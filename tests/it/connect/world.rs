@@ -4,18 +4,17 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cgm_submitter::connect::{AuthorizationRequest, ConnectError, Connector, Receiver};
 use cgm_submitter::environment::{
-    BoxFuture, Clock, Environment, EnvironmentError, FileLocks, LocalTime, LockFolder, Redirects,
-    SystemClock, SystemEntropy, SystemTimer, Transport, TransportError, Vault, VaultError,
+    BoxFuture, Environment, FileLocks, LockFolder, Redirects, SystemEntropy, SystemTimer,
+    Transport, TransportError, Vault, VaultError,
 };
-use cgm_submitter::glucose::{UtcOffset, ZoneOffsets};
 use cgm_submitter::store::{ConnectionId, ConnectionRecord, Store, StoreHandle};
-use chrono::{DateTime, TimeDelta, Utc};
+use cgm_submitter::testing::{FixedClock, FixedZone};
+use chrono::TimeDelta;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 pub(crate) const BASE: &str = "https://ehr.example/fhir";
 pub(crate) const REDIRECT: &str = "com.example.app:/callback";
@@ -245,46 +244,12 @@ impl Vault for MemoryVault {
     }
 }
 
-/// A wall clock that stands until it is moved, and a monotonic one that goes on and is moved with
-/// it, but never back.
-pub(crate) struct TestClock(Mutex<(DateTime<Utc>, Duration)>);
-
-impl TestClock {
-    fn new() -> Self {
-        Self(Mutex::new(("2024-05-01T08:00:00Z".parse().unwrap(), Duration::ZERO)))
-    }
-
-    pub(crate) fn pass(&self, delta: TimeDelta) {
-        let mut times = self.0.lock().unwrap();
-        times.0 += delta;
-        times.1 += delta.to_std().unwrap_or_default();
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> DateTime<Utc> {
-        self.0.lock().unwrap().0
-    }
-
-    fn monotonic(&self) -> Duration {
-        SystemClock.monotonic() + self.0.lock().unwrap().1
-    }
-}
-
-struct Utc0;
-
-impl LocalTime for Utc0 {
-    fn offsets(&self, _: DateTime<Utc>, _: DateTime<Utc>) -> Result<ZoneOffsets, EnvironmentError> {
-        Ok(ZoneOffsets::fixed(UtcOffset::from_minutes(0).unwrap()))
-    }
-}
-
 /// A phone and a receiver. Each [`process`](Self::process) opens the same database and vault anew.
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) server: Arc<Server>,
     pub(crate) vault: Arc<MemoryVault>,
-    pub(crate) clock: Arc<TestClock>,
+    pub(crate) clock: Arc<FixedClock>,
 }
 
 impl World {
@@ -321,7 +286,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             server: Arc::new(Server(Mutex::new(state))),
             vault: Arc::default(),
-            clock: Arc::new(TestClock::new()),
+            clock: Arc::new(FixedClock::new("2024-05-01T08:00:00Z".parse().unwrap())),
         }
     }
 
@@ -334,7 +299,7 @@ impl World {
             clock: self.clock.clone(),
             timer: Arc::new(SystemTimer),
             entropy: Arc::new(SystemEntropy),
-            local_time: Arc::new(Utc0),
+            local_time: Arc::new(FixedZone::default()),
             transport: self.server.clone(),
             vault: self.vault.clone(),
             locks: Arc::new(FileLocks),

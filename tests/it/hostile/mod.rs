@@ -39,7 +39,7 @@ fn what_once_broke_a_parser_does_so_no_more() {
 fn every_input_of_the_corpus_is_read_or_refused() {
     for (target, _) in targets::TARGETS {
         let inputs = files("corpus", target);
-        assert!((1..=200).contains(&inputs.len()), "{target}: {} inputs", inputs.len());
+        assert!((1..=25).contains(&inputs.len()), "{target}: {} inputs", inputs.len());
         for input in inputs {
             println!("{}", input.display());
             targets::run(target, &fs::read(&input).unwrap());

@@ -19,6 +19,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("submission", &["glucose", "orders", "smart"]),
     ("environment", &["glucose"]),
     ("transport", &["environment", "smart"]),
+    ("testing", &["environment", "glucose"]),
     ("store", &["fhir", "glucose", "submission"]),
     ("connect", &["environment", "fhir", "smart", "store", "submission"]),
     (

@@ -2,7 +2,6 @@
 //! part goes in.
 
 use crate::world::{SENSOR, World, mg, reading, reading_of, sensor};
-use crate::zone::Zone;
 use cgm_submitter::environment::Clock;
 use cgm_submitter::glucose::{
     DateRange, GlucoseError, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError,
@@ -29,7 +28,7 @@ fn beginning(lines: usize) -> String {
 }
 
 fn zone(world: &World, tz: chrono_tz::Tz) -> ZoneOffsets {
-    Zone(tz).whole(world.clock.now()).unwrap()
+    crate::zone::zone(tz).whole(world.clock.now()).unwrap()
 }
 
 async fn import(app: &Submitter, text: &str) -> ImportReport {

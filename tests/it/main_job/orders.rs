@@ -4,7 +4,7 @@
 use crate::world::{
     AMY, BEN, MASS, MOLAR, NO_WAIT, SENSOR, SUMMARY, World, mg, molar, reading_of, sensor,
 };
-use crate::zone::Zone;
+use crate::zone::zone;
 use cgm_submitter::glucose::{Measurement, Reading, SensorKey};
 use cgm_submitter::orders::{OrderError, OrderStatus, PeriodError};
 use cgm_submitter::store::ConnectionId;
@@ -306,7 +306,7 @@ async fn without_a_lookback_it_is_one_period_and_for_a_summary_at_least_fourteen
 
 #[tokio::test]
 async fn days_begin_and_end_where_the_person_lives() {
-    let world = World::new().await.living_in(Zone(chrono_tz::America::New_York));
+    let world = World::new().await.living_in(zone(chrono_tz::America::New_York));
     let orders = [order("o", (1, "d"), Some((2, "d")), &[MASS_READINGS])];
     // Yesterday and today in New York: from 04:00 UTC on.
     let cases = [("06-30T03:55", 1), ("06-30T04:00", 2), ("07-01T03:55", 3), ("07-01T04:00", 4)];

@@ -1,11 +1,14 @@
 //! A real person's ninety days, from the maker's export into the clinic's record.
 
 use crate::world::{AMY, MASS, NO_WAIT, SUMMARY, SUMMARY_ENTRIES, World};
-use crate::zone::Zone;
+use crate::zone::zone;
 use cgm_submitter::environment::Clock;
 use cgm_submitter::glucose::GlucoseUnit;
 use cgm_submitter::store::ConnectionState;
-use cgm_submitter::{Connection, ImportReport, OutcomeStatus, SubmissionRequest, Submitter};
+use cgm_submitter::{
+    ClockAnswer, Connection, ImportChoices, ImportReport, OutcomeStatus, SubmissionRequest,
+    Submitter,
+};
 use chrono::{DateTime, FixedOffset, NaiveDateTime};
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -71,8 +74,8 @@ async fn import_and_connect(
     app: &Submitter,
     file: Vec<u8>,
 ) -> (ImportReport, Connection) {
-    let zone = Zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
-    let report = app.import(file, Some(zone)).await.unwrap();
+    let bucharest = zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
+    let report = app.import(file, Some(bucharest)).await.unwrap();
     let connection = world.authorise(app, AMY).await.unwrap();
     assert_eq!(connection.state, ConnectionState::Unconfirmed);
     assert_eq!(connection.patient.name.as_deref(), Some("Amy Shaw"));
@@ -82,7 +85,7 @@ async fn import_and_connect(
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ninety_real_days_arrive_once_digit_for_digit_and_never_twice() {
-    let world = World::new().await.with_file_vault().living_in(Zone(chrono_tz::Europe::Bucharest));
+    let world = World::new().await.with_file_vault().living_in(zone(chrono_tz::Europe::Bucharest));
     let file = file();
     let app = world.app();
     let (report, connection) = import_and_connect(&world, &app, file.clone()).await;
@@ -172,7 +175,7 @@ fn part(file: &[u8], stamps: std::ops::Range<&str>) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_fuller_export_corrects_what_a_receiver_has_of_a_cut_that_stood_elsewhere() {
-    let world = World::new().await.living_in(Zone(chrono_tz::Europe::Bucharest));
+    let world = World::new().await.living_in(zone(chrono_tz::Europe::Bucharest));
     let file = file();
     let app = world.app();
     // Two days abroad alone: nothing in them speaks against the zone, and they are sent so.
@@ -187,7 +190,7 @@ async fn a_fuller_export_corrects_what_a_receiver_has_of_a_cut_that_stood_elsewh
     assert_eq!(submit().await.tally.readings.accepted, cut.stored as u64);
 
     // The days before show that the clock was an hour behind.
-    let zone = Zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
+    let zone = zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
     let fuller = app.import(part(&file, "2024-03-30".."2024-05-19"), zone.clone()).await.unwrap();
     assert_eq!((fuller.corrected, fuller.rejected.len()), (cut.stored, 0));
     assert_eq!(fuller.clock_notes.len(), 1);
@@ -207,4 +210,24 @@ async fn a_fuller_export_corrects_what_a_receiver_has_of_a_cut_that_stood_elsewh
     let again = app.import(part(&file, "2024-05-17".."2024-05-19"), zone).await.unwrap();
     assert_eq!((again.already_there, again.corrected, again.replaced), (cut.stored, 0, 0));
     assert_eq!(submit().await.tally.requests, 0);
+}
+
+#[tokio::test]
+async fn what_the_host_says_of_the_clock_is_kept_for_later_imports() {
+    let world = World::new().await.living_in(zone(chrono_tz::Europe::Bucharest));
+    let app = world.app();
+    let zone = zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
+    let cut = part(&file(), "2024-06-03".."2024-06-14");
+    let first = app.import(cut.clone(), zone.clone()).await.unwrap();
+    let [note] = first.clock_notes.as_slice() else { panic!("one note") };
+    assert!(note.open);
+    let answer = ClockAnswer { at: note.at, offset: note.alternatives[0] };
+    let choices =
+        ImportChoices { clock_answers: vec![answer], ..ImportChoices::from(zone.clone()) };
+    let answered = app.import(cut.clone(), choices).await.unwrap();
+    assert_eq!((answered.replaced, answered.rejected.len()), (first.stored, 0));
+    // A later import says nothing of it: the answer stands.
+    let later = app.import(cut, zone).await.unwrap();
+    assert_eq!((later.already_there, later.replaced), (first.stored, 0));
+    assert!(later.clock_notes.iter().all(|note| !note.open));
 }

@@ -3,5 +3,4 @@
 
 pub(crate) mod tape;
 pub(crate) mod world;
-#[path = "../../../examples/shared/zone.rs"]
 pub(crate) mod zone;

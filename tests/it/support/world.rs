@@ -2,17 +2,16 @@
 //! test sets, and a sandbox EHR on loopback. Each [`World::app`] is a process of the app.
 
 use super::tape::{Tape, Wire};
-use super::zone::Zone;
 use cgm_submitter::delivery::Event;
 use cgm_submitter::environment::{
-    Clock, Entropy, Environment, EnvironmentError, FileLocks, LocalTime, SystemClock,
-    SystemEntropy, SystemTimer, Transport, Vault, VaultError,
+    Entropy, Environment, FileLocks, LocalTime, NamedZone, SystemEntropy, SystemTimer, Transport,
+    Vault, VaultError,
 };
 use cgm_submitter::glucose::{
     Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset,
-    ZoneOffsets,
 };
 use cgm_submitter::store::ConnectionId;
+use cgm_submitter::testing::{FileVault, FixedClock, FixedZone};
 use cgm_submitter::transport::HttpTransport;
 use cgm_submitter::{
     Config, Connection, Error, OutcomeStatus, Receiver, SubmissionOutcome, SubmissionRequest,
@@ -43,32 +42,6 @@ pub(crate) const START: &str = "2024-05-01T00:00:00Z";
 /// No time to wait.
 pub(crate) const NO_WAIT: Duration = Duration::ZERO;
 
-/// A wall clock that stands until it is moved, and a monotonic one that goes on and is moved with
-/// it, but never back.
-pub(crate) struct TestClock(Mutex<(DateTime<Utc>, Duration)>);
-
-impl TestClock {
-    fn new() -> Self {
-        Self(Mutex::new(("2024-07-01T08:00:00Z".parse().unwrap(), Duration::ZERO)))
-    }
-
-    pub(crate) fn pass(&self, delta: TimeDelta) {
-        let mut times = self.0.lock().unwrap();
-        times.0 += delta;
-        times.1 += delta.to_std().unwrap_or_default();
-    }
-}
-
-impl Clock for TestClock {
-    fn now(&self) -> DateTime<Utc> {
-        self.0.lock().unwrap().0
-    }
-
-    fn monotonic(&self) -> Duration {
-        SystemClock.monotonic() + self.0.lock().unwrap().1
-    }
-}
-
 /// A vault that forgets with the world.
 #[derive(Default)]
 pub(crate) struct MemoryVault(pub(crate) Mutex<BTreeMap<String, String>>);
@@ -89,48 +62,10 @@ impl Vault for MemoryVault {
     }
 }
 
-/// A vault in a folder, one file an entry.
-pub(crate) struct FileVault(PathBuf);
-
-impl FileVault {
-    pub(crate) fn new(folder: PathBuf) -> Self {
-        std::fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.join(name.replace(['/', ':'], "_"))
-    }
-}
-
-impl Vault for FileVault {
-    fn load(&self, name: &str) -> Result<Option<SecretString>, VaultError> {
-        Ok(std::fs::read_to_string(self.path(name)).ok().map(SecretString::from))
-    }
-
-    fn save(&self, name: &str, value: &SecretString) -> Result<(), VaultError> {
-        std::fs::write(self.path(name), value.expose_secret()).map_err(|_| VaultError::Failed)
-    }
-
-    fn delete(&self, name: &str) -> Result<(), VaultError> {
-        let _ = std::fs::remove_file(self.path(name));
-        Ok(())
-    }
-}
-
-/// A person who never leaves UTC.
-pub(crate) struct InUtc;
-
-impl LocalTime for InUtc {
-    fn offsets(&self, _: DateTime<Utc>, _: DateTime<Utc>) -> Result<ZoneOffsets, EnvironmentError> {
-        Ok(ZoneOffsets::fixed(UtcOffset::UTC))
-    }
-}
-
 pub(crate) struct World {
     pub(crate) clinic: Sandbox,
     pub(crate) folder: tempfile::TempDir,
-    pub(crate) clock: Arc<TestClock>,
+    pub(crate) clock: Arc<FixedClock>,
     pub(crate) tape: Arc<Tape>,
     vault: Arc<dyn Vault>,
     secrets: Arc<MemoryVault>,
@@ -149,11 +84,11 @@ impl World {
         Self {
             clinic: builder.auto_approve(AMY).start().await.unwrap(),
             folder: tempfile::tempdir().unwrap(),
-            clock: Arc::new(TestClock::new()),
+            clock: Arc::new(FixedClock::new("2024-07-01T08:00:00Z".parse().unwrap())),
             tape: Arc::default(),
             vault: vault.clone(),
             secrets: vault,
-            local_time: Arc::new(InUtc),
+            local_time: Arc::new(FixedZone::default()),
         }
     }
 
@@ -164,7 +99,7 @@ impl World {
     }
 
     /// With a person who lives in this zone.
-    pub(crate) fn living_in(mut self, zone: Zone) -> Self {
+    pub(crate) fn living_in(mut self, zone: NamedZone) -> Self {
         self.local_time = Arc::new(zone);
         self
     }
