@@ -29,7 +29,7 @@ mod summary;
 pub use bundle::{
     AssembledBundle, BundleError, BundleLimits, BundleWriter, EntryInfo, Fit, UnitWriter,
 };
-pub use capability::{Capability, CapabilityError, parse_capability};
+pub use capability::{Capability, CapabilityError, Promises, parse_capability};
 pub use codes::{CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER, SummaryMember};
 pub use device::DeviceEntry;
 pub use dialect::{Dialect, OrderVocabulary, Stage};

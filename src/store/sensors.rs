@@ -81,6 +81,16 @@ pub(super) fn id(db: &Connection, key: &SensorKey) -> Result<Option<SensorId>, S
     Ok(statement.query_row([key.as_str()], |row| row.get(0).map(SensorId)).optional()?)
 }
 
+/// A sensor's number, and the unix second of its latest stored reading.
+pub(super) fn id_and_last(
+    db: &Connection,
+    key: &SensorKey,
+) -> Result<Option<(SensorId, Option<i64>)>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT id, last FROM sensors WHERE key = ?")?;
+    let found = statement.query_row([key.as_str()], |row| Ok((SensorId(row.get(0)?), row.get(1)?)));
+    Ok(found.optional()?)
+}
+
 /// A sensor's stretch of stored readings within a window: unix seconds, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {

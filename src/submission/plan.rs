@@ -30,6 +30,36 @@ pub struct Plan {
     pub day_under_way: Option<i64>,
 }
 
+impl Plan {
+    /// What makes it the same as another one: who asked, for what, over which dates. Not until when
+    /// today's readings go, which changes from one tap on a button to the next.
+    pub(crate) fn key(&self, origin: Origin) -> String {
+        let Wanted { devices, summary, readings, unit } = self.wanted;
+        let parts = [(devices, "d"), (summary, "s"), (readings, "r")];
+        let parts: String = parts.into_iter().filter_map(|(has, of)| has.then_some(of)).collect();
+        format!("{} {parts} {} {unit}", origin.code(), self.dates)
+    }
+}
+
+/// Who asked for a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Origin {
+    /// The person.
+    Person,
+    /// An order of the receiver's.
+    Order,
+}
+
+impl Origin {
+    /// The stable word for it.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Order => "order",
+        }
+    }
+}
+
 /// A part of what a submission sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
@@ -82,7 +112,7 @@ impl std::fmt::Debug for Stopped {
 
 /// How far a submission has come. The ledger tells what is still lacking; this only saves looking
 /// again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Position {
     /// The devices, which later requests refer to by the location they got.
     Devices,

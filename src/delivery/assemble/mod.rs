@@ -16,9 +16,9 @@ use crate::fhir::{
     SubjectReference,
 };
 use crate::store::{
-    ConnectionRecord, Item, Listed, ReadingKey, SentResource, SentStatus, Store, SubmissionRecord,
+    ConnectionRecord, ReadingKey, SentResource, SentStatus, Store, SubmissionRecord,
 };
-use crate::submission::{Part, Plan, Position};
+use crate::submission::{Item, ManifestEntry, Part, Plan, Position};
 use chrono::{DateTime, Utc};
 
 /// A batch before it is compressed and frozen.
@@ -26,7 +26,7 @@ pub struct Body {
     /// The bundle as JSON.
     pub json: Vec<u8>,
     /// What its entries are, in order.
-    pub manifest: Vec<Listed>,
+    pub manifest: Vec<ManifestEntry>,
     /// Where the submission stands once it is settled.
     pub position_after: Position,
 }
@@ -100,7 +100,7 @@ pub(super) fn accepted_body(
 /// Whether entries are conditional creates: unless the receiver is known not to have them, or is
 /// being asked.
 pub(super) fn conditional(connection: &ConnectionRecord, submission: &SubmissionRecord) -> bool {
-    connection.details.conditional_create != Some(false) && !submission.progress.probe
+    connection.receiver.conditional_create != Some(false) && !submission.progress.probe
 }
 
 /// Whether there is a way to write what this receiver reads.
@@ -166,17 +166,11 @@ impl<'a> Assembly<'a> {
     /// Units a batch may have.
     fn max_units(&self) -> usize {
         let limits = self.dialect.limits();
-        let remembered = self.connection.details.max_entries.unwrap_or(usize::MAX);
-        limits.max_entries.min(remembered).min(self.unit_limit.unwrap_or(usize::MAX)).max(1)
+        limits.max_entries.min(self.unit_limit.unwrap_or(usize::MAX)).max(1)
     }
 
     fn writer(&self) -> BundleWriter {
-        let default = self.dialect.limits();
-        let max_bytes = self
-            .connection
-            .details
-            .max_bytes
-            .map_or(default.max_bytes, |known| known.min(default.max_bytes));
+        let max_bytes = self.dialect.limits().max_bytes;
         // A unit stays together even where a receiver takes fewer entries than it has.
         let max_entries = self.max_units().max(self.dialect.summary_entries(self.plan.wanted.unit));
         BundleWriter::new(self.now, BundleLimits { max_entries, max_bytes })
@@ -196,7 +190,7 @@ const fn part(stage: Stage) -> Part {
 
 /// A bundle of devices or a summary, each entry listed under its identifier and kind.
 fn resources(bundle: AssembledBundle, position_after: Position, covered: Option<Covered>) -> Body {
-    let listed = |info: &fhir::EntryInfo| Listed {
+    let listed = |info: &fhir::EntryInfo| ManifestEntry {
         unit: info.unit,
         item: Item::Resource(info.identifier.urn(), info.kind, covered),
     };

@@ -1,7 +1,8 @@
 //! What a verification says: how much of what was accepted the receiver has, and what of it differs.
 
 use crate::fhir::{Addresses, Comparison, EntryKind, Identifier, compare};
-use crate::store::{Item, ReadingKey};
+use crate::store::ReadingKey;
+use crate::submission::Item;
 use crate::submission::Part;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;

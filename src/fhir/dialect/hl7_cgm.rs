@@ -13,6 +13,7 @@ pub(super) const GUIDE: Guide = Guide {
     tag: None,
     // A server may accept a subset.
     all_or_nothing: false,
+    refuses_conditions_it_ignores: true,
     limits: BundleLimits { max_entries: 500, max_bytes: 1_000_000 },
     stages: &[Stage::Devices, Stage::Summary, Stage::Readings],
     orders: Some(OrderVocabulary { system: CGM_CODE_SYSTEM, standing: STANDING_ORDER }),

@@ -32,6 +32,8 @@ pub(super) struct Guide {
     pub(super) tag: Option<Tag>,
     /// Whether one refused entry refuses the request.
     all_or_nothing: bool,
+    /// Whether a receiver that lacks conditional create refuses entries that ask for it.
+    refuses_conditions_it_ignores: bool,
     /// How large a bundle may become at first.
     limits: BundleLimits,
     /// What is sent, in this order.
@@ -164,7 +166,7 @@ impl Dialect {
     }
 
     /// How entries travel.
-    pub const fn envelope(self) -> Envelope {
+    pub(crate) const fn envelope(self) -> Envelope {
         self.guide().envelope
     }
 
@@ -173,23 +175,29 @@ impl Dialect {
         self.guide().all_or_nothing
     }
 
+    /// Whether a receiver that speaks this guide and lacks conditional create refuses entries that
+    /// ask for it, and stores none of them.
+    pub const fn refuses_conditions_it_ignores(self) -> bool {
+        self.guide().refuses_conditions_it_ignores
+    }
+
     /// How large a bundle may become before more is known of the receiver.
-    pub const fn limits(self) -> BundleLimits {
+    pub(crate) const fn limits(self) -> BundleLimits {
         self.guide().limits
     }
 
     /// What is sent, in this order.
-    pub const fn stages(self) -> &'static [Stage] {
+    pub(crate) const fn stages(self) -> &'static [Stage] {
         self.guide().stages
     }
 
     /// How orders are found; `None` if they come out of band.
-    pub const fn orders(self) -> Option<OrderVocabulary> {
+    pub(crate) const fn orders(self) -> Option<OrderVocabulary> {
         self.guide().orders
     }
 
     /// Entries of a summary: itself and its members.
-    pub fn summary_entries(self, unit: GlucoseUnit) -> usize {
+    pub(crate) fn summary_entries(self, unit: GlucoseUnit) -> usize {
         (self.guide().members)(unit).len() + 1
     }
 
