@@ -24,6 +24,7 @@ mod placement;
 mod quarantine;
 mod read_back;
 mod readings;
+mod repack;
 mod resources;
 mod scan;
 mod schedules;
