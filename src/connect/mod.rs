@@ -84,6 +84,7 @@ impl Receiver {
 
 /// What the host opens in the system's browser.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuthorizationRequest {
     /// The URL to open. It holds the state: open it, and show or log it nowhere.
     pub url: String,
@@ -103,6 +104,7 @@ impl std::fmt::Debug for AuthorizationRequest {
 
 /// What became of a token that was given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Revocation {
     /// The receiver took it.
     Done,

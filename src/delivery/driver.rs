@@ -27,6 +27,7 @@ const LOCK_PATIENCE: Duration = Duration::from_mins(1);
 
 /// What happens during a delivery, for a progress display. Carries no data of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Event {
     /// A request is on its way.
     Sending {

@@ -18,6 +18,7 @@ use std::fmt;
 
 /// Why a summary cannot be sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SummaryError {
     /// A figure is no number that can be sent.
     #[error(

@@ -62,6 +62,7 @@ impl Origin {
 
 /// A part of what a submission sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Part {
     /// The devices.
     Devices,
@@ -91,6 +92,7 @@ impl std::fmt::Display for Part {
 /// A part a receiver will have nothing of, for now: the submission goes on without it, and the next
 /// one tries again.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Stopped {
     /// Which part.
     pub part: Part,
