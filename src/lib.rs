@@ -81,7 +81,7 @@ pub use statistics::Summary;
 // ---- connecting, and what the receiver asks for ----
 #[cfg(feature = "shell")]
 pub use connect::{AuthorizationRequest, Receiver, Revocation};
-pub use fhir::{EntryKind, PatientId, SummaryMember};
+pub use fhir::{Dialect, EntryKind, PatientId, SummaryMember};
 pub use orders::{
     Content, Occurrence, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit,
     UcumPeriod,
@@ -97,12 +97,13 @@ pub use delivery::{CannotVerify, Difference, Event, NotVerified, Preview, Verifi
 pub use store::{IngestReport, RejectedReading, SubmissionId};
 pub use submission::{
     Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, Unsupported,
-    Wanted,
+    WaitReason, Wanted,
 };
 #[cfg(feature = "shell")]
 pub use submitter::{
-    Config, Connection, ImportChoices, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
-    SubmissionOutcome, SubmissionPreview, Submitter,
+    Config, Connection, ConnectionRun, ImportChoices, ImportReport, Orders, OutcomeStatus, Patient,
+    RefusedItem, RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview, Submitter,
+    UnknownItem,
 };
 
 #[cfg(feature = "shell")]

@@ -190,9 +190,14 @@ async fn send(
     let bar = bar(preview.parts.iter().map(|part| part.entries_to_send).sum())?;
     let shown = bar.clone();
     let outcome = cgm
-        .submit_now(connection, request, PATIENCE, move |event| match event {
-            Event::Progress { tally, .. } => shown.set_position(tally.entries.total()),
-            Event::Waiting { until } => say(&shown, &format!("waiting until {until}")),
+        .submit_now(connection, request, BUDGET, move |event| match event {
+            Event::Progress { tally, total, .. } => {
+                shown.set_length(total);
+                shown.set_position(tally.entries.total());
+            }
+            Event::Waiting { until, reason } => {
+                say(&shown, &format!("waiting until {until}: {reason}"));
+            }
             _ => {}
         })
         .await?;
@@ -211,7 +216,9 @@ async fn verify(cgm: &Submitter, outcome: &SubmissionOutcome) -> Vec<Option<Veri
                 shown.set_length(total);
                 shown.set_position(done);
             }
-            Event::Waiting { until } => say(&shown, &format!("waiting until {until}")),
+            Event::Waiting { until, reason } => {
+                say(&shown, &format!("waiting until {until}: {reason}"));
+            }
             _ => {}
         };
         let verified = cgm.verify(*submission, PATIENCE, tell).await;
@@ -225,7 +232,9 @@ async fn verify(cgm: &Submitter, outcome: &SubmissionOutcome) -> Vec<Option<Veri
     all
 }
 
-/// How long the receiver may make us wait.
+/// How long a submission may take in all: ten years of readings to a slow receiver.
+const BUDGET: Duration = Duration::from_hours(2);
+/// How long the receiver may make us wait for its answers to a verification.
 const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Where to, and as which client.

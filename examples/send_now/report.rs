@@ -122,12 +122,31 @@ pub(crate) fn outcome(outcome: &SubmissionOutcome) {
             stopped.reason
         );
     }
+    let standing = outcome.standing;
+    if outcome.status == OutcomeStatus::Done && standing.open > 0 {
+        println!("{} entries over these dates are still to be sent", standing.open);
+    }
+    if standing.refused > entries.refused {
+        println!("{} entries over these dates were refused, also earlier", standing.refused);
+    }
+    if standing.unknown > 0 {
+        println!("{} entries were sent, and nobody can tell what became of them", standing.unknown);
+    }
+    if let Some(stalled) = outcome.stalled {
+        println!(
+            "The clinic answers {} again and again, since {}",
+            stalled.http_status, stalled.since
+        );
+    }
     match outcome.status {
         OutcomeStatus::Done => {}
-        OutcomeStatus::Waiting(until) => println!("The rest waits until {until}: run again"),
+        OutcomeStatus::Waiting { until, reason } => {
+            println!("The rest waits until {until} ({reason}): run again");
+        }
         OutcomeStatus::Blocked(state) => {
             println!("Stopped: the connection needs you ({})", state.code());
         }
+        _ => println!("Not everything is done: run again"),
     }
 }
 

@@ -144,7 +144,7 @@ impl Inner {
     async fn begin(&self, receiver: &Receiver) -> Result<AuthorizationRequest, ConnectError> {
         let transport = self.environment.transport.as_ref();
         let server = discover(transport, receiver).await?;
-        let dialect = dialect(transport, receiver).await?;
+        let (dialect, promises) = dialect(transport, receiver).await?;
         let now = self.environment.clock.now();
         let _lock = self.index_lock().await?;
         let mut index = self.entries.index().await?;
@@ -163,6 +163,7 @@ impl Inner {
             now,
         );
         pending.dialect = dialect.map(|dialect| dialect.code().to_owned());
+        pending.promises = promises;
         let void: Vec<String> = {
             let mut by_end: Vec<_> =
                 index.pending.iter().map(|(name, end)| (*end, name.clone())).collect();
@@ -312,9 +313,11 @@ impl Inner {
         describe(&mut details, pending, &token, person);
         let (base, patient) =
             (pending.base.as_str().to_owned(), token.patient().as_str().to_owned());
+        let promises = pending.promises;
         let add = move |store: &mut crate::store::Store| {
             let id =
                 store.add_connection(&base, &patient, ConnectionState::Unconfirmed, &details)?;
+            store.change_receiver(id, |receiver| receiver.authorised(promises))?;
             Ok::<_, ConnectError>(store.connection(id)?)
         };
         let record = self.store.call(add).await?;
@@ -343,6 +346,7 @@ impl Inner {
             .call(move |store| {
                 store
                     .change_connection(id, |details| describe(details, &pending, &token, person))?;
+                store.change_receiver(id, |receiver| receiver.authorised(pending.promises))?;
                 let confirmed = store.connection(id)?.details.confirmed;
                 let state =
                     if confirmed { ConnectionState::Active } else { ConnectionState::Unconfirmed };

@@ -22,6 +22,7 @@ use std::time::Duration;
 
 /// Why a token endpoint gave no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EndpointError {
     /// No answer.
     #[error(transparent)]
@@ -251,11 +252,8 @@ impl OauthHttp<'_> {
             return Err(TokenResponseError::TooLarge.into());
         }
         if status == 429 || status >= 500 {
-            let not_before = response
-                .headers()
-                .get(http::header::RETRY_AFTER)
-                .and_then(|value| value.to_str().ok())
-                .and_then(|text| retry_after(text, self.now));
+            let not_before =
+                RetryAfter::of(response.headers()).and_then(|asked| not_before(asked, self.now));
             return Err(EndpointError::Unavailable { status, not_before });
         }
         let says_why = || {
@@ -307,8 +305,8 @@ fn granted(
 }
 
 /// When to come back, never more than a day ahead: a wrong date must not end a connection.
-fn retry_after(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let asked = RetryAfter::parse(text)?.delay(now);
+fn not_before(asked: RetryAfter, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let asked = asked.delay(now);
     now.checked_add_signed(asked.clamp(TimeDelta::zero(), TimeDelta::days(1)))
 }
 
@@ -319,7 +317,10 @@ mod tests {
     #[test]
     fn retry_after_is_seconds_or_a_date_and_bounded() {
         let now: DateTime<Utc> = "2024-05-01T08:00:00Z".parse().unwrap();
-        let at = |text: &str| retry_after(text, now).map(|at| (at - now).num_seconds());
+        let at = |text: &str| {
+            let at = not_before(RetryAfter::parse(text)?, now)?;
+            Some((at - now).num_seconds())
+        };
         let cases = [
             ("120", Some(120)),
             ("Wed, 01 May 2024 08:01:00 GMT", Some(60)),

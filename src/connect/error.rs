@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 
 /// Why connecting, confirming or disconnecting failed. Carries no data of a person and no secret.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConnectError {
     /// The base URL is not one data may go to.
     #[error(transparent)]
@@ -133,6 +134,7 @@ impl ConnectError {
 
 /// Why the person has to authorise again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum ReauthorisationCause {
     /// No tokens are kept: a restored phone, or an authorisation that never ended.
     NoToken,
@@ -147,6 +149,7 @@ pub enum ReauthorisationCause {
 
 /// Why there is no access token.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenError {
     /// The person has to authorise again; the connection says so too.
     #[error("the person has to authorise this connection again ({})", cause_text(*.0))]

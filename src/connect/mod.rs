@@ -16,6 +16,7 @@ pub use error::{ConnectError, ReauthorisationCause, TokenError};
 pub use tokens::{AccessToken, ForeignOrigin};
 
 use crate::environment::{Environment, LockFolder};
+use crate::fhir::Dialect;
 use crate::smart::{ReceiverBase, RedirectUri, Secret, TokenState};
 use crate::store::{ConnectionId, StoreHandle};
 use chrono::{DateTime, Utc};
@@ -31,6 +32,7 @@ pub struct Receiver {
     client_id: String,
     redirect_uri: RedirectUri,
     read_back: bool,
+    dialect: Option<Dialect>,
 }
 
 impl Receiver {
@@ -57,6 +59,7 @@ impl Receiver {
             client_id: client_id.to_owned(),
             redirect_uri: redirect_uri.parse()?,
             read_back: false,
+            dialect: None,
         })
     }
 
@@ -67,6 +70,12 @@ impl Receiver {
         Self { read_back: true, ..self }
     }
 
+    /// The same, spoken to in this dialect whatever its `CapabilityStatement` tells.
+    #[must_use]
+    pub fn with_dialect(self, dialect: Dialect) -> Self {
+        Self { dialect: Some(dialect), ..self }
+    }
+
     /// Its base URL.
     pub fn base(&self) -> &ReceiverBase {
         &self.base
@@ -75,6 +84,7 @@ impl Receiver {
 
 /// What the host opens in the system's browser.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuthorizationRequest {
     /// The URL to open. It holds the state: open it, and show or log it nowhere.
     pub url: String,
@@ -94,6 +104,7 @@ impl std::fmt::Debug for AuthorizationRequest {
 
 /// What became of a token that was given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Revocation {
     /// The receiver took it.
     Done,

@@ -3,7 +3,7 @@
 
 use super::{ConnectError, Receiver};
 use crate::environment::Transport;
-use crate::fhir::{Dialect, parse_capability};
+use crate::fhir::{Dialect, Promises, parse_capability};
 use crate::smart::SmartConfiguration;
 
 /// Fetches the discovery document.
@@ -19,20 +19,23 @@ pub(super) async fn discover(
     }
 }
 
-/// The dialect the receiver's `/metadata` tells, none where it tells no known one or refuses to
-/// tell.
+/// The dialect the app told, else the one the receiver's `/metadata` tells, `None` if it tells no
+/// known one or refuses to tell; and what it promises.
 pub(super) async fn dialect(
     transport: &dyn Transport,
     receiver: &Receiver,
-) -> Result<Option<Dialect>, ConnectError> {
+) -> Result<(Option<Dialect>, Promises), ConnectError> {
     let response =
         transport.send(request(&receiver.base.at("metadata"), "application/fhir+json")?).await?;
     match response.status().as_u16() {
-        200 => Ok(parse_capability(response.body())?.dialect),
+        200 => {
+            let capability = parse_capability(response.body())?;
+            Ok((receiver.dialect.or(capability.dialect), capability.into()))
+        }
         status if status == 429 || status >= 500 => {
             Err(ConnectError::Status { what: "capability statement", status })
         }
-        _ => Ok(None),
+        _ => Ok((receiver.dialect, Promises::default())),
     }
 }
 

@@ -1,151 +1,265 @@
 //! What to send next, and what an answer changes.
 //!
-//! The outcome of a request is decided by the response table in `submission`; this writes the
-//! decision down. It sends nothing, reads no clock and draws no random number.
+//! What an answer means is decided in `submission`; this loads what the decision needs, asks for it,
+//! and writes it once. It sends nothing, reads no clock, draws no random number and waits for
+//! nothing: the driver and a simulation step the same machine.
 
-use super::batch::{Outgoing, next_batch, outgoing};
+use super::batch::{Outgoing, next_batch, outgoing, plain};
+use super::look_up::{LookUp, is_searchable};
+use crate::environment::Deadline;
 use crate::error::Error;
-use crate::fhir::{BundleLimits, EntryKind, EntryOutcome, parse_outcome, parse_response};
 use crate::store::{
-    BatchId, BatchRecord, ConnectionId, ConnectionRecord, ConnectionState, EntryRecord, Item,
-    Progress, Store, StoreError, SubmissionRecord, SubmissionState,
+    BatchId, BatchRecord, BatchState, ConnectionId, ConnectionRecord, ConnectionState, Pending,
+    Store, StoreError, SubmissionRecord, SubmissionState,
 };
 use crate::submission::{
-    Backoff, EntryVerdict, Part, Position, RequestVerdict, RetryAfter, Said, Stopped, Why,
-    entry_verdict, request_verdict,
+    Answer, LookedUp, NoAnswer, Policy, Position, RetryAfter, Settlement, Situation, Wait,
+    WaitReason, settle, settle_given_up, settle_lookup,
 };
 use chrono::{DateTime, TimeDelta, Utc};
-
-/// After so many single units refused as whole requests for one reason, the reason lies with the
-/// connection.
-const LONE_REFUSALS: u32 = 3;
-/// How long a request may still be under way at the receiver after its sender was killed.
-const LEASE: TimeDelta = TimeDelta::seconds(10);
-/// Fewer entries than this are never remembered as a receiver's limit: its complaint was about
-/// something else.
-const SMALLEST_LIMIT: usize = 25;
-/// So many batches of readings refused alike in a row, with none taken, and the rest is not tried.
-const ALIKE_BATCHES: u32 = 3;
-/// So many units refused without condition as well, and the condition was not to blame.
-const PROBES: u32 = 3;
-/// How often devices that were put off are waited for before their readings go without them.
-const DEVICE_WAITS: u32 = 4;
-/// A batch of more entries than this, all refused alike, says something about the connection and
-/// nothing about its entries.
-const ALIKE: usize = 3;
+use std::time::Duration;
 
 /// The delivery of one connection, as a value one steps.
 ///
-/// The caller holds the connection's lock from the first step to the last: a batch found half-sent
-/// was left by a process that died.
+/// The caller holds the connection's lock from [`next`](Self::next) to the end of what it asked for:
+/// a batch found half-sent was left by a process that died. It need not be held while waiting.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     connection: ConnectionId,
-    backoff: Backoff,
+    policy: Policy,
     token: TokenUse,
 }
 
-/// Whether the token was refreshed because of the request under way.
+/// Whether there is a token to send with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum TokenUse {
-    AsIs,
-    RefreshDue,
+    /// One has to be asked for.
+    Needed,
+    /// The one asked for is used next.
+    Ready,
+    /// The receiver refused it.
+    Refused,
+    /// It is a new one, because the receiver refused the one before.
     Refreshed,
+}
+
+/// When a step is taken: by the wall clock, and by the one that never jumps.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment {
+    /// The wall clock.
+    pub now: DateTime<Utc>,
+    /// The monotonic clock.
+    pub monotonic: Duration,
 }
 
 /// What to do next.
 #[derive(Debug)]
 pub enum Step {
-    /// Send this.
+    /// Get an access token, then say [`Machine::token_ready`] or [`Machine::no_token`].
+    Token {
+        /// The receiver refused the last one: it is to be refreshed.
+        refused: bool,
+    },
+    /// Send this at once, then say what came of it by [`Machine::apply`].
     Send(Box<Outgoing>),
-    /// Refresh the access token, then step again.
-    Refresh,
-    /// Nothing before this instant.
-    WaitUntil(DateTime<Utc>),
+    /// Look this up, then say what came of it by [`Machine::looked_up`].
+    LookUp(Box<LookUp>),
+    /// Nothing can be sent before this instant.
+    WaitUntil {
+        /// The instant.
+        until: DateTime<Utc>,
+        /// Why.
+        reason: WaitReason,
+    },
     /// Nothing is left.
     Idle,
     /// The connection cannot go on by itself.
     Blocked(ConnectionState),
 }
 
-/// What came of a request.
-pub enum Answer {
-    /// It was not sent, and need not be tried before this instant, if one is known.
-    NotSent(Option<DateTime<Utc>>),
-    /// No answer came.
-    Nothing {
-        /// A word why.
-        why: &'static str,
-        /// Whether the receiver may still be working on it.
-        under_way: bool,
-    },
-    /// An answer came.
-    Response {
-        /// The HTTP status.
-        status: u16,
-        /// Its `Retry-After`.
-        retry_after: Option<RetryAfter>,
-        /// Its body.
-        body: Vec<u8>,
-    },
-}
-
-/// Hides what the receiver said.
-impl std::fmt::Debug for Answer {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::NotSent(_) => f.write_str("NotSent"),
-            Self::Nothing { why, .. } => write!(f, "Nothing({why})"),
-            Self::Response { status, .. } => write!(f, "Response({status}, …)"),
-        }
-    }
-}
-
 impl Machine {
-    /// The delivery of `connection`.
+    /// The delivery of `connection`, by the default policy.
     pub fn new(connection: ConnectionId) -> Self {
-        Self { connection, backoff: Backoff::default(), token: TokenUse::AsIs }
+        Self::with_policy(connection, &Policy::default())
     }
 
-    /// The token was refreshed, as a step asked.
-    pub fn refreshed(&mut self) {
-        self.token = TokenUse::Refreshed;
+    /// The delivery of `connection`.
+    pub const fn with_policy(connection: ConnectionId, policy: &Policy) -> Self {
+        Self { connection, policy: *policy, token: TokenUse::Needed }
     }
 
-    /// What to do next. A batch to be sent is claimed when this returns.
+    /// There is a token: a new one if a step said that the last one was refused.
+    pub fn token_ready(&mut self) {
+        self.token = match self.token {
+            TokenUse::Refused | TokenUse::Refreshed => TokenUse::Refreshed,
+            TokenUse::Needed | TokenUse::Ready => TokenUse::Ready,
+        };
+    }
+
+    /// There is no token for now: the receiver is left alone, longer each time.
     ///
     /// # Errors
-    /// [`Error`] where the store or the assembly of a batch fails.
-    pub fn next(&self, store: &mut Store, now: DateTime<Utc>) -> Result<Step, Error> {
-        let connection = store.connection(self.connection)?;
-        if connection.state != ConnectionState::Active {
-            return Ok(Step::Blocked(connection.state));
-        }
-        if self.token == TokenUse::RefreshDue {
-            return Ok(Step::Refresh);
-        }
+    /// [`StoreError`].
+    pub fn no_token(
+        &mut self,
+        store: &mut Store,
+        now: DateTime<Utc>,
+        jitter: u32,
+        asked: Option<RetryAfter>,
+    ) -> Result<(), StoreError> {
+        store.change_receiver(self.connection, |receiver| {
+            receiver.token_failures = receiver.token_failures.saturating_add(1);
+            let wait = self.policy.backoff.delay(receiver.token_failures, jitter, asked, now);
+            receiver.leave_alone(now, Wait::after(now, wait), WaitReason::TokenEndpoint);
+        })
+    }
+
+    /// What to do next, if it can be done before `deadline`. A batch to be sent is claimed when this
+    /// returns.
+    ///
+    /// # Errors
+    /// [`Error`] if the store or the assembly of a batch fails.
+    pub fn next(
+        &mut self,
+        store: &mut Store,
+        at: Moment,
+        deadline: Deadline,
+    ) -> Result<Step, Error> {
+        let left = TimeDelta::from_std(deadline.left(at.monotonic)).unwrap_or(TimeDelta::MAX);
         loop {
-            if let Some(batch) = store.pending_batch(self.connection)? {
-                if let Some(wait) = waits(batch.not_before, now) {
-                    return Ok(Step::WaitUntil(wait));
-                }
-                let claimed = match store.claim(batch.id, now, LEASE) {
-                    // Disconnected or blocked by another process since the look at its state.
-                    Err(StoreError::Missing(_)) => {
-                        return Ok(Step::Blocked(store.connection(self.connection)?.state));
-                    }
-                    claimed => claimed?,
-                };
-                return Ok(Step::Send(Box::new(outgoing(&connection, claimed)?)));
+            let connection = store.connection(self.connection)?;
+            if connection.state != ConnectionState::Active {
+                return Ok(Step::Blocked(connection.state));
             }
-            // A submission that waits holds up no other.
-            let open = store.open_submissions(self.connection)?;
-            let wait = |submission: &SubmissionRecord| waits(submission.progress.not_before, now);
-            let Some(submission) = open.iter().find(|submission| wait(submission).is_none()) else {
-                return Ok(open.iter().filter_map(wait).min().map_or(Step::Idle, Step::WaitUntil));
+            let step = match store.pending_batch(self.connection)? {
+                Some(batch) => self.go_on(store, &connection, &batch, at.now, left)?,
+                None => self.begin(store, &connection, at.now, left)?,
             };
-            self.freeze_next(store, &connection, submission, now)?;
+            if let Some(step) = step {
+                return Ok(step);
+            }
         }
+    }
+
+    /// What happens to a frozen batch; `None` if it changed and is to be looked at again.
+    fn go_on(
+        &mut self,
+        store: &mut Store,
+        connection: &ConnectionRecord,
+        batch: &BatchRecord,
+        now: DateTime<Utc>,
+        left: TimeDelta,
+    ) -> Result<Option<Step>, Error> {
+        let (receiver, content) = (&connection.receiver, &batch.content);
+        let waits = content.wait.ends(now);
+        let open = store.submission(batch.submission)?.state == SubmissionState::Open;
+        match (batch.state, waits) {
+            // Its sender died: we hold the lock. What it sent may still be at work.
+            (BatchState::Sending, Some(until)) => {
+                return Ok(Some(Step::WaitUntil { until, reason: WaitReason::OutcomeUnknown }));
+            }
+            (BatchState::Sending, None) => {
+                let died = Answer::None(NoAnswer::SenderDied);
+                self.write(store, batch.id, now, 0, |at| settle(at, &died))?;
+                return Ok(None);
+            }
+            (BatchState::Ready, _) if !open => {
+                self.write(store, batch.id, now, 0, settle_given_up)?;
+                return Ok(None);
+            }
+            _ => {}
+        }
+        if let Some((until, reason)) = receiver.waits(now) {
+            return Ok(Some(Step::WaitUntil { until, reason }));
+        }
+        if let Some(until) = waits {
+            return Ok(Some(Step::WaitUntil { until, reason: batch.wait_reason }));
+        }
+        let is_look_up = batch.state == BatchState::LookUp;
+        let entries = if is_look_up { 1 } else { content.manifest.len() };
+        if receiver.estimate(&self.policy, entries) > left {
+            // What was never sent may go in smaller batches.
+            if content.attempts.sent == 0 && content.units() > 1 && self.fits(connection, left) > 0
+            {
+                store.drop_unsent(batch.id)?;
+                return Ok(None);
+            }
+            return Ok(Some(out_of_time(now)));
+        }
+        if let Some(step) = self.needs_token() {
+            return Ok(Some(step));
+        }
+        if is_look_up {
+            let json = plain(batch)?;
+            let search = LookUp::of(connection, batch.id, content.part, &json)?;
+            return Ok(Some(Step::LookUp(Box::new(search))));
+        }
+        self.claim(store, connection, batch, now, left)
+    }
+
+    /// Claims a batch, to be sent at once.
+    fn claim(
+        &self,
+        store: &mut Store,
+        connection: &ConnectionRecord,
+        batch: &BatchRecord,
+        now: DateTime<Utc>,
+        left: TimeDelta,
+    ) -> Result<Option<Step>, Error> {
+        let timeout = self.policy.request_timeout.min(left);
+        let unknowns = store.submission(batch.submission)?.progress.unknowns;
+        let lease = self.policy.lease(now, timeout, unknowns);
+        match store.claim(self.connection, batch.id, now, lease) {
+            // Cancelled, disconnected or blocked by another process since the look at its state.
+            Err(StoreError::Missing(_)) => Ok(None),
+            claimed => {
+                let timeout = timeout.to_std().unwrap_or_default();
+                Ok(Some(Step::Send(Box::new(outgoing(connection, claimed?, timeout)?))))
+            }
+        }
+    }
+
+    /// Freezes the next batch of a submission that does not wait; `None` if there is more to look
+    /// at.
+    fn begin(
+        &self,
+        store: &mut Store,
+        connection: &ConnectionRecord,
+        now: DateTime<Utc>,
+        left: TimeDelta,
+    ) -> Result<Option<Step>, Error> {
+        let open = store.open_submissions(self.connection)?;
+        let waits = |submission: &SubmissionRecord| submission.progress.wait.ends(now);
+        if open.is_empty() {
+            return Ok(Some(Step::Idle));
+        }
+        if let Some((until, reason)) = connection.receiver.waits(now) {
+            return Ok(Some(Step::WaitUntil { until, reason }));
+        }
+        // A submission that waits holds up no other.
+        let Some(submission) = open.iter().find(|submission| waits(submission).is_none()) else {
+            let until = open.iter().filter_map(waits).min();
+            return Ok(Some(until.map_or(Step::Idle, |until| Step::WaitUntil {
+                until,
+                reason: WaitReason::Deferred,
+            })));
+        };
+        let fits = self.fits(connection, left);
+        if fits == 0 {
+            return Ok(Some(out_of_time(now)));
+        }
+        self.freeze_next(store, connection, submission, now, fits)?;
+        Ok(None)
+    }
+
+    /// How many entries can be sent and answered in the time left.
+    fn fits(&self, connection: &ConnectionRecord, left: TimeDelta) -> usize {
+        let receiver = &connection.receiver;
+        let mut entries = receiver.batch_size(&self.policy);
+        while entries > 0 && receiver.estimate(&self.policy, entries) > left {
+            entries /= 2;
+        }
+        entries
     }
 
     /// Freezes a submission's next batch, starts its next pass, or ends it.
@@ -155,23 +269,32 @@ impl Machine {
         connection: &ConnectionRecord,
         submission: &SubmissionRecord,
         now: DateTime<Utc>,
+        fits: usize,
     ) -> Result<(), Error> {
-        let mut submission = submission.clone();
-        let first = Position::first(submission.plan.wanted);
-        if let Some(batch) = next_batch(store, connection, &submission, now)? {
-            // Not frozen where another process wrote meanwhile: the next look assembles it anew.
+        let limit = |mut submission: SubmissionRecord| {
+            let limit = submission.progress.unit_limit.map_or(fits, |limit| limit.min(fits));
+            submission.progress.unit_limit = Some(limit);
+            submission
+        };
+        let limited = limit(submission.clone());
+        if let Some(batch) = next_batch(store, connection, &limited, now)? {
+            // Not frozen if another process wrote meanwhile: the next look assembles it anew.
             let _ = store.freeze(self.connection, &batch)?;
             return Ok(());
         }
+        let mut submission = submission.clone();
+        let first = Position::first(submission.plan.wanted);
         let progress = &mut submission.progress;
         // The ledger, not the position, tells whether everything was sent: a reading may have come
         // in, or been corrected, behind the position.
-        let again = progress.put_off || progress.position != first;
+        let again = progress.deferred || progress.position != first;
         progress.position = first;
-        if again && (progress.put_off || next_batch(store, connection, &submission, now)?.is_some())
+        let deferred = progress.deferred;
+        if again
+            && (deferred
+                || next_batch(store, connection, &limit(submission.clone()), now)?.is_some())
         {
-            submission.progress.pass += 1;
-            submission.progress.put_off = false;
+            submission.progress.start_pass(&self.policy, now);
             store.save_progress(submission.id, &submission.progress)?;
         } else {
             store.end_submission(submission.id, SubmissionState::Done)?;
@@ -182,407 +305,78 @@ impl Machine {
     /// What an answer changes. `jitter` spreads a wait.
     ///
     /// # Errors
-    /// [`Error`] where the store fails; the batch then stays claimed and is sent again.
+    /// [`Error`] if the store fails; the batch then stays claimed, and its outcome unknown.
     pub fn apply(
         &mut self,
         store: &mut Store,
         now: DateTime<Utc>,
-        jitter: u8,
+        jitter: u32,
         batch: BatchId,
         answer: &Answer,
     ) -> Result<(), Error> {
-        let Some(batch) =
-            store.pending_batch(self.connection)?.filter(|pending| pending.id == batch)
-        else {
+        self.write(store, batch, now, jitter, |at| settle(at, answer))
+    }
+
+    /// What a lookup changes. `jitter` spreads a wait.
+    ///
+    /// # Errors
+    /// [`Error`] if the store fails; the batch is then looked up again.
+    pub fn looked_up(
+        &mut self,
+        store: &mut Store,
+        now: DateTime<Utc>,
+        jitter: u32,
+        batch: BatchId,
+        looked_up: &LookedUp,
+    ) -> Result<(), Error> {
+        self.write(store, batch, now, jitter, |at| settle_lookup(at, looked_up))
+    }
+
+    /// One answer, one transaction.
+    fn write(
+        &mut self,
+        store: &mut Store,
+        batch: BatchId,
+        now: DateTime<Utc>,
+        jitter: u32,
+        decide: impl FnOnce(&Situation<'_>) -> Settlement,
+    ) -> Result<(), Error> {
+        let (policy, token_refreshed) = (self.policy, self.token == TokenUse::Refreshed);
+        let settled = store.settle(self.connection, batch, |pending: &Pending| {
+            decide(&Situation {
+                policy: &policy,
+                receiver: &pending.connection.receiver,
+                wanted: pending.submission.plan.wanted,
+                progress: &pending.submission.progress,
+                batch: &pending.batch.content,
+                open: pending.submission.state == SubmissionState::Open,
+                searchable: is_searchable(&pending.connection, pending.batch.content.part),
+                token_refreshed,
+                now,
+                jitter,
+            })
+        });
+        let refresh = match settled {
+            Ok(settled) => settled.refresh,
             // Disconnected or erased meanwhile: there is nothing left to write down.
-            return Ok(());
+            Err(StoreError::Missing(_)) => false,
+            Err(error) => return Err(error.into()),
         };
-        let details = store.connection(self.connection)?.details;
-        let gzip = details.gzip != Some(false);
-        let (status, retry_after, body) = match answer {
-            Answer::NotSent(until) => {
-                let wait =
-                    until.map_or(self.backoff.first, |until| until - now).max(TimeDelta::zero());
-                return Ok(store.unclaim(&batch, now, wait)?);
-            }
-            Answer::Nothing { why, under_way } => {
-                return self.again(store, now, jitter, &batch, None, (why, *under_way));
-            }
-            Answer::Response { status, retry_after, body } => (*status, *retry_after, body),
-        };
-        let said = Said {
-            status,
-            gzip,
-            gzip_proved: details.gzip == Some(true),
-            about_size: about_size(body),
-        };
-        if status != 401 {
-            self.token = TokenUse::AsIs;
-        }
-        match request_verdict(said) {
-            RequestVerdict::ReadEntries => match parse_response(body, batch.manifest.len()) {
-                Ok(entries) => {
-                    if gzip && details.gzip.is_none() {
-                        store.change_connection(self.connection, |details| {
-                            details.gzip = Some(true);
-                        })?;
-                    }
-                    self.read_entries(store, now, (jitter, retry_after), &batch, &entries)
-                }
-                Err(_) => self.again(store, now, jitter, &batch, None, ("unreadable answer", true)),
-            },
-            RequestVerdict::SameBytesLater => {
-                let under_way = matches!(status, 408 | 409 | 502 | 504);
-                self.again(
-                    store,
-                    now,
-                    jitter,
-                    &batch,
-                    retry_after,
-                    ("put off by the receiver", under_way),
-                )
-            }
-            RequestVerdict::RefreshToken if self.token == TokenUse::AsIs => {
-                self.token = TokenUse::RefreshDue;
-                Ok(store.postpone(batch.id, now, TimeDelta::zero(), "token refused")?)
-            }
-            RequestVerdict::RefreshToken => self.block(store, now, &batch, Why::Reauthorise),
-            RequestVerdict::Block(Why::Consent) => {
-                // The content of this batch is not covered; other content goes on.
-                let mut progress = store.submission(batch.submission)?.progress;
-                stop_for_consent(&mut progress, part_of(&batch), refusal(status, body));
-                store.take_apart(self.connection, &batch, &progress)?;
-                self.ask_for_consent(store, &batch)
-            }
-            RequestVerdict::Block(why) => self.block(store, now, &batch, why),
-            RequestVerdict::Uncompressed => {
-                store.change_connection(self.connection, |details| details.gzip = Some(false))?;
-                Ok(store.postpone(batch.id, now, TimeDelta::zero(), "compression refused")?)
-            }
-            RequestVerdict::Smaller => {
-                let half = batch.manifest.len() / 2;
-                if status >= 500 && half < SMALLEST_LIMIT {
-                    // So small a request is not too large: the word about size meant something
-                    // else.
-                    return self.again(
-                        store,
-                        now,
-                        jitter,
-                        &batch,
-                        retry_after,
-                        ("put off by the receiver", false),
-                    );
-                }
-                if half >= SMALLEST_LIMIT {
-                    store.change_connection(self.connection, |details| {
-                        details.max_entries = Some(half);
-                    })?;
-                }
-                self.isolate(store, now, &batch, status, body)
-            }
-            RequestVerdict::Bisect => self.isolate(store, now, &batch, status, body),
-        }
-    }
-
-    fn again(
-        self,
-        store: &mut Store,
-        now: DateTime<Utc>,
-        jitter: u8,
-        batch: &BatchRecord,
-        asked: Option<RetryAfter>,
-        (why, under_way): (&str, bool),
-    ) -> Result<(), Error> {
-        let wait = self.backoff.delay(batch.attempt.max(1), jitter, asked, now);
-        let wait = if under_way { wait.max(LEASE) } else { wait };
-        Ok(store.postpone(batch.id, now, wait, why)?)
-    }
-
-    fn block(
-        self,
-        store: &mut Store,
-        now: DateTime<Utc>,
-        batch: &BatchRecord,
-        why: Why,
-    ) -> Result<(), Error> {
-        store.postpone(batch.id, now, TimeDelta::zero(), "blocked")?;
-        let state = match why {
-            Why::Reauthorise => ConnectionState::NeedsReauthorisation,
-            Why::Consent => ConnectionState::NeedsConsent,
-            Why::Configuration => ConnectionState::Misconfigured,
-        };
-        Ok(store.block_connection(self.connection, state)?)
-    }
-
-    /// Every entry's status is read: a success of the request is not acceptance of its entries.
-    fn read_entries(
-        self,
-        store: &mut Store,
-        now: DateTime<Utc>,
-        (jitter, asked): (u8, Option<RetryAfter>),
-        batch: &BatchRecord,
-        entries: &[EntryOutcome],
-    ) -> Result<(), Error> {
-        let mut progress = store.submission(batch.submission)?.progress;
-        let known = store.connection(self.connection)?.details.conditional_create;
-        if let Some(learnt) = conditional_create(batch, entries).filter(|_| known.is_none()) {
-            store.change_connection(self.connection, |details| {
-                details.conditional_create = Some(learnt);
-            })?;
-        } else if known.is_none()
-            && batch.conditional
-            && entries.iter().all(|entry| entry.status == 400)
-        {
-            if progress.probes_refused < PROBES {
-                // Either the content is wrong or the receiver has no conditional create. One unit
-                // without it will tell.
-                progress.probe = true;
-                return Ok(store.take_apart(self.connection, batch, &progress)?);
-            }
-            store.change_connection(self.connection, |details| {
-                details.conditional_create = Some(true);
-            })?;
-        }
-        let part = part_of(batch);
-        let verdicts = verdicts(batch, entries);
-        let (received, found) = (EntryVerdict::Received, EntryVerdict::AlreadyThere);
-        let details = store.connection(self.connection)?.details;
-        let keeps_no_copies = details.keeps_no_copies || verdicts.contains(&received);
-        let finds_again = details.finds_again || verdicts.contains(&found);
-        if (keeps_no_copies, finds_again) != (details.keeps_no_copies, details.finds_again) {
-            store.change_connection(self.connection, |details| {
-                details.keeps_no_copies |= keeps_no_copies;
-                details.finds_again |= finds_again;
-            })?;
-        }
-        let mut records = Vec::with_capacity(entries.len());
-        for ((listed, entry), verdict) in batch.manifest.iter().zip(entries).zip(&verdicts) {
-            progress.tally.count(matches!(listed.item, Item::Reading(..)), *verdict);
-            records.push(match verdict {
-                EntryVerdict::Accepted | EntryVerdict::AlreadyThere | EntryVerdict::Received => {
-                    EntryRecord::Delivered { location: entry.reference().map(str::to_owned) }
-                }
-                EntryVerdict::Refused => EntryRecord::Refused { reason: reason(entry) },
-                EntryVerdict::Ambiguous => {
-                    EntryRecord::Refused { reason: duplicate(&reason(entry)) }
-                }
-                EntryVerdict::Consent => {
-                    stop_for_consent(&mut progress, part, reason(entry));
-                    EntryRecord::PutOff
-                }
-                EntryVerdict::Later | EntryVerdict::Reauthorise => EntryRecord::PutOff,
-            });
-        }
-        let later = verdicts.contains(&EntryVerdict::Later);
-        let reauthorise = verdicts.contains(&EntryVerdict::Reauthorise);
-        progress.lone_refusals = (0, 0);
-        progress.unit_limit = wider(progress.unit_limit);
-        progress.put_off |= later || reauthorise;
-        progress.put_offs = if later { progress.put_offs.saturating_add(1) } else { 0 };
-        // Readings refer to their devices: these are waited for, though not for ever.
-        let wait_here = part == Part::Devices && later && progress.put_offs < DEVICE_WAITS;
-        if !wait_here {
-            progress.position = batch.position_after;
-        }
-        if later {
-            // A receiver that puts entries off is busy: nothing more of this submission goes at
-            // once.
-            let wait = self.backoff.delay(progress.put_offs, jitter, asked, now).num_seconds() + 1;
-            progress.not_before = (now.timestamp() + wait, wait);
-        }
-        if progress.probe {
-            let refused = verdicts.contains(&EntryVerdict::Refused);
-            progress.probes_refused += u32::from(refused);
-            progress.probe = records.contains(&EntryRecord::PutOff);
-        }
-        if part == Part::Readings {
-            let alike = refused_alike(entries);
-            progress.alike = if alike.is_some() { progress.alike + 1 } else { 0 };
-            let none_taken = progress.tally.readings.total() == progress.tally.readings.refused;
-            if let Some(reason) = alike.filter(|_| progress.alike >= ALIKE_BATCHES && none_taken) {
-                progress.stopped.push(Stopped { part, for_consent: false, reason });
-            }
-        }
-        store.settle(self.connection, batch, &records, &progress)?;
-        if reauthorise {
-            store.block_connection(self.connection, ConnectionState::NeedsReauthorisation)?;
-        }
-        self.ask_for_consent(store, batch)
-    }
-
-    /// Where everything a submission has is stopped for lack of consent, the person has to give it.
-    fn ask_for_consent(self, store: &mut Store, batch: &BatchRecord) -> Result<(), Error> {
-        let submission = store.submission(batch.submission)?;
-        let stopped =
-            |part| submission.progress.stopped.iter().any(|s| s.part == part && s.for_consent);
-        let wanted = submission.plan.wanted;
-        let parts = [
-            (wanted.devices, Part::Devices),
-            (wanted.summary, Part::Summary),
-            (wanted.readings, Part::Readings),
-        ];
-        if parts.into_iter().all(|(wanted, part)| !wanted || stopped(part)) {
-            store.block_connection(self.connection, ConnectionState::NeedsConsent)?;
-        }
+        self.token = if refresh { TokenUse::Refused } else { TokenUse::Needed };
         Ok(())
     }
 
-    /// Halves a batch that was refused as a whole, down to the single unit that is to blame, which
-    /// is set aside.
-    fn isolate(
-        self,
-        store: &mut Store,
-        now: DateTime<Utc>,
-        batch: &BatchRecord,
-        status: u16,
-        body: &[u8],
-    ) -> Result<(), Error> {
-        let mut progress: Progress = store.submission(batch.submission)?.progress;
-        let units = units(batch);
-        if units > 1 {
-            progress.unit_limit = Some(units / 2);
-            return Ok(store.take_apart(self.connection, batch, &progress)?);
+    /// The step that gets a token, if there is none: before the claim, so that what is claimed is
+    /// sent at once.
+    const fn needs_token(&self) -> Option<Step> {
+        match self.token {
+            TokenUse::Needed => Some(Step::Token { refused: false }),
+            TokenUse::Refused => Some(Step::Token { refused: true }),
+            TokenUse::Ready | TokenUse::Refreshed => None,
         }
-        if status == 400
-            && batch.conditional
-            && store.connection(self.connection)?.details.conditional_create.is_none()
-        {
-            progress.probe = true;
-            return Ok(store.take_apart(self.connection, batch, &progress)?);
-        }
-        progress.probe = false;
-        let in_a_row =
-            if progress.lone_refusals.1 == status { progress.lone_refusals.0 + 1 } else { 1 };
-        // A duplicate at the receiver is settled, and says nothing about the connection.
-        if status != 412 && in_a_row >= LONE_REFUSALS {
-            progress.lone_refusals = (0, 0);
-            store.save_progress(batch.submission, &progress)?;
-            return self.block(store, now, batch, Why::Configuration);
-        }
-        progress.lone_refusals = (in_a_row, status);
-        for listed in &batch.manifest {
-            progress.tally.count(matches!(listed.item, Item::Reading(..)), EntryVerdict::Refused);
-        }
-        progress.position = batch.position_after;
-        let reason = refusal(status, body);
-        let reason = if status == 412 { duplicate(&reason) } else { reason };
-        let records = vec![EntryRecord::Refused { reason }; batch.manifest.len()];
-        Ok(store.settle(self.connection, batch, &records, &progress)?)
     }
 }
 
-/// What the answers tell about conditional create, if anything: a conditional entry that was taken
-/// proves it; a 201 to the unit that was sent without proves that the receiver lacks it.
-fn conditional_create(batch: &BatchRecord, entries: &[EntryOutcome]) -> Option<bool> {
-    if batch.conditional {
-        entries.iter().any(|entry| matches!(entry.status, 200 | 201)).then_some(true)
-    } else {
-        entries.iter().any(|entry| entry.status == 201).then_some(false)
-    }
-}
-
-/// What each entry's status means. A unit stays together: where one of its entries goes later, all
-/// do.
-fn verdicts(batch: &BatchRecord, entries: &[EntryOutcome]) -> Vec<EntryVerdict> {
-    let mut verdicts: Vec<EntryVerdict> = entries
-        .iter()
-        .map(|entry| entry_verdict(entry.status, entry.location.is_some(), batch.conditional))
-        .collect();
-    let puts_off = |v: &EntryVerdict| {
-        matches!(v, EntryVerdict::Later | EntryVerdict::Reauthorise | EntryVerdict::Consent)
-    };
-    let mut begin = 0;
-    for unit in batch.manifest.chunk_by(|a, b| a.unit == b.unit) {
-        let end = begin + unit.len();
-        if let Some(unit) = verdicts.get_mut(begin..end)
-            && let Some(worst) = unit.iter().copied().find(|verdict| puts_off(verdict))
-        {
-            unit.fill(worst);
-        }
-        begin = end;
-    }
-    verdicts
-}
-
-/// Twice the units, or the normal limit again.
-fn wider(unit_limit: Option<usize>) -> Option<usize> {
-    let normal = BundleLimits::default().max_entries;
-    unit_limit.map(|limit| limit.saturating_mul(2)).filter(|limit| *limit < normal)
-}
-
-/// The one reason for which a whole batch was refused, if it was.
-fn refused_alike(entries: &[EntryOutcome]) -> Option<String> {
-    let first = entries.first()?;
-    let alike = |entry: &EntryOutcome| {
-        entry.status == first.status
-            && entry_verdict(entry.status, false, true) == EntryVerdict::Refused
-    };
-    (entries.len() > ALIKE && entries.iter().all(alike)).then(|| reason(first))
-}
-
-/// The part of a submission a batch is of.
-fn part_of(batch: &BatchRecord) -> Part {
-    match batch.manifest.first().map(|listed| &listed.item) {
-        Some(Item::Resource(_, EntryKind::Device, _)) => Part::Devices,
-        Some(Item::Resource(..)) => Part::Summary,
-        Some(Item::Reading(..)) | None => Part::Readings,
-    }
-}
-
-fn stop_for_consent(progress: &mut Progress, part: Part, reason: String) {
-    if !progress.stopped.iter().any(|stopped| stopped.part == part) {
-        progress.stopped.push(Stopped { part, for_consent: true, reason });
-    }
-}
-
-/// A refusal in the receiver's own words.
-fn reason(entry: &EntryOutcome) -> String {
-    let said = entry.outcome.as_ref().map(|said| said.text().to_owned());
-    said.unwrap_or_else(|| format!("refused with status {}, without a reason", entry.status))
-}
-
-/// The refusal of a whole request in the receiver's own words.
-fn refusal(status: u16, body: &[u8]) -> String {
-    parse_outcome(body).map_or_else(
-        || format!("refused with status {status}, without a reason"),
-        |said| said.text().to_owned(),
-    )
-}
-
-/// What is there several times already, said before the receiver's own words.
-fn duplicate(reason: &str) -> String {
-    format!("duplicate at the receiver: {reason}")
-}
-
-/// Until when to wait, if at all. A wait further ahead than its own length was set by a clock that
-/// has since been put back: it is over.
-fn waits((not_before, delay): (i64, i64), now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let ahead = not_before - now.timestamp();
-    (ahead > 0 && ahead <= delay).then(|| DateTime::from_timestamp(not_before, 0)).flatten()
-}
-
-fn units(batch: &BatchRecord) -> usize {
-    let mut numbers: Vec<u32> = batch.manifest.iter().map(|listed| listed.unit).collect();
-    numbers.dedup();
-    numbers.len()
-}
-
-/// Whether a refusal speaks of size: receivers answer 400, 422 and 500 to bodies that are merely
-/// too large.
-fn about_size(body: &[u8]) -> bool {
-    let text = String::from_utf8_lossy(&body[..body.len().min(4096)]).to_ascii_lowercase();
-    // `too-long` and `too-costly` are FHIR's own codes for it.
-    [
-        "too large",
-        "too many",
-        "toolarge",
-        "exceeds",
-        "too-costly",
-        "too-long",
-        "too long",
-        "entity size",
-        "maximum number",
-    ]
-    .iter()
-    .any(|phrase| text.contains(phrase))
+const fn out_of_time(now: DateTime<Utc>) -> Step {
+    Step::WaitUntil { until: now, reason: WaitReason::OutOfTime }
 }

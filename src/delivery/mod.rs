@@ -4,9 +4,11 @@
 //! transaction of the store. The driver gives it tokens, a network and time. A kill between any two
 //! steps is the same as stopping there.
 
+mod account;
 mod assemble;
 mod batch;
 mod driver;
+mod look_up;
 mod machine;
 mod preview;
 mod verify;
@@ -14,7 +16,9 @@ mod verify;
 pub(crate) use assemble::speaks_known_guide;
 pub use assemble::{Body, next_body, summarise};
 pub use batch::Outgoing;
-pub use driver::{Delivery, Event, Stopped};
-pub use machine::{Answer, Machine, Step};
+pub use driver::{Delivery, Event, OnEvent, Run, Stopped};
+pub use look_up::LookUp;
+pub use machine::{Machine, Moment, Step};
+pub(crate) use preview::entries_to_send;
 pub use preview::{Preview, preview};
 pub use verify::{CannotVerify, Difference, NotVerified, Verification};

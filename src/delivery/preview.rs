@@ -8,6 +8,7 @@ use crate::submission::Plan;
 
 /// What a plan would send.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Preview {
     /// The plan.
     pub plan: Plan,
@@ -31,9 +32,8 @@ pub fn preview(
     plan: &Plan,
 ) -> Result<Preview, Error> {
     let readings = store.count(plan.window)?;
-    let code = plan.wanted.unit;
     let readings_to_send = if plan.wanted.readings {
-        store.unsent_count(connection.id, code, plan.window)?
+        store.unsent_count(connection.id, plan.wanted.unit, plan.window)?
     } else {
         0
     };
@@ -42,6 +42,31 @@ pub fn preview(
         Err(Error::Summary(SummaryError::TooFewReadings { .. })) => None,
         Err(error) => return Err(error),
     };
+    let entries_to_send = readings_to_send + resources_to_send(store, connection, plan)?;
+    Ok(Preview { plan: *plan, readings, readings_to_send, entries_to_send, summary })
+}
+
+/// Entries the receiver does not have yet, of everything a plan sends.
+pub(crate) fn entries_to_send(
+    store: &Store,
+    connection: &ConnectionRecord,
+    plan: &Plan,
+) -> Result<u64, Error> {
+    let unit = plan.wanted.unit;
+    let readings = if plan.wanted.readings {
+        store.unsent_count(connection.id, unit, plan.window)?
+    } else {
+        0
+    };
+    Ok(readings + resources_to_send(store, connection, plan)?)
+}
+
+/// Entries that are no readings: devices, the summary and its members.
+fn resources_to_send(
+    store: &Store,
+    connection: &ConnectionRecord,
+    plan: &Plan,
+) -> Result<u64, Error> {
     let assembly = Assembly::new(store, connection, plan)?;
     let devices = if plan.wanted.devices { assembly.unknown_devices()?.len() } else { 0 };
     let summaries = if plan.wanted.summary {
@@ -49,6 +74,5 @@ pub fn preview(
     } else {
         0
     };
-    let entries_to_send = readings_to_send + (devices + summaries) as u64;
-    Ok(Preview { plan: *plan, readings, readings_to_send, entries_to_send, summary })
+    Ok((devices + summaries) as u64)
 }

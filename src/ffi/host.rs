@@ -81,11 +81,15 @@ pub enum DeliveryEvent {
         delivered: i64,
         /// Refused.
         refused: i64,
+        /// Entries this call has to deliver in all: never fewer than have an outcome.
+        total: i64,
     },
     /// Nothing can be sent before this instant.
     Waiting {
         /// When it goes on.
         until: SystemTime,
+        /// Why, in a word: `receiver-asked`, `receiver-busy`, `no-connection` and so on.
+        reason: String,
     },
     /// The receiver was asked for more of what it accepted.
     Verifying {
@@ -143,13 +147,14 @@ pub(super) fn events_to(observer: Arc<dyn HostObserver>) -> impl Fn(Event) + Sen
     move |event| {
         let event = match event {
             Event::Sending { entries, .. } => DeliveryEvent::Sending { entries: count(entries) },
-            Event::Progress { tally, .. } => DeliveryEvent::Progress {
-                delivered: count(
-                    tally.entries.accepted + tally.entries.already_there + tally.entries.received,
-                ),
+            Event::Progress { tally, total, .. } => DeliveryEvent::Progress {
+                delivered: count(tally.entries.delivered()),
                 refused: count(tally.entries.refused),
+                total: count(total),
             },
-            Event::Waiting { until } => DeliveryEvent::Waiting { until: until.into() },
+            Event::Waiting { until, reason } => {
+                DeliveryEvent::Waiting { until: until.into(), reason: reason.code().to_owned() }
+            }
             Event::Verifying { done, total, .. } => {
                 DeliveryEvent::Verifying { done: count(done), total: count(total) }
             }

@@ -232,11 +232,12 @@ impl CgmSubmitter {
         observer: Arc<dyn HostObserver>,
         cancellation: Option<Arc<Cancellation>>,
     ) -> Result<i64, CgmError> {
-        let tally = unless_cancelled(
+        let report = unless_cancelled(
             cancellation,
             self.submitter.run_due(budget, host::events_to(observer)),
         )
         .await?;
-        Ok(count(tally.entries.accepted + tally.entries.already_there + tally.entries.received))
+        let delivered = count(report.tally.entries.delivered());
+        report.into_first_error().map_or(Ok(delivered), |error| Err(error.into()))
     }
 }

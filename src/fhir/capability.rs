@@ -3,10 +3,11 @@
 use super::codes::{RECEIVER_CANONICAL, SUBMIT_DEFINITION, SUBMIT_OPERATION, T1D_OPERATION};
 use super::dialect::{Dialect, Signs};
 use super::lenient::{Elements, Json, MAX_BYTES, MAX_ELEMENTS, lenient};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// Why a `CapabilityStatement` cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CapabilityError {
     /// Another resource.
     #[error("the receiver's metadata is not a CapabilityStatement: check the base URL")]
@@ -43,6 +44,27 @@ pub struct Capability {
     pub observation_search_by_date: bool,
     /// Whether it lists conditional create for Observations. Many honour it and do not say so.
     pub conditional_create: bool,
+}
+
+/// What of it decides how to send: kept with a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Promises {
+    /// As [`Capability::conditional_create`].
+    pub conditional_create: bool,
+    /// As [`Capability::observation_search_by_identifier`].
+    pub searches_observations: bool,
+    /// As [`Capability::device_search_by_identifier`].
+    pub searches_devices: bool,
+}
+
+impl From<Capability> for Promises {
+    fn from(capability: Capability) -> Self {
+        Self {
+            conditional_create: capability.conditional_create,
+            searches_observations: capability.observation_search_by_identifier,
+            searches_devices: capability.device_search_by_identifier,
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -8,19 +8,19 @@ mod bundle;
 mod capability;
 mod codes;
 mod dates;
+mod datetime;
 mod decimal;
 mod device;
 mod dialect;
+mod envelope;
 mod identity;
 mod kind;
 mod lenient;
-mod moment;
 mod outcome;
 mod patient;
 mod read_back;
 mod reading;
 mod resource;
-mod response;
 mod searchset;
 mod shown;
 mod subject;
@@ -29,10 +29,11 @@ mod summary;
 pub use bundle::{
     AssembledBundle, BundleError, BundleLimits, BundleWriter, EntryInfo, Fit, UnitWriter,
 };
-pub use capability::{Capability, CapabilityError, parse_capability};
+pub use capability::{Capability, CapabilityError, Promises, parse_capability};
 pub use codes::{CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER, SummaryMember};
 pub use device::DeviceEntry;
-pub use dialect::Dialect;
+pub use dialect::{Dialect, OrderVocabulary, Stage};
+pub use envelope::{EntryOutcome, Envelope, ResponseError, parse_response};
 pub use identity::Identifier;
 pub use kind::{Covered, EntryKind};
 pub use outcome::{OutcomeText, parse_outcome};
@@ -42,7 +43,6 @@ pub use read_back::{
     sent_resources,
 };
 pub use reading::{DeviceReference, ReadingEntry, Replaced};
-pub use response::{EntryOutcome, ResponseError, parse_response};
 pub use searchset::{Paging, SearchError};
 pub use subject::{PatientId, SubjectError, SubjectReference};
 pub use summary::{EarlierResource, SummaryEntry, SummaryError, SummaryFacts};

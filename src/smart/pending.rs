@@ -4,6 +4,7 @@
 use super::{
     AuthorizationState, PkceVerifier, ReceiverBase, RedirectUri, ScopeRequest, SmartConfiguration,
 };
+use crate::fhir::Promises;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -37,6 +38,9 @@ pub struct PendingAuthorization {
     pub names_issuer: bool,
     /// The guide the receiver speaks, as its `/metadata` says.
     pub dialect: Option<String>,
+    /// What its `/metadata` promises.
+    #[serde(default)]
+    pub promises: Promises,
     created_at: i64,
     expires_at: i64,
 }
@@ -73,6 +77,7 @@ impl PendingAuthorization {
             issuer: server.issuer().map(str::to_owned),
             names_issuer: server.names_issuer(),
             dialect: None,
+            promises: Promises::default(),
             created_at: now.timestamp(),
             expires_at: now.timestamp() + Self::LIFETIME.num_seconds(),
         }

@@ -1,7 +1,8 @@
 //! Connections: this person's authorised links, each bound to one base URL and one patient id.
 
 use super::{Store, StoreError, json};
-use rusqlite::{OptionalExtension, Row, params};
+use crate::submission::ReceiverFacts;
+use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Deserialize, Serialize};
 
 /// The connections' table.
@@ -12,13 +13,17 @@ pub(super) const TABLES: &str = "
         patient TEXT NOT NULL,
         state TEXT NOT NULL,
         details TEXT NOT NULL,
+        receiver TEXT NOT NULL DEFAULT '{}',
         UNIQUE (base, patient)
     ) STRICT;
-    CREATE UNIQUE INDEX one_connection_to_a_base ON connections (base) WHERE state <> 'disconnected';
+    CREATE UNIQUE INDEX one_connection_to_a_base ON connections (base)
+    WHERE state <> 'disconnected';
 ";
 
 /// The form in which details are kept; one more whenever what is there can no longer be read.
 const DETAILS_VERSION: u32 = 1;
+/// The version of what is kept as `receiver`.
+const RECEIVER_VERSION: u32 = 1;
 
 /// A connection's number within one database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -26,6 +31,7 @@ pub struct ConnectionId(pub i64);
 
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ConnectionState {
     /// Authorised; nothing is sent before the person confirmed the patient.
     Unconfirmed,
@@ -82,9 +88,11 @@ pub struct ConnectionRecord {
     pub state: ConnectionState,
     /// The rest.
     pub details: ConnectionDetails,
+    /// What is known of the receiver.
+    pub receiver: ReceiverFacts,
 }
 
-/// What is known of a receiver and of the authorisation.
+/// What is known of the authorisation.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ConnectionDetails {
@@ -108,19 +116,6 @@ pub struct ConnectionDetails {
     pub confirmed: bool,
     /// The guide the receiver speaks: `hl7-cgm`, or none that we know.
     pub dialect: Option<String>,
-    /// Entries a request may have; none where the receiver never complained.
-    pub max_entries: Option<usize>,
-    /// Bytes a request may have.
-    pub max_bytes: Option<usize>,
-    /// Whether it takes gzip; none where not tried.
-    pub gzip: Option<bool>,
-    /// Whether it honours conditional create; none where not known.
-    pub conditional_create: Option<bool>,
-    /// Whether it ever answered that something was there already: then it does look before it
-    /// creates.
-    pub finds_again: bool,
-    /// Whether it ever said of something that it read it and keeps no copy.
-    pub keeps_no_copies: bool,
 }
 
 impl std::fmt::Debug for ConnectionRecord {
@@ -146,11 +141,43 @@ fn record(row: &Row<'_>) -> Result<ConnectionRecord, StoreError> {
         patient: row.get("patient")?,
         state: ConnectionState::from_code(&row.get::<_, String>("state")?)?,
         details: json::decode(&details, DETAILS_VERSION, "connection")?,
+        // Only what was learnt is lost with it: it is learnt again.
+        receiver: json::decode(&row.get::<_, String>("receiver")?, RECEIVER_VERSION, "receiver")
+            .unwrap_or_default(),
     })
 }
 
 fn text(details: &ConnectionDetails) -> Result<String, StoreError> {
     json::encode(details, DETAILS_VERSION, "connection")
+}
+
+/// One connection, ended or not.
+pub(super) fn find(db: &Connection, id: ConnectionId) -> Result<ConnectionRecord, StoreError> {
+    let mut statement = db.prepare_cached("SELECT * FROM connections WHERE id = ?")?;
+    let mut rows = statement.query([id.0])?;
+    rows.next()?.map_or(Err(StoreError::Missing("connection")), record)
+}
+
+/// Writes down what is known of a receiver.
+pub(super) fn save_receiver(
+    db: &Connection,
+    id: ConnectionId,
+    facts: &ReceiverFacts,
+) -> Result<(), StoreError> {
+    let facts = json::encode(facts, RECEIVER_VERSION, "receiver")?;
+    db.execute("UPDATE connections SET receiver = ? WHERE id = ?", params![facts, id.0])?;
+    Ok(())
+}
+
+/// Takes a connection out of service if it is active.
+pub(super) fn block(
+    db: &Connection,
+    id: ConnectionId,
+    state: ConnectionState,
+) -> Result<(), StoreError> {
+    let sql = "UPDATE connections SET state = ? WHERE id = ? AND state = 'active'";
+    db.execute(sql, params![state.code(), id.0])?;
+    Ok(())
 }
 
 impl Store {
@@ -190,9 +217,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Missing`] where there is none.
     pub fn connection(&self, id: ConnectionId) -> Result<ConnectionRecord, StoreError> {
-        let mut statement = self.db.prepare_cached("SELECT * FROM connections WHERE id = ?")?;
-        let mut rows = statement.query([id.0])?;
-        rows.next()?.map_or(Err(StoreError::Missing("connection")), record)
+        find(&self.db, id)
     }
 
     /// The connection to a base URL, if there is one.
@@ -217,7 +242,8 @@ impl Store {
     ) -> Result<ConnectionId, StoreError> {
         let id = self.db.query_row(
             "INSERT INTO connections (base, patient, state, details) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (base, patient) DO UPDATE SET state = ?3, details = ?4 WHERE state = 'disconnected'
+             ON CONFLICT (base, patient) DO UPDATE SET state = ?3, details = ?4
+             WHERE state = 'disconnected'
              RETURNING id",
             params![base, patient, state.code(), text(details)?],
             |row| row.get(0),
@@ -263,8 +289,24 @@ impl Store {
         id: ConnectionId,
         state: ConnectionState,
     ) -> Result<(), StoreError> {
-        let sql = "UPDATE connections SET state = ? WHERE id = ? AND state = 'active'";
-        self.db.execute(sql, params![state.code(), id.0])?;
+        block(&self.db, id, state)
+    }
+
+    /// Changes what is known of a receiver in one transaction: `change` sees what another process
+    /// may have written meanwhile.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is no such connection.
+    pub fn change_receiver(
+        &mut self,
+        id: ConnectionId,
+        change: impl FnOnce(&mut ReceiverFacts),
+    ) -> Result<(), StoreError> {
+        let tx = self.write()?;
+        let mut facts = find(&tx, id)?.receiver;
+        change(&mut facts);
+        save_receiver(&tx, id, &facts)?;
+        tx.commit()?;
         Ok(())
     }
 

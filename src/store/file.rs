@@ -3,7 +3,7 @@
 //! A file that is not ours is recognised by its first hundred bytes, before SQLite may touch it or
 //! put anything beside it.
 
-use super::{Store, StoreError, schema};
+use super::{Store, StoreError, repack, schema};
 use rusqlite::{Connection, OpenFlags};
 use std::ffi::OsString;
 use std::fs::File;
@@ -41,7 +41,16 @@ fn number<const N: usize>(header: &[u8], at: usize) -> Option<[u8; N]> {
 /// format.
 fn inspect(header: &[u8], file_length: u64) -> Result<(), StoreError> {
     let field = |at| number(header, at).map(u32::from_be_bytes).ok_or(StoreError::Corrupt);
-    if !header.starts_with(MAGIC) || field(68)?.cast_signed() != schema::APPLICATION_ID {
+    if !header.starts_with(MAGIC) {
+        return Err(StoreError::Corrupt);
+    }
+    // SQLite writes the first page, still without a table or our mark, when it is told to vacuum
+    // incrementally: all there is if a kill or another process comes right then.
+    let (pages, schema_cookie) = (field(28)?, field(40)?);
+    if (field(68)?, field(60)?, schema_cookie) == (0, 0, 0) && pages <= 1 {
+        return Ok(());
+    }
+    if field(68)?.cast_signed() != schema::APPLICATION_ID {
         return Err(StoreError::Corrupt);
     }
     let found = field(60)?;
@@ -53,7 +62,7 @@ fn inspect(header: &[u8], file_length: u64) -> Result<(), StoreError> {
         size => u64::from(size),
     };
     // The page count holds only where the change counter agrees that it is the last writer's.
-    let cut = field(24)? == field(92)? && file_length < u64::from(field(28)?) * page;
+    let cut = field(24)? == field(92)? && file_length < u64::from(pages) * page;
     if cut { Err(StoreError::Corrupt) } else { Ok(()) }
 }
 
@@ -188,6 +197,11 @@ impl Store {
     /// # Errors
     /// [`StoreError::Busy`] where another process is reading; nothing is lost then.
     pub fn checkpoint(&mut self) -> Result<(), StoreError> {
+        if repack::is_due(&self.db)? {
+            let tx = self.write()?;
+            repack::repack(&tx)?;
+            tx.commit()?;
+        }
         {
             let mut statement =
                 self.db.prepare(&format!("PRAGMA incremental_vacuum({PAGES_GIVEN_BACK})"))?;
@@ -251,7 +265,8 @@ mod tests {
         other_mark[68] ^= 1;
         let contents: [&[u8]; 6] = [
             b"x",
-            b"some text that is longer than the header of a database, and then some, to be sure of that, yes",
+            b"some text that is longer than the header of a database, and then some, \
+              to be sure of that, yes",
             &ours[..50],
             &ours[..4096],
             &ours[..ours.len() - 1],
@@ -297,10 +312,10 @@ mod tests {
         let db = Connection::open(&path).unwrap();
         db.pragma_update(None, "user_version", schema::KNOWN + 1).unwrap();
         db.close().unwrap();
-        let (found, known) = (schema::KNOWN + 1, schema::KNOWN);
-        assert!(
-            matches!(refused(&path), StoreError::NewerSchema { found: f, known: k } if (f, k) == (found, known))
-        );
+        let StoreError::NewerSchema { found, known } = refused(&path) else {
+            panic!("refused for another reason");
+        };
+        assert_eq!((found, known), (schema::KNOWN + 1, schema::KNOWN));
     }
 
     #[test]
@@ -318,6 +333,17 @@ mod tests {
             (2, 2, 1)
         );
         assert_eq!(store.extent().unwrap(), None);
+    }
+
+    #[test]
+    fn a_database_whose_making_was_killed_after_its_first_page_is_made_to_the_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("cgm.db");
+        let db = Connection::open(&path).unwrap();
+        db.pragma_update(None, "auto_vacuum", "INCREMENTAL").unwrap();
+        drop(db);
+        assert_eq!(length(&path), 4096, "the first page is there");
+        assert_eq!(Store::open(&path).unwrap().extent().unwrap(), None);
     }
 
     #[test]
@@ -361,10 +387,41 @@ mod tests {
 
     #[test]
     fn a_reading_takes_at_most_20_bytes_whichever_comes_first() {
-        for newest_first in [false, true] {
-            let bytes = bytes_a_reading(20_000, newest_first);
-            assert!(bytes <= 20, "{bytes} bytes a reading, newest first: {newest_first}");
+        for (calls_of, newest_first) in [(20_000, false), (20_000, true), (200, true)] {
+            let bytes = bytes_a_reading(calls_of, newest_first);
+            assert!(bytes <= 20, "{bytes} bytes a reading in calls of {calls_of}");
         }
+    }
+
+    #[test]
+    fn writing_the_table_anew_changes_no_reading_and_keeps_records_unique() {
+        use crate::store::testing::{reading, with_record};
+        let mut scratch = Scratch::new();
+        let mut other = Store::open(&scratch.path()).unwrap();
+        scratch.register("s");
+        for i in (0..1_100_i64).rev() {
+            let said = value(40 + u32::try_from(i % 361).unwrap());
+            scratch.take(&[with_record(reading("s", i * 300, said), &format!("r{i}"))]);
+        }
+        let all = crate::glucose::Window::from_unix(0, i64::MAX).unwrap();
+        let samples = |store: &Store| {
+            let mut samples = Vec::new();
+            store.scan(all, |sample| samples.push(sample)).unwrap();
+            samples
+        };
+        let before = samples(&scratch.store);
+        assert!(repack::is_due(&scratch.store.db).unwrap());
+        scratch.store.checkpoint().unwrap();
+        assert!(!repack::is_due(&scratch.store.db).unwrap());
+        assert_eq!(samples(&scratch.store), before);
+        assert_eq!(samples(&other), before, "also for who has it open");
+        other.set_meta("a", "b").unwrap();
+        let moved = scratch.take(&[with_record(reading("s", 7, value(40)), "r0")]);
+        assert_eq!((moved.replaced, moved.stored), (1, 0), "the record is found");
+        let again =
+            "INSERT INTO readings (key, measurement, record) SELECT key + 1, measurement, record
+                     FROM readings LIMIT 1";
+        assert!(scratch.store.db.execute(again, []).is_err(), "and stays unique");
     }
 
     #[cfg(unix)]

@@ -150,7 +150,7 @@ mod tests {
     #[tokio::test]
     async fn a_read_does_not_wait_behind_a_long_write() {
         let (_folder, handle) = handle();
-        let (began, begun) = mpsc::channel();
+        let (at_work, seen) = mpsc::channel();
         let (end, ended) = mpsc::channel::<()>();
         let writer = handle.clone();
         let write = tokio::spawn(async move {
@@ -158,13 +158,13 @@ mod tests {
                 .call(move |store| {
                     let tx = store.write()?;
                     tx.execute("DELETE FROM readings", [])?;
-                    began.send(()).unwrap();
+                    at_work.send(()).unwrap();
                     ended.recv().unwrap();
                     tx.commit().map_err(StoreError::from)
                 })
                 .await
         });
-        tokio::task::spawn_blocking(move || begun.recv().unwrap()).await.unwrap();
+        tokio::task::spawn_blocking(move || seen.recv().unwrap()).await.unwrap();
         let all = crate::glucose::Window::from_unix(0, i64::MAX).unwrap();
         let count = handle.read(move |store| store.count(all)).await;
         assert_eq!(count.unwrap(), 10, "as it was before the write");
@@ -176,16 +176,16 @@ mod tests {
     #[tokio::test]
     async fn closed_it_says_so_and_opened_again_it_works_on() {
         let (folder, handle) = handle();
-        handle.read(|store| store.extent()).await.unwrap();
+        handle.read(Store::extent).await.unwrap();
         handle.close().await.unwrap();
         handle.close().await.unwrap();
         let names = || std::fs::read_dir(folder.path()).unwrap().count();
         assert_eq!(names(), 1, "the database alone, without a log");
-        assert!(matches!(handle.read(|s| s.extent()).await, Err(StoreError::Closed)));
+        assert!(matches!(handle.read(Store::extent).await, Err(StoreError::Closed)));
         assert!(matches!(handle.call(|s| s.extent()).await, Err(StoreError::Closed)));
         handle.open().await.unwrap();
         assert!(handle.call(|store| store.extent()).await.unwrap().is_some());
-        assert!(handle.read(|store| store.extent()).await.unwrap().is_some());
+        assert!(handle.read(Store::extent).await.unwrap().is_some());
     }
 
     #[tokio::test]

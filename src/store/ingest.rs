@@ -6,7 +6,8 @@
 
 use super::placement::{self, Contested, Intake, Outcome};
 use super::{
-    ImportSource, ReadingKey, Store, StoreError, imports, key, ledger, packing, sensors, versions,
+    ImportSource, ReadingKey, Store, StoreError, imports, key, ledger, packing, repack, sensors,
+    versions,
 };
 use crate::glucose::{Reading, ReadingError, RecordKey, Sensor, SensorId, SensorKey, ZoneOffsets};
 use chrono::{DateTime, Utc};
@@ -15,6 +16,7 @@ use std::collections::HashMap;
 
 /// A reading that was not taken, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RejectedReading {
     /// Its place in the batch, from 0.
     pub row: usize,
@@ -48,6 +50,8 @@ impl IngestReport {
 #[derive(Clone, Copy)]
 struct Source {
     id: SensorId,
+    /// Unix second of the latest reading stored before.
+    last: Option<i64>,
     /// Keys among which the ledger has intervals: a new reading there cuts one.
     ledger: Option<(i64, i64)>,
     /// Keys among which there is history: a new reading there takes the slow way.
@@ -60,10 +64,11 @@ fn within(range: Option<(i64, i64)>, key: ReadingKey) -> bool {
 
 impl Source {
     fn find(tx: &Transaction<'_>, key: &SensorKey) -> Result<Option<Self>, StoreError> {
-        let Some(id) = sensors::id(tx, key)? else { return Ok(None) };
+        let Some((id, last)) = sensors::id_and_last(tx, key)? else { return Ok(None) };
         let whole = key::whole(id);
         Ok(Some(Self {
             id,
+            last,
             ledger: ledger::range(tx, whole)?,
             history: versions::range(tx, whole)?,
         }))
@@ -119,7 +124,7 @@ fn ingest(
     let mut report = IngestReport::default();
     let mut sources = Sources::default();
     let mut contested = Vec::new();
-    let mut late = Vec::new();
+    let (mut late, mut loose) = (Vec::new(), 0);
     let mut insert = tx.prepare_cached(INSERT)?;
     let import = intake.import.map(|import| import.0);
     for row in rising(batch) {
@@ -147,6 +152,7 @@ fn ingest(
             && insert.execute(params![key, packed, record, import])? == 1;
         if inserted {
             report.stored += 1;
+            loose += usize::from(source.last.is_some_and(|last| key.seconds() < last));
             if within(source.ledger, key) {
                 late.push(key);
             }
@@ -155,6 +161,7 @@ fn ingest(
         }
     }
     ledger::cut(tx, &late)?;
+    repack::note_loose(tx, loose)?;
     let all = contested.len();
     let mut contested = placement::last_of_each(contested);
     report.already_there += all - contested.len();

@@ -24,6 +24,7 @@ mod placement;
 mod quarantine;
 mod read_back;
 mod readings;
+mod repack;
 mod resources;
 mod scan;
 mod schedules;
@@ -34,6 +35,7 @@ mod stretch;
 #[cfg(test)]
 mod testing;
 mod unit;
+mod unknown;
 mod unsent;
 mod versions;
 
@@ -46,13 +48,14 @@ pub use ingest::{IngestReport, RejectedReading};
 pub use key::ReadingKey;
 pub use orders::{FetchedOrder, OrderRow, StoredOrder};
 pub use outbox::{
-    BatchId, BatchRecord, EntryRecord, Item, Listed, NewBatch, Progress, Seen, SubmissionId,
+    BatchId, BatchRecord, BatchState, DataVersion, NewBatch, Pending, SubmissionId,
     SubmissionRecord, SubmissionState,
 };
 pub use quarantine::QuarantinedReading;
 pub use resources::{SentResource, SentStatus};
 pub use schedules::{Approval, ScheduleRecord};
 pub use sensors::StoredSensor;
+pub use unknown::{SetAside, UnknownOutcome};
 pub use unsent::VersionedReading;
 
 use rusqlite::{Connection, Transaction, TransactionBehavior};

@@ -8,6 +8,8 @@ use crate::glucose::GlucoseUnit;
 use rusqlite::{Connection, Transaction, params};
 
 /// The quarantine's table. `outcome` is what the receiver said, as it said it.
+/// `unknown` is 1 for what was sent and may or may not be at the receiver (`store::unknown`): it is
+/// not sent again by itself either.
 pub(super) const TABLES: &str = "
     CREATE TABLE quarantine (
         connection INTEGER NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
@@ -16,6 +18,7 @@ pub(super) const TABLES: &str = "
         version INTEGER NOT NULL,
         outcome TEXT NOT NULL,
         dismissed INTEGER NOT NULL DEFAULT 0,
+        unknown INTEGER NOT NULL DEFAULT 0,
         PRIMARY KEY (connection, unit, key, version)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX quarantine_by_key ON quarantine (key);
@@ -65,7 +68,7 @@ pub(super) fn quarantine(
 ) -> Result<(), StoreError> {
     tx.prepare_cached(
         "INSERT INTO quarantine (connection, unit, key, version, outcome) VALUES (?, ?, ?, ?, ?)
-         ON CONFLICT DO UPDATE SET outcome = excluded.outcome, dismissed = 0",
+         ON CONFLICT DO UPDATE SET outcome = excluded.outcome, dismissed = 0, unknown = 0",
     )?
     .execute(params![connection.0, unit, key, version, outcome])?;
     Ok(())
@@ -115,7 +118,8 @@ impl Store {
         connection: ConnectionId,
     ) -> Result<Vec<QuarantinedReading>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            "SELECT unit, key, version, outcome FROM quarantine WHERE connection = ? AND dismissed = 0
+            "SELECT unit, key, version, outcome FROM quarantine
+             WHERE connection = ? AND dismissed = 0 AND unknown = 0
              ORDER BY unit, key, version",
         )?;
         let rows = statement.query_map([connection.0], |row| {
@@ -136,7 +140,8 @@ impl Store {
     /// [`StoreError`].
     pub fn retry_refused(&mut self, connection: ConnectionId) -> Result<usize, StoreError> {
         let tx = self.write()?;
-        let readings = tx.execute("DELETE FROM quarantine WHERE connection = ?", [connection.0])?;
+        let refused = "DELETE FROM quarantine WHERE connection = ? AND unknown = 0";
+        let readings = tx.execute(refused, [connection.0])?;
         let refused = "DELETE FROM sent_resources WHERE connection = ? AND refusal IS NOT NULL";
         let resources = tx.execute(refused, [connection.0])?;
         tx.commit()?;
@@ -174,7 +179,8 @@ impl Store {
         version: u32,
     ) -> Result<(), StoreError> {
         let changed = self.db.execute(
-            "UPDATE quarantine SET dismissed = 1 WHERE connection = ? AND unit = ? AND key = ? AND version = ?",
+            "UPDATE quarantine SET dismissed = 1 WHERE connection = ? AND unit = ? AND key = ?
+             AND version = ?",
             params![connection.0, unit, key, version],
         )?;
         if changed == 0 { Err(StoreError::Missing("quarantined reading")) } else { Ok(()) }

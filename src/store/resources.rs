@@ -9,6 +9,7 @@ use rusqlite::{Row, Transaction, params};
 /// The table of sent resources. `kind` is an [`EntryKind::code`]; what a summary and its figures
 /// cover stands in the dates and the unit. `lacking` is 1 for one the receiver accepted and turned out to
 /// lack, 2 once it was sent again.
+/// `unknown` is 1 for one that was sent and may or may not be there, 2 once that was dismissed.
 pub(super) const TABLES: &str = "
     CREATE TABLE sent_resources (
         id INTEGER PRIMARY KEY,
@@ -21,6 +22,7 @@ pub(super) const TABLES: &str = "
         location TEXT,
         refusal TEXT,
         lacking INTEGER NOT NULL DEFAULT 0,
+        unknown INTEGER NOT NULL DEFAULT 0,
         UNIQUE (connection, identifier)
     ) STRICT;
     CREATE INDEX sent_resources_by_dates ON sent_resources (connection, first_date, last_date)
@@ -51,6 +53,8 @@ pub enum SentStatus {
     Refused(String),
     /// The receiver accepted it and, asked later, does not have it: it is to be sent again.
     Lacking,
+    /// It was sent, and nobody can tell whether the receiver has it: it is not sent again.
+    Unknown,
 }
 
 impl SentResource {
@@ -77,12 +81,13 @@ impl std::fmt::Debug for SentResource {
 }
 
 const SELECT: &str =
-    "SELECT identifier, kind, first_date, last_date, unit, location, refusal, lacking
-    FROM sent_resources";
+    "SELECT identifier, kind, first_date, last_date, unit, location, refusal, lacking,
+    unknown FROM sent_resources";
 
 fn resource(row: &Row<'_>) -> Result<SentResource, StoreError> {
     let (refusal, lacking): (Option<String>, i64) = (row.get(6)?, row.get(7)?);
     let status = match refusal {
+        _ if row.get::<_, i64>(8)? > 0 => SentStatus::Unknown,
         Some(reason) => SentStatus::Refused(reason),
         None if lacking == 1 => SentStatus::Lacking,
         None => SentStatus::Delivered,
@@ -96,7 +101,7 @@ fn resource(row: &Row<'_>) -> Result<SentResource, StoreError> {
     })
 }
 
-fn kind(row: &Row<'_>, column: usize) -> Result<EntryKind, StoreError> {
+pub(super) fn kind(row: &Row<'_>, column: usize) -> Result<EntryKind, StoreError> {
     let code: String = row.get(column)?;
     EntryKind::from_code(&code).ok_or(StoreError::Row("kind of a sent resource"))
 }
@@ -120,16 +125,17 @@ pub(super) fn record_resource(
     sent: &SentResource,
 ) -> Result<(), StoreError> {
     let refusal = match &sent.status {
-        SentStatus::Delivered | SentStatus::Lacking => None,
+        SentStatus::Delivered | SentStatus::Lacking | SentStatus::Unknown => None,
         SentStatus::Refused(reason) => Some(reason),
     };
     let dates = sent.covered.map(|covered| covered.dates);
     tx.prepare_cached(
         "INSERT INTO sent_resources
-         (connection, identifier, kind, first_date, last_date, unit, location, refusal)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+         (connection, identifier, kind, first_date, last_date, unit, location, refusal, unknown)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
          ON CONFLICT (connection, identifier) DO UPDATE SET kind = excluded.kind,
-         refusal = excluded.refusal, lacking = min(lacking * 2, 2),
+         refusal = excluded.refusal, unknown = excluded.unknown,
+         lacking = min(lacking * 2, 2),
          location = coalesce(excluded.location, location)",
     )?
     .execute(params![
@@ -140,7 +146,8 @@ pub(super) fn record_resource(
         dates.map(|dates| dates.last().to_string()),
         sent.covered.map(|covered| covered.unit.ucum()),
         sent.location,
-        refusal
+        refusal,
+        sent.status == SentStatus::Unknown
     ])?;
     Ok(())
 }

@@ -34,7 +34,9 @@ pub(super) const KNOWN: u32 = STEPS.len() as u32;
 /// Brings the file to the newest schema, or leaves it untouched. A new file gets marks and tables
 /// in one transaction, before it has a write-ahead log: whoever finds it sees all or nothing.
 pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
-    if state(db)? != State::Ready {
+    // In one transaction: between two statements another process may finish making the file.
+    let found = state(&*db.transaction()?)?;
+    if found != State::Ready {
         // Takes effect only while the file is still empty.
         db.pragma_update(None, "auto_vacuum", "INCREMENTAL")?;
         let transaction = db.transaction_with_behavior(TransactionBehavior::Immediate)?;

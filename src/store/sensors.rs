@@ -81,6 +81,16 @@ pub(super) fn id(db: &Connection, key: &SensorKey) -> Result<Option<SensorId>, S
     Ok(statement.query_row([key.as_str()], |row| row.get(0).map(SensorId)).optional()?)
 }
 
+/// A sensor's number, and the unix second of its latest stored reading.
+pub(super) fn id_and_last(
+    db: &Connection,
+    key: &SensorKey,
+) -> Result<Option<(SensorId, Option<i64>)>, StoreError> {
+    let mut statement = db.prepare_cached("SELECT id, last FROM sensors WHERE key = ?")?;
+    let found = statement.query_row([key.as_str()], |row| Ok((SensorId(row.get(0)?), row.get(1)?)));
+    Ok(found.optional()?)
+}
+
 /// A sensor's stretch of stored readings within a window: unix seconds, both included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Span {
@@ -121,7 +131,8 @@ pub(super) fn refresh_extent(tx: &Transaction<'_>, sensor: SensorId) -> Result<(
     let last =
         edge("SELECT key FROM readings WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1")?;
     tx.prepare_cached(
-        "UPDATE sensors SET first = ?2, last = ?3 WHERE id = ?1 AND (first IS NOT ?2 OR last IS NOT ?3)",
+        "UPDATE sensors SET first = ?2, last = ?3 WHERE id = ?1
+         AND (first IS NOT ?2 OR last IS NOT ?3)",
     )?
     .execute(params![sensor.0, first, last])?;
     Ok(())
@@ -140,7 +151,8 @@ pub(super) fn register(tx: &Transaction<'_>, sensor: &Sensor) -> Result<SensorId
     }
     let id = tx.query_row(
         "INSERT INTO sensors (key, name, serial, lowest, highest, zone) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (key) DO UPDATE SET name = excluded.name, serial = excluded.serial, lowest = excluded.lowest,
+         ON CONFLICT (key) DO UPDATE SET name = excluded.name, serial = excluded.serial,
+         lowest = excluded.lowest,
          highest = excluded.highest, zone = excluded.zone
          RETURNING id",
         params![

@@ -151,14 +151,15 @@ pub(super) fn remembers(
         .exists(params![key, version, connection.0, unit])?)
 }
 
+const REMEMBERED_IN: &str = "SELECT unit FROM accepted_versions WHERE key = ? AND version = ?";
+
 /// The units in which some connection has, or may have, a version outside of any interval.
 pub(super) fn remembered_in(
     db: &Connection,
     key: ReadingKey,
     version: u32,
 ) -> Result<Vec<GlucoseUnit>, StoreError> {
-    let mut statement =
-        db.prepare_cached("SELECT unit FROM accepted_versions WHERE key = ? AND version = ?")?;
+    let mut statement = db.prepare_cached(REMEMBERED_IN)?;
     let rows = statement.query_map(params![key, version], |row| row.get(0))?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -265,4 +266,31 @@ pub(super) fn earlier(
     earlier.append(&mut own);
     let shown = |v: Version| EarlierReading { seconds: v.key.seconds(), measurement: v.said };
     Ok(earlier.into_iter().map(shown).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glucose::Window;
+    use crate::store::testing::{Scratch, reading, value};
+    use rusqlite::StatementStatus;
+
+    #[test]
+    fn a_second_correction_looks_each_version_up_and_scans_nothing() {
+        let mut scratch = Scratch::new();
+        let to = scratch.connect("https://a.example");
+        scratch.register("s");
+        let all = Window::from_unix(0, i64::MAX).unwrap();
+        for mg_dl in [100, 110, 120] {
+            let rows: Vec<_> = (0..50).map(|i| reading("s", i * 300, value(mg_dl))).collect();
+            scratch.take(&rows);
+            let unit = GlucoseUnit::MgPerDl;
+            let unsent = scratch.store.unsent(to, unit, all, None, 50).unwrap();
+            let sent: Vec<_> = unsent.iter().map(|u| (u.key, u.version)).collect();
+            scratch.store.record_accepted(to, unit, &sent).unwrap();
+        }
+        let statement = scratch.store.db.prepare_cached(REMEMBERED_IN).unwrap();
+        assert!(statement.get_status(StatementStatus::Run) >= 100);
+        assert_eq!(statement.get_status(StatementStatus::FullscanStep), 0);
+    }
 }

@@ -1,19 +1,39 @@
 //! What to do about what came back, and how a submission is counted. Pure decisions; the delivery
 //! engine acts on them.
 //!
-//! The response table is data here and nowhere else: [`entry_verdict`] for one entry,
-//! [`request_verdict`] for a whole request, [`Backoff`] for when to try again.
+//! Every limit is in [`Policy`]. The response table is data: [`entry_verdict`] for one entry,
+//! [`request_verdict`] for a whole request. [`settle`] makes from an answer everything that is to be
+//! written down: one answer, one [`Settlement`].
 
+mod answer;
 mod backoff;
+mod manifest;
 mod plan;
 mod planning;
+mod policy;
+mod progress;
+mod receiver;
+mod settlement;
 mod tally;
 mod verdict;
+mod wait;
 
+pub use answer::{Answer, LookedUp, NoAnswer, Response};
 pub use backoff::{Backoff, RetryAfter};
-pub use plan::{Part, Plan, Position, Stopped, Wanted};
+pub use manifest::{Attempts, Failing, Item, ManifestEntry, SentBatch};
+pub use plan::{Origin, Part, Plan, Position, Stopped, Wanted};
 pub use planning::{
     Circumstances, LeftOut, Planned, PlanningError, SubmissionRequest, Trigger, Unsupported, plan,
 };
+pub use policy::Policy;
+pub use progress::{Isolation, LoneRefusals, Progress, Stall};
+pub use receiver::{EntryLimit, Pace, ReceiverFacts, ReceiverWait};
+pub use settlement::{
+    EntryRecord, NextState, Settlement, Situation, settle, settle_given_up, settle_lookup,
+};
 pub use tally::{Counts, Tally};
-pub use verdict::{EntryVerdict, RequestVerdict, Said, Why, entry_verdict, request_verdict};
+pub use verdict::{
+    BlockReason, EntryVerdict, RequestVerdict, ResponseFacts, about_size, entry_verdict,
+    request_verdict,
+};
+pub use wait::{Wait, WaitReason};

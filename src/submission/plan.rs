@@ -30,8 +30,39 @@ pub struct Plan {
     pub day_under_way: Option<i64>,
 }
 
+impl Plan {
+    /// What makes it the same as another one: who asked, for what, over which dates. Not until when
+    /// today's readings go, which changes from one tap on a button to the next.
+    pub(crate) fn key(&self, origin: Origin) -> String {
+        let Wanted { devices, summary, readings, unit } = self.wanted;
+        let parts = [(devices, "d"), (summary, "s"), (readings, "r")];
+        let parts: String = parts.into_iter().filter_map(|(has, of)| has.then_some(of)).collect();
+        format!("{} {parts} {} {unit}", origin.code(), self.dates)
+    }
+}
+
+/// Who asked for a submission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Origin {
+    /// The person.
+    Person,
+    /// An order of the receiver's.
+    Order,
+}
+
+impl Origin {
+    /// The stable word for it.
+    pub(crate) const fn code(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Order => "order",
+        }
+    }
+}
+
 /// A part of what a submission sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Part {
     /// The devices.
     Devices,
@@ -61,6 +92,7 @@ impl std::fmt::Display for Part {
 /// A part a receiver will have nothing of, for now: the submission goes on without it, and the next
 /// one tries again.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Stopped {
     /// Which part.
     pub part: Part,
@@ -82,7 +114,7 @@ impl std::fmt::Debug for Stopped {
 
 /// How far a submission has come. The ledger tells what is still lacking; this only saves looking
 /// again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Position {
     /// The devices, which later requests refer to by the location they got.
     Devices,
@@ -115,16 +147,6 @@ impl Position {
             Self::Summary => Some(Part::Summary),
             Self::Readings(_) => Some(Part::Readings),
             Self::End => None,
-        }
-    }
-
-    /// What comes after this part is done.
-    #[must_use]
-    pub const fn next_part(self, wanted: Wanted) -> Self {
-        match self {
-            Self::Devices if wanted.summary => Self::Summary,
-            Self::Devices | Self::Summary if wanted.readings => Self::Readings(None),
-            _ => Self::End,
         }
     }
 }

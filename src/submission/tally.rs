@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What became of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Counts {
     /// Newly created at the receiver.
     pub accepted: u64,
@@ -14,12 +15,20 @@ pub struct Counts {
     pub received: u64,
     /// The receiver will not have them.
     pub refused: u64,
+    /// Sent, and nobody can tell what became of them.
+    #[serde(default)]
+    pub unknown: u64,
 }
 
 impl Counts {
+    /// Those the receiver has, or has read.
+    pub const fn delivered(&self) -> u64 {
+        self.accepted + self.already_there + self.received
+    }
+
     /// All entries that have an outcome.
     pub const fn total(&self) -> u64 {
-        self.accepted + self.already_there + self.received + self.refused
+        self.delivered() + self.refused + self.unknown
     }
 
     fn minus(self, earlier: Self) -> Self {
@@ -28,6 +37,7 @@ impl Counts {
             already_there: self.already_there.saturating_sub(earlier.already_there),
             received: self.received.saturating_sub(earlier.received),
             refused: self.refused.saturating_sub(earlier.refused),
+            unknown: self.unknown.saturating_sub(earlier.unknown),
         }
     }
 
@@ -37,6 +47,7 @@ impl Counts {
             already_there: self.already_there + other.already_there,
             received: self.received + other.received,
             refused: self.refused + other.refused,
+            unknown: self.unknown + other.unknown,
         }
     }
 
@@ -46,6 +57,7 @@ impl Counts {
             EntryVerdict::AlreadyThere => self.already_there += 1,
             EntryVerdict::Received => self.received += 1,
             EntryVerdict::Refused | EntryVerdict::Ambiguous => self.refused += 1,
+            EntryVerdict::Unknown => self.unknown += 1,
             EntryVerdict::Later | EntryVerdict::Reauthorise | EntryVerdict::Consent => {}
         }
     }
@@ -53,6 +65,7 @@ impl Counts {
 
 /// The running account of a submission.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Tally {
     /// Requests sent, repeats included.
     pub requests: u64,

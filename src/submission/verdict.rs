@@ -2,6 +2,7 @@
 
 /// What an entry's status means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EntryVerdict {
     /// Created.
     Accepted,
@@ -19,6 +20,8 @@ pub enum EntryVerdict {
     Consent,
     /// Refused for good: set aside with the receiver's reason.
     Refused,
+    /// Sent, and nobody can tell what became of it. No status says so: it follows from none.
+    Unknown,
 }
 
 /// What one entry's status means. `conditional` tells whether the entry was sent with
@@ -42,10 +45,9 @@ pub const fn entry_verdict(status: u16, has_location: bool, conditional: bool) -
     }
 }
 
-/// What came back for a whole request. No answer, or an unreadable one, is not here: then it is the
-/// same bytes again, later.
+/// What came back for a whole request. No answer is not here: its outcome is unknown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Said {
+pub struct ResponseFacts {
     /// The HTTP status.
     pub status: u16,
     /// The body was sent with gzip.
@@ -57,8 +59,8 @@ pub struct Said {
 }
 
 /// Why a connection cannot go on by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Why {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum BlockReason {
     /// A new authorisation is needed.
     Reauthorise,
     /// The consent does not cover the content.
@@ -74,38 +76,63 @@ pub enum RequestVerdict {
     ReadEntries,
     /// The same bytes again, later.
     SameBytesLater,
+    /// The same, and the receiver may still be at work on them.
+    OutcomeUnknown,
     /// Refresh the token once, then the same bytes; after a second 401 a new authorisation is
     /// needed.
     RefreshToken,
     /// The same content uncompressed, and remember it.
     Uncompressed,
-    /// Half as much, and remember the limit.
+    /// Half as much; a 413 is remembered.
     Smaller,
     /// Isolate the offending units: half as much; a single one is set aside.
     Bisect,
     /// The connection cannot go on by itself.
-    Block(Why),
+    Block(BlockReason),
 }
 
 /// What a whole request's answer means.
-pub const fn request_verdict(said: Said) -> RequestVerdict {
+pub const fn request_verdict(facts: ResponseFacts) -> RequestVerdict {
     use RequestVerdict::{
-        Bisect, Block, ReadEntries, RefreshToken, SameBytesLater, Smaller, Uncompressed,
+        Bisect, Block, OutcomeUnknown, ReadEntries, RefreshToken, SameBytesLater, Smaller,
+        Uncompressed,
     };
-    let Said { status, gzip, about_size, gzip_proved } = said;
+    let ResponseFacts { status, gzip, about_size, gzip_proved } = facts;
     match status {
         200..=299 => ReadEntries,
         401 => RefreshToken,
-        403 => Block(Why::Consent),
+        403 => Block(BlockReason::Consent),
         413 => Smaller,
         415 if gzip => Uncompressed,
         // A server that cannot inflate reads garbage: 400, before it ever took a compressed body.
         400 if gzip && !gzip_proved => Uncompressed,
         400 | 422 | 500 if about_size => Smaller,
-        404 | 405 | 406 | 410 | 300..=399 => Block(Why::Configuration),
-        408 | 409 | 425 | 429 | 500..=599 => SameBytesLater,
+        404 | 405 | 406 | 410 | 300..=399 => Block(BlockReason::Configuration),
+        // A proxy gave up waiting, or the same request is being worked on.
+        408 | 409 | 502 | 504 => OutcomeUnknown,
+        425 | 429 | 500..=599 => SameBytesLater,
         _ => Bisect,
     }
+}
+
+/// Whether a refusal speaks of size: receivers answer 400, 422 and 500 to bodies that are merely
+/// too large.
+pub fn about_size(body: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(&body[..body.len().min(4096)]).to_ascii_lowercase();
+    // `too-long` and `too-costly` are FHIR's own codes for it.
+    [
+        "too large",
+        "too many",
+        "toolarge",
+        "exceeds",
+        "too-costly",
+        "too-long",
+        "too long",
+        "entity size",
+        "maximum number",
+    ]
+    .iter()
+    .any(|phrase| text.contains(phrase))
 }
 
 #[cfg(test)]
@@ -147,19 +174,20 @@ mod tests {
     #[test]
     fn requests_by_the_table() {
         use RequestVerdict::*;
-        let plain = |status| Said { status, gzip: false, about_size: false, gzip_proved: false };
+        let plain =
+            |status| ResponseFacts { status, gzip: false, about_size: false, gzip_proved: false };
         for (status, expected) in [
             (200, ReadEntries),
-            (302, Block(Why::Configuration)),
+            (302, Block(BlockReason::Configuration)),
             (400, Bisect),
             (401, RefreshToken),
-            (403, Block(Why::Consent)),
-            (404, Block(Why::Configuration)),
-            (405, Block(Why::Configuration)),
-            (406, Block(Why::Configuration)),
-            (408, SameBytesLater),
-            (409, SameBytesLater),
-            (410, Block(Why::Configuration)),
+            (403, Block(BlockReason::Consent)),
+            (404, Block(BlockReason::Configuration)),
+            (405, Block(BlockReason::Configuration)),
+            (406, Block(BlockReason::Configuration)),
+            (408, OutcomeUnknown),
+            (409, OutcomeUnknown),
+            (410, Block(BlockReason::Configuration)),
             (412, Bisect),
             (413, Smaller),
             (415, Bisect),
@@ -167,12 +195,15 @@ mod tests {
             (425, SameBytesLater),
             (429, SameBytesLater),
             (500, SameBytesLater),
+            (502, OutcomeUnknown),
             (503, SameBytesLater),
+            (504, OutcomeUnknown),
+            (507, SameBytesLater),
         ] {
             assert_eq!(request_verdict(plain(status)), expected, "{status}");
         }
         let said = |status, gzip, about_size, gzip_proved| {
-            request_verdict(Said { status, gzip, about_size, gzip_proved })
+            request_verdict(ResponseFacts { status, gzip, about_size, gzip_proved })
         };
         assert_eq!(said(415, true, false, true), Uncompressed);
         assert_eq!(said(400, true, false, false), Uncompressed);

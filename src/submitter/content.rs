@@ -1,16 +1,16 @@
 //! What the [`Submitter`](super::Submitter) puts together from store, orders and files.
 
 use super::order_search::stored_orders;
-use super::types::{OutcomeStatus, RefusedItem, SubmissionOutcome};
-use crate::delivery::summarise;
+use super::types::{OutcomeStatus, RefusedItem, Stalled, Standing, SubmissionOutcome};
+use crate::delivery::{Run, entries_to_send, summarise};
 use crate::environment::{Entropy, Lock};
 use crate::error::Error;
 use crate::fhir::EntryKind;
 use crate::glucose::{GlucoseUnit, Window, ZoneOffsets};
 use crate::smart::GrantedScopes;
-use crate::store::{ConnectionId, ConnectionRecord, Store, SubmissionId};
+use crate::store::{ConnectionId, ConnectionRecord, Store, SubmissionId, SubmissionState};
 use crate::submission::{
-    Circumstances, LeftOut, Plan, Planned, PlanningError, SubmissionRequest, Tally, Trigger, plan,
+    Circumstances, LeftOut, Plan, Planned, PlanningError, SubmissionRequest, Trigger, plan,
 };
 use chrono::{DateTime, Utc};
 use std::cell::Cell;
@@ -111,15 +111,36 @@ pub(super) fn outcome(
     connection: ConnectionId,
     submissions: Vec<SubmissionId>,
     left_out: Vec<LeftOut>,
-    status: OutcomeStatus,
+    run: Run,
 ) -> Result<SubmissionOutcome, Error> {
-    let mut tally = Tally::default();
-    let refused = refused(store, connection)?;
-    let mut stopped = Vec::new();
+    let record = store.connection(connection)?;
+    let mut tally = run.others;
+    let (mut stopped, mut stall, mut standing) = (Vec::new(), None, Standing::default());
     for id in &submissions {
-        let progress = store.submission(*id)?.progress;
-        tally.add(&progress.tally);
-        stopped.extend(progress.stopped);
+        let submission = store.submission(*id)?;
+        tally.add(&submission.progress.tally);
+        stopped.extend(submission.progress.stopped);
+        stall = stall.or(submission.progress.stall);
+        let plan = &submission.plan;
+        if submission.state != SubmissionState::Cancelled {
+            standing.open += entries_to_send(store, &record, plan)?;
+        }
+        let set_aside = store.readings_set_aside(connection, plan.wanted.unit, plan.window)?;
+        let resources = store.resources_set_aside(connection, plan.dates)?;
+        standing.refused += set_aside.refused + resources.refused;
+        standing.unknown += set_aside.unknown + resources.unknown;
     }
-    Ok(SubmissionOutcome { submissions, tally, refused, left_out, stopped, status })
+    Ok(SubmissionOutcome {
+        submissions,
+        tally,
+        refused: refused(store, connection)?,
+        left_out,
+        stopped,
+        standing,
+        stalled: stall.map(|stall| Stalled {
+            since: DateTime::from_timestamp(stall.since, 0).unwrap_or_default(),
+            http_status: stall.status,
+        }),
+        status: OutcomeStatus::of(run.stopped),
+    })
 }

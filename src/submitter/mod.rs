@@ -3,6 +3,7 @@
 
 mod connections;
 mod content;
+mod deliver;
 mod events;
 mod import;
 mod lifecycle;
@@ -11,19 +12,17 @@ mod readings;
 mod types;
 
 pub use types::{
-    Config, Connection, ImportChoices, ImportReport, Orders, OutcomeStatus, Patient, RefusedItem,
-    SubmissionOutcome, SubmissionPreview,
+    Config, Connection, ConnectionRun, ImportChoices, ImportReport, Orders, OutcomeStatus, Patient,
+    RefusedItem, RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview, UnknownItem,
 };
 
 use crate::connect::Connector;
-use crate::delivery::{Delivery, Event, Stopped, Verification, preview, speaks_known_guide};
+use crate::delivery::{Delivery, Event, Verification, preview};
 use crate::environment::{Environment, EnvironmentError, LockFolder};
 use crate::error::Error;
 use crate::glucose::ZoneOffsets;
-use crate::store::{
-    ConnectionId, ConnectionState, Store, StoreError, StoreHandle, SubmissionId, SubmissionState,
-};
-use crate::submission::{Plan, SubmissionRequest, Tally};
+use crate::store::{ConnectionId, Store, StoreError, StoreHandle, SubmissionId};
+use crate::submission::SubmissionRequest;
 use crate::transport::{Guard, RequestLimits};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use lifecycle::{Lifecycle, Phase};
@@ -255,83 +254,11 @@ impl Submitter {
         .await
     }
 
-    /// Submits now, and tells what happens on the way. What the receiver has already is not sent
-    /// again. What an earlier, interrupted submission left goes first.
-    ///
-    /// A refusal of single entries is not an error: it is in the outcome. Waits asked for by the
-    /// receiver are waited out up to `patience`; beyond that the outcome says until when, and
-    /// [`Submitter::run_due`] goes on.
-    ///
-    /// # Example
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
-    /// # fn main() { outside::example(async |cgm, clinic| {
-    /// # clinic.stock(&cgm).await;
-    /// # let connection = clinic.connect(&cgm).await;
-    /// use cgm_submitter::{GlucoseUnit, SubmissionRequest};
-    /// use std::time::Duration;
-    ///
-    /// let request = SubmissionRequest::Own {
-    ///     dates: "2024-05-01..2024-05-01".parse()?,
-    ///     unit: GlucoseUnit::MmolPerL,
-    /// };
-    /// let patience = Duration::from_secs(60);
-    /// let outcome = cgm.submit_now(connection.id, request, patience, |event| println!("{event:?}")).await?;
-    /// assert!(outcome.is_complete());
-    /// # Ok(()) }) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error`] where the connection needs the person, or the database or the vault fails.
-    pub async fn submit_now(
-        &self,
-        connection: ConnectionId,
-        request: SubmissionRequest,
-        patience: Duration,
-        on_event: impl Fn(Event) + Send + Sync + 'static,
-    ) -> Result<SubmissionOutcome, Error> {
-        self.run_telling(on_event, move |inner, hear| async move {
-            let (zone, now) = (inner.zone().await?, inner.now());
-            let parts = inner.parts().await?;
-            let (submissions, left_out) = parts
-                .store
-                .call(move |store| {
-                    let record = store.connection(connection)?;
-                    if record.state != ConnectionState::Active {
-                        return Err(Error::Blocked(record.state));
-                    }
-                    speaks_known_guide(&record)?;
-                    let planned = content::planned(store, &record, request, &zone, now)?;
-                    let open = |plan: &Plan| store.open_submission(connection, plan, now);
-                    let ids: Vec<SubmissionId> =
-                        planned.plans.iter().map(open).collect::<Result<_, _>>()?;
-                    Ok((ids, planned.left_out))
-                })
-                .await?;
-            let mut status = OutcomeStatus::Done;
-            for id in &submissions {
-                status = match parts.delivery.run(connection, Some(*id), patience, &*hear).await? {
-                    Stopped::Finished => continue,
-                    Stopped::WaitUntil(until) => OutcomeStatus::Waiting(until),
-                    Stopped::Blocked(state) => OutcomeStatus::Blocked(state),
-                };
-                break;
-            }
-            parts
-                .store
-                .call(move |store| {
-                    content::outcome(store, connection, submissions, left_out, status)
-                })
-                .await
-        })
-        .await
-    }
-
     /// Verifies a finished submission: asks the receiver for what it accepted, by identifier, and
     /// compares. What the receiver turns out to lack is sent again by the next submission,
     /// once, where that cannot put it there twice.
     ///
-    /// A receiver that cannot be asked, for lack of permission ([`Receiver::with_read_back`]) or of
+    /// A receiver that cannot be asked, for lack of permission ([`Receiver::with_read_back`](crate::Receiver::with_read_back)) or of
     /// a search, is not an error: the parts that could not be verified are in the result.
     /// 25,000 readings take some forty requests to a receiver that can be asked by date, else a few
     /// hundred; waits the receiver asks for are waited out up to `patience`.
@@ -368,50 +295,6 @@ impl Submitter {
     ) -> Result<Verification, Error> {
         self.run_telling(on_event, move |inner, hear| async move {
             inner.parts().await?.delivery.verify(submission, patience, &*hear).await
-        })
-        .await
-    }
-
-    /// Goes on with whatever is queued for any connection, for at most `budget` of waiting. For
-    /// background wake-ups and after a restart.
-    ///
-    /// # Example
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
-    /// # fn main() { outside::example(async |cgm, clinic| {
-    /// # clinic.connect(&cgm).await;
-    /// use std::time::Duration;
-    ///
-    /// let account = cgm.run_due(Duration::from_secs(25), |_| ()).await?;
-    /// println!("{} accepted", account.entries.accepted);
-    /// # Ok(()) }) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error`] where the database or the vault fails, or a connection cannot be served as it is:
-    /// the others are served all the same.
-    pub async fn run_due(
-        &self,
-        budget: Duration,
-        on_event: impl Fn(Event) + Send + Sync + 'static,
-    ) -> Result<Tally, Error> {
-        self.run_telling(on_event, move |inner, hear| async move {
-            let parts = inner.parts().await?;
-            let connections = parts.store.call(|store| store.connections()).await?;
-            let (mut sum, mut failed) = (Tally::default(), None);
-            for connection in connections.iter().filter(|c| c.state == ConnectionState::Active) {
-                let id = connection.id;
-                let open = parts.store.call(move |store| store.open_submissions(id)).await?;
-                if let Err(error) = parts.delivery.run(id, None, budget, &*hear).await {
-                    failed.get_or_insert(error);
-                }
-                for submission in open {
-                    let record =
-                        parts.store.call(move |store| store.submission(submission.id)).await?;
-                    sum.add(&record.progress.tally.since(&submission.progress.tally));
-                }
-            }
-            failed.map_or(Ok(sum), Err)
         })
         .await
     }
@@ -458,40 +341,6 @@ impl Submitter {
         self.run(|inner| async move {
             let parts = inner.parts().await?;
             Ok(parts.store.call(move |store| store.retry_refused(connection)).await?)
-        })
-        .await
-    }
-
-    /// Stops a submission for good. What the receiver has of it stays there.
-    ///
-    /// # Example
-    /// ```
-    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
-    /// # fn main() { outside::example(async |cgm, clinic| {
-    /// # clinic.stock(&cgm).await;
-    /// # let connection = clinic.connect(&cgm).await;
-    /// # let request = cgm_submitter::SubmissionRequest::Own {
-    /// #     dates: "2024-05-01..2024-05-01".parse()?,
-    /// #     unit: cgm_submitter::GlucoseUnit::MmolPerL,
-    /// # };
-    /// # let patience = std::time::Duration::ZERO;
-    /// # let outcome = cgm.submit_now(connection.id, request, patience, |_| ()).await?;
-    /// for submission in outcome.submissions {
-    ///     cgm.cancel(submission).await?;
-    /// }
-    /// # Ok(()) }) }
-    /// ```
-    ///
-    /// # Errors
-    /// [`Error`] where there is no such submission.
-    pub async fn cancel(&self, submission: SubmissionId) -> Result<(), Error> {
-        self.run(|inner| async move {
-            let parts = inner.parts().await?;
-            parts
-                .store
-                .call(move |store| store.end_submission(submission, SubmissionState::Cancelled))
-                .await?;
-            Ok(())
         })
         .await
     }

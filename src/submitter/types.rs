@@ -1,17 +1,19 @@
 //! What an app says to the [`Submitter`](super::Submitter) and hears from it.
 
-use crate::delivery::Preview;
+use crate::delivery::{self, Preview};
+use crate::error::Error;
 use crate::fhir::EntryKind;
 use crate::glucose::{DateRange, ReadingError, Scale, ZoneOffsets};
 use crate::import::{ClockAnswer, ClockNote, Format};
 use crate::orders::{RefusedOrder, StandingOrder};
 use crate::store::{ConnectionId, ConnectionRecord, ConnectionState, SubmissionId};
-use crate::submission::{LeftOut, Stopped, Tally};
+use crate::submission::{LeftOut, Stopped, Tally, WaitReason};
 use chrono::{DateTime, Utc};
 use std::path::PathBuf;
 
 /// Where a person's data lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// The database file. One database holds one person. Lock files are kept beside it.
     pub database: PathBuf,
@@ -26,6 +28,7 @@ impl Config {
 
 /// This person's authorised link to one receiver.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Connection {
     /// Its number in this database.
     pub id: ConnectionId,
@@ -40,6 +43,7 @@ pub struct Connection {
 
 /// Whose record a connection writes to, as the receiver says.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Patient {
     /// The patient id at the receiver.
     pub id: String,
@@ -81,6 +85,7 @@ impl Connection {
 
 /// What would be sent, before anything is.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SubmissionPreview {
     /// One part for each stretch of dates.
     pub parts: Vec<Preview>,
@@ -118,10 +123,12 @@ impl std::fmt::Debug for RefusedItem {
 
 /// How a submission stands.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SubmissionOutcome {
-    /// The submissions it was made of.
+    /// The submissions it is made of.
     pub submissions: Vec<SubmissionId>,
-    /// The account of all of them.
+    /// The account of all of them, from their begin, also if they were begun by an earlier call; and
+    /// of what else was delivered on the way.
     pub tally: Tally,
     /// What the receiver refused, of these and of earlier ones, and nobody dismissed.
     pub refused: Vec<RefusedItem>,
@@ -129,28 +136,113 @@ pub struct SubmissionOutcome {
     pub left_out: Vec<LeftOut>,
     /// Parts the receiver will have nothing of for now. The next submission tries again.
     pub stopped: Vec<Stopped>,
+    /// What keeps these dates from being complete.
+    pub standing: Standing,
+    /// That the receiver fails again and again, if it does.
+    pub stalled: Option<Stalled>,
     /// Whether everything has an outcome, or why not.
     pub status: OutcomeStatus,
 }
 
 impl SubmissionOutcome {
-    /// Whether everything was delivered and nothing refused.
+    /// Whether the receiver has everything that was asked for over these dates: nothing is refused,
+    /// open, unknown or stalled.
     pub fn is_complete(&self) -> bool {
         self.status == OutcomeStatus::Done
-            && self.tally.entries.refused == 0
+            && self.standing == Standing::default()
+            && self.stalled.is_none()
             && self.stopped.is_empty()
+    }
+}
+
+/// What of some dates the receiver does not have, in entries: also what earlier submissions left.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// It refused them, and nobody dismissed that.
+    pub refused: u64,
+    /// They are still to be sent.
+    pub open: u64,
+    /// They were sent, and nobody can tell whether it has them.
+    pub unknown: u64,
+}
+
+/// A receiver that fails again and again. Nothing is lost; it is asked less and less often.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stalled {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// The HTTP status it answers.
+    pub http_status: u16,
+}
+
+/// Something that was sent, and nobody can tell whether the receiver has it.
+#[derive(Clone, PartialEq, Eq)]
+pub struct UnknownItem {
+    /// What it is.
+    pub kind: EntryKind,
+    /// When it was measured, for a reading.
+    pub time: Option<DateTime<Utc>>,
+}
+
+/// Hides the time: it is the person's.
+impl std::fmt::Debug for UnknownItem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UnknownItem").field("kind", &self.kind).finish_non_exhaustive()
     }
 }
 
 /// Why a submission stands as it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OutcomeStatus {
     /// Everything has an outcome.
     Done,
     /// It goes on by itself at this instant at the earliest.
-    Waiting(DateTime<Utc>),
+    Waiting {
+        /// The instant.
+        until: DateTime<Utc>,
+        /// Why.
+        reason: WaitReason,
+    },
     /// The connection needs the person.
     Blocked(ConnectionState),
+}
+
+impl OutcomeStatus {
+    pub(super) const fn of(stopped: delivery::Stopped) -> Self {
+        match stopped {
+            delivery::Stopped::Finished => Self::Done,
+            delivery::Stopped::WaitUntil { until, reason } => Self::Waiting { until, reason },
+            delivery::Stopped::Blocked(state) => Self::Blocked(state),
+        }
+    }
+}
+
+/// What a run over all connections did.
+#[derive(Debug, Default)]
+pub struct RunReport {
+    /// What was delivered, to all of them.
+    pub tally: Tally,
+    /// Each connection that can send, in the order of their numbers.
+    pub connections: Vec<ConnectionRun>,
+}
+
+impl RunReport {
+    /// The first failure, if a connection could not be served as it is.
+    pub fn into_first_error(self) -> Option<Error> {
+        self.connections.into_iter().find_map(|run| run.status.err())
+    }
+}
+
+/// What a run did for one connection.
+#[derive(Debug)]
+pub struct ConnectionRun {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// What was delivered to it.
+    pub tally: Tally,
+    /// Whether anything is left, and why it was not sent; or what failed.
+    pub status: Result<OutcomeStatus, Error>,
 }
 
 /// What an import has to know besides the file. From an `Option<ZoneOffsets>`: that zone, and
@@ -163,7 +255,7 @@ pub struct ImportChoices {
     /// "Low" or "High".
     pub scale: Option<Scale>,
     /// What the person said about the device's clock: an alternative of a
-    /// [`ClockNote`](crate::import::ClockNote). Answers are kept for later imports.
+    /// [`ClockNote`]. Answers are kept for later imports.
     pub clock_answers: Vec<ClockAnswer>,
     /// Whether rows that are stored by the clock of another zone move to where this zone puts them,
     /// instead of being refused.
@@ -184,6 +276,7 @@ impl From<ZoneOffsets> for ImportChoices {
 
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ImportReport {
     /// What the file is.
     pub format: Format,
@@ -209,6 +302,7 @@ pub struct ImportReport {
 
 /// The orders a receiver has for the patient.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Orders {
     /// Those that run today.
     pub active: Vec<StandingOrder>,

@@ -31,6 +31,11 @@ impl FixedClock {
         });
     }
 
+    /// How much time was let pass.
+    pub fn passed(&self) -> Duration {
+        self.with(|times| times.passed)
+    }
+
     /// Sets the wall clock, as a person may: no time passes.
     pub fn set(&self, wall: DateTime<Utc>) {
         self.with(|times| times.wall = wall);

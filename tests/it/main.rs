@@ -10,6 +10,8 @@
 
 #[cfg(feature = "shell")]
 mod connect;
+#[cfg(feature = "shell")]
+mod delivery;
 mod fhir;
 mod hostile;
 mod import;

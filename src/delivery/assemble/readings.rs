@@ -4,17 +4,22 @@ use super::{Assembly, Body};
 use crate::error::Error;
 use crate::fhir::{BundleError, DeviceReference, Fit, ReadingEntry};
 use crate::glucose::SensorId;
-use crate::store::{Item, Listed, ReadingKey, SentResource, StoredSensor, VersionedReading};
+use crate::store::{ReadingKey, SentResource, StoredSensor, VersionedReading};
 use crate::submission::Position;
+use crate::submission::{Item, ManifestEntry};
 use std::collections::HashMap;
 
 impl Assembly<'_> {
     /// As many readings after `after` as a batch takes, of those the receiver lacks.
     pub(super) fn unsent_readings(&self, after: Option<i64>) -> Result<Option<Body>, Error> {
-        let code = self.plan.wanted.unit;
         let key = after.and_then(ReadingKey::from_packed);
-        let unsent =
-            self.store.unsent(self.connection.id, code, self.plan.window, key, self.max_units())?;
+        let unsent = self.store.unsent(
+            self.connection.id,
+            self.plan.wanted.unit,
+            self.plan.window,
+            key,
+            self.max_units(),
+        )?;
         self.readings(&unsent, after)
     }
 
@@ -27,7 +32,6 @@ impl Assembly<'_> {
         if readings.is_empty() {
             return Ok(None);
         }
-        let code = self.plan.wanted.unit;
         let sensors = self.store.sensors()?;
         let known: HashMap<SensorId, (&StoredSensor, Option<String>)> = sensors
             .iter()
@@ -44,8 +48,9 @@ impl Assembly<'_> {
             match bundle.try_unit(|unit| unit.reading(&entry).map(drop)) {
                 Ok(Fit::Added) => {
                     let unit = u32::try_from(manifest.len()).unwrap_or(u32::MAX);
-                    let item = Item::Reading(reading.key.packed(), reading.version, code);
-                    manifest.push(Listed { unit, item });
+                    let item =
+                        Item::Reading(reading.key.packed(), reading.version, self.plan.wanted.unit);
+                    manifest.push(ManifestEntry { unit, item });
                 }
                 Ok(Fit::Full) => break,
                 // Two records of the maker with one identity are one fact: the first speaks for

@@ -6,7 +6,8 @@ use super::Verifier;
 use super::report::{CannotVerify, Expected};
 use super::search::Stop;
 use crate::error::Error;
-use crate::store::{Item, ReadingKey};
+use crate::store::ReadingKey;
+use crate::submission::Item;
 use crate::submission::{Part, Position};
 use std::time::Duration;
 
@@ -84,7 +85,7 @@ impl Verifier<'_> {
             .delivery
             .store
             .call(move |store| {
-                let known = store.connection(id)?.details;
+                let known = store.connection(id)?.receiver;
                 // What is sent once more to a receiver that creates whatever it is sent might stand
                 // there twice.
                 if !looks_before_creating

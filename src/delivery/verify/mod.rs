@@ -52,7 +52,7 @@ impl Delivery {
         patience: Duration,
         on_event: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<Verification, Error> {
-        let (submission, mut connection) = self
+        let (submission, connection) = self
             .store
             .call(move |store| {
                 let submission = store.submission(submission)?;
@@ -72,9 +72,8 @@ impl Delivery {
         }
         let capability = self.capability(&connection).await?;
         let scopes = self.connector.access_token(connection.id).await?.scopes().clone();
-        // How much may be sent at once is not how much may be asked for.
-        connection.details.max_entries = None;
-        let looks_before_creating = capability.conditional_create || connection.details.finds_again;
+        let looks_before_creating =
+            capability.conditional_create || connection.receiver.finds_again;
         let base = Url::parse(&connection.base)
             .map_err(|_| Error::Assembly("the receiver's address is malformed"))?;
         let search =

@@ -1,7 +1,8 @@
 //! What a verification says: how much of what was accepted the receiver has, and what of it differs.
 
 use crate::fhir::{Addresses, Comparison, EntryKind, Identifier, compare};
-use crate::store::{Item, ReadingKey};
+use crate::store::ReadingKey;
+use crate::submission::Item;
 use crate::submission::Part;
 use chrono::{DateTime, Utc};
 use serde_json::value::RawValue;
@@ -40,6 +41,7 @@ impl Verification {
 
 /// Something that stands otherwise at the receiver than it was sent.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
     /// What it is.
     pub what: EntryKind,
@@ -62,6 +64,7 @@ impl std::fmt::Debug for Difference {
 
 /// A part of a submission that cannot be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NotVerified {
     /// Which part.
     pub part: Part,
@@ -71,6 +74,7 @@ pub struct NotVerified {
 
 /// Why a receiver cannot be asked for what it accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CannotVerify {
     /// The submission is not done: verify it when it is.
     Unfinished,

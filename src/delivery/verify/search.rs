@@ -12,7 +12,7 @@ use crate::fhir::{
 use crate::glucose::GlucoseUnit;
 use crate::smart::ResourceType;
 use crate::store::ConnectionRecord;
-use crate::submission::{Backoff, Part, RetryAfter};
+use crate::submission::{Backoff, Part, ReceiverFacts, RetryAfter, Wait, WaitReason};
 use http::header::{self, HeaderName, HeaderValue};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -211,33 +211,55 @@ impl Search<'_> {
         Ok(self.delivery.connector.ask(self.connection.id, request).await?)
     }
 
+    /// Waits as long as the receiver is to be left alone, whatever it said so to; fails if that is
+    /// longer than the patience left.
+    async fn leave_alone(&mut self, status: u16) -> Result<(), Stop> {
+        let (id, environment) = (self.connection.id, &self.delivery.environment);
+        loop {
+            let receiver =
+                self.delivery.store.call(move |store| store.connection(id)).await?.receiver;
+            let now = environment.clock.now();
+            let Some((until, reason)) = receiver.waits(now) else { return Ok(()) };
+            let pause = (until - now).to_std().unwrap_or_default();
+            let Some(left) = self.left.checked_sub(pause) else {
+                return Err(Error::Answer { what: "what it accepted", status }.into());
+            };
+            self.left = left;
+            (self.on_event)(Event::Waiting { until, reason });
+            environment.timer.sleep(pause).await;
+        }
+    }
+
     /// The answer to a search; waits as long as the receiver asks for.
     async fn answer(
         &mut self,
         request: &http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, Stop> {
         let backoff = Backoff::default();
-        let mut attempt = 0;
+        let (mut attempt, mut busy) = (0, 503);
         loop {
+            self.leave_alone(busy).await?;
             let response = self.ask_alone(request).await?;
             match response.status().as_u16() {
                 200 => return Ok(response),
                 401 | 403 => return Err(Stop::Cannot(CannotVerify::NotGranted)),
                 status @ (408 | 425 | 429 | 500 | 502..=504) => {
                     attempt += 1;
-                    let now = self.delivery.environment.clock.now();
-                    let asked = response
-                        .headers()
-                        .get(header::RETRY_AFTER)
-                        .and_then(|value| value.to_str().ok());
-                    let wait = backoff.delay(attempt, 0, asked.and_then(RetryAfter::parse), now);
-                    let pause = wait.to_std().unwrap_or_default();
-                    let Some(left) = self.left.checked_sub(pause) else {
-                        return Err(Error::Answer { what: "what it accepted", status }.into());
+                    busy = status;
+                    let asked = RetryAfter::of(response.headers());
+                    let (now, jitter) =
+                        (self.delivery.environment.clock.now(), self.delivery.jitter()?);
+                    let wait = Wait::after(now, backoff.delay(attempt, jitter, asked, now));
+                    let reason =
+                        asked.map_or(WaitReason::ReceiverBusy, |_| WaitReason::ReceiverAsked);
+                    let id = self.connection.id;
+                    let note = move |store: &mut crate::store::Store| {
+                        let left_alone = |receiver: &mut ReceiverFacts| {
+                            receiver.leave_alone(now, wait, reason);
+                        };
+                        store.change_receiver(id, left_alone).map_err(Error::from)
                     };
-                    self.left = left;
-                    (self.on_event)(Event::Waiting { until: now + wait });
-                    self.delivery.environment.timer.sleep(pause).await;
+                    self.delivery.store.call(note).await?;
                 }
                 400 | 404 | 405 | 406 | 410 | 414 | 415 | 422 | 501 => {
                     return Err(Stop::Cannot(CannotVerify::NotOffered));

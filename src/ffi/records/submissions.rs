@@ -170,6 +170,14 @@ pub struct SubmissionOutcome {
     pub complete: bool,
     /// Where it waits: until when.
     pub waiting_until: Option<SystemTime>,
+    /// Where it waits: why, in a word.
+    pub waiting_reason: Option<String>,
+    /// Entries that were sent over these dates, and nobody can tell whether the receiver has them.
+    pub unknown: i64,
+    /// Entries over these dates that are still to be sent.
+    pub open: i64,
+    /// Since when the receiver fails again and again, if it does.
+    pub stalled_since: Option<SystemTime>,
     /// Where the connection needs the person: its state.
     pub blocked: Option<ConnectionState>,
     /// What the receiver refused, of this submission and of earlier ones.
@@ -193,9 +201,16 @@ impl From<crate::SubmissionOutcome> for SubmissionOutcome {
             readings_accepted: count(outcome.tally.readings.accepted),
             complete: outcome.is_complete(),
             waiting_until: match outcome.status {
-                OutcomeStatus::Waiting(until) => Some(DateTime::<Utc>::into(until)),
+                OutcomeStatus::Waiting { until, .. } => Some(DateTime::<Utc>::into(until)),
                 _ => None,
             },
+            waiting_reason: match outcome.status {
+                OutcomeStatus::Waiting { reason, .. } => Some(reason.code().to_owned()),
+                _ => None,
+            },
+            unknown: count(outcome.standing.unknown),
+            open: count(outcome.standing.open),
+            stalled_since: outcome.stalled.map(|stalled| stalled.since.into()),
             blocked: match outcome.status {
                 OutcomeStatus::Blocked(state) => Some(state.into()),
                 _ => None,

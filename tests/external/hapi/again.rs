@@ -4,11 +4,10 @@
 use crate::case::{Case, MASS, MAY, request, submit, submit_all};
 use crate::facts::ordinary;
 use crate::tape::Fate;
-use crate::world::{NO_WAIT, SUMMARY_ENTRIES};
+use crate::world::{LEASE, NO_WAIT, SUMMARY_ENTRIES};
 use cgm_submitter::OutcomeStatus;
 use cgm_submitter::glucose::GlucoseUnit::MgPerDl;
 use cgm_submitter::submission::Tally;
-use chrono::TimeDelta;
 
 #[tokio::test]
 #[ignore = "needs a FHIR server: scripts/test fhir-server"]
@@ -21,10 +20,10 @@ async fn whichever_answer_is_lost_the_same_bytes_go_again_and_are_there_once() {
         case.world.clinic.pass_next(lost);
         case.world.clinic.drop_response_next();
         let outcome = submit(&app, connection, request(MAY, MgPerDl)).await;
-        assert!(matches!(outcome.status, OutcomeStatus::Waiting(_)), "{:?}", outcome.status);
+        assert!(matches!(outcome.status, OutcomeStatus::Waiting { .. }), "{:?}", outcome.status);
         assert_eq!(outcome.tally.requests, 1 + lost as u64);
-        case.world.clock.pass(TimeDelta::seconds(10));
-        let tally = app.run_due(NO_WAIT, |_| ()).await.unwrap();
+        case.world.clock.pass(LEASE);
+        let tally = app.run_due(NO_WAIT, |_| ()).await.unwrap().tally;
         assert_eq!(tally.entries.already_there, entries, "the server had them");
         let sent = case.world.tape.bundles();
         assert_eq!(sent.len(), 4);
@@ -51,12 +50,12 @@ async fn a_kill_with_readings_under_way_ends_well_whether_the_server_has_them_or
         case.world.tape.no_rule();
         let app = case.world.app();
         assert_eq!(
-            app.run_due(NO_WAIT, |_| ()).await.unwrap(),
+            app.run_due(NO_WAIT, |_| ()).await.unwrap().tally,
             Tally::default(),
             "it may still be under way"
         );
-        case.world.clock.pass(TimeDelta::seconds(11));
-        let readings = app.run_due(NO_WAIT, |_| ()).await.unwrap().readings;
+        case.world.clock.pass(LEASE);
+        let readings = app.run_due(NO_WAIT, |_| ()).await.unwrap().tally.readings;
         assert_eq!((readings.already_there, readings.total()), (already_there, 60));
         case.assert_holds(MASS, &facts).await;
         assert_eq!(submit_all(&app, connection, request(MAY, MgPerDl)).await.tally.requests, 0);

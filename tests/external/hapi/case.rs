@@ -71,7 +71,7 @@ impl Case {
         let mut tally = cgm_submitter::submission::Tally::default();
         for _ in 0..10 {
             self.world.clock.pass(TimeDelta::seconds(30));
-            tally.add(&app.run_due(NO_WAIT, |_| ()).await.unwrap());
+            tally.add(&app.run_due(NO_WAIT, |_| ()).await.unwrap().tally);
         }
         tally
     }

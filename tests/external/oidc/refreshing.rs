@@ -114,7 +114,7 @@ async fn an_answer_lost_after_the_rotation_has_the_person_asked_again_after_one_
     world.tokens_end();
     world.journal.at_refresh(Fate::LoseAnswer);
     let outcome = submit(&app, connection).await.unwrap();
-    assert!(matches!(outcome.status, OutcomeStatus::Waiting(_)), "{outcome:?}");
+    assert!(matches!(outcome.status, OutcomeStatus::Waiting { .. }), "{outcome:?}");
     assert_eq!(token_requests(&world.journal.take()), 1, "not repeated at once");
     drop(app);
     asked_again_after_one_repeat(&world).await;

@@ -16,7 +16,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("fhir", &["glucose"]),
     ("smart", &["fhir"]),
     ("orders", &["glucose", "fhir"]),
-    ("submission", &["glucose", "orders", "smart"]),
+    ("submission", &["fhir", "glucose", "orders", "smart"]),
     ("environment", &["glucose"]),
     ("transport", &["environment", "smart"]),
     ("testing", &["environment", "glucose"]),

@@ -4,7 +4,8 @@
 use crate::tape::Fate;
 use crate::world::{NO_WAIT, World, own, reading, submit, submit_all};
 use cgm_submitter::environment::Clock;
-use cgm_submitter::store::{ConnectionDetails, ConnectionId, ConnectionState, Store};
+use cgm_submitter::store::{ConnectionId, ConnectionState, Store};
+use cgm_submitter::submission::{ReceiverFacts, WaitReason};
 use cgm_submitter::{Error, OutcomeStatus, SubmissionOutcome};
 use chrono::TimeDelta;
 use sandbox_ehr::{Endpoint, Limits, Sandbox};
@@ -13,13 +14,13 @@ use std::time::Duration;
 const READINGS: usize = 30;
 
 /// What the database remembers of the receiver.
-fn remembered(world: &World, connection: ConnectionId) -> ConnectionDetails {
-    Store::open(&world.database("me.db")).unwrap().connection(connection).unwrap().details
+fn remembered(world: &World, connection: ConnectionId) -> ReceiverFacts {
+    Store::open(&world.database("me.db")).unwrap().connection(connection).unwrap().receiver
 }
 
 fn wait_in_seconds(world: &World, outcome: &SubmissionOutcome) -> i64 {
     match outcome.status {
-        OutcomeStatus::Waiting(until) => (until - world.clock.now()).num_seconds(),
+        OutcomeStatus::Waiting { until, .. } => (until - world.clock.now()).num_seconds(),
         other => panic!("{other:?}"),
     }
 }
@@ -31,12 +32,15 @@ async fn retry_after_is_obeyed_to_the_second_also_by_the_next_process() {
         let (app, connection) = world.ready(READINGS).await;
         world.clinic.fail_next(1, 503, Some(asked)).unwrap();
         let outcome = submit(&app, connection).await;
-        assert_eq!(wait_in_seconds(&world, &outcome), 120, "{asked}");
+        let wait = wait_in_seconds(&world, &outcome);
+        assert!((120..=150).contains(&wait), "{asked}: {wait}, spread upwards only");
+        let OutcomeStatus::Waiting { reason, .. } = outcome.status else { panic!() };
+        assert_eq!(reason, WaitReason::ReceiverAsked);
         assert_eq!(world.tape.bundles().len(), 1);
 
         drop(app);
         let app = world.app();
-        world.clock.pass(TimeDelta::seconds(119));
+        world.clock.pass(TimeDelta::seconds(wait - 1));
         app.run_due(NO_WAIT, |_| ()).await.unwrap();
         assert_eq!(wait_in_seconds(&world, &submit(&app, connection).await), 1);
         assert_eq!(world.tape.bundles().len(), 1, "not a second too early");
@@ -61,16 +65,17 @@ async fn a_clock_set_back_does_not_prolong_a_wait() {
 
 #[tokio::test]
 async fn a_busy_or_broken_clinic_gets_the_same_bytes_again_after_waits_that_grow() {
-    // Where the clinic may still be at work on the request, never sooner than that can take.
-    let working = 10;
-    for (status, least) in [
-        (429, 0),
-        (500, 0),
-        (425, 0),
-        (408, working),
-        (409, working),
-        (502, working),
-        (504, working),
+    let grows = [(1, 2), (2, 4), (4, 8)];
+    // If the clinic may still be at work on the request, not before the lease, which doubles.
+    let lease = [(12, 12), (23, 23), (45, 45)];
+    for (status, expected) in [
+        (429, grows),
+        (500, grows),
+        (425, grows),
+        (408, lease),
+        (409, lease),
+        (502, lease),
+        (504, lease),
     ] {
         let world = World::new().await;
         let (app, connection) = world.ready(READINGS).await;
@@ -80,11 +85,8 @@ async fn a_busy_or_broken_clinic_gets_the_same_bytes_again_after_waits_that_grow
             world.clock.pass(TimeDelta::seconds(*waits.last().unwrap()));
             waits.push(wait_in_seconds(&world, &submit(&app, connection).await));
         }
-        for (wait, (shortest, longest)) in waits.iter().zip([(1, 2), (2, 4), (4, 8)]) {
-            assert!(
-                (shortest.max(least)..=longest.max(least)).contains(wait),
-                "{status}: {waits:?}"
-            );
+        for (wait, (shortest, longest)) in waits.iter().zip(expected) {
+            assert!((shortest..=longest).contains(wait), "{status}: {waits:?}");
         }
         world.clock.pass(TimeDelta::seconds(waits[2]));
         app.run_due(NO_WAIT, |_| ()).await.unwrap();
@@ -143,7 +145,10 @@ async fn a_busy_token_endpoint_is_waited_for_and_nobody_is_logged_out() {
     world.clinic.expire_access_tokens().unwrap();
     world.clinic.fail_next_at(Endpoint::Token, 1, 503, Some("90")).unwrap();
     let outcome = submit(&app, connection).await;
-    assert_eq!(wait_in_seconds(&world, &outcome), 90);
+    let wait = wait_in_seconds(&world, &outcome);
+    assert!((90..=113).contains(&wait), "{wait}");
+    let OutcomeStatus::Waiting { reason, .. } = outcome.status else { panic!() };
+    assert_eq!(reason, WaitReason::TokenEndpoint);
     world.later(&app).await;
     world.assert_complete(READINGS);
     assert_eq!(app.connections().await.unwrap()[0].state, ConnectionState::Active);
@@ -185,7 +190,7 @@ async fn a_413_halves_the_batch_and_its_limit_is_remembered_whatever_status_says
         assert_eq!(outcome.status, OutcomeStatus::Done, "{status}");
         world.assert_complete(400);
         assert_eq!(
-            remembered(&world, connection).max_entries,
+            remembered(&world, connection).entry_limit.map(|limit| limit.entries),
             Some(50),
             "{status}: 400, 200, 100, 50"
         );
@@ -253,7 +258,7 @@ async fn an_answer_that_is_cut_or_too_short_says_nothing_and_the_same_bytes_go_a
         let (app, connection) = world.ready(READINGS).await;
         world.tape.at_bundle(bundle, Fate::Answer(200, answer.to_owned()));
         assert!(
-            matches!(submit(&app, connection).await.status, OutcomeStatus::Waiting(_)),
+            matches!(submit(&app, connection).await.status, OutcomeStatus::Waiting { .. }),
             "{answer}"
         );
         world.later(&app).await;
@@ -289,7 +294,7 @@ async fn a_request_that_never_arrived_goes_again() {
     let (app, connection) = world.ready(READINGS).await;
     world.clinic.drop_request_next();
     let outcome = submit(&app, connection).await;
-    assert_eq!(wait_in_seconds(&world, &outcome), 10, "for all we know it did arrive");
+    assert_eq!(wait_in_seconds(&world, &outcome), 12, "for all we know it did arrive");
     assert!(world.holds("Device").is_empty());
     world.later(&app).await;
     world.assert_complete(READINGS);

@@ -3,8 +3,8 @@
 use crate::world::{AMY, MASS, NO_WAIT, SUMMARY, SUMMARY_ENTRIES, World};
 use crate::zone::zone;
 use cgm_submitter::environment::Clock;
-use cgm_submitter::glucose::GlucoseUnit;
-use cgm_submitter::store::ConnectionState;
+use cgm_submitter::glucose::{GlucoseUnit, Reading, SensorKey, Window};
+use cgm_submitter::store::{ConnectionState, Store};
 use cgm_submitter::{
     ClockAnswer, Connection, ImportChoices, ImportReport, OutcomeStatus, SubmissionRequest,
     Submitter,
@@ -214,9 +214,9 @@ async fn a_fuller_export_corrects_what_a_receiver_has_of_a_cut_that_stood_elsewh
 
 #[tokio::test]
 async fn what_the_host_says_of_the_clock_is_kept_for_later_imports() {
-    let world = World::new().await.living_in(Zone(chrono_tz::Europe::Bucharest));
+    let world = World::new().await.living_in(zone(chrono_tz::Europe::Bucharest));
     let app = world.app();
-    let zone = Zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
+    let zone = zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
     let cut = part(&file(), "2024-06-03".."2024-06-14");
     let first = app.import(cut.clone(), zone.clone()).await.unwrap();
     let [note] = first.clock_notes.as_slice() else { panic!("one note") };
@@ -230,4 +230,36 @@ async fn what_the_host_says_of_the_clock_is_kept_for_later_imports() {
     let later = app.import(cut, zone).await.unwrap();
     assert_eq!((later.already_there, later.replaced), (first.stored, 0));
     assert!(later.clock_notes.iter().all(|note| !note.open));
+}
+
+/// What a database holds of the file's sensor: instant, offset and record of each reading.
+fn stored(world: &World, database: &str) -> Vec<(i64, i64, String)> {
+    let store = Store::open(&world.database(database)).unwrap();
+    let sensor = SensorKey::new("dexcom-clarity:android G6").unwrap();
+    let all = Window::from_unix(0, i64::MAX).unwrap();
+    let readings = store.readings_within(&sensor, all).unwrap();
+    let told = |reading: &Reading| {
+        let record = reading.record_key().unwrap().as_str().to_owned();
+        (reading.seconds(), reading.offset().unwrap().seconds(), record)
+    };
+    readings.iter().map(told).collect()
+}
+
+#[tokio::test]
+async fn importing_the_whole_leaves_a_stored_cut_as_the_whole_alone_would() {
+    let world = World::new().await.living_in(zone(chrono_tz::Europe::Bucharest));
+    let bucharest = zone(chrono_tz::Europe::Bucharest).whole(world.clock.now()).unwrap();
+    let file = file();
+    let cut = part(&file, "2024-05-21".."2024-06-01");
+    let app = world.app_on("cut.db");
+    let first = app.import(cut, bucharest.clone()).await.unwrap();
+    let mended = app.import(file.clone(), bucharest.clone()).await.unwrap();
+    assert_eq!((mended.replaced, mended.rejected.len()), (first.stored, 0));
+    drop(app);
+    let app = world.app_on("whole.db");
+    app.import(file, bucharest).await.unwrap();
+    drop(app);
+    let whole = stored(&world, "whole.db");
+    assert_eq!(whole.len() as u64, READINGS);
+    assert!(stored(&world, "cut.db") == whole);
 }

@@ -154,7 +154,7 @@ async fn a_summary_with_a_member_put_off_goes_again_as_a_whole() {
     let world = World::new().await;
     let (app, connection) = world.ready(READINGS).await;
     world.clinic.set_refusal("97506-0", Some(503)).unwrap();
-    assert!(matches!(submit(&app, connection).await.status, OutcomeStatus::Waiting(_)));
+    assert!(matches!(submit(&app, connection).await.status, OutcomeStatus::Waiting { .. }));
     world.clinic.set_refusal("97506-0", None).unwrap();
     world.later(&app).await;
     world.assert_complete(READINGS);
@@ -168,7 +168,7 @@ async fn entries_the_clinic_puts_off_go_later_in_a_new_batch() {
     let (app, connection) = world.ready(READINGS).await;
     world.clinic.set_refusal(MASS, Some(503)).unwrap();
     let outcome = submit(&app, connection).await;
-    assert!(matches!(outcome.status, OutcomeStatus::Waiting(_)), "{:?}", outcome.status);
+    assert!(matches!(outcome.status, OutcomeStatus::Waiting { .. }), "{:?}", outcome.status);
     assert_eq!(outcome.tally.readings.total(), 0);
     assert!(outcome.refused.is_empty());
     world.clinic.set_refusal(MASS, None).unwrap();

@@ -11,7 +11,7 @@ async fn authorising_again_as_another_patient_blocks_and_puts_nothing_in_that_re
     let (app, connection) = world.ready(30).await;
     // Something is queued and frozen.
     world.clinic.fail_next(1, 503, Some("120")).unwrap();
-    assert!(matches!(submit(&app, connection).await.status, OutcomeStatus::Waiting(_)));
+    assert!(matches!(submit(&app, connection).await.status, OutcomeStatus::Waiting { .. }));
 
     let error = world.authorise(&app, BEN).await.unwrap_err();
     assert!(matches!(error, Error::Connect(ConnectError::OtherPatient)), "{error}");

@@ -11,6 +11,7 @@ use sandbox_ehr::Sandbox;
 use serde_json::{Value, json};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// Entries of this many readings: themselves, the device, the summary with its members.
 const fn entries(readings: u64) -> u64 {
@@ -28,7 +29,7 @@ async fn sent(world: &World, readings: usize) -> (Submitter, ConnectionId, Submi
 }
 
 async fn verify(app: &Submitter, submission: SubmissionId) -> Verification {
-    app.verify(submission, NO_WAIT, |_| ()).await.unwrap()
+    app.verify(submission, Duration::ZERO, |_| ()).await.unwrap()
 }
 
 fn whys(verification: &Verification) -> Vec<(Part, CannotVerify)> {
@@ -51,7 +52,7 @@ async fn everything_that_was_accepted_is_found_again_as_it_was_sent() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let hears = Arc::clone(&told);
     let verification = app
-        .verify(submission, NO_WAIT, move |event| {
+        .verify(submission, Duration::ZERO, move |event| {
             if let Event::Verifying { done, total, .. } = event {
                 hears.lock().unwrap().push((done, total));
             }
@@ -369,9 +370,13 @@ async fn a_busy_receiver_is_waited_for_as_long_as_it_asks_and_the_caller_has_pat
     });
     let waited = Arc::new(AtomicUsize::new(0));
     let hears = Arc::clone(&waited);
+    let clock = Arc::clone(&world.clock);
     let verification = app
-        .verify(submission, std::time::Duration::from_secs(10), move |event| {
-            hears.fetch_add(usize::from(matches!(event, Event::Waiting { .. })), Ordering::Relaxed);
+        .verify(submission, Duration::from_secs(10), move |event| {
+            if matches!(event, Event::Waiting { .. }) {
+                hears.fetch_add(1, Ordering::Relaxed);
+                clock.pass(chrono::TimeDelta::seconds(2));
+            }
         })
         .await
         .unwrap();
@@ -404,9 +409,13 @@ async fn an_unfinished_submission_is_not_verified_and_a_failing_search_is_an_err
     let world = World::new().await;
     let (app, connection, submission) = sent(&world, 20).await;
     world.tape.answer_at("/Observation", 503, String::new());
-    let error = app.verify(submission, NO_WAIT, |_| ()).await.unwrap_err();
+    let error = app.verify(submission, Duration::ZERO, |_| ()).await.unwrap_err();
     assert!(matches!(error, Error::Answer { status: 503, .. }) && error.retryable(), "{error}");
     world.tape.no_rule();
+    // The receiver is left alone for a while, by searches too.
+    let tried_soon = app.verify(submission, Duration::ZERO, |_| ()).await;
+    assert!(matches!(tried_soon, Err(Error::Answer { .. })), "{tried_soon:?}");
+    world.clock.pass(chrono::TimeDelta::seconds(3));
     assert_eq!(verify(&app, submission).await.confirmed, entries(20));
 
     app.ingest(vec![reading(20)]).await.unwrap();

@@ -13,7 +13,7 @@ use cgm_submitter::delivery::{next_body, summarise};
 use cgm_submitter::glucose::{Device, Reading, Sensor, SensorKey};
 use cgm_submitter::statistics::{Summary, SummaryError};
 use cgm_submitter::store::{ConnectionDetails, ConnectionState, Store};
-use cgm_submitter::submission::{Plan, Wanted};
+use cgm_submitter::submission::{Origin, Plan, Wanted};
 use chrono::{DateTime, Utc};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, TestCaseError, TestRunner};
@@ -98,7 +98,8 @@ impl Phone {
         let (dates, window) = (case.series.dates, case.series.window);
         let day_under_way = case.series.day_under_way;
         let plan = Plan { wanted, dates, window, day_under_way };
-        let submission = self.store.open_submission(id, &plan, Self::now()).unwrap();
+        let submission =
+            self.store.open_submission(id, Origin::Person, &plan, Self::now()).unwrap();
         let (connection, submission) =
             (self.store.connection(id).unwrap(), self.store.submission(submission).unwrap());
         next_body(&self.store, &connection, &submission, Self::now()).unwrap().map(|body| body.json)

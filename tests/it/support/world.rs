@@ -4,8 +4,8 @@
 use super::tape::{Tape, Wire};
 use cgm_submitter::delivery::Event;
 use cgm_submitter::environment::{
-    Entropy, Environment, FileLocks, LocalTime, NamedZone, SystemEntropy, SystemTimer, Transport,
-    Vault, VaultError,
+    BoxFuture, Clock, Entropy, Environment, FileLocks, LocalTime, NamedZone, SystemEntropy,
+    SystemTimer, Timer, Transport, Vault, VaultError,
 };
 use cgm_submitter::glucose::{
     Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset,
@@ -39,8 +39,34 @@ pub(crate) const SUMMARY_ENTRIES: u64 = 7;
 pub(crate) const SENSOR: &str = "demo:CGM-0001";
 /// When generated readings begin: a local midnight.
 pub(crate) const START: &str = "2024-05-01T00:00:00Z";
-/// No time to wait.
-pub(crate) const NO_WAIT: Duration = Duration::ZERO;
+/// Time enough for requests, which take none by the world's clock, and none for any wait.
+pub(crate) const NO_WAIT: Duration = Duration::from_millis(1_001);
+
+/// As long as a request that was given [`NO_WAIT`] may be at work after its sender died.
+pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(12);
+
+/// The world's clock as an app sees it: no time passes but what the test lets pass.
+struct Standing(Arc<FixedClock>);
+
+impl Clock for Standing {
+    fn now(&self) -> DateTime<Utc> {
+        self.0.now()
+    }
+
+    fn monotonic(&self) -> Duration {
+        self.0.passed()
+    }
+}
+
+/// Waits in real time; but a request may take its time, however little the clock that stands has
+/// left for it.
+struct TestTimer;
+
+impl Timer for TestTimer {
+    fn sleep(&self, wait: Duration) -> BoxFuture<'static, ()> {
+        SystemTimer.sleep(if wait == NO_WAIT { Duration::from_mins(1) } else { wait })
+    }
+}
 
 /// A vault that forgets with the world.
 #[derive(Default)]
@@ -126,8 +152,8 @@ impl World {
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy);
         let transport: Arc<dyn Transport> = Arc::new(Wire::new(&self.tape));
         let environment = Environment {
-            clock: self.clock.clone(),
-            timer: Arc::new(SystemTimer),
+            clock: Arc::new(Standing(self.clock.clone())),
+            timer: Arc::new(TestTimer),
             entropy,
             local_time: self.local_time.clone(),
             transport,

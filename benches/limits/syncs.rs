@@ -1,0 +1,82 @@
+//! Counts what SQLite asks of the disk: a VFS that passes everything on to the platform's own.
+
+#![expect(
+    unsafe_code,
+    reason = "a VFS is a table of C functions; each of these counts and calls the platform's own"
+)]
+
+use rusqlite::ffi::{
+    SQLITE_OK, sqlite3_file, sqlite3_io_methods, sqlite3_vfs, sqlite3_vfs_find,
+    sqlite3_vfs_register,
+};
+use std::ffi::{c_char, c_int};
+use std::ptr;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+static SYNCS: AtomicUsize = AtomicUsize::new(0);
+
+/// The platform's VFS, and its file methods with a counting `xSync`: SQLite's VFS for unix has one
+/// table for all files of a kind, and these are all of one kind.
+struct Passed {
+    vfs: *mut sqlite3_vfs,
+    methods: OnceLock<(sqlite3_io_methods, &'static sqlite3_io_methods)>,
+}
+
+// SAFETY: SQLite's own tables, which live as long as the process and are only read.
+unsafe impl Send for Passed {}
+// SAFETY: as above.
+unsafe impl Sync for Passed {}
+
+static PASSED: OnceLock<Passed> = OnceLock::new();
+
+unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
+    SYNCS.fetch_add(1, Relaxed);
+    let (_, own) = PASSED.get().unwrap().methods.get().unwrap();
+    // SAFETY: the platform's own function for a file that it opened.
+    unsafe { own.xSync.unwrap()(file, flags) }
+}
+
+unsafe extern "C" fn open(
+    _: *mut sqlite3_vfs,
+    name: *const c_char,
+    file: *mut sqlite3_file,
+    flags: c_int,
+    out: *mut c_int,
+) -> c_int {
+    let passed = PASSED.get().unwrap();
+    // SAFETY: the arguments are SQLite's own, passed on; the file it filled in is valid if it says
+    // that it opened it, and its methods are a table that is never freed.
+    unsafe {
+        let opened = (*passed.vfs).xOpen.unwrap()(passed.vfs, name.cast(), file, flags, out);
+        if opened == SQLITE_OK {
+            let own: &'static sqlite3_io_methods = &*(*file).pMethods;
+            let (counting, _) = passed
+                .methods
+                .get_or_init(|| (sqlite3_io_methods { xSync: Some(sync), ..*own }, own));
+            (*file).pMethods = ptr::from_ref(counting);
+        }
+        opened
+    }
+}
+
+/// Makes the counting VFS the one that is used from now on.
+pub(crate) fn count() {
+    // SAFETY: the platform's VFS lives as long as the process; the copy is leaked, so it does too.
+    unsafe {
+        let vfs = sqlite3_vfs_find(ptr::null());
+        PASSED.get_or_init(|| Passed { vfs, methods: OnceLock::new() });
+        let copy = sqlite3_vfs {
+            zName: c"counting".as_ptr(),
+            xOpen: Some(open),
+            pNext: ptr::null_mut(),
+            ..*vfs
+        };
+        assert_eq!(sqlite3_vfs_register(Box::into_raw(Box::new(copy)), 1), SQLITE_OK);
+    }
+}
+
+/// Syncs so far.
+pub(crate) fn syncs() -> usize {
+    SYNCS.load(Relaxed)
+}

@@ -1,0 +1,171 @@
+//! Looks up, by identifier, what was sent with unknown outcome. A value one steps: it makes requests
+//! and reads answers, and sends nothing itself.
+
+use crate::error::Error;
+use crate::fhir::{Identifier, parse_found, search_form, sent_resources};
+use crate::smart::{GrantedScopes, ResourceType, SearchToken};
+use crate::store::{BatchId, ConnectionRecord};
+use crate::submission::{LookedUp, Part, RetryAfter};
+use http::header;
+use serde::Deserialize;
+use std::collections::HashMap;
+use url::Url;
+
+/// Identifiers of one request: no receiver cuts so short a list.
+const PER_REQUEST: usize = 10;
+/// Pages of one search.
+const MAX_PAGES: usize = 20;
+
+/// The search for one batch's entries.
+pub struct LookUp {
+    /// The batch.
+    pub batch: BatchId,
+    base: Url,
+    resources: String,
+    wanted: Vec<Identifier>,
+    found: HashMap<Identifier, String>,
+    /// How many of `wanted` were asked for and answered.
+    answered: usize,
+    /// Whether the receiver takes searches as forms, as far as is known.
+    forms: bool,
+    next_page: Option<Url>,
+    pages: usize,
+}
+
+/// Hides identifiers.
+impl std::fmt::Debug for LookUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LookUp").field("batch", &self.batch).finish_non_exhaustive()
+    }
+}
+
+/// The type a part's resources have.
+const fn resource_type(part: Part) -> ResourceType {
+    match part {
+        Part::Devices => ResourceType::Device,
+        Part::Summary | Part::Readings => ResourceType::Observation,
+    }
+}
+
+/// Whether a part's resources can be searched for: the receiver offers it, and granted it.
+pub(super) fn is_searchable(connection: &ConnectionRecord, part: Part) -> bool {
+    let (offered, category) = match part {
+        Part::Devices => (connection.receiver.searches_devices, None),
+        Part::Summary | Part::Readings => {
+            (connection.receiver.searches_observations, Some(SearchToken::LABORATORY))
+        }
+    };
+    let scopes = GrantedScopes::parse(&connection.details.scopes);
+    offered && scopes.may_search(resource_type(part), category)
+}
+
+impl LookUp {
+    /// The search for the entries of a bundle, `json`, that was sent.
+    pub(super) fn of(
+        connection: &ConnectionRecord,
+        batch: BatchId,
+        part: Part,
+        json: &[u8],
+    ) -> Result<Self, Error> {
+        let base = Url::parse(&connection.base)
+            .map_err(|_| Error::Assembly("the receiver's address is malformed"))?;
+        Ok(Self {
+            batch,
+            resources: format!("{}/{}", connection.base, resource_type(part).name()),
+            base,
+            wanted: sent_resources(json).into_iter().map(|(identifier, _)| identifier).collect(),
+            found: HashMap::new(),
+            answered: 0,
+            forms: true,
+            next_page: None,
+            pages: 0,
+        })
+    }
+
+    /// The next request, without a token.
+    ///
+    /// # Errors
+    /// [`Error::Assembly`] if the receiver's address is malformed.
+    pub fn request(&self) -> Result<http::Request<Vec<u8>>, Error> {
+        let query = search_form(self.asked());
+        let request = match &self.next_page {
+            Some(next) => http::Request::get(next.as_str()).body(Vec::new()),
+            None if self.forms => http::Request::post(format!("{}/_search", self.resources))
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(query.into_bytes()),
+            None => http::Request::get(format!("{}?{query}", self.resources)).body(Vec::new()),
+        };
+        let mut request =
+            request.map_err(|_| Error::Assembly("the receiver's address is malformed"))?;
+        for (name, value) in [
+            (header::ACCEPT, "application/fhir+json"),
+            // Some receivers answer a repeated search from memory.
+            (header::CACHE_CONTROL, "no-cache"),
+            // Better no answer than one that passes over the identifiers.
+            (header::HeaderName::from_static("prefer"), "handling=strict"),
+        ] {
+            request.headers_mut().insert(name, header::HeaderValue::from_static(value));
+        }
+        Ok(request)
+    }
+
+    fn asked(&self) -> &[Identifier] {
+        let end = self.wanted.len().min(self.answered + PER_REQUEST);
+        self.wanted.get(self.answered..end).unwrap_or_default()
+    }
+
+    /// Reads an answer. `None` if there is another request to make.
+    pub fn answer(
+        &mut self,
+        status: u16,
+        retry_after: Option<RetryAfter>,
+        body: &[u8],
+    ) -> Option<LookedUp> {
+        match status {
+            200 => self.page(body),
+            401 => Some(LookedUp::TokenRefused),
+            400 | 404 | 405 | 406 | 410 | 414 | 415 | 422 | 501 if self.forms => {
+                self.forms = false;
+                self.next_page = None;
+                None
+            }
+            408 | 425 | 429 | 500 | 502..=599 => Some(LookedUp::Failed(retry_after)),
+            _ => Some(LookedUp::Impossible),
+        }
+    }
+
+    fn page(&mut self, body: &[u8]) -> Option<LookedUp> {
+        let Ok(page) = parse_found(body, &self.base) else { return Some(LookedUp::Impossible) };
+        for (identifiers, resource) in page.resources {
+            // Something nobody asked for: then what was not found says nothing.
+            let ours = identifiers.into_iter().find(|identifier| self.asked().contains(identifier));
+            let Some(ours) = ours else { return Some(LookedUp::Impossible) };
+            let location = location(resource.get()).unwrap_or_default();
+            self.found.entry(ours).or_insert(location);
+        }
+        self.pages += 1;
+        self.next_page = page.next;
+        if self.next_page.is_some() {
+            return (self.pages >= MAX_PAGES).then_some(LookedUp::Impossible);
+        }
+        self.pages = 0;
+        self.answered += self.asked().len();
+        (self.answered >= self.wanted.len()).then(|| {
+            let place = |identifier| self.found.get(identifier).cloned();
+            LookedUp::Searched(self.wanted.iter().map(place).collect())
+        })
+    }
+}
+
+/// `Type/id` of a resource.
+fn location(resource: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Resource {
+        resource_type: String,
+        id: String,
+    }
+    let resource: Resource = serde_json::from_str(resource).ok()?;
+    crate::fhir::PatientId::new(&resource.id).ok()?;
+    Some(format!("{}/{}", resource.resource_type, resource.id))
+}

@@ -1,0 +1,179 @@
+//! One answer, one transaction: what became of a batch, with ledger, resources, quarantine, the
+//! submission's progress, what is known of the receiver, and the connection's state.
+
+use super::records::{BatchId, BatchRecord, BatchState, SubmissionRecord};
+use super::submissions::{find, save_progress};
+use super::{batches, reading_key};
+use crate::fhir::EntryKind;
+use crate::glucose::GlucoseUnit;
+use crate::store::history::{self, Attempt, RefusedEntry};
+use crate::store::resources::{self, SentResource, SentStatus};
+use crate::store::unit::UNITS;
+use crate::store::{
+    ConnectionId, ConnectionRecord, ConnectionState, ReadingKey, Store, StoreError, connections,
+    quarantine, settlement, unknown,
+};
+use crate::submission::{BlockReason, EntryRecord, Item, NextState, Settlement, Wait, WaitReason};
+use rusqlite::Transaction;
+
+/// A batch with everything a decision about it needs.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    /// The connection.
+    pub connection: ConnectionRecord,
+    /// The submission the batch is part of.
+    pub submission: SubmissionRecord,
+    /// The batch.
+    pub batch: BatchRecord,
+}
+
+impl Store {
+    /// Writes down what `decide` makes of a batch. What it sees and what is written are one
+    /// transaction.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if the batch is gone: its connection was ended meanwhile.
+    pub fn settle(
+        &mut self,
+        connection: ConnectionId,
+        batch: BatchId,
+        decide: impl FnOnce(&Pending) -> Settlement,
+    ) -> Result<Settlement, StoreError> {
+        let tx = self.write()?;
+        let found = batches::pending(&tx, connection)?.filter(|found| found.id == batch);
+        let batch = found.ok_or(StoreError::Missing("batch"))?;
+        let pending = Pending {
+            connection: connections::find(&tx, connection)?,
+            submission: find(&tx, batch.submission)?,
+            batch,
+        };
+        let settlement = decide(&pending);
+        write(&tx, &pending, &settlement)?;
+        tx.commit()?;
+        Ok(settlement)
+    }
+}
+
+fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(), StoreError> {
+    let (batch, connection) = (&of.batch, of.connection.id);
+    let attempts = &settled.attempts;
+    let delete = || tx.execute("DELETE FROM batches WHERE id = ?", [batch.id.0]).map(drop);
+    match &settled.next {
+        NextState::Ready => {
+            let no_wait = (Wait::NONE, WaitReason::OutcomeUnknown);
+            batches::save_state(tx, batch.id, BatchState::Ready, attempts, no_wait)?;
+        }
+        NextState::LookUp(wait, reason) => {
+            batches::save_state(tx, batch.id, BatchState::LookUp, attempts, (*wait, *reason))?;
+        }
+        NextState::Done(records) => {
+            delete()?;
+            write_outcomes(tx, connection, batch, records)?;
+        }
+        NextState::TakenApart { may_be_stored } => {
+            delete()?;
+            // The receiver may have what it was sent: a correction says what it corrects.
+            for listed in batch.content.manifest.iter().filter(|_| *may_be_stored) {
+                if let Item::Reading(key, version, unit) = listed.item {
+                    settlement::remember(tx, (connection, unit), reading_key(key)?, version)?;
+                }
+            }
+        }
+    }
+    history::append(tx, &attempt(of, settled))?;
+    save_progress(tx, batch.submission, &settled.progress)?;
+    if settled.receiver != of.connection.receiver {
+        connections::save_receiver(tx, connection, &settled.receiver)?;
+    }
+    if let Some(reason) = settled.block {
+        let state = match reason {
+            BlockReason::Reauthorise => ConnectionState::NeedsReauthorisation,
+            BlockReason::Consent => ConnectionState::NeedsConsent,
+            BlockReason::Configuration => ConnectionState::Misconfigured,
+        };
+        connections::block(tx, connection, state)?;
+    }
+    Ok(())
+}
+
+/// The attempt as the history keeps it.
+fn attempt(of: &Pending, settled: &Settlement) -> Attempt {
+    let manifest = &of.batch.content.manifest;
+    let records = match &settled.next {
+        NextState::Done(records) => records.as_slice(),
+        _ => &[],
+    };
+    let count = |is: fn(&EntryRecord) -> bool| {
+        u32::try_from(records.iter().filter(|record| is(record)).count()).unwrap_or(u32::MAX)
+    };
+    let refused = manifest.iter().zip(records).filter_map(|(listed, record)| {
+        let EntryRecord::Refused { reason } = record else { return None };
+        let (kind, key) = match &listed.item {
+            Item::Reading(key, ..) => (EntryKind::Reading, ReadingKey::from_packed(*key)),
+            Item::Resource(_, kind, _) => (*kind, None),
+        };
+        let kind = kind.code().to_owned();
+        Some(RefusedEntry { kind, key, status: None, reason: reason.clone() })
+    });
+    Attempt {
+        connection: of.connection.id,
+        submission: of.submission.id,
+        at: settled.at,
+        ended: settled.outcome.to_owned(),
+        status: settled.status,
+        bytes: of.batch.bytes as u64,
+        entries: u32::try_from(manifest.len()).unwrap_or(u32::MAX),
+        accepted: count(|record| matches!(record, EntryRecord::Delivered { .. })),
+        deferred: count(|record| matches!(record, EntryRecord::Deferred)),
+        refused: refused.collect(),
+    }
+}
+
+/// Entry outcomes to ledger, resources and quarantine.
+fn write_outcomes(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    batch: &BatchRecord,
+    records: &[EntryRecord],
+) -> Result<(), StoreError> {
+    let mut delivered: Vec<(GlucoseUnit, (ReadingKey, u32))> = Vec::new();
+    for (listed, record) in batch.content.manifest.iter().zip(records) {
+        match &listed.item {
+            Item::Reading(key, version, unit) => {
+                let reading = (reading_key(*key)?, *version);
+                match record {
+                    EntryRecord::Delivered { .. } => delivered.push((*unit, reading)),
+                    EntryRecord::Refused { reason } => {
+                        quarantine::quarantine(tx, connection, *unit, reading, reason)?;
+                    }
+                    EntryRecord::Unknown => {
+                        unknown::rest(tx, connection, *unit, reading)?;
+                        settlement::remember(tx, (connection, *unit), reading.0, reading.1)?;
+                    }
+                    EntryRecord::Deferred => {}
+                }
+            }
+            Item::Resource(identifier, kind, covered) => {
+                let (location, status) = match record {
+                    EntryRecord::Delivered { location } => {
+                        (location.clone(), SentStatus::Delivered)
+                    }
+                    EntryRecord::Refused { reason } => (None, SentStatus::Refused(reason.clone())),
+                    EntryRecord::Unknown => (None, SentStatus::Unknown),
+                    EntryRecord::Deferred => continue,
+                };
+                let sent =
+                    SentResource::new((identifier.as_str(), *kind, *covered), location, status);
+                resources::record_resource(tx, connection, &sent)?;
+            }
+        }
+    }
+    for unit in UNITS {
+        let of_unit: Vec<_> =
+            delivered.iter().filter(|(u, _)| *u == unit).map(|(_, reading)| *reading).collect();
+        if !of_unit.is_empty() {
+            settlement::record_accepted(tx, connection, unit, &of_unit)?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! What came of a request.
+
+use super::RetryAfter;
+use chrono::TimeDelta;
+
+/// What came of a request.
+#[derive(Clone, Debug)]
+pub enum Answer {
+    /// No answer came.
+    None(NoAnswer),
+    /// An answer came.
+    Response(Response),
+}
+
+/// Why no answer came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NoAnswer {
+    /// The request did not arrive: no connection, or a certificate that is not trusted.
+    NotArrived,
+    /// The request may have arrived.
+    Lost,
+    /// An answer came that is larger than is read.
+    TooLarge,
+    /// The process that sent it is gone.
+    SenderDied,
+    /// The request could not be made: its address is malformed, or not the one the token is for.
+    NotMade,
+}
+
+/// An answer as it came.
+#[derive(Clone)]
+pub struct Response {
+    /// The HTTP status.
+    pub status: u16,
+    /// Its `Retry-After`.
+    pub retry_after: Option<RetryAfter>,
+    /// Its body.
+    pub body: Vec<u8>,
+    /// From the send to the end of the body.
+    pub took: TimeDelta,
+}
+
+/// Hides what the receiver said.
+impl std::fmt::Debug for Response {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Response").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+/// What came of looking up a batch whose outcome is unknown.
+#[derive(Clone)]
+pub enum LookedUp {
+    /// The search answered: for each entry where it was found, if it was.
+    Searched(Vec<Option<String>>),
+    /// The receiver cannot be asked: no permission, or no such search.
+    Impossible,
+    /// No answer this time.
+    Failed(Option<RetryAfter>),
+    /// The access token was refused.
+    TokenRefused,
+}
+
+/// Hides what was found.
+impl std::fmt::Debug for LookedUp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Searched(_) => "Searched(…)",
+            Self::Impossible => "Impossible",
+            Self::Failed(_) => "Failed",
+            Self::TokenRefused => "TokenRefused",
+        })
+    }
+}

@@ -1,0 +1,110 @@
+//! What the entries of a batch are, and how often and with what result it was sent.
+
+use super::{Part, Position, Wait};
+use crate::fhir::{Covered, Dialect, EntryKind};
+use crate::glucose::GlucoseUnit;
+use serde::{Deserialize, Serialize};
+
+/// What one entry of a batch is, so that its outcome can be written down.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Item {
+    /// A reading: its packed key, its version, and the unit it was sent in.
+    Reading(i64, u32, GlucoseUnit),
+    /// Anything else: its identifier, what it is, and what it covers.
+    Resource(String, EntryKind, Option<Covered>),
+}
+
+/// Hides identifiers.
+impl std::fmt::Debug for Item {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Reading(..) => "Reading(…)",
+            Self::Resource(..) => "Resource(…)",
+        })
+    }
+}
+
+/// One entry of a batch: the unit it belongs to, and what it is.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ManifestEntry {
+    /// Entries with the same number stay together.
+    pub unit: u32,
+    /// What it is.
+    pub item: Item,
+}
+
+impl ManifestEntry {
+    /// Whether it is a reading.
+    pub const fn is_reading(&self) -> bool {
+        matches!(self.item, Item::Reading(..))
+    }
+}
+
+/// Hides identifiers.
+impl std::fmt::Debug for ManifestEntry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ManifestEntry").field("unit", &self.unit).finish_non_exhaustive()
+    }
+}
+
+/// A batch as the decisions about it see it: everything but its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentBatch {
+    /// What its entries are, in order.
+    pub manifest: Vec<ManifestEntry>,
+    /// The part of the submission it is of.
+    pub part: Part,
+    /// The guide its bytes follow.
+    pub dialect: Dialect,
+    /// Whether its entries are conditional creates.
+    pub conditional: bool,
+    /// Where the submission stands once it is settled.
+    pub position_after: Position,
+    /// What became of it so far.
+    pub attempts: Attempts,
+    /// Until when it stays as it is: while it is being sent, the lease.
+    pub wait: Wait,
+}
+
+impl SentBatch {
+    /// How many units it has.
+    pub fn units(&self) -> usize {
+        self.manifest.chunk_by(|one, next| one.unit == next.unit).count()
+    }
+}
+
+/// How often a batch was sent, and what came of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Attempts {
+    /// How often it was sent.
+    pub sent: u32,
+    /// How often its outcome stayed unknown.
+    pub unknown: u32,
+    /// When it was first sent, as a Unix second.
+    pub first_sent: Option<i64>,
+    /// Lookups since the outcome was last unknown.
+    pub lookups: u32,
+    /// Searches without an answer since then.
+    pub failed_lookups: u32,
+    /// The failure it met again and again.
+    pub failing: Option<Failing>,
+}
+
+impl Attempts {
+    /// Whether the receiver may have any of it.
+    pub const fn may_be_stored(self) -> bool {
+        self.sent > 1 || self.unknown > 0
+    }
+}
+
+/// A request-level failure that repeats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failing {
+    /// The status.
+    pub status: u16,
+    /// How often in a row.
+    pub count: u32,
+    /// Since when, as a Unix second.
+    pub since: i64,
+}

@@ -1,0 +1,98 @@
+//! What was sent with unknown outcome to a receiver that might store it twice: looked up, and sent
+//! again only if it was not found.
+
+use super::{EntryRecord, NextState, Settlement, Situation};
+use crate::submission::{BlockReason, EntryVerdict, LookedUp, Wait, WaitReason};
+
+/// What a lookup changes.
+pub fn settle_lookup(at: &Situation<'_>, looked_up: &LookedUp) -> Settlement {
+    let mut settled = at.again("looked up");
+    match looked_up {
+        LookedUp::Impossible => at.rest(&mut settled),
+        LookedUp::TokenRefused => {
+            settled.next = NextState::LookUp(Wait::NONE, WaitReason::LookUp);
+            settled.refresh = !at.token_refreshed;
+            settled.block = at.token_refreshed.then_some(BlockReason::Reauthorise);
+        }
+        LookedUp::Failed(asked) => {
+            settled.attempts.failed_lookups = settled.attempts.failed_lookups.saturating_add(1);
+            if settled.attempts.failed_lookups >= at.policy.failed_lookups {
+                at.rest(&mut settled);
+            } else {
+                settled.next = NextState::LookUp(Wait::NONE, WaitReason::LookUp);
+                let failed = settled.attempts.failed_lookups;
+                let delay = at.policy.backoff.delay(failed, at.jitter, *asked, at.now);
+                let reason = asked.map_or(WaitReason::ReceiverBusy, |_| WaitReason::ReceiverAsked);
+                settled.receiver.leave_alone(at.now, Wait::after(at.now, delay), reason);
+            }
+        }
+        LookedUp::Searched(found) => at.searched(&mut settled, found),
+    }
+    settled
+}
+
+/// What becomes of a batch whose submission was cancelled: nothing of it is sent any more.
+pub fn settle_given_up(at: &Situation<'_>) -> Settlement {
+    let mut settled = at.taken_apart("cancelled");
+    if at.batch.attempts.unknown > 0 && !at.repeats_safely() {
+        if at.searchable && at.batch.attempts.lookups < at.policy.lookups {
+            settled.next = NextState::LookUp(at.batch.wait, WaitReason::LookUp);
+        } else {
+            at.rest(&mut settled);
+        }
+    }
+    settled
+}
+
+impl Situation<'_> {
+    fn searched(&self, settled: &mut Settlement, found: &[Option<String>]) {
+        settled.attempts.lookups = settled.attempts.lookups.saturating_add(1);
+        settled.attempts.failed_lookups = 0;
+        let last = settled.attempts.lookups >= self.policy.lookups;
+        let all = found.len() == self.batch.manifest.len() && found.iter().all(Option::is_some);
+        if !all && !last {
+            // An index may lag: what is not found now may be found later.
+            let wait = Wait::after(self.now, self.policy.lookup_pause);
+            settled.next = NextState::LookUp(wait, WaitReason::LookUp);
+        } else if found.iter().any(Option::is_some) {
+            self.found(settled, found);
+        } else {
+            // Not there: it may go again, unless the submission was cancelled.
+            settled.next = NextState::Ready;
+            self.smaller_if_too_slow(settled);
+            if !self.open {
+                settled.next = NextState::TakenApart { may_be_stored: true };
+            }
+        }
+    }
+
+    /// What was found is there; what was not goes again. A unit of which only a part was found
+    /// cannot go again without doubling that part: the rest of it stays unknown.
+    fn found(&self, settled: &mut Settlement, found: &[Option<String>]) {
+        let mut records = Vec::with_capacity(found.len());
+        let manifest = &self.batch.manifest;
+        let mut begin = 0;
+        for unit in manifest.chunk_by(|one, next| one.unit == next.unit) {
+            let places = found.get(begin..begin + unit.len()).unwrap_or_default();
+            begin += unit.len();
+            let any = places.iter().any(Option::is_some);
+            for (listed, place) in unit.iter().zip(places) {
+                let (record, verdict) = match place {
+                    Some(location) => {
+                        let location = Some(location.clone()).filter(|place| !place.is_empty());
+                        (EntryRecord::Delivered { location }, EntryVerdict::AlreadyThere)
+                    }
+                    None if any => (EntryRecord::Unknown, EntryVerdict::Unknown),
+                    None => (EntryRecord::Deferred, EntryVerdict::Later),
+                };
+                settled.progress.tally.count(listed.is_reading(), verdict);
+                settled.progress.deferred |= record == EntryRecord::Deferred;
+                records.push(record);
+            }
+        }
+        settled.progress.position = self.batch.position_after;
+        settled.progress.unknowns = 0;
+        settled.progress.probe &= records.contains(&EntryRecord::Deferred);
+        settled.next = NextState::Done(records);
+    }
+}

@@ -1,0 +1,272 @@
+//! Submitting: what is to be sent is asked for, delivered until a deadline, and told.
+
+use super::types::{ConnectionRun, OutcomeStatus, RunReport, SubmissionOutcome, UnknownItem};
+use super::{Inner, Parts, Submitter, content};
+use crate::delivery::{Event, OnEvent, Run, Stopped, speaks_known_guide};
+use crate::environment::Deadline;
+use crate::error::Error;
+use crate::store::{ConnectionId, ConnectionState, SubmissionId, SubmissionState};
+use crate::submission::{Origin, SubmissionRequest, Tally};
+use chrono::DateTime;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::task::JoinSet;
+
+impl Submitter {
+    /// Submits now, and tells what happens on the way. What the receiver has already is not sent
+    /// again. What an earlier, interrupted submission left goes first. The same request while it is
+    /// under way is the same submission.
+    ///
+    /// All of it takes at most `budget`: the wait for another delivery of the connection, a new
+    /// token, every request, and the waits the receiver asks for. What is left then goes on with
+    /// [`Submitter::run_due`]; the outcome says when, and why not at once.
+    ///
+    /// A refusal of single entries is not an error: it is in the outcome.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # clinic.stock(&cgm).await;
+    /// # let connection = clinic.connect(&cgm).await;
+    /// use cgm_submitter::{GlucoseUnit, SubmissionRequest};
+    /// use std::time::Duration;
+    ///
+    /// let request = SubmissionRequest::Own {
+    ///     dates: "2024-05-01..2024-05-01".parse()?,
+    ///     unit: GlucoseUnit::MmolPerL,
+    /// };
+    /// let budget = Duration::from_secs(60);
+    /// let outcome = cgm.submit_now(connection.id, request, budget, |event| println!("{event:?}")).await?;
+    /// assert!(outcome.is_complete());
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`] if the connection needs the person, or the database or the vault fails.
+    pub async fn submit_now(
+        &self,
+        connection: ConnectionId,
+        request: SubmissionRequest,
+        budget: Duration,
+        on_event: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<SubmissionOutcome, Error> {
+        self.run_telling(on_event, move |inner, hear| async move {
+            let deadline = inner.deadline(budget);
+            let (zone, now) = (inner.zone().await?, inner.now());
+            let parts = inner.parts().await?;
+            let (submissions, left_out) = parts
+                .store
+                .call(move |store| {
+                    let record = store.connection(connection)?;
+                    if record.state != ConnectionState::Active {
+                        return Err(Error::Blocked(record.state));
+                    }
+                    speaks_known_guide(&record)?;
+                    let origin = match request {
+                        SubmissionRequest::Own { .. } => Origin::Person,
+                        SubmissionRequest::Ordered => Origin::Order,
+                    };
+                    let planned = content::planned(store, &record, request, &zone, now)?;
+                    let mut ids: Vec<SubmissionId> = Vec::with_capacity(planned.plans.len());
+                    for plan in &planned.plans {
+                        ids.push(store.open_submission(connection, origin, plan, now)?);
+                    }
+                    ids.dedup();
+                    Ok((ids, planned.left_out))
+                })
+                .await?;
+            let run = if submissions.is_empty() {
+                Run {
+                    stopped: Stopped::Finished,
+                    tally: Tally::default(),
+                    others: Tally::default(),
+                }
+            } else {
+                parts.delivery.run(connection, &submissions, deadline, &*hear).await?
+            };
+            parts
+                .store
+                .call(move |store| content::outcome(store, connection, submissions, left_out, run))
+                .await
+        })
+        .await
+    }
+
+    /// Goes on with whatever is queued for any connection, for at most `budget` in all. For
+    /// background wake-ups and after a restart. Connections are served side by side: one that hangs
+    /// costs the others nothing.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # clinic.connect(&cgm).await;
+    /// use std::time::Duration;
+    ///
+    /// let report = cgm.run_due(Duration::from_secs(25), |_| ()).await?;
+    /// println!("{} accepted", report.tally.entries.accepted);
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`] if the database cannot be opened or read. What fails for one connection is in its
+    /// part of the report.
+    pub async fn run_due(
+        &self,
+        budget: Duration,
+        on_event: impl Fn(Event) + Send + Sync + 'static,
+    ) -> Result<RunReport, Error> {
+        self.run_telling(on_event, move |inner, hear| async move {
+            let deadline = inner.deadline(budget);
+            let parts = inner.parts().await?;
+            let connections = parts.store.call(|store| store.connections()).await?;
+            let hear: Arc<OnEvent> = Arc::from(hear);
+            let mut running = JoinSet::new();
+            for connection in connections {
+                if connection.state == ConnectionState::Active {
+                    let (parts, on_event) = (parts.clone(), Arc::clone(&hear));
+                    running.spawn(run_one(parts, connection.id, deadline, on_event));
+                }
+            }
+            let mut report = RunReport::default();
+            while let Some(run) = running.join_next().await {
+                let run = run.map_err(|_| Error::Runtime)?;
+                report.tally.add(&run.tally);
+                report.connections.push(run);
+            }
+            report.connections.sort_by_key(|run| run.connection);
+            Ok(report)
+        })
+        .await
+    }
+
+    /// Stops a submission for good: nothing of it is sent any more. What the receiver has of it stays
+    /// there.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # clinic.stock(&cgm).await;
+    /// # let connection = clinic.connect(&cgm).await;
+    /// # let request = cgm_submitter::SubmissionRequest::Own {
+    /// #     dates: "2024-05-01..2024-05-01".parse()?,
+    /// #     unit: cgm_submitter::GlucoseUnit::MmolPerL,
+    /// # };
+    /// # let patience = std::time::Duration::ZERO;
+    /// # let outcome = cgm.submit_now(connection.id, request, patience, |_| ()).await?;
+    /// for submission in outcome.submissions {
+    ///     cgm.cancel(submission).await?;
+    /// }
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`] if the database fails.
+    pub async fn cancel(&self, submission: SubmissionId) -> Result<(), Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            parts
+                .store
+                .call(move |store| store.end_submission(submission, SubmissionState::Cancelled))
+                .await?;
+            Ok(())
+        })
+        .await
+    }
+
+    /// What was sent, and nobody can tell whether the receiver has it. It is not sent again by
+    /// itself: a receiver that does not look before it creates might then have it twice. Ask the
+    /// clinic, then [retry](Submitter::retry_unknown) or [dismiss](Submitter::dismiss_unknown).
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # let connection = clinic.connect(&cgm).await;
+    /// for item in cgm.unknown_outcomes(connection.id).await? {
+    ///     println!("{:?}: nobody knows whether the clinic has it", item.kind);
+    /// }
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`] if the database fails.
+    pub async fn unknown_outcomes(
+        &self,
+        connection: ConnectionId,
+    ) -> Result<Vec<UnknownItem>, Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            let unknown = parts.store.call(move |store| store.unknown_outcomes(connection)).await?;
+            let item = |one: crate::store::UnknownOutcome| UnknownItem {
+                kind: one.kind,
+                time: one.key.and_then(|key| DateTime::from_timestamp(key.seconds(), 0)),
+            };
+            Ok(unknown.into_iter().map(item).collect())
+        })
+        .await
+    }
+
+    /// Lets what was sent with unknown outcome be sent again with the next submission; returns how
+    /// much that is. If the receiver has it after all, it may then have it twice.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # let connection = clinic.connect(&cgm).await;
+    /// println!("{} go again", cgm.retry_unknown(connection.id).await?);
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`] if the database fails.
+    pub async fn retry_unknown(&self, connection: ConnectionId) -> Result<usize, Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            Ok(parts.store.call(move |store| store.retry_unknown(connection)).await?)
+        })
+        .await
+    }
+
+    /// Stops showing what was sent with unknown outcome, and does not send it again; returns how
+    /// much that is.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # let connection = clinic.connect(&cgm).await;
+    /// println!("{} are left as they are", cgm.dismiss_unknown(connection.id).await?);
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`] if the database fails.
+    pub async fn dismiss_unknown(&self, connection: ConnectionId) -> Result<usize, Error> {
+        self.run(|inner| async move {
+            let parts = inner.parts().await?;
+            Ok(parts.store.call(move |store| store.dismiss_unknown(connection)).await?)
+        })
+        .await
+    }
+}
+
+async fn run_one(
+    parts: Parts,
+    connection: ConnectionId,
+    deadline: Deadline,
+    on_event: Arc<OnEvent>,
+) -> ConnectionRun {
+    let run = parts.delivery.run(connection, &[], deadline, on_event.as_ref()).await;
+    let tally = run.as_ref().map_or_else(|_| Tally::default(), |run| run.tally);
+    ConnectionRun { connection, tally, status: run.map(|run| OutcomeStatus::of(run.stopped)) }
+}
+
+impl Inner {
+    fn deadline(&self, budget: Duration) -> Deadline {
+        Deadline::after(self.environment.clock.as_ref(), budget)
+    }
+}

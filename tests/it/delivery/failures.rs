@@ -1,0 +1,158 @@
+//! Receivers that fail for years, for a day, or for one entry: waited for, shown, and outlasted.
+
+use super::receiver::{Record, identifiers};
+use super::virtual_time::{End, Phone, Reply, no_search};
+use cgm_submitter::delivery::Step;
+use cgm_submitter::store::{ConnectionState, SubmissionState};
+use cgm_submitter::submission::{NoAnswer, RetryAfter, WaitReason};
+use chrono::TimeDelta;
+use std::time::Duration;
+
+#[test]
+fn a_receiver_that_answers_500_for_ever_is_asked_ever_more_rarely_and_the_host_sees_the_stall() {
+    let mut phone = Phone::new(600, "hl7-cgm");
+    let id = phone.submit();
+    phone.run(TimeDelta::hours(20), |_| Reply::status(500), no_search);
+    assert_eq!(phone.submission(id).progress.stall, None, "an outage, for all that is known");
+    phone.run(TimeDelta::days(22), |_| Reply::status(500), no_search);
+    let stall = phone.submission(id).progress.stall.expect("the stall is seen");
+    assert_eq!(stall.status, 500);
+    assert!(phone.sent.len() < 200, "{} requests in 23 days", phone.sent.len());
+    let refused = phone.store.quarantined(phone.connection).unwrap();
+    assert_eq!(refused, [], "nothing is blamed for an outage");
+
+    let mut record = Record::looking_first();
+    let end = phone.run(TimeDelta::days(2), |sent| record.take(&sent.body).into(), no_search);
+    assert_eq!(end, End::Idle, "it recovers by itself");
+    assert_eq!(record.len(), 600);
+    record.assert_single();
+    assert_eq!(phone.submission(id).progress.stall, None);
+}
+
+#[test]
+fn one_reading_for_which_a_receiver_answers_500_is_set_aside_and_the_rest_is_delivered() {
+    for poisoned in [0, 137, 499] {
+        let mut phone = Phone::new(700, "hl7-cgm");
+        let id = phone.submit();
+        let mut record = Record::looking_first();
+        let mut poison = None;
+        let end = phone.run(
+            TimeDelta::days(4),
+            |sent| {
+                let all = identifiers(&sent.body);
+                // The batches come in the order of the readings: the first one tells which it is.
+                let poison = poison.get_or_insert_with(|| all[poisoned].clone());
+                if all.contains(poison) {
+                    Reply::status(500)
+                } else {
+                    record.take(&sent.body).into()
+                }
+            },
+            no_search,
+        );
+        assert_eq!(end, End::Idle, "reading {poisoned}");
+        assert_eq!(record.len(), 699, "reading {poisoned}");
+        record.assert_single();
+        assert_eq!(phone.submission(id).state, SubmissionState::Done);
+        let refused = phone.store.quarantined(phone.connection).unwrap();
+        assert_eq!(refused.len(), 1, "and no other is blamed");
+    }
+}
+
+#[test]
+fn gateways_that_fail_for_weeks_never_have_a_batch_taken_apart_by_halves() {
+    for status in [503, 429] {
+        let mut phone = Phone::new(40, "hl7-cgm");
+        phone.submit();
+        phone.run(TimeDelta::days(30), |_| Reply::status(status), no_search);
+        assert!(phone.sent.iter().all(|sent| sent.entries == 40), "{status}");
+    }
+}
+
+#[test]
+fn two_years_without_a_network_pass_with_waits_that_grow_to_six_hours() {
+    let mut phone = Phone::new(3, "hl7-cgm");
+    phone.submit();
+    let unreachable = |_: &_| Reply::None(NoAnswer::NotArrived);
+    let end = phone.run(TimeDelta::days(730), unreachable, no_search);
+    assert!(matches!(end, End::Waits(_, WaitReason::NoConnection)), "{end:?}");
+    let tries = phone.sent.len();
+    assert!((730 * 4..730 * 9).contains(&tries), "{tries} tries in two years");
+    let mut record = Record::looking_first();
+    let end = phone.run(TimeDelta::hours(7), |sent| record.take(&sent.body).into(), no_search);
+    assert_eq!((end, record.len()), (End::Idle, 3));
+}
+
+#[test]
+fn no_request_leaves_before_a_retry_after_ends() {
+    let mut phone = Phone::new(30, "hl7-cgm");
+    phone.submit();
+    let mut times = 0;
+    phone.run(
+        TimeDelta::days(9),
+        |_| {
+            times += 1;
+            let retry_after = Some(RetryAfter::Seconds(600 * times));
+            Reply::Answer {
+                status: 503,
+                body: String::new(),
+                retry_after,
+                after: TimeDelta::zero(),
+            }
+        },
+        no_search,
+    );
+    assert!(phone.sent.len() > 20);
+    for (n, pair) in (1_i64..).zip(phone.sent.windows(2)) {
+        assert!(pair[1].at - pair[0].at >= TimeDelta::seconds(600 * n), "request {n}");
+    }
+}
+
+#[test]
+fn unreadable_answers_end_in_a_blocked_connection_after_a_few_requests() {
+    for (status, body) in [(202, ""), (200, ""), (200, "<html>")] {
+        let mut phone = Phone::new(3, "hl7-cgm");
+        phone.submit();
+        let answer = |_: &_| (status, body.to_owned()).into();
+        let end = phone.run(TimeDelta::days(30), answer, no_search);
+        assert_eq!(end, End::Blocked(ConnectionState::Misconfigured), "{status} {body}");
+        assert_eq!(phone.sent.len(), 5, "{status} {body}");
+    }
+}
+
+#[test]
+fn a_token_endpoint_that_is_down_is_asked_ever_more_rarely_and_its_wait_outlasts_the_process() {
+    let mut phone = Phone::new(3, "hl7-cgm");
+    phone.submit();
+    let mut waits = Vec::new();
+    for _ in 0..12 {
+        assert!(matches!(phone.step(Duration::MAX), Step::Token { .. }));
+        phone.machine.no_token(&mut phone.store, phone.now, 0, None).unwrap();
+        // Another process finds the wait.
+        phone.machine = cgm_submitter::delivery::Machine::new(phone.connection);
+        let Step::WaitUntil { until, reason } = phone.step(Duration::MAX) else { panic!() };
+        assert_eq!(reason, WaitReason::TokenEndpoint);
+        waits.push((until - phone.now).num_seconds());
+        phone.now = until;
+    }
+    assert!(waits.windows(2).all(|pair| pair[1] == 2 * pair[0]), "{waits:?}");
+    let mut record = Record::looking_first();
+    phone.run(TimeDelta::hours(1), |sent| record.take(&sent.body).into(), no_search);
+    assert_eq!(record.len(), 3);
+    let receiver = phone.store.connection(phone.connection).unwrap().receiver;
+    assert_eq!(receiver.token_failures, 0, "and an answer forgets it");
+}
+
+#[test]
+fn the_address_is_the_one_the_batch_was_frozen_for() {
+    let mut phone = Phone::new(3, "hl7-cgm");
+    phone.submit();
+    phone.run(TimeDelta::seconds(1), |_| Reply::status(503), no_search);
+    let plain = |details: &mut cgm_submitter::store::ConnectionDetails| {
+        details.dialect = Some("plain".to_owned());
+    };
+    phone.store.change_connection(phone.connection, plain).unwrap();
+    phone.run(TimeDelta::minutes(5), |_| Reply::status(503), no_search);
+    assert!(phone.sent.len() > 1);
+    assert!(phone.sent.iter().all(|sent| sent.url.ends_with("/$submit-cgm-bundle")));
+}

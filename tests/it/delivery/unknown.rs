@@ -1,0 +1,131 @@
+//! Outcomes nobody knows: repeated only where nothing can be stored twice; elsewhere looked up, or
+//! left to the person.
+
+use super::receiver::Record;
+use super::virtual_time::{End, Phone, Reply, no_search};
+use cgm_submitter::store::SubmissionState;
+use cgm_submitter::submission::NoAnswer;
+use chrono::TimeDelta;
+
+fn search_offered(phone: &mut Phone) {
+    phone
+        .store
+        .change_receiver(phone.connection, |receiver| receiver.searches_observations = true)
+        .unwrap();
+}
+
+#[test]
+fn a_receiver_that_does_not_look_first_is_searched_twice_before_anything_goes_again() {
+    for stored in [true, false] {
+        let mut phone = Phone::new(25, "plain");
+        search_offered(&mut phone);
+        phone.submit();
+        let record = std::cell::RefCell::new(Record::default());
+        let mut first = true;
+        let end = phone.run(
+            TimeDelta::hours(1),
+            |sent| {
+                if !std::mem::take(&mut first) {
+                    return record.borrow_mut().take(&sent.body).into();
+                }
+                if stored {
+                    record.borrow_mut().take(&sent.body);
+                }
+                Reply::None(NoAnswer::Lost)
+            },
+            |form| record.borrow().search(form).into(),
+        );
+        assert_eq!(end, End::Idle);
+        assert_eq!(record.borrow().len(), 25);
+        record.borrow().assert_single();
+        assert_eq!(phone.sent.len(), if stored { 1 } else { 2 });
+        assert!(phone.searches[0] - phone.sent[0].at >= TimeDelta::seconds(70), "not in the lease");
+        if !stored {
+            let apart = phone.searches[1] - phone.searches[0];
+            assert!(apart >= TimeDelta::minutes(10), "{apart}");
+        }
+    }
+}
+
+#[test]
+fn what_cannot_be_looked_up_rests_until_the_person_decides_and_the_rest_goes_on() {
+    let mut phone = Phone::new(600, "plain");
+    let id = phone.submit();
+    let mut record = Record::default();
+    let mut first = true;
+    let mut receive = |sent: &super::virtual_time::Sent| {
+        let taken = record.take(&sent.body);
+        if std::mem::take(&mut first) { Reply::None(NoAnswer::Lost) } else { taken.into() }
+    };
+    assert_eq!(phone.run(TimeDelta::days(9), &mut receive, no_search), End::Idle);
+    let progress = phone.submission(id).progress;
+    assert_eq!((progress.tally.readings.unknown, progress.tally.readings.accepted), (500, 100));
+    assert_eq!(phone.store.unknown_outcomes(phone.connection).unwrap().len(), 500);
+    phone.submit();
+    assert_eq!(phone.run(TimeDelta::days(9), &mut receive, no_search), End::Idle);
+    assert_eq!(phone.sent.len(), 2, "nothing of it goes by itself");
+
+    assert_eq!(phone.store.dismiss_unknown(phone.connection).unwrap(), 500);
+    assert_eq!(phone.store.unknown_outcomes(phone.connection).unwrap().len(), 0);
+    phone.submit();
+    phone.run(TimeDelta::days(9), &mut receive, no_search);
+    assert_eq!(phone.sent.len(), 2, "nor when it is dismissed");
+    assert_eq!(phone.store.retry_unknown(phone.connection).unwrap(), 500);
+    phone.submit();
+    phone.run(TimeDelta::days(9), &mut receive, no_search);
+    assert_eq!(phone.sent.len(), 3, "only if somebody says so");
+}
+
+#[test]
+fn a_receiver_that_looks_first_gets_the_same_bytes_again_after_the_lease() {
+    let mut phone = Phone::new(25, "hl7-cgm");
+    phone.submit();
+    let mut record = Record::looking_first();
+    let mut first = true;
+    let end = phone.run(
+        TimeDelta::hours(1),
+        |sent| {
+            let taken = record.take(&sent.body);
+            if std::mem::take(&mut first) { Reply::None(NoAnswer::Lost) } else { taken.into() }
+        },
+        no_search,
+    );
+    assert_eq!(end, End::Idle);
+    record.assert_single();
+    assert!(phone.sent[0].body == phone.sent[1].body, "the same bytes");
+    assert!(phone.sent[1].at - phone.sent[0].at >= TimeDelta::seconds(70));
+}
+
+#[test]
+fn nothing_of_a_cancelled_submission_is_sent_again() {
+    for dialect in ["hl7-cgm", "plain"] {
+        let mut phone = Phone::new(25, dialect);
+        let id = phone.submit();
+        let lost = |_: &_| Reply::None(NoAnswer::Lost);
+        phone.run(TimeDelta::seconds(5), lost, no_search);
+        assert_eq!(phone.sent.len(), 1);
+        phone.store.end_submission(id, SubmissionState::Cancelled).unwrap();
+        let end = phone.run(TimeDelta::days(9), |_| panic!("cancelled"), no_search);
+        assert_eq!(end, End::Idle);
+        assert!(phone.store.pending_batch(phone.connection).unwrap().is_none());
+        let resting = phone.store.unknown_outcomes(phone.connection).unwrap().len();
+        assert_eq!(resting, if dialect == "plain" { 25 } else { 0 }, "{dialect}");
+    }
+}
+
+#[test]
+fn what_was_claimed_and_never_sent_is_an_unknown_outcome_only_after_the_lease() {
+    use cgm_submitter::delivery::Step;
+    use std::time::Duration;
+    let mut phone = Phone::new(25, "hl7-cgm");
+    phone.submit();
+    phone.machine.token_ready();
+    assert!(matches!(phone.step(Duration::MAX), Step::Send(_)));
+    // Killed: the next process finds it half-sent.
+    phone.machine = cgm_submitter::delivery::Machine::new(phone.connection);
+    let Step::WaitUntil { until, .. } = phone.step(Duration::MAX) else { panic!() };
+    assert_eq!(until - phone.now, TimeDelta::seconds(70));
+    let mut record = Record::looking_first();
+    let end = phone.run(TimeDelta::minutes(5), |sent| record.take(&sent.body).into(), no_search);
+    assert_eq!((end, record.len()), (End::Idle, 25));
+}
