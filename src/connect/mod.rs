@@ -16,6 +16,7 @@ pub use error::{ConnectError, ReauthorisationCause, TokenError};
 pub use tokens::{AccessToken, ForeignOrigin};
 
 use crate::environment::{Environment, LockFolder};
+use crate::fhir::Dialect;
 use crate::smart::{ReceiverBase, RedirectUri, Secret, TokenState};
 use crate::store::{ConnectionId, StoreHandle};
 use chrono::{DateTime, Utc};
@@ -31,6 +32,7 @@ pub struct Receiver {
     client_id: String,
     redirect_uri: RedirectUri,
     read_back: bool,
+    dialect: Option<Dialect>,
 }
 
 impl Receiver {
@@ -57,6 +59,7 @@ impl Receiver {
             client_id: client_id.to_owned(),
             redirect_uri: redirect_uri.parse()?,
             read_back: false,
+            dialect: None,
         })
     }
 
@@ -65,6 +68,12 @@ impl Receiver {
     #[must_use]
     pub fn with_read_back(self) -> Self {
         Self { read_back: true, ..self }
+    }
+
+    /// The same, spoken to in this dialect whatever its `CapabilityStatement` tells.
+    #[must_use]
+    pub fn with_dialect(self, dialect: Dialect) -> Self {
+        Self { dialect: Some(dialect), ..self }
     }
 
     /// Its base URL.

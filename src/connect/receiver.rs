@@ -19,8 +19,8 @@ pub(super) async fn discover(
     }
 }
 
-/// The dialect the receiver's `/metadata` tells, `None` if it tells no known one or refuses to tell,
-/// and what it promises.
+/// The dialect the app told, else the one the receiver's `/metadata` tells, `None` if it tells no
+/// known one or refuses to tell; and what it promises.
 pub(super) async fn dialect(
     transport: &dyn Transport,
     receiver: &Receiver,
@@ -30,12 +30,12 @@ pub(super) async fn dialect(
     match response.status().as_u16() {
         200 => {
             let capability = parse_capability(response.body())?;
-            Ok((capability.dialect, capability.into()))
+            Ok((receiver.dialect.or(capability.dialect), capability.into()))
         }
         status if status == 429 || status >= 500 => {
             Err(ConnectError::Status { what: "capability statement", status })
         }
-        _ => Ok((None, Promises::default())),
+        _ => Ok((receiver.dialect, Promises::default())),
     }
 }
 
