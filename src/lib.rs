@@ -82,7 +82,7 @@ pub use statistics::Summary;
 // ---- connecting, and what the receiver asks for ----
 #[cfg(feature = "shell")]
 pub use connect::{AuthorizationRequest, Receiver, Revocation};
-pub use fhir::{EntryKind, PatientId, SummaryMember};
+pub use fhir::{Dialect, EntryKind, PatientId, SummaryMember};
 pub use orders::{
     Content, Occurrence, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit,
     UcumPeriod,

@@ -146,6 +146,7 @@ pub(crate) fn outcome(outcome: &SubmissionOutcome) {
         OutcomeStatus::Blocked(state) => {
             println!("Stopped: the connection needs you ({})", state.code());
         }
+        _ => println!("Not everything is done: run again"),
     }
 }
 

@@ -25,6 +25,7 @@ use std::time::Duration;
 
 /// Why a token endpoint gave no token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EndpointError {
     /// No answer.
     #[error(transparent)]

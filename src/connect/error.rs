@@ -12,6 +12,7 @@ use crate::store::StoreError;
 
 /// Why connecting, confirming or disconnecting failed. Carries no data of a person and no secret.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ConnectError {
     /// The base URL is not one data may go to.
     #[error(transparent)]

@@ -23,6 +23,7 @@ pub use tokens::{AccessToken, ForeignOrigin};
 pub use unfinished::Unfinished;
 
 use crate::environment::{Environment, EnvironmentError, LockFolder};
+use crate::fhir::Dialect;
 use crate::smart::{self, ReceiverBase, RedirectUri, TokenState};
 use crate::store::{ConnectionId, StoreHandle};
 use chrono::{DateTime, Utc};
@@ -36,6 +37,7 @@ pub struct Receiver {
     client_id: String,
     redirect_uri: RedirectUri,
     read_back: bool,
+    dialect: Option<Dialect>,
 }
 
 impl Receiver {
@@ -62,6 +64,7 @@ impl Receiver {
             client_id: client_id.to_owned(),
             redirect_uri: redirect_uri.parse()?,
             read_back: false,
+            dialect: None,
         })
     }
 
@@ -72,6 +75,12 @@ impl Receiver {
         Self { read_back: true, ..self }
     }
 
+    /// The same, spoken to in this dialect whatever its `CapabilityStatement` tells.
+    #[must_use]
+    pub fn with_dialect(self, dialect: Dialect) -> Self {
+        Self { dialect: Some(dialect), ..self }
+    }
+
     /// Its base URL.
     pub fn base(&self) -> &ReceiverBase {
         &self.base
@@ -80,6 +89,7 @@ impl Receiver {
 
 /// What the host opens in the system's browser.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct AuthorizationRequest {
     /// The URL to open. It holds the state: open it, and show or log it nowhere.
     pub url: String,
@@ -99,6 +109,7 @@ impl std::fmt::Debug for AuthorizationRequest {
 
 /// What became of a token that is to be given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Revocation {
     /// The receiver took it.
     Done,

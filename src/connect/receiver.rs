@@ -20,8 +20,8 @@ pub(super) async fn discover(
     }
 }
 
-/// The dialect the receiver's `/metadata` tells, `None` if it tells no known one or refuses to tell,
-/// and what it promises.
+/// The dialect the app told, else the one the receiver's `/metadata` tells, `None` if it tells no
+/// known one or refuses to tell; and what it promises.
 pub(super) async fn dialect(
     transport: &dyn Transport,
     receiver: &Receiver,
@@ -30,12 +30,12 @@ pub(super) async fn dialect(
     let response = get(transport, receiver, &url, "application/fhir+json").await?;
     match response.status().as_u16() {
         200 => parse_capability(response.body())
-            .map(|capability| (capability.dialect, capability.into()))
+            .map(|capability| (receiver.dialect.or(capability.dialect), capability.into()))
             .map_err(|error| ConnectError::Capability { host: receiver.base.host(), error }),
         status if status == 429 || status >= 500 => {
             Err(refused(receiver, "capability statement", status))
         }
-        _ => Ok((None, Promises::default())),
+        _ => Ok((receiver.dialect, Promises::default())),
     }
 }
 

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 
 /// Why there is no access token. Carries no data of a person and no secret.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenError {
     /// The person has to authorise again; the connection says so too.
     #[error("the person has to authorise this connection again ({})", cause_text(*.0))]

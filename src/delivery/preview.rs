@@ -8,6 +8,7 @@ use crate::submission::Plan;
 
 /// What a plan would send.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Preview {
     /// The plan.
     pub plan: Plan,

@@ -75,6 +75,7 @@ pub trait Vault: Send + Sync {
 
 /// Why the vault did not answer. Absent is not an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum VaultError {
     /// Locked for now, as before the first unlock of a phone: wait, never re-authorise.
     #[error("the secure storage is locked for now: try again after the device was unlocked")]
@@ -86,6 +87,7 @@ pub enum VaultError {
 
 /// What of the outside failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum EnvironmentError {
     /// No randomness.
     #[error("the platform gives no random bytes")]

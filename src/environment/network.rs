@@ -50,6 +50,7 @@ impl std::fmt::Debug for FinalUrl {
 
 /// Why no response came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TransportError {
     /// No connection: offline, name not found, refused.
     #[error("no connection to the receiver")]

@@ -18,6 +18,7 @@ use chrono::{DateTime, Utc};
 /// Why something could not be done. Neither its text nor its fields hold a token, a name, an
 /// identifier or a glucose value.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The database.
     #[error(transparent)]

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// Why a `CapabilityStatement` cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CapabilityError {
     /// Another resource.
     #[error("the receiver's metadata is not a CapabilityStatement: check the base URL")]

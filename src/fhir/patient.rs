@@ -16,6 +16,7 @@ const MAX_NAME: usize = 256;
 
 /// Why a Patient cannot be used. Quotes nothing of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PatientError {
     /// Another resource.
     #[error("the receiver's answer is not a Patient")]

@@ -12,6 +12,7 @@ pub(crate) fn is_fhir_id(text: &str) -> bool {
 
 /// Why a patient id is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SubjectError {
     /// Not 1 to 64 letters, digits, hyphens and dots.
     #[error("the patient id is no FHIR id: 1 to 64 letters, digits, `-` and `.`")]

@@ -4,6 +4,7 @@ use super::{GlucoseUnit, GlucoseValue};
 
 /// Why there is no value, in the terms of FHIR's data-absent-reason code system.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum AbsentReason {
     /// The reason was not given.
     Unknown,

@@ -9,6 +9,7 @@ const EARLIEST: i64 = 631_152_000;
 
 /// Why a reading is refused. Names the field, never its content: these reach logs.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReadingError {
     /// The value is no glucose value.
     #[error(transparent)]

@@ -18,7 +18,8 @@ const MODELS: [(&str, [u32; 2], [u32; 2]); 6] = [
 /// ```
 /// use cgm_submitter::glucose::{GlucoseUnit, Scale};
 /// let scale = Scale::of_model("Dexcom G6", GlucoseUnit::MgPerDl).unwrap();
-/// assert_eq!((scale.lowest().to_string(), scale.highest().to_string()), ("40".into(), "400".into()));
+/// assert_eq!(scale.lowest().to_string(), "40");
+/// assert_eq!(scale.highest().to_string(), "400");
 /// assert_eq!(Scale::of_model("Some other sensor", GlucoseUnit::MgPerDl), None);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

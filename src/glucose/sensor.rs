@@ -8,6 +8,7 @@ const MAX_LENGTH: usize = 256;
 
 /// Why a sensor's description is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SensorError {
     /// A required text is empty.
     #[error("the sensor's {0} is empty")]

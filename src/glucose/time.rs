@@ -11,6 +11,7 @@ use std::str::FromStr;
 
 /// Why a time, window or date range is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TimeError {
     /// Not a time, or not in the form asked for.
     #[error("the time is unreadable: write it like 2024-05-01T08:15:00+02:00")]

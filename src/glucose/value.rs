@@ -74,6 +74,7 @@ impl std::str::FromStr for GlucoseUnit {
 
 /// Why a number is no glucose value. Carries no value: these reach logs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum GlucoseError {
     /// The text is not a plain decimal number such as `101` or `6.7`.
     #[error("the value is not a plain decimal number: write it like 101 or 6.7")]

@@ -9,8 +9,8 @@ use super::{MAX_BYTES, MAX_ROW_BYTES, MAX_ROWS, MAX_SENSORS, TimesLike};
 pub enum ImportError {
     /// None of the accepted formats.
     #[error(
-        "{}not a file this can import: give a Dexcom Clarity CSV, a CSV with the columns time, value and unit, or the same \
-         fields as one JSON object a line",
+        "{}not a file this can import: give a Dexcom Clarity CSV, a CSV with the columns time, \
+         value and unit, or the same fields as one JSON object a line",
         .recognised.map_or_else(String::new, |what| format!("this looks like {what}, "))
     )]
     UnknownFormat {
@@ -18,7 +18,13 @@ pub enum ImportError {
         recognised: Option<&'static str>,
     },
     /// Not UTF-8.
-    #[error("{}: save the file as UTF-8", .row.map_or_else(|| "the text is UTF-16".to_owned(), |row| format!("row {row} is not UTF-8")))]
+    #[error(
+        "{}: save the file as UTF-8",
+        .row.map_or_else(
+            || "the text is UTF-16".to_owned(),
+            |row| format!("row {row} is not UTF-8")
+        )
+    )]
     Encoding {
         /// The first row that is not UTF-8; `None` for UTF-16.
         row: Option<usize>,
@@ -30,8 +36,8 @@ pub enum ImportError {
     TimeZoneRequired,
     /// A device of no known model says "Low" or "High", and its scale was not given.
     #[error(
-        "row {row} says Low or High, and its device's model is not known: say the lowest and the highest value the \
-         device shows"
+        "row {row} says Low or High, and its device's model is not known: say the lowest and the \
+         highest value the device shows"
     )]
     ScaleRequired {
         /// The first such row's line number, from 1.
@@ -47,8 +53,8 @@ pub enum ImportError {
     },
     /// The lines end with carriage returns alone.
     #[error(
-        "the lines end with bare carriage returns, as old spreadsheet programs write them: save the file with Windows or \
-         Unix line ends"
+        "the lines end with bare carriage returns, as old spreadsheet programs write them: save \
+         the file with Windows or Unix line ends"
     )]
     LineEnds,
     /// The header is not the first row.

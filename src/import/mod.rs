@@ -45,6 +45,7 @@ pub const MAX_SENSORS: usize = 1_000;
 
 /// The format of a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Format {
     /// Dexcom Clarity CSV.
     DexcomClarity,
@@ -66,6 +67,7 @@ impl fmt::Display for Format {
 
 /// A reading and the row it came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ImportedReading {
     /// The line in the file, from 1.
     pub row: usize,
@@ -75,6 +77,7 @@ pub struct ImportedReading {
 
 /// A row that holds a reading which cannot be taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RejectedRow {
     /// The line in the file, from 1.
     pub row: usize,
@@ -84,6 +87,7 @@ pub struct RejectedRow {
 
 /// Rows that are no readings, by what they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct SkippedRows {
     /// Alerts and alert settings.
     pub alerts: usize,
@@ -100,6 +104,7 @@ pub struct SkippedRows {
 
 /// What a file gave.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Import {
     /// The file's format.
     pub format: Format,
@@ -138,7 +143,9 @@ impl fmt::Debug for Import {
 ///
 /// ```
 /// use cgm_submitter::import::{ImportOptions, import};
-/// let file = "time,value,unit\n2024-05-01T08:15:00+02:00,6.7,mmol/L\n2024-05-01T08:20:00+02:00,1e2,mg/dL\n";
+/// let file = "time,value,unit\n\
+///     2024-05-01T08:15:00+02:00,6.7,mmol/L\n\
+///     2024-05-01T08:20:00+02:00,1e2,mg/dL\n";
 /// let import = import(file.as_bytes(), &ImportOptions::new("2024-05-02T00:00:00Z".parse()?))?;
 /// assert_eq!(import.readings.len(), 1);
 /// assert_eq!(import.rejected[0].row, 3);

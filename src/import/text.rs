@@ -68,8 +68,8 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = Line<'_>> + Clone {
 
 /// Refuses a file with too many rows or too long a one, and one whose lines cannot be told.
 pub(super) fn check_size(text: &str) -> Result<(), ImportError> {
-    let returns = text.bytes().filter(|byte| *byte == b'\r').count();
-    if returns > 1 && text.matches("\r\n").count() * 2 < returns && !has_long_lines(text) {
+    let (returns, feeds) = (count(text, b'\r'), count(text, b'\n'));
+    if returns > 1 && feeds < returns && text.matches("\r\n").count() * 2 < returns {
         return Err(ImportError::LineEnds);
     }
     for (index, line) in text.split('\n').enumerate() {
@@ -83,10 +83,8 @@ pub(super) fn check_size(text: &str) -> Result<(), ImportError> {
     Ok(())
 }
 
-/// Whether most lines end with a line feed all the same.
-fn has_long_lines(text: &str) -> bool {
-    let returns = text.bytes().filter(|byte| *byte == b'\r').count();
-    text.bytes().filter(|byte| *byte == b'\n').count() >= returns
+fn count(text: &str, wanted: u8) -> usize {
+    text.bytes().filter(|byte| *byte == wanted).count()
 }
 
 /// Splits a line into `cells`, quotes taken off. Says whether every quote was closed.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 /// One kind of data an order can ask for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
+#[non_exhaustive]
 pub enum Content {
     /// The summary with its members.
     Summary,

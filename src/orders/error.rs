@@ -16,6 +16,7 @@ pub(super) const MAX_CANONICAL: usize = 256;
 /// Where an order stands, as FHIR says it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum OrderStatus {
     /// Not yet in force.
     Draft,
@@ -64,6 +65,7 @@ impl OrderStatus {
 
 /// Why an order, or one of its schedules, is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum OrderError {
     /// The order is not one that can be read.
     #[error("the order is not in a form that can be read")]

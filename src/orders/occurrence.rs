@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 /// The dates on which an order applies, both included; an end that is not given is open.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Occurrence {
     first: Option<NaiveDate>,
     last: Option<NaiveDate>,

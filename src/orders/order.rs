@@ -51,6 +51,7 @@ impl fmt::Debug for OrderId {
 
 /// An order, or one schedule of an order, that is not followed, and why: for the person to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RefusedOrder {
     /// Which order; `None` if it has no valid id.
     pub id: Option<OrderId>,
@@ -62,6 +63,7 @@ pub struct RefusedOrder {
 
 /// What a receiver wants of a patient until it says otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct StandingOrder {
     /// Its id at the receiver.
     pub id: OrderId,
@@ -96,6 +98,7 @@ impl StandingOrder {
 
 /// One schedule of an order.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Schedule {
     /// How often.
     pub period: UcumPeriod,

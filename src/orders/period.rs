@@ -61,6 +61,7 @@ impl TimeUnit {
 
 /// Why a stretch of time is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum PeriodError {
     /// No quantity, or one without a value.
     #[error("has no value")]

@@ -10,6 +10,7 @@ const MAX_LENGTH: usize = 2048;
 
 /// Why a text is no receiver's base URL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum BaseError {
     /// Not an absolute URL with a host.
     #[error("the receiver's base is not a URL: write it like https://ehr.example/fhir")]

@@ -27,6 +27,7 @@ const KNOWN_ERRORS: [&str; 8] = [
 
 /// Why a callback is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CallbackError {
     /// Not a URL, or an overlong one.
     #[error("what the browser brought back is not a URL")]

@@ -13,6 +13,7 @@ const MAX_URL: usize = 2048;
 
 /// Why a discovery document cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum DiscoveryError {
     /// More than 256 KiB.
     #[error(

@@ -15,6 +15,7 @@ const LONGEST_UNREACHED: TimeDelta = TimeDelta::minutes(1);
 /// Why a token or revocation endpoint is left alone for a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum FailureReason {
     /// No connection: offline, name not found, refused.
     Unreachable,

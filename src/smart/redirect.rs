@@ -7,6 +7,7 @@ use url::Url;
 
 /// Why a text cannot be a native app's redirect URI.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum RedirectError {
     /// Not an absolute URI.
     #[error(

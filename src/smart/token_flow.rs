@@ -31,6 +31,7 @@ pub enum Held {
 /// Why the person has to authorise again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum ReauthorisationCause {
     /// No tokens are kept: a restored phone, or an authorisation that never ended.
     NoToken,

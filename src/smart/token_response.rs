@@ -13,6 +13,7 @@ const MAX_LIFETIME: i64 = 366 * 86_400;
 
 /// Why a token response cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TokenResponseError {
     /// More than 256 KiB.
     #[error("the receiver's token response is larger than {} bytes", TokenResponse::MAX_BYTES)]

@@ -16,6 +16,7 @@ const SUFFICIENT_ACTIVE_PERCENT: i64 = 70;
 
 /// Why there is no summary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum SummaryError {
     /// Under two readings with a value: no deviation, so no coefficient of variation, which a
     /// summary must have.

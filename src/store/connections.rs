@@ -19,7 +19,8 @@ pub(super) const TABLES: &str = "
         receiver TEXT NOT NULL DEFAULT '{}',
         UNIQUE (base, patient)
     ) STRICT;
-    CREATE UNIQUE INDEX one_connection_to_a_base ON connections (base) WHERE state <> 'disconnected';
+    CREATE UNIQUE INDEX one_connection_to_a_base ON connections (base)
+    WHERE state <> 'disconnected';
 ";
 
 /// The form in which details are kept; one more whenever what is there can no longer be read.
@@ -33,6 +34,7 @@ pub struct ConnectionId(pub i64);
 
 /// What a connection may do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum ConnectionState {
     /// Authorised; nothing is sent before the person confirmed the patient.
     Unconfirmed,
@@ -248,7 +250,8 @@ impl Store {
     ) -> Result<ConnectionId, StoreError> {
         let id = self.db.query_row(
             "INSERT INTO connections (base, patient, state, details) VALUES (?1, ?2, ?3, ?4)
-             ON CONFLICT (base, patient) DO UPDATE SET state = ?3, details = ?4 WHERE state = 'disconnected'
+             ON CONFLICT (base, patient) DO UPDATE SET state = ?3, details = ?4
+             WHERE state = 'disconnected'
              RETURNING id",
             params![base, patient, state.code(), text(details)?],
             |row| row.get(0),

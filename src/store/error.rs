@@ -2,10 +2,12 @@
 
 /// Why the database did not do as asked. Carries no data of a person.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum StoreError {
     /// A later version of this SDK wrote the file.
     #[error(
-        "the database has schema {found}, this version knows {known}: update the app; the file was not touched"
+        "the database has schema {found}, this version knows {known}: update the app; \
+         the file was not touched"
     )]
     NewerSchema {
         /// The file's schema version.
@@ -15,7 +17,8 @@ pub enum StoreError {
     },
     /// The file is no database, or a broken one.
     #[error(
-        "the file is not a readable database: restore it or choose another place; the file was not touched"
+        "the file is not a readable database: restore it or choose another place; \
+         the file was not touched"
     )]
     Corrupt,
     /// Another process held the database for more than five seconds.

@@ -265,7 +265,8 @@ mod tests {
         other_mark[68] ^= 1;
         let contents: [&[u8]; 6] = [
             b"x",
-            b"some text that is longer than the header of a database, and then some, to be sure of that, yes",
+            b"some text that is longer than the header of a database, and then some, \
+              to be sure of that, yes",
             &ours[..50],
             &ours[..4096],
             &ours[..ours.len() - 1],
@@ -311,10 +312,10 @@ mod tests {
         let db = Connection::open(&path).unwrap();
         db.pragma_update(None, "user_version", schema::KNOWN + 1).unwrap();
         db.close().unwrap();
-        let (found, known) = (schema::KNOWN + 1, schema::KNOWN);
-        assert!(
-            matches!(refused(&path), StoreError::NewerSchema { found: f, known: k } if (f, k) == (found, known))
-        );
+        let StoreError::NewerSchema { found, known } = refused(&path) else {
+            panic!("refused for another reason");
+        };
+        assert_eq!((found, known), (schema::KNOWN + 1, schema::KNOWN));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use std::collections::HashMap;
 
 /// A reading that was not taken, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RejectedReading {
     /// Its place in the batch, from 0.
     pub row: usize,

@@ -91,14 +91,20 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_key_gives_back_what_it_was_made_of(sensor in 0..SENSORS_END, seconds in 0..SECONDS_END) {
+        fn a_key_gives_back_what_it_was_made_of(
+            sensor in 0..SENSORS_END,
+            seconds in 0..SECONDS_END,
+        ) {
             let key = ReadingKey::new(SensorId(sensor), seconds).unwrap();
             prop_assert_eq!((key.sensor(), key.seconds()), (SensorId(sensor), seconds));
             prop_assert_eq!(ReadingKey::from_packed(key.packed()), Some(key));
         }
 
         #[test]
-        fn keys_are_ordered_by_sensor_then_time(a in (0..9_u32, 0..SECONDS_END), b in (0..9_u32, 0..SECONDS_END)) {
+        fn keys_are_ordered_by_sensor_then_time(
+            a in (0..9_u32, 0..SECONDS_END),
+            b in (0..9_u32, 0..SECONDS_END),
+        ) {
             let key = |(sensor, seconds)| ReadingKey::new(SensorId(sensor), seconds).unwrap();
             prop_assert_eq!(key(a).cmp(&key(b)), a.cmp(&b));
         }

@@ -48,8 +48,10 @@ pub(super) fn covering(
     key: ReadingKey,
 ) -> Result<Vec<(ConnectionId, GlucoseUnit)>, StoreError> {
     let mut statement = db.prepare_cached(
-        "SELECT c.id, k.unit, (SELECT last FROM ledger l WHERE l.connection = c.id AND l.unit = k.unit AND l.first <= ?1
-         ORDER BY l.first DESC LIMIT 1) AS last FROM connections c, (SELECT 0 AS unit UNION ALL SELECT 1) k",
+        "SELECT c.id, k.unit, (SELECT last FROM ledger l WHERE l.connection = c.id
+         AND l.unit = k.unit AND l.first <= ?1
+         ORDER BY l.first DESC LIMIT 1) AS last
+         FROM connections c, (SELECT 0 AS unit UNION ALL SELECT 1) k",
     )?;
     let mut rows = statement.query([key])?;
     let mut covering = Vec::new();
@@ -82,8 +84,10 @@ pub(super) fn cut_of(
         let mut statement = tx.prepare_cached(
             "SELECT l.connection, l.unit, l.first, l.last FROM connections c
              CROSS JOIN (SELECT 0 AS unit UNION ALL SELECT 1) k
-             CROSS JOIN ledger l ON l.connection = c.id AND l.unit = k.unit AND l.first <= ?2 AND l.first >= coalesce(
-             (SELECT max(first) FROM ledger b WHERE b.connection = c.id AND b.unit = k.unit AND b.first <= ?1), ?1)",
+             CROSS JOIN ledger l ON l.connection = c.id AND l.unit = k.unit AND l.first <= ?2
+             AND l.first >= coalesce(
+             (SELECT max(first) FROM ledger b WHERE b.connection = c.id AND b.unit = k.unit
+             AND b.first <= ?1), ?1)",
         )?;
         let mut rows = statement.query([first, last])?;
         while let Some(row) = rows.next()? {
@@ -147,7 +151,8 @@ pub(super) fn join(
     // The interval that begins furthest right of all that begin at or before `last`, again and
     // again: it overlaps or lies left.
     let mut touching = tx.prepare_cached(
-        "SELECT first, last FROM ledger WHERE connection = ? AND unit = ? AND first <= ? ORDER BY first DESC LIMIT 1",
+        "SELECT first, last FROM ledger WHERE connection = ? AND unit = ? AND first <= ?
+         ORDER BY first DESC LIMIT 1",
     )?;
     let mut remove =
         tx.prepare_cached("DELETE FROM ledger WHERE connection = ? AND unit = ? AND first = ?")?;
@@ -167,7 +172,8 @@ pub(super) fn join(
         last = last.max(right);
     }
     let mut after = tx.prepare_cached(
-        "SELECT first, last FROM ledger WHERE connection = ? AND unit = ? AND first > ? ORDER BY first LIMIT 1",
+        "SELECT first, last FROM ledger WHERE connection = ? AND unit = ? AND first > ?
+         ORDER BY first LIMIT 1",
     )?;
     let next: Option<Interval> =
         after.query_row(params![connection.0, unit, last], interval).optional()?;
@@ -183,8 +189,10 @@ pub(super) fn join(
 }
 
 /// A connection's intervals that touch a range of one sensor's keys, in key order.
-const TOUCHING: &str = "SELECT first, last FROM ledger WHERE connection = ?1 AND unit = ?2 AND first <= ?4 AND first >=
-    coalesce((SELECT max(first) FROM ledger WHERE connection = ?1 AND unit = ?2 AND first <= ?3), ?3) ORDER BY first";
+const TOUCHING: &str = "SELECT first, last FROM ledger WHERE connection = ?1 AND unit = ?2
+    AND first <= ?4 AND first >=
+    coalesce((SELECT max(first) FROM ledger WHERE connection = ?1 AND unit = ?2
+    AND first <= ?3), ?3) ORDER BY first";
 
 /// Calls `each` with every stretch of a range of one sensor's keys that lies in an interval, in key
 /// order, while it returns true. True where it always did.

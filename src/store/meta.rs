@@ -26,7 +26,8 @@ impl Store {
     pub fn set_meta(&mut self, name: &str, value: &str) -> Result<(), StoreError> {
         self.db
             .prepare_cached(
-                "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                "INSERT INTO meta (name, value) VALUES (?, ?) ON CONFLICT (name)
+                 DO UPDATE SET value = excluded.value",
             )?
             .execute([name, value])?;
         Ok(())

@@ -179,7 +179,8 @@ impl Store {
         version: u32,
     ) -> Result<(), StoreError> {
         let changed = self.db.execute(
-            "UPDATE quarantine SET dismissed = 1 WHERE connection = ? AND unit = ? AND key = ? AND version = ?",
+            "UPDATE quarantine SET dismissed = 1 WHERE connection = ? AND unit = ? AND key = ?
+             AND version = ?",
             params![connection.0, unit, key, version],
         )?;
         if changed == 0 { Err(StoreError::Missing("quarantined reading")) } else { Ok(()) }

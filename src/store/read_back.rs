@@ -122,7 +122,8 @@ impl Store {
             }
             let first_time = tx
                 .prepare_cached(
-                    "INSERT OR IGNORE INTO sent_again (connection, unit, key, version) VALUES (?, ?, ?, ?)",
+                    "INSERT OR IGNORE INTO sent_again (connection, unit, key, version)
+                     VALUES (?, ?, ?, ?)",
                 )?
                 .execute(params![connection.0, unit, key, version])?;
             if first_time > 0 {

@@ -131,7 +131,8 @@ pub(super) fn refresh_extent(tx: &Transaction<'_>, sensor: SensorId) -> Result<(
     let last =
         edge("SELECT key FROM readings WHERE key BETWEEN ? AND ? ORDER BY key DESC LIMIT 1")?;
     tx.prepare_cached(
-        "UPDATE sensors SET first = ?2, last = ?3 WHERE id = ?1 AND (first IS NOT ?2 OR last IS NOT ?3)",
+        "UPDATE sensors SET first = ?2, last = ?3 WHERE id = ?1
+         AND (first IS NOT ?2 OR last IS NOT ?3)",
     )?
     .execute(params![sensor.0, first, last])?;
     Ok(())
@@ -150,7 +151,8 @@ pub(super) fn register(tx: &Transaction<'_>, sensor: &Sensor) -> Result<SensorId
     }
     let id = tx.query_row(
         "INSERT INTO sensors (key, name, serial, lowest, highest, zone) VALUES (?, ?, ?, ?, ?, ?)
-         ON CONFLICT (key) DO UPDATE SET name = excluded.name, serial = excluded.serial, lowest = excluded.lowest,
+         ON CONFLICT (key) DO UPDATE SET name = excluded.name, serial = excluded.serial,
+         lowest = excluded.lowest,
          highest = excluded.highest, zone = excluded.zone
          RETURNING id",
         params![

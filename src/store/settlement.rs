@@ -8,8 +8,8 @@ use crate::glucose::GlucoseUnit;
 use rusqlite::Transaction;
 
 /// Remembers that a connection has, or may have, a version of a reading. If a later one took its
-/// place, and the connection is not known to have accepted that, what the ledger says of it holds no
-/// longer: the receiver has seen something else since.
+/// place, and the connection is not known to have accepted that, what the ledger says of it no
+/// longer holds: the receiver has seen something else since.
 pub(super) fn remember(
     tx: &Transaction<'_>,
     to: (ConnectionId, GlucoseUnit),

@@ -32,9 +32,11 @@ impl std::fmt::Debug for VersionedReading {
 }
 
 /// The quarantined ones among current versions: the condition for a row of `readings`.
-const QUARANTINED: &str = "EXISTS (SELECT 1 FROM quarantine q WHERE q.connection = ?1 AND q.unit = ?2
+const QUARANTINED: &str = "EXISTS (SELECT 1 FROM quarantine q WHERE q.connection = ?1
+    AND q.unit = ?2
     AND q.key = readings.key AND q.version = CASE WHEN readings.measurement & 64 THEN
-    coalesce((SELECT max(s.version) + 1 FROM superseded s WHERE s.key = readings.key), 0) ELSE 0 END)";
+    coalesce((SELECT max(s.version) + 1 FROM superseded s
+    WHERE s.key = readings.key), 0) ELSE 0 END)";
 
 /// A row of key and packed measurement.
 pub(super) fn versioned(
@@ -96,7 +98,8 @@ fn unsent_count(
     let mut all = db.prepare_cached("SELECT count(*) FROM readings WHERE key BETWEEN ? AND ?")?;
     let mut refused = db.prepare_cached(&format!(
         "SELECT count(*) FROM readings WHERE key BETWEEN ?3 AND ?4 AND {QUARANTINED}
-         AND key IN (SELECT key FROM quarantine WHERE connection = ?1 AND unit = ?2 AND key BETWEEN ?3 AND ?4)"
+         AND key IN (SELECT key FROM quarantine WHERE connection = ?1 AND unit = ?2
+         AND key BETWEEN ?3 AND ?4)"
     ))?;
     let mut count: u64 = 0;
     for span in sensors::spans(db, window)? {

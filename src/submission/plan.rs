@@ -62,6 +62,7 @@ impl Origin {
 
 /// A part of what a submission sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub enum Part {
     /// The devices.
     Devices,
@@ -91,6 +92,7 @@ impl std::fmt::Display for Part {
 /// A part a receiver will have nothing of, for now: the submission goes on without it, and the next
 /// one tries again.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Stopped {
     /// Which part.
     pub part: Part,
@@ -145,16 +147,6 @@ impl Position {
             Self::Summary => Some(Part::Summary),
             Self::Readings(_) => Some(Part::Readings),
             Self::End => None,
-        }
-    }
-
-    /// What comes after this part is done.
-    #[must_use]
-    pub const fn next_part(self, wanted: Wanted) -> Self {
-        match self {
-            Self::Devices if wanted.summary => Self::Summary,
-            Self::Devices | Self::Summary if wanted.readings => Self::Readings(None),
-            _ => Self::End,
         }
     }
 }

@@ -11,6 +11,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 /// What is to be submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum SubmissionRequest {
     /// What the receiver's standing orders ask for, up to now.
     Ordered,
@@ -25,6 +26,7 @@ pub enum SubmissionRequest {
 
 /// Content that is not sent, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum LeftOut {
     /// The receiver granted no permission for it.
     NotGranted(Part),

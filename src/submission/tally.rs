@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 /// What became of entries.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Counts {
     /// Newly created at the receiver.
     pub accepted: u64,
@@ -64,6 +65,7 @@ impl Counts {
 
 /// The running account of a submission.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Tally {
     /// Requests sent, repeats included.
     pub requests: u64,

@@ -2,6 +2,7 @@
 
 /// What an entry's status means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum EntryVerdict {
     /// Created.
     Accepted,

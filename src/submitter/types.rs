@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 /// Where a person's data lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Config {
     /// The database file. One database holds one person. Lock files are kept beside it.
     pub database: PathBuf,
@@ -27,6 +28,7 @@ impl Config {
 
 /// This person's authorised link to one receiver.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Connection {
     /// Its number in this database.
     pub id: ConnectionId,
@@ -41,6 +43,7 @@ pub struct Connection {
 
 /// Whose record a connection writes to, as the receiver says.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Patient {
     /// The patient id at the receiver.
     pub id: String,
@@ -82,6 +85,7 @@ impl Connection {
 
 /// What would be sent, before anything is.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SubmissionPreview {
     /// One part for each stretch of dates.
     pub parts: Vec<Preview>,
@@ -119,6 +123,7 @@ impl std::fmt::Debug for RefusedItem {
 
 /// How a submission stands.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct SubmissionOutcome {
     /// The submissions it is made of.
     pub submissions: Vec<SubmissionId>,
@@ -188,6 +193,7 @@ impl std::fmt::Debug for UnknownItem {
 
 /// Why a submission stands as it does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum OutcomeStatus {
     /// Everything has an outcome.
     Done,
@@ -249,7 +255,7 @@ pub struct ImportChoices {
     /// "Low" or "High".
     pub scale: Option<Scale>,
     /// What the person said about the device's clock: an alternative of a
-    /// [`ClockNote`](crate::import::ClockNote). Answers are kept for later imports.
+    /// [`ClockNote`]. Answers are kept for later imports.
     pub clock_answers: Vec<ClockAnswer>,
     /// Whether rows that are stored by the clock of another zone move to where this zone puts them,
     /// instead of being refused.
@@ -270,6 +276,7 @@ impl From<ZoneOffsets> for ImportChoices {
 
 /// What became of a file.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct ImportReport {
     /// What the file is.
     pub format: Format,
@@ -295,6 +302,7 @@ pub struct ImportReport {
 
 /// The orders a receiver has for the patient.
 #[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
 pub struct Orders {
     /// Those that run today.
     pub active: Vec<StandingOrder>,

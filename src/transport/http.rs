@@ -24,6 +24,7 @@ const KEPT_IDLE: Duration = Duration::from_secs(30);
 
 /// Why a transport cannot be set up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum TransportSetupError {
     /// An added root is not a certificate in DER.
     #[error("root certificate {0} (counted from 0) is not a certificate in DER form")]

@@ -41,6 +41,7 @@ impl Verification {
 
 /// Something that stands otherwise at the receiver than it was sent.
 #[derive(Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Difference {
     /// What it is.
     pub what: EntryKind,
@@ -63,6 +64,7 @@ impl std::fmt::Debug for Difference {
 
 /// A part of a submission that cannot be verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct NotVerified {
     /// Which part.
     pub part: Part,
@@ -72,6 +74,7 @@ pub struct NotVerified {
 
 /// Why a receiver cannot be asked for what it accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum CannotVerify {
     /// The submission is not done: verify it when it is.
     Unfinished,

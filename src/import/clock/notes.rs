@@ -98,11 +98,13 @@ impl fmt::Display for ClockNote {
             }
             ClockEvent::DidNotFollow => write!(
                 f,
-                "the device's clock did not follow the change of the zone's clocks before {date}: taken as UTC{after} throughout"
+                "the device's clock did not follow the change of the zone's clocks before {date}: \
+                 taken as UTC{after} throughout"
             )?,
             ClockEvent::NewTransmitter => write!(
                 f,
-                "a new transmitter began on {date} while the device's clock was away from the zone's: taken as UTC{after}"
+                "a new transmitter began on {date} while the device's clock was away from the \
+                 zone's: taken as UTC{after}"
             )?,
         }
         f.write_str(match self.basis {

@@ -4,6 +4,7 @@ use super::world::*;
 use cgm_submitter::ErrorKind;
 use cgm_submitter::connect::{ConnectError, EndpointError, Receiver, TokenError};
 use cgm_submitter::environment::{Clock, TransportError};
+use cgm_submitter::fhir::Dialect;
 use cgm_submitter::smart::{
     BaseError, CallbackError, DiscoveryError, ResourceType, SearchToken, TokenResponseError,
 };
@@ -37,6 +38,16 @@ async fn a_connection_begun_in_one_process_is_completed_in_another() {
     assert!(token.scopes().may_create(ResourceType::Observation, Some(SearchToken::LABORATORY)));
     assert_eq!(world.vault.names("pending"), Vec::<String>::new());
     assert_eq!(world.vault.names("token"), ["cgm/db-1/token/1-0"]);
+}
+
+#[tokio::test]
+async fn a_dialect_the_app_told_is_spoken_whatever_the_receiver_shows() {
+    let world = World::new();
+    let connector = world.process();
+    let told = receiver().with_dialect(Dialect::Plain);
+    let request = connector.begin(&told).await.unwrap();
+    let record = connector.complete(&world.server.browser(&request)).await.unwrap();
+    assert_eq!(record.details.dialect.as_deref(), Some(Dialect::Plain.code()));
 }
 
 #[tokio::test]

@@ -412,6 +412,10 @@ async fn an_unfinished_submission_is_not_verified_and_a_failing_search_is_an_err
     let error = app.verify(submission, Duration::ZERO, |_| ()).await.unwrap_err();
     assert!(matches!(error, Error::Answer { status: 503, .. }) && error.retryable(), "{error}");
     world.tape.no_rule();
+    // The receiver is left alone for a while, by searches too.
+    let tried_soon = app.verify(submission, Duration::ZERO, |_| ()).await;
+    assert!(matches!(tried_soon, Err(Error::Answer { .. })), "{tried_soon:?}");
+    world.clock.pass(chrono::TimeDelta::seconds(3));
     assert_eq!(verify(&app, submission).await.confirmed, entries(20));
 
     app.ingest(vec![reading(20)]).await.unwrap();
