@@ -43,12 +43,18 @@ pub(crate) struct Journal {
     delay: Mutex<Duration>,
     /// Gets a permit for each request that hangs.
     pub(crate) hung: Semaphore,
+    killed: Semaphore,
 }
 
 impl Journal {
     pub(crate) fn new() -> Arc<Self> {
         let (passed, fate, delay) = (Mutex::default(), Mutex::default(), Mutex::default());
-        Arc::new(Self { passed, fate, delay, hung: Semaphore::new(0) })
+        Arc::new(Self { passed, fate, delay, hung: Semaphore::new(0), killed: Semaphore::new(0) })
+    }
+
+    /// The process whose request hangs is killed: its work does not go on.
+    pub(crate) fn kill(&self) {
+        self.killed.add_permits(1);
     }
 
     /// What happens to the next refresh.
@@ -89,7 +95,8 @@ impl Wire {
 
     async fn hang(&self) -> ! {
         self.journal.hung.add_permits(1);
-        std::future::pending().await
+        self.journal.killed.acquire().await.unwrap().forget();
+        panic!("killed")
     }
 
     async fn pass(

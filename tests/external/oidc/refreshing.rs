@@ -145,6 +145,8 @@ async fn kill_while_refreshing(world: &World, app: Submitter, fate: Fate) {
         permit = world.journal.hung.acquire() => permit.unwrap().forget(),
     }
     drop(app);
+    // Dropping alone would wait for the refresh, which must not be cut.
+    world.journal.kill();
     world.journal.take();
 }
 
