@@ -9,6 +9,7 @@
 )]
 
 // ---- core: pure, synchronous, no clock, no I/O ----
+mod backoff;
 pub mod import;
 pub mod statistics;
 
@@ -130,11 +131,14 @@ pub mod errors {
     pub use super::import::ImportError;
     pub use super::orders::{OrderError, PeriodError};
     pub use super::smart::{
-        BaseError, CallbackError, DiscoveryError, RedirectError, TokenResponseError,
+        BaseError, CallbackError, DiscoveryError, FailureReason, RedirectError, ScopesRefused,
+        TokenResponseError,
     };
     pub use super::statistics::SummaryError;
     #[cfg(feature = "shell")]
     pub use super::store::StoreError;
+    #[cfg(feature = "shell")]
+    pub use super::submission::RetryAfter;
     #[cfg(feature = "http-transport")]
     pub use super::transport::TransportSetupError;
 }
