@@ -4,20 +4,17 @@
 //! the same unit to the next. Every entry is a POST; all but the sent-as-new ones are conditional
 //! on their identifier.
 
-use super::codes::{SummaryMember, URI_SYSTEM};
+use super::codes::SummaryMember;
 use super::device::DeviceEntry;
 use super::dialect::Dialect;
 use super::identity::{Identifier, Succession, Urn};
 use super::kind::EntryKind;
-use super::reading::{ReadingEntry, append};
+use super::reading::ReadingEntry;
 use super::summary::SummaryEntry;
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::fmt;
-
-/// `]}` at the end.
-const TAIL: &[u8] = b"]}";
 
 /// How large a bundle may become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +28,7 @@ pub struct BundleLimits {
 /// 500 entries and 1 MB: what most receivers take.
 impl Default for BundleLimits {
     fn default() -> Self {
-        Self { max_entries: 500, max_bytes: 1_000_000 }
+        Dialect::default().limits()
     }
 }
 
@@ -160,13 +157,15 @@ impl BundleWriter {
         &mut self,
         write: impl FnOnce(&mut UnitWriter<'_>) -> Result<(), BundleError>,
     ) -> Result<Fit, BundleError> {
+        let guide = self.dialect.guide();
         if self.json.is_empty() {
-            self.begin();
+            guide.envelope.begin(self.timestamp, guide.tag, &mut self.json);
         }
         let (bytes, entries) = (self.json.len(), self.entries.len());
         let outcome = write(&mut UnitWriter { bundle: self });
+        let end = self.dialect.envelope().end();
         let too_large = self.entries.len() > self.limits.max_entries
-            || self.json.len() + TAIL.len() > self.limits.max_bytes;
+            || self.json.len() + end.len() > self.limits.max_bytes;
         match outcome {
             Ok(()) if entries == 0 || !too_large => {
                 self.units += u32::from(self.entries.len() > entries);
@@ -192,22 +191,13 @@ impl BundleWriter {
         self.entries.is_empty()
     }
 
-    /// The bundle; none where it is empty.
+    /// The bundle; `None` if it is empty.
     pub fn finish(mut self) -> Option<AssembledBundle> {
         if self.entries.is_empty() {
             return None;
         }
-        self.json.extend_from_slice(TAIL);
+        self.json.extend_from_slice(self.dialect.envelope().end());
         Some(AssembledBundle { json: self.json, entries: self.entries })
-    }
-
-    fn begin(&mut self) {
-        let head = format!(
-            r#"{{"resourceType":"Bundle","type":"{}","timestamp":"{}","entry":["#,
-            self.dialect.bundle_type(),
-            self.timestamp.to_rfc3339_opts(SecondsFormat::Millis, true),
-        );
-        self.json.extend_from_slice(head.as_bytes());
     }
 
     /// An entry whose resource goes through serde.
@@ -223,10 +213,6 @@ impl BundleWriter {
     }
 
     /// An entry whose resource `write` appends, given the identifier as text.
-    ///
-    /// The condition is not percent-encoded: it is a JSON string, FHIR's own examples write `|` and
-    /// `:` plainly, and as neither `%` nor `+` can occur it reads the same to a server that
-    /// decodes and to one that does not. Nothing in it needs FHIR's `\` escapes.
     fn entry_with(
         &mut self,
         identifier: Identifier,
@@ -236,26 +222,17 @@ impl BundleWriter {
         if !self.seen.insert(identifier) {
             return Err(BundleError::Twin(identifier));
         }
-        let comma = if self.entries.is_empty() { "" } else { "," };
         let (bytes, urn) = (self.json.len(), identifier.text());
-        append(&mut self.json, &[comma, r#"{"fullUrl":""#, urn.as_str(), r#"","resource":"#]);
+        let envelope = self.dialect.envelope();
+        envelope.open(self.entries.is_empty(), &urn, &mut self.json);
         if let Err(error) = write(&urn, &mut self.json) {
             self.json.truncate(bytes);
             self.seen.remove(&identifier);
             return Err(error);
         }
         self.entries.push(EntryInfo { identifier, kind, unit: self.units });
-        append(
-            &mut self.json,
-            &[r#","request":{"method":"POST","url":""#, kind.resource_type(), r#"""#],
-        );
-        if self.conditional {
-            append(
-                &mut self.json,
-                &[r#","ifNoneExist":"identifier="#, URI_SYSTEM, "|", urn.as_str(), r#"""#],
-            );
-        }
-        append(&mut self.json, &["}}"]);
+        let condition = self.conditional.then_some(&urn);
+        envelope.close(kind.resource_type(), condition, &mut self.json);
         Ok(identifier)
     }
 }
@@ -302,7 +279,7 @@ impl UnitWriter<'_> {
     /// # Errors
     /// [`BundleError`].
     pub fn summary(&mut self, summary: &SummaryEntry<'_>) -> Result<Identifier, BundleError> {
-        for member in SummaryMember::of_summary(summary.unit()) {
+        for member in summary.members() {
             self.summary_member(summary, member)?;
         }
         self.bundle.entry(summary.identifier(), EntryKind::Summary, &summary.observation())

@@ -122,14 +122,4 @@ impl SummaryMember {
             Self::SensorActive => "cgm-summary-sensor-active-percentage",
         }
     }
-
-    pub(super) const fn unit(self) -> Unit {
-        match self {
-            Self::Mean(unit) => glucose_unit(unit),
-            Self::DaysOfWear => DAYS,
-            Self::TimesInRanges | Self::Gmi | Self::CoefficientOfVariation | Self::SensorActive => {
-                PERCENT
-            }
-        }
-    }
 }

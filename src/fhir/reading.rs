@@ -8,9 +8,9 @@ use super::codes::{
     DATA_ABSENT_REASON, LOINC, OBSERVATION_INTERPRETATION, UCUM, URI_SYSTEM, glucose_unit,
     reading_code,
 };
+use super::datetime::FhirDateTime;
 use super::decimal::Decimal;
 use super::identity::{Identifier, Succession, Urn};
-use super::moment::Moment;
 use super::resource::{CATEGORY, IdentifierField, Reference, ReplacesExtension};
 use super::subject::SubjectReference;
 use crate::glucose::{
@@ -90,7 +90,7 @@ impl ReadingEntry<'_> {
         urn: &Urn,
         out: &mut Vec<u8>,
     ) -> Option<()> {
-        let time = Moment::instant(self.seconds, self.offset)?;
+        let time = FhirDateTime::instant(self.seconds, self.offset)?;
         append(out, &[r#"{"resourceType":"Observation""#]);
         if let Some(replaced) = replaces {
             append(out, &[r#","extension":"#]);

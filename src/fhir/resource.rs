@@ -2,9 +2,9 @@
 //! them in.
 
 use super::codes::{LOINC, OBSERVATION_REPLACES, UCUM, URI_SYSTEM, Unit};
+use super::datetime::FhirDateTime;
 use super::decimal::Decimal;
 use super::identity::Identifier;
-use super::moment::Moment;
 use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::value::RawValue;
 
@@ -89,8 +89,8 @@ impl Quantity {
 
 #[derive(Serialize)]
 pub(super) struct Period {
-    start: Moment,
-    end: Moment,
+    start: FhirDateTime,
+    end: FhirDateTime,
 }
 
 #[derive(Serialize)]
@@ -124,9 +124,9 @@ pub(super) struct Observation<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) note: Option<[Annotation<'a>; 1]>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) has_member: Option<[Reference<'a>; 6]>,
+    pub(super) has_member: Option<Vec<Reference<'a>>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) component: Option<[Component<'a>; 5]>,
+    pub(super) component: Option<Vec<Component<'a>>>,
 }
 
 impl<'a> Observation<'a> {
@@ -135,7 +135,7 @@ impl<'a> Observation<'a> {
         identifier: Identifier,
         loinc: &'static str,
         subject: &'a str,
-        (start, end): (Moment, Moment),
+        (start, end): (FhirDateTime, FhirDateTime),
     ) -> Self {
         Self {
             resource_type: "Observation",

@@ -1,10 +1,10 @@
-//! Another's words as a person may see them on a screen.
+//! Sanitises a receiver's text for display.
 
 use crate::glucose::reorders;
 
-/// At most so many characters, the last of them `…` where there were more. Without what could
-/// disturb a screen: control characters are spaces, and those that turn the direction of writing
-/// are left out, because they can make a text read as another.
+/// Returns at most `most` characters of a text, the last of them `…` if it had more. Control
+/// characters become spaces; those that turn the direction of writing are left out, because they
+/// can make a text read as another.
 pub(crate) fn shown(text: &str, most: usize) -> String {
     let spaced =
         text.chars().filter(|c| !reorders(*c)).map(|c| if c.is_control() { ' ' } else { c });

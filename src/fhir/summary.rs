@@ -4,11 +4,12 @@
 //! and percentages. Identifiers are made of the rounded figures, so a summary counts as changed
 //! when, and only when, what a receiver would see has changed.
 
-use super::codes::{RANGES, SUMMARY, SummaryMember};
+use super::codes::{DAYS, PERCENT, SUMMARY, SummaryMember, Unit, glucose_unit};
+use super::datetime::FhirDateTime;
 use super::decimal::Decimal;
+use super::dialect::{Content, Dialect, Figure, Member, Range};
 use super::identity::{Identifier, Name, Succession};
 use super::kind::EntryKind;
-use super::moment::Moment;
 use super::reading::Replaced;
 use super::resource::{Annotation, CodeableConcept, Component, Observation, Quantity, Reference};
 use super::subject::SubjectReference;
@@ -108,59 +109,61 @@ impl<'a> Named<'a> {
 pub struct SummaryEntry<'a> {
     subject: &'a SubjectReference,
     unit: GlucoseUnit,
-    start: Moment,
-    end: Moment,
-    figures: Figures,
+    start: FhirDateTime,
+    end: FhirDateTime,
     note: Option<&'a str>,
     summary: Named<'a>,
-    members: [(SummaryMember, Named<'a>); 6],
+    members: Vec<MemberEntry<'a>>,
 }
 
-/// The figures with the decimals they are sent with.
+/// A fact with the decimals it is sent with.
+#[derive(Clone, Copy)]
+struct Fact {
+    figure: Figure,
+    value: Decimal,
+    unit: Unit,
+}
+
+/// The facts, rounded.
+fn rounded(facts: &SummaryFacts, unit: GlucoseUnit) -> Result<Vec<Fact>, SummaryError> {
+    let sum = facts.ranges_hundredths.iter().try_fold(0_u32, |sum, part| sum.checked_add(*part));
+    // Five roundings by at most half a hundredth each.
+    if !sum.is_some_and(|sum| (9_998..=10_002).contains(&sum)) {
+        return Err(SummaryError::Ranges);
+    }
+    let decimals = match unit {
+        GlucoseUnit::MgPerDl => 1,
+        GlucoseUnit::MmolPerL => 2,
+    };
+    let value =
+        |value, scale, name| Decimal::rounded(value, scale).ok_or(SummaryError::Figure(name));
+    let mean = value(facts.mean_mg_dl / unit.in_mg_dl(), decimals, "mean")?;
+    let gmi = value(facts.gmi_percent, 2, "GMI")?;
+    let cv = value(facts.cv_percent, 2, "coefficient of variation")?;
+    let active = value(facts.sensor_active_percent, 2, "share of active time")?;
+    let days = Decimal::whole(facts.days_of_wear);
+    let ranges = Range::ALL.into_iter().zip(facts.ranges_hundredths).map(|(range, hundredths)| {
+        (Figure::TimeIn(range), Decimal::hundredths(hundredths), PERCENT)
+    });
+    let others = [
+        (Figure::Mean(unit), mean, glucose_unit(unit)),
+        (Figure::Gmi, gmi, PERCENT),
+        (Figure::CoefficientOfVariation, cv, PERCENT),
+        (Figure::DaysOfWear, days, DAYS),
+        (Figure::SensorActive, active, PERCENT),
+    ];
+    let all = ranges.chain(others);
+    Ok(all.map(|(figure, value, unit)| Fact { figure, value, unit }).collect())
+}
+
+/// A member of a summary, with the facts it says.
 #[derive(Clone)]
-struct Figures {
-    mean: Decimal,
-    ranges: [Decimal; 5],
-    gmi: Decimal,
-    cv: Decimal,
-    days: Decimal,
-    active: Decimal,
-}
-
-impl Figures {
-    fn new(facts: &SummaryFacts, unit: GlucoseUnit) -> Result<Self, SummaryError> {
-        let sum =
-            facts.ranges_hundredths.iter().try_fold(0_u32, |sum, part| sum.checked_add(*part));
-        // Five roundings by at most half a hundredth each.
-        if !sum.is_some_and(|sum| (9_998..=10_002).contains(&sum)) {
-            return Err(SummaryError::Ranges);
-        }
-        let figure =
-            |value, scale, name| Decimal::rounded(value, scale).ok_or(SummaryError::Figure(name));
-        let decimals = match unit {
-            GlucoseUnit::MgPerDl => 1,
-            GlucoseUnit::MmolPerL => 2,
-        };
-        Ok(Self {
-            mean: figure(facts.mean_mg_dl / unit.in_mg_dl(), decimals, "mean")?,
-            ranges: facts.ranges_hundredths.map(Decimal::hundredths),
-            gmi: figure(facts.gmi_percent, 2, "GMI")?,
-            cv: figure(facts.cv_percent, 2, "coefficient of variation")?,
-            days: Decimal::whole(facts.days_of_wear),
-            active: figure(facts.sensor_active_percent, 2, "share of active time")?,
-        })
-    }
-
-    fn of(&self, member: SummaryMember) -> &[Decimal] {
-        std::slice::from_ref(match member {
-            SummaryMember::TimesInRanges => return &self.ranges,
-            SummaryMember::Mean(_) => &self.mean,
-            SummaryMember::Gmi => &self.gmi,
-            SummaryMember::CoefficientOfVariation => &self.cv,
-            SummaryMember::DaysOfWear => &self.days,
-            SummaryMember::SensorActive => &self.active,
-        })
-    }
+struct MemberEntry<'a> {
+    member: SummaryMember,
+    code: &'static str,
+    content: Content,
+    facts: Vec<Fact>,
+    named: Named<'a>,
 }
 
 impl<'a> SummaryEntry<'a> {
@@ -173,7 +176,7 @@ impl<'a> SummaryEntry<'a> {
         facts: &'a SummaryFacts,
         unit: GlucoseUnit,
     ) -> Result<Self, SummaryError> {
-        Self::after(&[], subject, facts, unit)
+        Self::after(Dialect::default(), &[], subject, facts, unit)
     }
 
     /// The summary of `facts` at a receiver that has these `earlier` ones of the same dates and
@@ -182,36 +185,43 @@ impl<'a> SummaryEntry<'a> {
     /// # Errors
     /// [`SummaryError`] if a figure cannot be sent.
     pub fn after(
+        dialect: Dialect,
         earlier: &[EarlierResource<'a>],
         subject: &'a SubjectReference,
         facts: &'a SummaryFacts,
         unit: GlucoseUnit,
     ) -> Result<Self, SummaryError> {
-        let figures = Figures::new(facts, unit)?;
+        let all = rounded(facts, unit)?;
         let dates = (facts.dates.first(), facts.dates.last());
-        let (start, end) =
-            Moment::date(dates.0).zip(Moment::date(dates.1)).ok_or(SummaryError::Dates)?;
-        let digits =
-            |member| figures.of(member).iter().map(|value| value.digits().as_str().to_owned());
-        let named = |kind, word, loinc, unit, values: Vec<String>| {
+        let (start, end) = FhirDateTime::date(dates.0)
+            .zip(FhirDateTime::date(dates.1))
+            .ok_or(SummaryError::Dates)?;
+        let named = |kind, word, loinc, unit, facts: &[Fact]| {
+            let values: Vec<String> =
+                facts.iter().map(|fact| fact.value.digits().as_str().to_owned()).collect();
             let values = values.iter().map(String::as_str);
             let name = Name::period(word, subject.patient(), loinc, dates, unit, values);
             Named::after(kind, &name, earlier)
         };
-        let order = SummaryMember::of_summary(unit);
-        let members = order.map(|member| {
-            let (kind, values) = (EntryKind::SummaryMember(member), digits(member).collect());
-            (member, named(kind, "member", member.loinc(), member.unit().code, values))
-        });
-        let values = order.into_iter().flat_map(digits).collect();
-        let summary = named(EntryKind::Summary, "summary", SUMMARY, unit.ucum(), values);
+        let of = |figure| all.iter().find(|fact| fact.figure == figure).copied();
+        let members =
+            (dialect.guide().members)(unit).iter().map(|Member { kind: member, code, content }| {
+                let facts: Vec<Fact> = content.figures().filter_map(of).collect();
+                let kind = EntryKind::SummaryMember(*member);
+                let unit = facts.first().map_or("", |fact| fact.unit.code);
+                let named = named(kind, "member", code, unit, &facts);
+                MemberEntry { member: *member, code, content: *content, facts, named }
+            });
+        let members: Vec<MemberEntry<'_>> = members.collect();
+        let said: Vec<Fact> = members.iter().flat_map(|one| one.facts.iter().copied()).collect();
+        let summary = named(EntryKind::Summary, "summary", SUMMARY, unit.ucum(), &said);
         let note = facts.note.as_deref();
-        Ok(Self { subject, unit, start, end, figures, note, summary, members })
+        Ok(Self { subject, unit, start, end, note, summary, members })
     }
 
-    /// The unit of its mean.
-    pub(super) const fn unit(&self) -> GlucoseUnit {
-        self.unit
+    /// Its members, in the order they are sent.
+    pub(super) fn members(&self) -> impl Iterator<Item = SummaryMember> + use<'a, '_> {
+        self.members.iter().map(|one| one.member)
     }
 
     /// The summary's identifier at the receiver.
@@ -221,33 +231,35 @@ impl<'a> SummaryEntry<'a> {
 
     /// A member's identifier at the receiver; `None` for a mean in the other unit.
     pub fn member_identifier(&self, member: SummaryMember) -> Option<Identifier> {
-        let mut members = self.members.iter();
-        members.find(|(one, _)| *one == member).map(|(_, named)| named.identifier)
+        self.find(member).map(|one| one.named.identifier)
+    }
+
+    fn find(&self, member: SummaryMember) -> Option<&MemberEntry<'a>> {
+        self.members.iter().find(|one| one.member == member)
     }
 
     pub(super) fn observation(&self) -> Observation<'_> {
         let mut observation = self.blank(self.summary, SUMMARY);
         observation.note = self.note.map(|text| [Annotation { text }]);
-        observation.has_member =
-            Some(self.members.map(|(_, named)| Reference::Entry { reference: named.identifier }));
+        let reference =
+            |one: &MemberEntry<'_>| Reference::Entry { reference: one.named.identifier };
+        observation.has_member = Some(self.members.iter().map(reference).collect());
         observation
     }
 
     /// A member's Observation; `None` for a mean in the other unit.
     pub(super) fn member(&self, member: SummaryMember) -> Option<Observation<'_>> {
-        let (_, named) = self.members.iter().find(|(one, _)| *one == member)?;
-        let mut observation = self.blank(*named, member.loinc());
-        match (member, self.figures.of(member)) {
-            (SummaryMember::TimesInRanges, _) => {
-                let mut codes = RANGES.into_iter();
-                observation.component = Some(self.figures.ranges.map(|value| Component {
-                    code: CodeableConcept::loinc(codes.next().unwrap_or_default()),
-                    value_quantity: Quantity::new(value, member.unit()),
-                }));
-            }
-            (_, values) => {
-                observation.value_quantity =
-                    values.first().map(|value| Quantity::new(*value, member.unit()));
+        let MemberEntry { code, content, facts, named, .. } = self.find(member)?;
+        let mut observation = self.blank(*named, code);
+        let quantity = |fact: &Fact| Quantity::new(fact.value, fact.unit);
+        match content {
+            Content::Value(_) => observation.value_quantity = facts.first().map(quantity),
+            Content::Components(codes) => {
+                let component = |((_, code), fact): (&(Figure, &'static str), &Fact)| Component {
+                    code: CodeableConcept::loinc(code),
+                    value_quantity: quantity(fact),
+                };
+                observation.component = Some(codes.iter().zip(facts).map(component).collect());
             }
         }
         observation.note = self.note.map(|text| [Annotation { text }]);

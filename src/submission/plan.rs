@@ -149,14 +149,4 @@ impl Position {
             Self::End => None,
         }
     }
-
-    /// What comes after this part is done.
-    #[must_use]
-    pub const fn next_part(self, wanted: Wanted) -> Self {
-        match self {
-            Self::Devices if wanted.summary => Self::Summary,
-            Self::Devices | Self::Summary if wanted.readings => Self::Readings(None),
-            _ => Self::End,
-        }
-    }
 }

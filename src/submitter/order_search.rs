@@ -4,7 +4,7 @@
 use super::types::Orders;
 use crate::connect::Connector;
 use crate::error::Error;
-use crate::fhir::{CGM_CODE_SYSTEM, Paging, PatientId, STANDING_ORDER, SearchError};
+use crate::fhir::{Dialect, OrderVocabulary, Paging, PatientId, SearchError};
 use crate::orders::{
     OrderError, OrderId, OrderSource, ReadOrder, RefusedOrder, parse_order_search, read_order,
 };
@@ -24,7 +24,11 @@ pub(super) async fn refresh_orders(
 ) -> Result<Orders, Error> {
     let record = store.call(move |store| store.connection(connection)).await?;
     let (base, patient) = of_connection(&record)?;
-    let mut next = Some(first_page(&base, &patient)?);
+    let dialect = record.details.dialect.as_deref().and_then(Dialect::from_code);
+    let Some(words) = dialect.unwrap_or_default().orders() else {
+        return store.call(move |store| stored_orders(store, &record, today)).await;
+    };
+    let mut next = Some(first_page(&base, &patient, words)?);
     let mut paging = Paging::of_at_most(MAX_PAGES);
     let mut sources: Vec<OrderSource> = Vec::new();
     while let Some(page) = next {
@@ -102,7 +106,7 @@ impl Orders {
 }
 
 /// The search by what every receiver promises; everything else is looked at here.
-fn first_page(base: &Url, patient: &PatientId) -> Result<Url, Error> {
+fn first_page(base: &Url, patient: &PatientId, words: OrderVocabulary) -> Result<Url, Error> {
     let mut page = base.clone();
     page.path_segments_mut()
         .map_err(|()| unreadable("its address is malformed"))?
@@ -110,7 +114,7 @@ fn first_page(base: &Url, patient: &PatientId) -> Result<Url, Error> {
         .push("ServiceRequest");
     page.query_pairs_mut()
         .append_pair("patient", patient.as_str())
-        .append_pair("code", &format!("{CGM_CODE_SYSTEM}|{STANDING_ORDER}"));
+        .append_pair("code", &format!("{}|{}", words.system, words.standing));
     Ok(page)
 }
 

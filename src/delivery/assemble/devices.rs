@@ -57,8 +57,6 @@ impl Assembly<'_> {
                 break;
             }
         }
-        Ok(bundle
-            .finish()
-            .map(|done| resources(done, Position::Devices.next_part(self.plan.wanted), None)))
+        Ok(bundle.finish().map(|done| resources(done, self.after(Position::Devices), None)))
     }
 }

@@ -12,13 +12,13 @@ pub use summary::summarise;
 
 use crate::error::Error;
 use crate::fhir::{
-    self, AssembledBundle, BundleLimits, BundleWriter, Covered, Dialect, PatientId,
+    self, AssembledBundle, BundleLimits, BundleWriter, Covered, Dialect, PatientId, Stage,
     SubjectReference,
 };
 use crate::store::{
     ConnectionRecord, ReadingKey, SentResource, SentStatus, Store, SubmissionRecord,
 };
-use crate::submission::{Item, ManifestEntry, Plan, Position};
+use crate::submission::{Item, ManifestEntry, Part, Plan, Position};
 use chrono::{DateTime, Utc};
 
 /// A batch before it is compressed and frozen.
@@ -57,7 +57,7 @@ pub fn next_body(
     let mut position = progress.position;
     loop {
         if progress.stopped.iter().any(|stopped| Some(stopped.part) == position.part()) {
-            position = position.next_part(plan.wanted);
+            position = assembly.after(position);
             continue;
         }
         let body = match position {
@@ -68,7 +68,7 @@ pub fn next_body(
         };
         match body {
             Some(body) => return Ok(Some(body)),
-            None => position = position.next_part(plan.wanted),
+            None => position = assembly.after(position),
         }
     }
 }
@@ -149,24 +149,44 @@ impl<'a> Assembly<'a> {
         })
     }
 
+    /// Where the submission stands after the part at `position`: at the dialect's next stage of
+    /// those that are wanted.
+    fn after(&self, position: Position) -> Position {
+        let Plan { wanted, .. } = *self.plan;
+        let mut stages = self.dialect.stages().iter();
+        let _ = stages.find(|stage| Some(part(**stage)) == position.part());
+        let next = stages.find_map(|stage| match part(*stage) {
+            Part::Devices => wanted.devices.then_some(Position::Devices),
+            Part::Summary => wanted.summary.then_some(Position::Summary),
+            Part::Readings => wanted.readings.then_some(Position::Readings(None)),
+        });
+        next.unwrap_or(Position::End)
+    }
+
     /// Units a batch may have.
     fn max_units(&self) -> usize {
-        let limits = BundleLimits::default();
+        let limits = self.dialect.limits();
         limits.max_entries.min(self.unit_limit.unwrap_or(usize::MAX)).max(1)
     }
 
     fn writer(&self) -> BundleWriter {
-        let max_bytes = BundleLimits::default().max_bytes;
+        let max_bytes = self.dialect.limits().max_bytes;
         // A unit stays together even where a receiver takes fewer entries than it has.
-        let max_entries = self.max_units().max(SUMMARY_ENTRIES);
+        let max_entries = self.max_units().max(self.dialect.summary_entries(self.plan.wanted.unit));
         BundleWriter::new(self.now, BundleLimits { max_entries, max_bytes })
             .for_dialect(self.dialect)
             .with_conditional_create(self.conditional)
     }
 }
 
-/// Entries of a summary: itself and six members.
-const SUMMARY_ENTRIES: usize = 7;
+/// The part of a submission that a stage is.
+const fn part(stage: Stage) -> Part {
+    match stage {
+        Stage::Devices => Part::Devices,
+        Stage::Summary => Part::Summary,
+        Stage::Readings => Part::Readings,
+    }
+}
 
 /// A bundle of devices or a summary, each entry listed under its identifier and kind.
 fn resources(bundle: AssembledBundle, position_after: Position, covered: Option<Covered>) -> Body {

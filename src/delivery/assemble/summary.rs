@@ -27,7 +27,7 @@ impl Assembly<'_> {
         let sent = self.store.resources_over(self.connection.id, covered.dates)?;
         let earlier: Vec<EarlierResource<'_>> =
             sent.iter().filter_map(|sent| earlier(sent, covered)).collect();
-        let entry = SummaryEntry::after(&earlier, &self.subject, &facts, unit)
+        let entry = SummaryEntry::after(self.dialect, &earlier, &self.subject, &facts, unit)
             .map_err(|_| Error::Assembly("a figure cannot be sent"))?;
         let identifier = entry.identifier().urn();
         if !is_meant(self.store.resource(self.connection.id, &identifier)?.as_ref()) {
@@ -35,9 +35,9 @@ impl Assembly<'_> {
         }
         let mut bundle = self.writer();
         let _ = bundle.try_unit(|unit| unit.summary(&entry).map(drop)).map_err(Error::bundle)?;
-        Ok(bundle.finish().map(|done| {
-            resources(done, Position::Summary.next_part(self.plan.wanted), Some(covered))
-        }))
+        Ok(bundle
+            .finish()
+            .map(|done| resources(done, self.after(Position::Summary), Some(covered))))
     }
 
     /// What the receiver lacks: the summary and its members, unless it was told.

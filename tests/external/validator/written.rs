@@ -144,7 +144,8 @@ fn replacing(unit: GlucoseUnit, bundle: &mut UnitWriter<'_>) -> Written {
         .chain([summary])
         .map(|(kind, identifier, location)| EarlierResource { kind, identifier, location })
         .collect();
-    let summary = SummaryEntry::after(&earlier, &person.subject, &facts, unit).unwrap();
+    let summary =
+        SummaryEntry::after(Dialect::Hl7Cgm, &earlier, &person.subject, &facts, unit).unwrap();
     bundle.summary(&summary).map(drop)
 }
 

@@ -52,7 +52,7 @@ fn summary_after(
             location: None,
         })
         .collect();
-    let summary = SummaryEntry::after(&earlier, &subject, &facts, MG).unwrap();
+    let summary = SummaryEntry::after(Dialect::Hl7Cgm, &earlier, &subject, &facts, MG).unwrap();
     let mean = SummaryMember::Mean(MG);
     [
         (EntryKind::Summary, summary.identifier()),

@@ -9,10 +9,10 @@ mod resources;
 mod the_guide;
 
 use cgm_submitter::fhir::{
-    BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference, EarlierResource,
-    EntryKind, Fit, Identifier, PatientId, ReadingEntry, ResponseError, SubjectReference,
-    SummaryEntry, SummaryFacts, SummaryMember, parse_capability, parse_outcome, parse_patient,
-    parse_response,
+    BundleError, BundleLimits, BundleWriter, DeviceEntry, DeviceReference, Dialect,
+    EarlierResource, EntryKind, Fit, Identifier, PatientId, ReadingEntry, ResponseError,
+    SubjectReference, SummaryEntry, SummaryFacts, SummaryMember, parse_capability, parse_outcome,
+    parse_patient, parse_response,
 };
 use cgm_submitter::glucose::{
     AbsentReason, Device, EarlierReading, GlucoseUnit, GlucoseValue, Measurement, SensorKey,

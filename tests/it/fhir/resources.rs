@@ -63,7 +63,8 @@ fn summaries_with_their_members() {
             identifier: Example::new().reading(value("121", MG), MG).identifier(),
             location: Some("Observation/41"),
         };
-        let summary = SummaryEntry::after(&[earlier], &subject, &facts, unit).unwrap();
+        let summary =
+            SummaryEntry::after(Dialect::Hl7Cgm, &[earlier], &subject, &facts, unit).unwrap();
         let mut bundle = writer();
         assert_eq!(bundle.try_unit(|unit| unit.summary(&summary).map(drop)), Ok(Fit::Added));
         assert_eq!(bundle.len(), 7);

@@ -4,9 +4,9 @@
 //! than the request, or an entry without a status, is no answer: the caller treats the outcome as
 //! unknown and sends the same bytes again.
 
-use super::lenient::{Elements, Json, MAX_BYTES, lenient};
-use super::outcome::{self, OutcomeText};
-use super::subject::is_fhir_id;
+use super::super::lenient::{Elements, Json, MAX_BYTES, lenient};
+use super::super::outcome::{self, OutcomeText};
+use super::super::subject::is_fhir_id;
 use serde::Deserialize;
 use std::fmt;
 

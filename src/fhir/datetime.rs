@@ -9,48 +9,48 @@ const WIDEST_OFFSET: u16 = 14 * 60;
 
 /// A dateTime with its offset, or a date.
 #[derive(Clone, Copy)]
-pub(super) struct Moment {
+pub(super) struct FhirDateTime {
     text: [u8; 25],
     length: usize,
 }
 
-impl Moment {
+impl FhirDateTime {
     /// `2024-05-02T10:15:00+03:00`; `Z` where the offset is zero, or wider than FHIR can say. None
     /// outside the years 1 to 9999.
     pub(super) fn instant(unix_seconds: i64, offset: UtcOffset) -> Option<Self> {
         let minutes = offset.minutes();
         let offset = if minutes.unsigned_abs() > WIDEST_OFFSET { UtcOffset::UTC } else { offset };
         let local = DateTime::from_timestamp(unix_seconds.checked_add(offset.seconds())?, 0)?;
-        let mut moment = Self::date(local.date_naive())?;
-        moment.push(b'T');
-        moment.two(local.hour());
-        moment.push(b':');
-        moment.two(local.minute());
-        moment.push(b':');
-        moment.two(local.second());
+        let mut text = Self::date(local.date_naive())?;
+        text.push(b'T');
+        text.two(local.hour());
+        text.push(b':');
+        text.two(local.minute());
+        text.push(b':');
+        text.two(local.second());
         let minutes = offset.minutes();
         if minutes == 0 {
-            moment.push(b'Z');
+            text.push(b'Z');
         } else {
-            moment.push(if minutes < 0 { b'-' } else { b'+' });
-            moment.two(u32::from(minutes.unsigned_abs() / 60));
-            moment.push(b':');
-            moment.two(u32::from(minutes.unsigned_abs() % 60));
+            text.push(if minutes < 0 { b'-' } else { b'+' });
+            text.two(u32::from(minutes.unsigned_abs() / 60));
+            text.push(b':');
+            text.two(u32::from(minutes.unsigned_abs() % 60));
         }
-        Some(moment)
+        Some(text)
     }
 
     /// `2024-05-02`. None outside the years 1 to 9999.
     pub(super) fn date(date: NaiveDate) -> Option<Self> {
         let year = u32::try_from(date.year()).ok().filter(|year| (1..=9999).contains(year))?;
-        let mut moment = Self { text: [0; 25], length: 0 };
-        moment.two(year / 100);
-        moment.two(year % 100);
-        moment.push(b'-');
-        moment.two(date.month());
-        moment.push(b'-');
-        moment.two(date.day());
-        Some(moment)
+        let mut text = Self { text: [0; 25], length: 0 };
+        text.two(year / 100);
+        text.two(year % 100);
+        text.push(b'-');
+        text.two(date.month());
+        text.push(b'-');
+        text.two(date.day());
+        Some(text)
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -74,7 +74,7 @@ impl Moment {
     }
 }
 
-impl Serialize for Moment {
+impl Serialize for FhirDateTime {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.as_str())
     }
@@ -88,7 +88,7 @@ mod tests {
     #[test]
     fn a_time_is_written_in_the_offset_it_was_lived_in() {
         let written = |seconds, minutes| {
-            Moment::instant(seconds, UtcOffset::from_minutes(minutes).unwrap())
+            FhirDateTime::instant(seconds, UtcOffset::from_minutes(minutes).unwrap())
                 .map(|m| m.as_str().to_owned())
         };
         assert_eq!(written(1_714_634_100, 180).as_deref(), Some("2024-05-02T10:15:00+03:00"));
@@ -109,8 +109,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_is_written_reads_back_as_the_same_instant(seconds in 0_i64..4_000_000_000, minutes in -840_i32..=840) {
-            let moment = Moment::instant(seconds, UtcOffset::from_minutes(minutes).unwrap()).unwrap();
-            let read = DateTime::parse_from_rfc3339(moment.as_str()).unwrap();
+            let text = FhirDateTime::instant(seconds, UtcOffset::from_minutes(minutes).unwrap()).unwrap();
+            let read = DateTime::parse_from_rfc3339(text.as_str()).unwrap();
             prop_assert_eq!((read.timestamp(), read.offset().local_minus_utc()), (seconds, minutes * 60));
         }
     }
