@@ -4,11 +4,11 @@ use super::{ConnectError, Connector};
 use crate::store::ConnectionId;
 
 impl Connector {
-    /// Sends a request with the connection's token; once more with a new one where the receiver
+    /// Sends a request with the connection's token; once more with a new one if the receiver
     /// answers 401.
     ///
     /// # Errors
-    /// [`ConnectError`], also where the request is for another origin than the connection's; every
+    /// [`ConnectError`], also if the request is for another origin than the connection's; every
     /// status is a response.
     pub async fn ask(
         &self,
@@ -21,7 +21,9 @@ impl Connector {
             let authorised = token
                 .authorised_request(request.clone())
                 .map_err(|_| ConnectError::Unreadable("address"))?;
-            let response = self.0.environment.transport.send(authorised).await?;
+            let sent = self.0.environment.transport.send(authorised).await;
+            let host = || token.base().host();
+            let response = sent.map_err(|error| ConnectError::Transport { host: host(), error })?;
             if fresh || response.status() != http::StatusCode::UNAUTHORIZED {
                 return Ok(response);
             }

@@ -1,21 +1,18 @@
-//! From "connect" to a confirmed connection and back: begin, complete, confirm, disconnect.
+//! From "connect" to a connection: begin and complete.
 //!
 //! Between begin and complete the app may die: all that matters is in the vault. A code is used
 //! once: the pending authorisation is taken out of the vault before the exchange.
 
-use super::endpoint::EndpointError;
-use super::receiver::{dialect, discover, request};
-use super::{
-    AccessToken, AuthorizationRequest, ConnectError, Connector, Inner, Receiver, Revocation,
-    TokenError,
-};
-use crate::environment::{EnvironmentError, Lock};
-use crate::fhir::{PatientId, PatientIdentity, parse_patient};
+use super::endpoint::{EndpointError, ExchangeError};
+use super::receiver::{dialect, discover};
+use super::{AccessToken, AuthorizationRequest, ConnectError, Connector, Inner, Receiver, host_of};
+use crate::environment::Lock;
+use crate::fhir::PatientIdentity;
 use crate::smart::{
     AuthorizationState, CallbackError, PendingAuthorization, PkceVerifier, ScopeRequest,
-    TokenResponse, TokenState, state_of, validate,
+    ScopesRefused, TokenHistory, TokenResponse, TokenState, refused_scopes, state_of, validate,
 };
-use crate::store::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState};
+use crate::store::{ConnectionDetails, ConnectionRecord, ConnectionState, Store, StoreError};
 
 /// More authorisations than this are not kept open: the oldest go first.
 const MAX_PENDING: usize = 16;
@@ -32,111 +29,17 @@ impl Connector {
     }
 
     /// Ends an authorisation with what the browser brought back, also in a new process. The
-    /// connection is new and unconfirmed, or the one there was, with new tokens. Where the
-    /// patient's name could not be read, it is left out: [`fetch_patient`](Self::fetch_patient)
-    /// tries again.
+    /// connection is new and unconfirmed, or the one there was, with new tokens. If the patient's
+    /// name could not be read, it is left out: [`with_patient`](Self::with_patient) tries again.
     ///
     /// # Errors
     /// [`ConnectError::Callback`] for a refusal or a forgery,
     /// [`ConnectError::UnknownAuthorisation`] for a second use, [`ConnectError::OtherPatient`]
-    /// where the connection is another patient's: it is blocked then.
+    /// if the connection is another patient's: it is blocked then; [`ConnectError::Ended`] if it
+    /// was ended meanwhile.
     pub async fn complete(&self, redirect_url: &str) -> Result<ConnectionRecord, ConnectError> {
         let url = redirect_url.to_owned();
         self.detached(ConnectError::Stopped, async move |inner| inner.complete(&url).await).await
-    }
-
-    /// The person saw the patient's name and birth date and said "this is me". What an unconfirmed
-    /// connection waits for.
-    ///
-    /// # Errors
-    /// [`ConnectError::PatientUnknown`] before either was read, [`ConnectError::OtherPatient`] on a
-    /// blocked connection.
-    pub async fn confirm(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
-        // Nobody blocks the connection between the look at its state and the change.
-        let _lock = self.0.token_lock(id).await?;
-        self.0
-            .store
-            .call(move |store| {
-                let mut record = store.connection(id)?;
-                if record.state == ConnectionState::OtherPatient {
-                    return Err(ConnectError::OtherPatient);
-                }
-                if record.details.patient_name.is_none() && record.details.birth_date.is_none() {
-                    return Err(ConnectError::PatientUnknown);
-                }
-                store.change_connection(id, |details| details.confirmed = true)?;
-                record.details.confirmed = true;
-                if record.state == ConnectionState::Unconfirmed {
-                    store.set_connection_state(id, ConnectionState::Active)?;
-                    record.state = ConnectionState::Active;
-                }
-                Ok(record)
-            })
-            .await
-    }
-
-    /// Reads the patient's name and birth date anew.
-    ///
-    /// # Errors
-    /// [`ConnectError`].
-    pub async fn fetch_patient(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
-        let record = self
-            .0
-            .store
-            .call(move |store| store.connection(id).map_err(ConnectError::from))
-            .await?;
-        let patient =
-            PatientId::new(record.patient).map_err(|_| ConnectError::Unreadable("patient"))?;
-        let token = self.access_token(id).await?;
-        let found = match self.0.read_patient(&token, &patient).await {
-            Err(ConnectError::Status { status: 401, .. }) => {
-                let token = self.refresh_after_401(id, &token).await?;
-                self.0.read_patient(&token, &patient).await?
-            }
-            found => found?,
-        };
-        self.0
-            .store
-            .call(move |store| {
-                store.change_connection(id, |details| {
-                    details.patient_name = found.name;
-                    details.birth_date = found.birth_date;
-                })?;
-                Ok(store.connection(id)?)
-            })
-            .await
-    }
-
-    /// Ends a connection: tokens and everything queued go at once, then the token is given back.
-    /// That this fails is reported, and changes nothing.
-    ///
-    /// # Errors
-    /// [`ConnectError::Vault`] where the tokens cannot be removed: the connection stays then, to be
-    /// disconnected again.
-    pub async fn disconnect(&self, id: ConnectionId) -> Result<Revocation, ConnectError> {
-        self.detached(ConnectError::Stopped, async move |inner| inner.disconnect(id).await).await
-    }
-
-    /// Removes all vault entries of this database: tokens and authorisations under way. For
-    /// `erase`; nothing is revoked.
-    ///
-    /// # Errors
-    /// [`ConnectError::Vault`], [`ConnectError::Store`].
-    pub async fn forget_secrets(&self) -> Result<(), ConnectError> {
-        self.detached(ConnectError::Stopped, async move |inner| {
-            let connections =
-                inner.store.call(|store| store.connections().map_err(ConnectError::from)).await?;
-            for connection in connections {
-                let _lock = inner.token_lock(connection.id).await?;
-                inner.entries.delete_token(connection.id).await?;
-            }
-            let _lock = inner.index_lock().await?;
-            for name in inner.entries.index().await?.pending.keys() {
-                inner.entries.delete_pending(name).await?;
-            }
-            Ok(inner.entries.delete_index().await?)
-        })
-        .await
     }
 }
 
@@ -209,19 +112,21 @@ impl Inner {
             self.entries.delete_pending(&name).await?;
             let mut index = self.entries.index().await?;
             index.pending.remove(&name);
-            if judged.as_ref().err() == Some(&CallbackError::InvalidScope) {
-                ask_simpler(&mut index.scopes, &pending);
-            }
+            let refused =
+                (judged.as_ref().err() == Some(&CallbackError::InvalidScope)).then(|| {
+                    let named = refused_scopes(redirect_url, pending.scopes);
+                    ask_simpler(&mut index.scopes, &pending, named)
+                });
             self.entries.save_index(&index).await?;
+            if let Some(refused) = refused {
+                return Err(ConnectError::Scopes(refused));
+            }
             (pending, judged?)
         };
         let endpoint = self.endpoint(pending.token_endpoint.as_str(), &pending.client_id);
         match endpoint.exchange(code.expose(), &pending.redirect_uri, &pending.verifier).await {
             Ok(response) => self.connect(&pending, response).await,
-            Err(error) => {
-                self.after_failed_exchange(&name, &pending, &error).await?;
-                Err(error.into())
-            }
+            Err(failed) => Err(self.after_failed_exchange(&name, &pending, failed).await?),
         }
     }
 
@@ -231,24 +136,26 @@ impl Inner {
         &self,
         name: &str,
         pending: &PendingAuthorization,
-        error: &EndpointError,
-    ) -> Result<(), ConnectError> {
-        let refused = *error == EndpointError::InvalidScope;
-        if !refused && !error.retryable() {
-            return Ok(());
+        failed: ExchangeError,
+    ) -> Result<ConnectError, ConnectError> {
+        let ExchangeError { error, description } = failed;
+        let host = host_of(pending.token_endpoint.as_str());
+        let refused = error == EndpointError::InvalidScope;
+        if !refused && !error.leaves_the_code_unused() {
+            return Ok(ConnectError::Endpoint { host, error });
         }
         let _lock = self.index_lock().await?;
         let mut index = self.entries.index().await?;
         if refused {
-            ask_simpler(&mut index.scopes, pending);
-        } else {
-            index.pending.insert(name.to_owned(), pending.expires_at().timestamp());
+            let named = pending.scopes.named_in(description.as_deref().unwrap_or_default());
+            let refused = ask_simpler(&mut index.scopes, pending, named);
+            self.entries.save_index(&index).await?;
+            return Ok(ConnectError::Scopes(refused));
         }
+        index.pending.insert(name.to_owned(), pending.expires_at().timestamp());
         self.entries.save_index(&index).await?;
-        if !refused {
-            self.entries.save_pending(pending).await?;
-        }
-        Ok(())
+        self.entries.save_pending(pending).await?;
+        Ok(ConnectError::Endpoint { host, error })
     }
 
     /// Makes or renews the connection a token response is for.
@@ -272,9 +179,10 @@ impl Inner {
         pending: &PendingAuthorization,
         response: TokenResponse,
     ) -> Result<ConnectionRecord, ConnectError> {
-        let token =
-            TokenState::granted(response, pending.scopes.text(), self.environment.clock.now())
-                .map_err(EndpointError::from)?;
+        let host = || host_of(pending.token_endpoint.as_str());
+        let now = self.environment.clock.now();
+        let token = TokenState::granted(response, pending.scopes.text(), now)
+            .map_err(|error| ConnectError::Endpoint { host: host(), error: error.into() })?;
         let base = pending.base.as_str().to_owned();
         let existing = self
             .store
@@ -284,21 +192,21 @@ impl Inner {
             existing.as_ref().filter(|existing| existing.patient != token.patient().as_str())
         {
             let id = existing.id;
-            let _lock = self.token_lock(id).await?;
-            let blocked = move |store: &mut crate::store::Store| {
-                // One that was ended meanwhile stays so.
-                if store.connection(id)?.state != ConnectionState::Disconnected {
-                    store.set_connection_state(id, ConnectionState::OtherPatient)?;
-                }
-                Ok::<_, ConnectError>(())
+            // One that was ended meanwhile stays so.
+            let block = move |store: &mut Store| match store
+                .set_connection_state(id, ConnectionState::OtherPatient)
+            {
+                Err(StoreError::Missing(_)) => Ok(()),
+                blocked => blocked.map_err(ConnectError::from),
             };
-            self.store.call(blocked).await?;
+            self.store.call(block).await?;
             return Err(ConnectError::OtherPatient);
         }
         let access = AccessToken::new(&token, pending.base.clone());
+        // If it cannot be read now, it is read when it is needed: a good token is not thrown away.
         let person = self.read_patient(&access, token.patient()).await.ok();
         match existing {
-            Some(existing) => self.renew(existing.id, pending, token, person).await,
+            Some(existing) => self.renew(existing, pending, token, person).await,
             None => self.add(pending, token, person).await,
         }
     }
@@ -314,7 +222,7 @@ impl Inner {
         let (base, patient) =
             (pending.base.as_str().to_owned(), token.patient().as_str().to_owned());
         let promises = pending.promises;
-        let add = move |store: &mut crate::store::Store| {
+        let add = move |store: &mut Store| {
             let id =
                 store.add_connection(&base, &patient, ConnectionState::Unconfirmed, &details)?;
             store.change_receiver(id, |receiver| receiver.authorised(promises))?;
@@ -323,7 +231,7 @@ impl Inner {
         let record = self.store.call(add).await?;
         let id = record.id;
         let _lock = self.token_lock(id).await?;
-        if let Err(error) = self.entries.save_token(id, &token).await {
+        if let Err(error) = self.entries.save_token(&record, &token).await {
             self.store
                 .call(move |store| store.remove_connection(id).map_err(ConnectError::from))
                 .await?;
@@ -334,90 +242,68 @@ impl Inner {
 
     async fn renew(
         &self,
-        id: ConnectionId,
+        existing: ConnectionRecord,
         pending: &PendingAuthorization,
         token: TokenState,
         person: Option<PatientIdentity>,
     ) -> Result<ConnectionRecord, ConnectError> {
+        let id = existing.id;
         let _lock = self.token_lock(id).await?;
-        self.entries.save_token(id, &token).await?;
-        let pending = pending.clone();
-        self.store
-            .call(move |store| {
-                store
-                    .change_connection(id, |details| describe(details, &pending, &token, person))?;
-                store.change_receiver(id, |receiver| receiver.authorised(pending.promises))?;
-                let confirmed = store.connection(id)?.details.confirmed;
-                let state =
-                    if confirmed { ConnectionState::Active } else { ConnectionState::Unconfirmed };
-                store.set_connection_state(id, state)?;
-                Ok(store.connection(id)?)
-            })
-            .await
-    }
-
-    async fn read_patient(
-        &self,
-        token: &AccessToken,
-        patient: &PatientId,
-    ) -> Result<PatientIdentity, ConnectError> {
-        let url = token.base().at(&format!("Patient/{}", patient.as_str()));
-        let request = token
-            .authorised_request(request(&url, "application/fhir+json")?)
-            .map_err(|_| ConnectError::Unreadable("base URL"))?;
-        let response = self.environment.transport.send(request).await?;
-        match response.status().as_u16() {
-            200 => Ok(parse_patient(response.body(), patient)?),
-            status => Err(ConnectError::Status { what: "patient", status }),
-        }
-    }
-
-    async fn disconnect(&self, id: ConnectionId) -> Result<Revocation, ConnectError> {
-        let (record, token) = {
-            let _lock = self.token_lock(id).await?;
-            let record = self
-                .store
-                .call(move |store| store.connection(id).map_err(ConnectError::from))
-                .await?;
-            if record.state == ConnectionState::Disconnected {
-                return Err(TokenError::NoConnection.into());
-            }
-            let token = self.entries.token(id).await?;
-            self.entries.delete_token(id).await?;
-            self.unsaved.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&id);
-            self.store
-                .call(move |store| store.remove_connection(id).map_err(ConnectError::from))
-                .await?;
-            (record, token)
+        let ended = |record: &ConnectionRecord| {
+            record.state == ConnectionState::Disconnected
+                || record.generation != existing.generation
         };
-        let Some(token) = token else { return Ok(Revocation::NothingToRevoke) };
-        let details = &record.details;
-        Ok(self
-            .give_back(
-                details.revocation_endpoint.as_deref(),
-                &details.client_id,
-                token.revocable(),
-            )
-            .await)
+        // The person may have ended it while the receiver answered: it stays so.
+        let record = self.record(id).await?;
+        if ended(&record) {
+            return Err(ConnectError::Ended);
+        }
+        self.entries.save_token(&record, &token).await?;
+        let (pending, generation) = (pending.clone(), existing.generation);
+        let renew = move |store: &mut Store| {
+            let renewed = store.edit_connection(id, |record| {
+                if record.generation != generation {
+                    return;
+                }
+                describe(&mut record.details, &pending, &token, person);
+                record.receiver.authorised(pending.promises);
+                record.state = if record.details.confirmed {
+                    ConnectionState::Active
+                } else {
+                    ConnectionState::Unconfirmed
+                };
+            });
+            match renewed {
+                Ok(renewed) if renewed.generation == generation => Ok(renewed),
+                Ok(_) | Err(StoreError::Missing(_)) => Err(ConnectError::Ended),
+                Err(error) => Err(error.into()),
+            }
+        };
+        self.store.call(renew).await
     }
 
-    fn random(&self) -> Result<[u8; 32], EnvironmentError> {
-        let mut bytes = [0; 32];
-        self.environment.entropy.fill(&mut bytes)?;
-        Ok(bytes)
-    }
-
-    async fn index_lock(&self) -> Result<Lock, ConnectError> {
+    pub(super) async fn index_lock(&self) -> Result<Lock, ConnectError> {
         self.lock("authorisations").await?.ok_or(ConnectError::Busy)
     }
 }
 
+/// Notes that the server refused the scopes asked for. If none simpler are left, the next
+/// authorisation begins anew with all: the server may allow them by then.
 fn ask_simpler(
     scopes: &mut std::collections::BTreeMap<String, ScopeRequest>,
     pending: &PendingAuthorization,
-) {
-    let most = scopes.entry(pending.base.as_str().to_owned()).or_insert(ScopeRequest::WIDEST);
-    *most = most.after_refusal_of(pending.scopes);
+    named: Vec<&'static str>,
+) -> ScopesRefused {
+    let base = pending.base.as_str();
+    let most = scopes.get(base).copied().unwrap_or(ScopeRequest::WIDEST);
+    let most = most.after_refusal_of(pending.scopes);
+    let simpler_left = pending.scopes.at_most(most) != pending.scopes;
+    if simpler_left {
+        scopes.insert(base.to_owned(), most);
+    } else {
+        scopes.remove(base);
+    }
+    ScopesRefused { simpler_left, named }
 }
 
 /// Writes what an authorisation tells into a connection's details. What was learnt of the receiver
@@ -434,9 +320,10 @@ fn describe(
     details.token_endpoint = pending.token_endpoint.to_string();
     details.revocation_endpoint = pending.revocation_endpoint.as_ref().map(url::Url::to_string);
     token.scopes_text().clone_into(&mut details.scopes);
+    // What failed with the old tokens says nothing about the new ones.
+    details.tokens = TokenHistory::default();
     details.dialect.clone_from(&pending.dialect);
     if let Some(person) = person {
-        details.patient_name = person.name;
-        details.birth_date = person.birth_date;
+        details.describe(person);
     }
 }

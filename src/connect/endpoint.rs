@@ -3,10 +3,13 @@
 //! A public client: its id goes into the form, there is no secret. One call is one request; what to
 //! do about a failure is decided by the caller from [`EndpointError`].
 
+use super::token_error::failure_reason;
 use crate::environment::{BoxFuture, Transport, TransportError};
-use crate::smart::{PkceVerifier, RedirectUri, Secret, TokenResponse, TokenResponseError};
+use crate::smart::{
+    FailureReason, PkceVerifier, RedirectUri, RefreshAnswer, Secret, TokenResponse,
+    TokenResponseError,
+};
 use crate::submission::RetryAfter;
-use chrono::{DateTime, TimeDelta, Utc};
 use oauth2::basic::{
     BasicErrorResponse, BasicErrorResponseType, BasicRevocationErrorResponse,
     BasicTokenIntrospectionResponse, BasicTokenType,
@@ -32,73 +35,47 @@ pub enum EndpointError {
     Unavailable {
         /// The HTTP status.
         status: u16,
-        /// When to try again, where the receiver says so.
-        not_before: Option<DateTime<Utc>>,
+        /// What it asks for.
+        retry_after: Option<RetryAfter>,
     },
     /// The code or refresh token is not taken, or no longer.
     #[error(
         "the receiver does not accept the authorisation, or no longer: begin the connection again"
     )]
     InvalidGrant,
-    /// The app is not known, or may not do this.
+    /// The app is not known, may not do this, or is expected to have a secret.
     #[error(
-        "the receiver does not accept this app's client id: check the app's registration there"
+        "the receiver does not accept this app: check the app's registration there (client id, redirect URI, public client without a secret)"
     )]
-    InvalidClient,
+    AppRefused,
     /// The scopes are refused.
-    #[error(
-        "the receiver refuses the scopes asked for: begin the connection again, simpler ones are asked for then"
-    )]
+    #[error("the receiver refuses the scopes asked for")]
     InvalidScope,
-    /// Another error.
-    #[error("the receiver's token endpoint refused the request")]
+    /// The person, or the receiver for them, says no.
+    #[error("the receiver refuses the access: begin the connection again")]
     Refused,
-    /// A status without a readable error.
-    #[error("the receiver's token endpoint answered {status}")]
+    /// A refusal without a reason in OAuth's terms, as a proxy gives it.
+    #[error("the receiver's token endpoint answered {status} without a reason")]
     Status {
         /// The HTTP status.
         status: u16,
+        /// What it asks for.
+        retry_after: Option<RetryAfter>,
     },
     /// A success that cannot be used.
     #[error(transparent)]
     Response(#[from] TokenResponseError),
 }
 
-impl EndpointError {
-    pub(super) fn code(&self) -> &'static str {
-        match self {
-            Self::Transport(TransportError::Unreachable) => "unreachable",
-            Self::Transport(TransportError::Untrusted) => "untrusted",
-            Self::Transport(_) => "connection-broken",
-            Self::Unavailable { .. } => "receiver-unavailable",
-            Self::InvalidGrant => "authorisation-refused",
-            Self::InvalidScope => "invalid-scope",
-            Self::InvalidClient | Self::Refused | Self::Status { .. } => "receiver-configuration",
-            Self::Response(TokenResponseError::NoPatient) => "no-patient",
-            Self::Response(_) => "unreadable-answer",
-        }
-    }
+/// A refused code, and the server's own words about it: they may be about a person.
+pub(super) struct ExchangeError {
+    pub(super) error: EndpointError,
+    pub(super) description: Option<String>,
+}
 
-    /// A code is used once: only what never reached the server can be tried again.
-    pub(super) fn retryable(&self) -> bool {
-        matches!(self, Self::Transport(TransportError::Unreachable | TransportError::Untrusted))
-    }
-
-    /// Whether the server certainly did not act on the request.
-    pub(super) fn proves_unused(&self) -> bool {
-        match self {
-            Self::Transport(error) => {
-                matches!(
-                    error,
-                    TransportError::Unreachable
-                        | TransportError::Untrusted
-                        | TransportError::Request
-                )
-            }
-            Self::Unavailable { status, .. } => matches!(status, 429 | 503),
-            Self::InvalidClient => true,
-            _ => false,
-        }
+impl From<EndpointError> for ExchangeError {
+    fn from(error: EndpointError) -> Self {
+        Self { error, description: None }
     }
 }
 
@@ -107,7 +84,6 @@ pub(super) struct Endpoint<'a> {
     pub(super) transport: &'a dyn Transport,
     pub(super) token_url: &'a str,
     pub(super) client_id: &'a str,
-    pub(super) now: DateTime<Utc>,
 }
 
 impl Endpoint<'_> {
@@ -117,9 +93,9 @@ impl Endpoint<'_> {
         code: &str,
         redirect_uri: &RedirectUri,
         verifier: &PkceVerifier,
-    ) -> Result<TokenResponse, EndpointError> {
+    ) -> Result<TokenResponse, ExchangeError> {
         let redirect = RedirectUrl::new(redirect_uri.as_str().to_owned())
-            .map_err(|_| TransportError::Request)?;
+            .map_err(|_| EndpointError::from(TransportError::Request))?;
         let answer = self
             .client()?
             .exchange_code(AuthorizationCode::new(code.to_owned()))
@@ -127,23 +103,33 @@ impl Endpoint<'_> {
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose().to_owned()))
             .request_async(&self.http())
             .await;
-        granted(answer)
+        granted(answer).map_err(|refused| match refused.error {
+            // RFC 6749 section 5.2: 401 is about the app, also without a word.
+            EndpointError::Status { status: 401, .. } => EndpointError::AppRefused.into(),
+            _ => refused,
+        })
     }
 
     /// Refreshes (RFC 6749 section 6), for the scopes granted before.
-    pub(super) async fn refresh(&self, refresh: &Secret) -> Result<TokenResponse, EndpointError> {
+    pub(super) async fn refresh(&self, refresh: &Secret) -> RefreshAnswer {
         let token = RefreshToken::new(refresh.expose().to_owned());
-        let answer =
-            self.client()?.exchange_refresh_token(&token).request_async(&self.http()).await;
-        granted(answer)
+        let client = match self.client() {
+            Ok(client) => client,
+            Err(error) => return refresh_answer(error),
+        };
+        let answer = client.exchange_refresh_token(&token).request_async(&self.http()).await;
+        match granted(answer) {
+            Ok(response) => RefreshAnswer::Granted(response),
+            Err(refused) => refresh_answer(refused.error),
+        }
     }
 
-    /// Gives a token back (RFC 7009). True where the server took it.
+    /// Gives a token back (RFC 7009).
     pub(super) async fn revoke(
         &self,
         revocation_endpoint: &str,
         token: &Secret,
-    ) -> Result<bool, TransportError> {
+    ) -> Result<(), (FailureReason, Option<RetryAfter>)> {
         let form = url::form_urlencoded::Serializer::new(String::new())
             .append_pair("token", token.expose())
             .append_pair("client_id", self.client_id)
@@ -152,8 +138,16 @@ impl Endpoint<'_> {
             .header(http::header::CONTENT_TYPE, "application/x-www-form-urlencoded")
             .header(http::header::ACCEPT, "application/json")
             .body(form.into_bytes())
-            .map_err(|_| TransportError::Request)?;
-        Ok(self.transport.send(request).await?.status().is_success())
+            .map_err(|_| (FailureReason::Request, None))?;
+        let response =
+            self.transport.send(request).await.map_err(|error| (failure_reason(error), None))?;
+        let status = response.status();
+        // Section 2.2.1: it takes no tokens of this kind back, now or later.
+        let takes_none = status == 400 && oauth_error(&response) == "unsupported_token_type";
+        if status.is_success() || takes_none {
+            return Ok(());
+        }
+        Err((FailureReason::Status(status.as_u16()), RetryAfter::of(response.headers())))
     }
 
     fn client(&self) -> Result<SmartClient, EndpointError> {
@@ -164,7 +158,7 @@ impl Endpoint<'_> {
     }
 
     fn http(&self) -> OauthHttp<'_> {
-        OauthHttp { transport: self.transport, now: self.now }
+        OauthHttp { transport: self.transport }
     }
 }
 
@@ -241,7 +235,6 @@ struct OauthHttpError(EndpointError);
 
 struct OauthHttp<'a> {
     transport: &'a dyn Transport,
-    now: DateTime<Utc>,
 }
 
 impl OauthHttp<'_> {
@@ -251,17 +244,13 @@ impl OauthHttp<'_> {
         if response.body().len() > TokenResponse::MAX_BYTES {
             return Err(TokenResponseError::TooLarge.into());
         }
-        if status == 429 || status >= 500 {
-            let not_before =
-                RetryAfter::of(response.headers()).and_then(|asked| not_before(asked, self.now));
-            return Err(EndpointError::Unavailable { status, not_before });
+        let retry_after = RetryAfter::of(response.headers());
+        if status == 429 || status >= 500 || WAIT.contains(&&*oauth_error(&response)) {
+            return Err(EndpointError::Unavailable { status, retry_after });
         }
-        let says_why = || {
-            serde_json::from_slice::<serde_json::Value>(response.body())
-                .is_ok_and(|body| body["error"].is_string())
-        };
-        if status != 200 && !says_why() {
-            return Err(EndpointError::Status { status });
+        // What says nothing in OAuth's terms is some proxy's word, and ends nothing.
+        if status != 200 && !ANSWERS.contains(&&*oauth_error(&response)) {
+            return Err(EndpointError::Status { status, retry_after });
         }
         Ok(response)
     }
@@ -276,61 +265,62 @@ impl<'c> AsyncHttpClient<'c> for OauthHttp<'_> {
     }
 }
 
+/// OAuth's words for "later".
+const WAIT: &[&str] = &["temporarily_unavailable", "server_error", "slow_down"];
+/// OAuth's words that say something about the grant, the app or the scopes (RFC 6749 section 5.2,
+/// `OpenID` Connect). Any other, and `invalid_request`, which proxies say too, says nothing.
+const ANSWERS: &[&str] = &[
+    "invalid_grant",
+    "invalid_client",
+    "unauthorized_client",
+    "invalid_scope",
+    "access_denied",
+    "consent_required",
+    "interaction_required",
+    "login_required",
+];
+
+/// The `error` of an answer, empty if it has none.
+fn oauth_error(response: &HttpResponse) -> String {
+    let body = serde_json::from_slice::<serde_json::Value>(response.body()).unwrap_or_default();
+    body["error"].as_str().unwrap_or_default().to_owned()
+}
+
 fn granted(
     answer: Result<SmartAnswer, RequestTokenError<OauthHttpError, BasicErrorResponse>>,
-) -> Result<TokenResponse, EndpointError> {
+) -> Result<TokenResponse, ExchangeError> {
     match answer {
-        Ok(answer) => Ok(TokenResponse::from_json(&answer.json)?),
-        Err(RequestTokenError::Request(OauthHttpError(error))) => Err(error),
-        Err(RequestTokenError::ServerResponse(response)) => Err(match response.error() {
-            BasicErrorResponseType::InvalidGrant => EndpointError::InvalidGrant,
-            BasicErrorResponseType::InvalidClient | BasicErrorResponseType::UnauthorizedClient => {
-                EndpointError::InvalidClient
-            }
-            BasicErrorResponseType::InvalidScope => EndpointError::InvalidScope,
-            BasicErrorResponseType::Extension(code)
-                if matches!(
-                    code.as_str(),
-                    "temporarily_unavailable" | "server_error" | "slow_down"
-                ) =>
-            {
-                EndpointError::Unavailable { status: 400, not_before: None }
-            }
-            _ => EndpointError::Refused,
+        Ok(answer) => Ok(TokenResponse::from_json(&answer.json).map_err(EndpointError::from)?),
+        Err(RequestTokenError::Request(OauthHttpError(error))) => Err(error.into()),
+        Err(RequestTokenError::ServerResponse(response)) => Err(ExchangeError {
+            error: match response.error() {
+                BasicErrorResponseType::InvalidGrant => EndpointError::InvalidGrant,
+                BasicErrorResponseType::InvalidClient
+                | BasicErrorResponseType::UnauthorizedClient => EndpointError::AppRefused,
+                BasicErrorResponseType::InvalidScope => EndpointError::InvalidScope,
+                _ => EndpointError::Refused,
+            },
+            description: response.error_description().cloned(),
         }),
         Err(RequestTokenError::Parse(..) | RequestTokenError::Other(_)) => {
-            Err(TokenResponseError::Unreadable.into())
+            Err(EndpointError::from(TokenResponseError::Unreadable).into())
         }
     }
 }
 
-/// When to come back, never more than a day ahead: a wrong date must not end a connection.
-fn not_before(asked: RetryAfter, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
-    let asked = asked.delay(now);
-    now.checked_add_signed(asked.clamp(TimeDelta::zero(), TimeDelta::days(1)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn retry_after_is_seconds_or_a_date_and_bounded() {
-        let now: DateTime<Utc> = "2024-05-01T08:00:00Z".parse().unwrap();
-        let at = |text: &str| {
-            let at = not_before(RetryAfter::parse(text)?, now)?;
-            Some((at - now).num_seconds())
-        };
-        let cases = [
-            ("120", Some(120)),
-            ("Wed, 01 May 2024 08:01:00 GMT", Some(60)),
-            ("Wed, 01 May 2024 07:00:00 GMT", Some(0)),
-            ("4000000000", Some(86_400)),
-            ("soon", None),
-            ("-5", None),
-        ];
-        for (text, expected) in cases {
-            assert_eq!(at(text), expected, "{text}");
+/// What a failure says to a refresh.
+fn refresh_answer(error: EndpointError) -> RefreshAnswer {
+    let failed = |reason, retry_after| RefreshAnswer::Failed { reason, retry_after };
+    match error {
+        EndpointError::InvalidGrant | EndpointError::InvalidScope | EndpointError::Refused => {
+            RefreshAnswer::Ended
         }
+        EndpointError::AppRefused => RefreshAnswer::AppRefused,
+        EndpointError::Transport(error) => failed(failure_reason(error), None),
+        EndpointError::Unavailable { status, retry_after }
+        | EndpointError::Status { status, retry_after } => {
+            failed(FailureReason::Status(status), retry_after)
+        }
+        EndpointError::Response(_) => failed(FailureReason::Unreadable, None),
     }
 }

@@ -5,8 +5,8 @@
 //! listed, so the index names the pending entries: that is how they are found again to be removed.
 
 use crate::environment::{Vault, VaultError};
-use crate::smart::{AuthorizationState, PendingAuthorization, ScopeRequest, TokenState};
-use crate::store::ConnectionId;
+use crate::smart::{AuthorizationState, PendingAuthorization, ScopeRequest, Secret, TokenState};
+use crate::store::ConnectionRecord;
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -28,6 +28,12 @@ pub(super) struct PendingIndex {
     pub(super) pending: BTreeMap<String, i64>,
     /// By base URL: what to ask for since the receiver answered `invalid_scope`.
     pub(super) scopes: BTreeMap<String, ScopeRequest>,
+}
+
+/// The entry of a connection's tokens. A connection that was ended and taken up again has another
+/// one, so that giving back the old tokens never meets the new ones.
+pub(super) fn token_entry(connection: &ConnectionRecord) -> String {
+    format!("token/{}-{}", connection.id.0, connection.generation)
 }
 
 impl Entries {
@@ -67,32 +73,65 @@ impl Entries {
         self.delete(self.pending_name(name)).await
     }
 
-    pub(super) async fn token(&self, id: ConnectionId) -> Result<Option<TokenState>, VaultError> {
-        self.load(self.token_name(id)).await
+    pub(super) async fn token(
+        &self,
+        connection: &ConnectionRecord,
+    ) -> Result<Option<TokenState>, VaultError> {
+        self.load(self.full_name(&token_entry(connection))).await
     }
 
     pub(super) async fn save_token(
         &self,
-        id: ConnectionId,
+        connection: &ConnectionRecord,
         token: &TokenState,
     ) -> Result<(), VaultError> {
-        self.save(self.token_name(id), token).await
+        self.save(self.full_name(&token_entry(connection)), token).await
     }
 
-    pub(super) async fn delete_token(&self, id: ConnectionId) -> Result<(), VaultError> {
-        self.delete(self.token_name(id)).await
+    pub(super) async fn delete_token(
+        &self,
+        connection: &ConnectionRecord,
+    ) -> Result<(), VaultError> {
+        self.delete(self.full_name(&token_entry(connection))).await
+    }
+
+    /// The token to give back in an entry of either kind.
+    pub(super) async fn revocable(&self, entry: &str) -> Result<Option<Secret>, VaultError> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Entry {
+            Tokens(Box<TokenState>),
+            Token(Secret),
+        }
+        let found = self.load(self.full_name(entry)).await?;
+        Ok(found.map(|found| match found {
+            Entry::Tokens(state) => state.revocable().clone(),
+            Entry::Token(token) => token,
+        }))
+    }
+
+    pub(super) async fn save_revocable(
+        &self,
+        entry: &str,
+        token: &Secret,
+    ) -> Result<(), VaultError> {
+        self.save(self.full_name(entry), token).await
+    }
+
+    pub(super) async fn delete_entry(&self, entry: &str) -> Result<(), VaultError> {
+        self.delete(self.full_name(entry)).await
     }
 
     fn index_name(&self) -> String {
-        format!("cgm/{}/authorisations", self.namespace)
+        self.full_name("authorisations")
     }
 
     fn pending_name(&self, name: &str) -> String {
-        format!("cgm/{}/pending/{name}", self.namespace)
+        self.full_name(&format!("pending/{name}"))
     }
 
-    fn token_name(&self, id: ConnectionId) -> String {
-        format!("cgm/{}/token/{}", self.namespace, id.0)
+    fn full_name(&self, entry: &str) -> String {
+        format!("cgm/{}/{entry}", self.namespace)
     }
 
     /// An entry this version cannot read counts as absent: the person authorises again.

@@ -1,12 +1,14 @@
-//! Why a connection could not be made, and why a token could not be had: typed, with a stable code
-//! and what to do next.
+//! Why a connection could not be made or ended: typed, with what to do next.
+//!
+//! Host names of receivers are no secret and are named; a URL with its query is never.
 
+use super::TokenError;
 use super::endpoint::EndpointError;
+use super::token_error::failure_reason;
 use crate::environment::{EnvironmentError, TransportError, VaultError};
 use crate::fhir::{CapabilityError, PatientError};
-use crate::smart::{BaseError, CallbackError, DiscoveryError, RedirectError};
+use crate::smart::{BaseError, CallbackError, DiscoveryError, RedirectError, ScopesRefused};
 use crate::store::StoreError;
-use chrono::{DateTime, Utc};
 
 /// Why connecting, confirming or disconnecting failed. Carries no data of a person and no secret.
 #[derive(Debug, thiserror::Error)]
@@ -15,7 +17,7 @@ pub enum ConnectError {
     /// The base URL is not one data may go to.
     #[error(transparent)]
     Base(#[from] BaseError),
-    /// The redirect URI is none.
+    /// The redirect URI is invalid.
     #[error(transparent)]
     Redirect(#[from] RedirectError),
     /// The client id is empty or overlong.
@@ -24,17 +26,34 @@ pub enum ConnectError {
     )]
     ClientId,
     /// The receiver's discovery document cannot be used.
-    #[error(transparent)]
-    Discovery(#[from] DiscoveryError),
+    #[error("{error} ({host})")]
+    Discovery {
+        /// The receiver.
+        host: String,
+        /// What is wrong with it.
+        error: DiscoveryError,
+    },
     /// The receiver's `CapabilityStatement` cannot be used.
-    #[error(transparent)]
-    Capability(#[from] CapabilityError),
+    #[error("{error} ({host})")]
+    Capability {
+        /// The receiver.
+        host: String,
+        /// What is wrong with it.
+        error: CapabilityError,
+    },
     /// The receiver's Patient cannot be used.
-    #[error(transparent)]
-    Patient(#[from] PatientError),
+    #[error("{error} ({host})")]
+    Patient {
+        /// The receiver.
+        host: String,
+        /// What is wrong with it.
+        error: PatientError,
+    },
     /// The receiver answered with another status than 200.
-    #[error("the receiver answered {status} for its {what}")]
+    #[error("{host} answered {status} when asked for its {what}{}", advice(*status))]
     Status {
+        /// The receiver.
+        host: String,
         /// What was asked for.
         what: &'static str,
         /// The HTTP status.
@@ -44,27 +63,43 @@ pub enum ConnectError {
     #[error("the receiver's {0} cannot be read: connect anew")]
     Unreadable(&'static str),
     /// No answer.
-    #[error(transparent)]
-    Transport(#[from] TransportError),
+    #[error("{error} ({host})")]
+    Transport {
+        /// Who was asked.
+        host: String,
+        /// Why there was no answer.
+        error: TransportError,
+    },
     /// The browser brought back something else than a code.
     #[error(transparent)]
     Callback(#[from] CallbackError),
+    /// The receiver refuses the scopes asked for.
+    #[error(transparent)]
+    Scopes(ScopesRefused),
     /// No authorisation has this state: it was used, is too old, or was begun elsewhere.
     #[error(
         "this authorisation is not known here, or was used already: begin the connection again"
     )]
     UnknownAuthorisation,
     /// The token endpoint gave no token.
-    #[error(transparent)]
-    Endpoint(#[from] EndpointError),
+    #[error("{error} ({host})")]
+    Endpoint {
+        /// The token endpoint's host.
+        host: String,
+        /// Why.
+        error: EndpointError,
+    },
     /// The authorisation is for another patient than the connection.
     #[error(
         "the receiver authorised another patient's record: disconnect before connecting that one"
     )]
     OtherPatient,
-    /// The patient's name and birth date were not read yet.
+    /// The connection was ended while it was authorised anew: the new tokens were given back.
+    #[error("the connection was ended meanwhile: begin the connection again")]
+    Ended,
+    /// The patient's name and birth date were not known, so nobody can have confirmed them.
     #[error(
-        "the patient's name and birth date are not known yet: fetch the patient, show them, and confirm then"
+        "the patient's name and birth date are not known: fetch the patient, show both, and confirm then"
     )]
     PatientUnknown,
     /// A token is needed and cannot be had.
@@ -87,197 +122,21 @@ pub enum ConnectError {
     Stopped,
 }
 
-impl ConnectError {
-    /// A stable word for it.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Base(BaseError::InsecureUrl) => "insecure-url",
-            Self::Base(_) | Self::Redirect(_) | Self::ClientId => "invalid-receiver",
-            Self::OtherPatient | Self::Patient(PatientError::OtherPatient) => "other-patient",
-            Self::Discovery(_)
-            | Self::Capability(_)
-            | Self::Patient(_)
-            | Self::Status { .. }
-            | Self::Unreadable(_) => "receiver-configuration",
-            Self::Transport(error) => transport_code(*error),
-            Self::Callback(CallbackError::AccessDenied) => "access-denied",
-            Self::Callback(CallbackError::InvalidScope) => "invalid-scope",
-            Self::Callback(_) => "invalid-callback",
-            Self::UnknownAuthorisation => "unknown-authorisation",
-            Self::Endpoint(error) => error.code(),
-            Self::PatientUnknown => "patient-unknown",
-            Self::Token(error) => error.code(),
-            Self::Vault(VaultError::Unavailable) => "vault-unavailable",
-            Self::Vault(VaultError::Failed) => "vault-failed",
-            Self::Store(StoreError::Missing(_)) => "not-found",
-            Self::Store(_) => "store",
-            Self::Environment(_) => "environment",
-            Self::Busy | Self::Stopped => "busy",
-        }
+/// What to do about a status, if anything helps.
+fn advice(status: u16) -> &'static str {
+    match status {
+        404 | 410 => ": check the base URL",
+        429 | 500..=599 => ": try again later",
+        _ => "",
     }
+}
 
-    /// Whether the same call can succeed later without anybody changing anything.
-    pub fn retryable(&self) -> bool {
+impl EndpointError {
+    /// A code is used once: only if it never reached the server, it can be sent again.
+    pub(crate) fn leaves_the_code_unused(&self) -> bool {
         match self {
-            Self::Transport(error) => transport_retryable(*error),
-            Self::Status { status, .. } => *status == 429 || *status >= 500,
-            Self::Endpoint(error) => error.retryable(),
-            Self::Token(error) => error.retryable(),
-            Self::Vault(VaultError::Unavailable)
-            | Self::Store(StoreError::Busy)
-            | Self::Busy
-            | Self::Stopped => true,
+            Self::Transport(error) => failure_reason(*error).proves_unused(),
             _ => false,
         }
     }
-}
-
-/// Why the person has to authorise again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ReauthorisationCause {
-    /// No tokens are kept: a restored phone, or an authorisation that never ended.
-    NoToken,
-    /// The access token ended, and the receiver gave no refresh token.
-    NoRefreshToken,
-    /// The receiver no longer takes the refresh token.
-    Refused,
-    /// A refresh was cut off before its answer was recorded, and the receiver no longer takes the
-    /// token it was made with.
-    Interrupted,
-}
-
-/// Why there is no access token.
-#[derive(Clone, Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum TokenError {
-    /// The person has to authorise again; the connection says so too.
-    #[error("the person has to authorise this connection again ({})", cause_text(*.0))]
-    NeedsReauthorisation(ReauthorisationCause),
-    /// The receiver gave a token for another patient: it was given back, and the connection is
-    /// blocked.
-    #[error("the receiver gave a token for another patient: disconnect and connect anew")]
-    OtherPatient,
-    /// The receiver no longer knows the app, or its token endpoint is gone.
-    #[error("the receiver no longer accepts this app's registration: ask the receiver")]
-    Misconfigured,
-    /// The vault is locked for now: wait, never re-authorise.
-    #[error("the secure storage is locked for now: try again after the device was unlocked")]
-    VaultUnavailable,
-    /// The vault failed.
-    #[error("the secure storage failed: try again")]
-    VaultFailed,
-    /// No answer.
-    #[error(transparent)]
-    Transport(TransportError),
-    /// The token endpoint asks to wait, or fails.
-    #[error("the receiver's token endpoint answered {status}: try again later")]
-    Unavailable {
-        /// The HTTP status.
-        status: u16,
-        /// When to try again, where the receiver says so.
-        not_before: Option<DateTime<Utc>>,
-    },
-    /// The token endpoint's answer cannot be read.
-    #[error("the receiver's token endpoint gave an answer that cannot be read")]
-    Unreadable,
-    /// Another process or task holds this connection's lock.
-    #[error("another part of the app is refreshing this connection's token: try again")]
-    Busy,
-    /// There is no such connection.
-    #[error("there is no such connection")]
-    NoConnection,
-    /// The database did not do as asked.
-    #[error("the connection cannot be read from the database")]
-    Store,
-    /// No lock file can be made.
-    #[error(transparent)]
-    Environment(#[from] EnvironmentError),
-}
-
-impl TokenError {
-    /// A stable word for it.
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::NeedsReauthorisation(_) => "needs-reauthorisation",
-            Self::OtherPatient => "other-patient",
-            Self::Misconfigured => "receiver-configuration",
-            Self::VaultUnavailable => "vault-unavailable",
-            Self::VaultFailed => "vault-failed",
-            Self::Transport(error) => transport_code(*error),
-            Self::Unavailable { .. } => "receiver-unavailable",
-            Self::Unreadable => "unreadable-answer",
-            Self::Busy => "busy",
-            Self::NoConnection => "no-connection",
-            Self::Store => "store",
-            Self::Environment(_) => "environment",
-        }
-    }
-
-    /// Whether the same call can succeed later without anybody changing anything.
-    pub fn retryable(&self) -> bool {
-        match self {
-            Self::Transport(error) => transport_retryable(*error),
-            Self::VaultUnavailable
-            | Self::VaultFailed
-            | Self::Unavailable { .. }
-            | Self::Unreadable
-            | Self::Busy
-            | Self::Store => true,
-            Self::NeedsReauthorisation(_)
-            | Self::OtherPatient
-            | Self::Misconfigured
-            | Self::NoConnection => false,
-            Self::Environment(error) => error.retryable(),
-        }
-    }
-}
-
-impl From<VaultError> for TokenError {
-    fn from(error: VaultError) -> Self {
-        match error {
-            VaultError::Unavailable => Self::VaultUnavailable,
-            VaultError::Failed => Self::VaultFailed,
-        }
-    }
-}
-
-impl From<StoreError> for TokenError {
-    fn from(error: StoreError) -> Self {
-        match error {
-            StoreError::Missing(_) => Self::NoConnection,
-            _ => Self::Store,
-        }
-    }
-}
-
-fn cause_text(cause: ReauthorisationCause) -> &'static str {
-    match cause {
-        ReauthorisationCause::NoToken => "no token is kept on this device",
-        ReauthorisationCause::NoRefreshToken => {
-            "the access ended, and the receiver lets this app not renew it"
-        }
-        ReauthorisationCause::Refused => "the receiver ended the access",
-        ReauthorisationCause::Interrupted => {
-            "renewing the access was cut off, and the receiver ended it"
-        }
-    }
-}
-
-fn transport_code(error: TransportError) -> &'static str {
-    match error {
-        TransportError::Unreachable => "unreachable",
-        TransportError::Broken => "connection-broken",
-        TransportError::Untrusted => "untrusted",
-        TransportError::TooLarge { .. } => "answer-too-large",
-        TransportError::Redirected => "redirected",
-        TransportError::Request => "invalid-request",
-    }
-}
-
-fn transport_retryable(error: TransportError) -> bool {
-    matches!(
-        error,
-        TransportError::Unreachable | TransportError::Broken | TransportError::Untrusted
-    )
 }

@@ -5,25 +5,30 @@
 
 mod ask;
 mod authorise;
+mod disconnect;
 mod endpoint;
 mod entries;
 mod error;
+mod patient;
 mod receiver;
+mod token_error;
 mod tokens;
+mod unfinished;
 
+pub use crate::smart::ReauthorisationCause;
 pub use endpoint::EndpointError;
-pub use error::{ConnectError, ReauthorisationCause, TokenError};
+pub use error::ConnectError;
+pub use token_error::TokenError;
 pub use tokens::{AccessToken, ForeignOrigin};
+pub use unfinished::Unfinished;
 
-use crate::environment::{Environment, LockFolder};
+use crate::environment::{Environment, EnvironmentError, LockFolder};
 use crate::fhir::Dialect;
-use crate::smart::{ReceiverBase, RedirectUri, Secret, TokenState};
+use crate::smart::{self, ReceiverBase, RedirectUri, TokenState};
 use crate::store::{ConnectionId, StoreHandle};
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
-use tokio::sync::RwLock;
 
 /// A receiver to connect to, as the app is registered there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,7 +107,7 @@ impl std::fmt::Debug for AuthorizationRequest {
     }
 }
 
-/// What became of a token that was given back.
+/// What became of a token that is to be given back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Revocation {
@@ -112,9 +117,17 @@ pub enum Revocation {
     NothingToRevoke,
     /// The receiver has no place to give tokens back: the token ends by itself.
     NotOffered,
-    /// The receiver did not take it: the token ends by itself, or the person ends it in the
-    /// receiver's portal.
-    Failed,
+    /// It could not be given back yet: it is tried again until the receiver took it.
+    Pending,
+}
+
+/// Tokens that are still to be given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevocationsLeft {
+    /// How many.
+    pub count: usize,
+    /// When the next is tried again at the earliest; `None` if none is left.
+    pub next: Option<DateTime<Utc>>,
 }
 
 /// Makes, keeps and ends connections. Cheap to clone.
@@ -126,20 +139,20 @@ struct Inner {
     environment: Environment,
     locks: LockFolder,
     entries: entries::Entries,
-    /// Tokens the vault refused to take.
-    unsaved: Mutex<HashMap<ConnectionId, TokenState>>,
-    /// Read-held by work under way.
-    running: Arc<RwLock<()>>,
+    /// Tokens the vault refused to take, by connection and generation.
+    unsaved: Mutex<HashMap<(ConnectionId, i64), TokenState>>,
+    unfinished: Unfinished,
 }
 
 impl Connector {
     /// A connector for one database. `namespace` is the database's own id: it starts every vault
-    /// entry's name.
+    /// entry's name. What must not be cut is counted in `unfinished`.
     pub fn new(
         store: StoreHandle,
         environment: Environment,
         locks: LockFolder,
         namespace: &str,
+        unfinished: Unfinished,
     ) -> Self {
         let entries = entries::Entries::new(Arc::clone(&environment.vault), namespace);
         Self(Arc::new(Inner {
@@ -148,18 +161,18 @@ impl Connector {
             locks,
             entries,
             unsaved: Mutex::default(),
-            running: Arc::default(),
+            unfinished,
         }))
     }
 
-    /// Waits until what was begun has ended, also where its caller went away: no lock of this
+    /// Waits until what was begun has ended, also if its caller went away: no lock of this
     /// connector is held then. For a host that is about to be suspended. The transport's own
     /// time limits bound it.
     pub async fn settle(&self) {
-        drop(self.0.running.write().await);
+        self.0.unfinished.settle().await;
     }
 
-    /// Runs `work` to its end, also where the caller goes away: a token that was received is kept
+    /// Runs `work` to its end, also if the caller goes away: a token that was received is kept
     /// or given back.
     async fn detached<T, E, F>(
         &self,
@@ -172,7 +185,7 @@ impl Connector {
         F: Future<Output = Result<T, E>> + Send,
     {
         let inner = Arc::clone(&self.0);
-        let running = Arc::clone(&inner.running).read_owned().await;
+        let running = inner.unfinished.begin().await;
         let work = async move {
             let _running = running;
             work(inner).await
@@ -189,30 +202,18 @@ impl std::fmt::Debug for Connector {
 
 impl Inner {
     fn endpoint<'a>(&'a self, token_url: &'a str, client_id: &'a str) -> endpoint::Endpoint<'a> {
-        endpoint::Endpoint {
-            transport: self.environment.transport.as_ref(),
-            token_url,
-            client_id,
-            now: self.environment.clock.now(),
-        }
+        endpoint::Endpoint { transport: self.environment.transport.as_ref(), token_url, client_id }
     }
 
-    /// Gives a token back, three times over a broken network. Best effort: the token is gone here
-    /// already.
-    async fn give_back(
-        &self,
-        revocation_endpoint: Option<&str>,
-        client_id: &str,
-        token: &Secret,
-    ) -> Revocation {
-        let Some(url) = revocation_endpoint else { return Revocation::NotOffered };
-        for pause in [500, 1500, 0] {
-            match self.endpoint("", client_id).revoke(url, token).await {
-                Ok(true) => return Revocation::Done,
-                Ok(false) => return Revocation::Failed,
-                Err(_) => self.environment.timer.sleep(Duration::from_millis(pause)).await,
-            }
-        }
-        Revocation::Failed
+    /// Random bytes.
+    fn random<const N: usize>(&self) -> Result<[u8; N], EnvironmentError> {
+        let mut bytes = [0; N];
+        self.environment.entropy.fill(&mut bytes)?;
+        Ok(bytes)
     }
+}
+
+/// The host of an endpoint, as an error may name it.
+fn host_of(url: &str) -> String {
+    url::Url::parse(url).map_or_else(|_| "the receiver".to_owned(), |url| smart::host_of(&url))
 }

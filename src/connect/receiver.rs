@@ -12,10 +12,11 @@ pub(super) async fn discover(
     receiver: &Receiver,
 ) -> Result<SmartConfiguration, ConnectError> {
     let url = receiver.base.at(".well-known/smart-configuration");
-    let response = transport.send(request(&url, "application/json")?).await?;
+    let response = get(transport, receiver, &url, "application/json").await?;
     match response.status().as_u16() {
-        200 => Ok(SmartConfiguration::parse(&receiver.base, response.body())?),
-        status => Err(ConnectError::Status { what: "SMART configuration", status }),
+        200 => SmartConfiguration::parse(&receiver.base, response.body())
+            .map_err(|error| ConnectError::Discovery { host: receiver.base.host(), error }),
+        status => Err(refused(receiver, "SMART configuration", status)),
     }
 }
 
@@ -25,18 +26,31 @@ pub(super) async fn dialect(
     transport: &dyn Transport,
     receiver: &Receiver,
 ) -> Result<(Option<Dialect>, Promises), ConnectError> {
-    let response =
-        transport.send(request(&receiver.base.at("metadata"), "application/fhir+json")?).await?;
+    let url = receiver.base.at("metadata");
+    let response = get(transport, receiver, &url, "application/fhir+json").await?;
     match response.status().as_u16() {
-        200 => {
-            let capability = parse_capability(response.body())?;
-            Ok((receiver.dialect.or(capability.dialect), capability.into()))
-        }
+        200 => parse_capability(response.body())
+            .map(|capability| (receiver.dialect.or(capability.dialect), capability.into()))
+            .map_err(|error| ConnectError::Capability { host: receiver.base.host(), error }),
         status if status == 429 || status >= 500 => {
-            Err(ConnectError::Status { what: "capability statement", status })
+            Err(refused(receiver, "capability statement", status))
         }
         _ => Ok((receiver.dialect, Promises::default())),
     }
+}
+
+fn refused(receiver: &Receiver, what: &'static str, status: u16) -> ConnectError {
+    ConnectError::Status { host: receiver.base.host(), what, status }
+}
+
+async fn get(
+    transport: &dyn Transport,
+    receiver: &Receiver,
+    url: &str,
+    accept: &str,
+) -> Result<http::Response<Vec<u8>>, ConnectError> {
+    let sent = transport.send(request(url, accept)?).await;
+    sent.map_err(|error| ConnectError::Transport { host: receiver.base.host(), error })
 }
 
 /// A GET without a token.
@@ -44,5 +58,5 @@ pub(super) fn request(url: &str, accept: &str) -> Result<http::Request<Vec<u8>>,
     http::Request::get(url)
         .header(http::header::ACCEPT, accept)
         .body(Vec::new())
-        .map_err(|_| ConnectError::Transport(crate::environment::TransportError::Request))
+        .map_err(|_| ConnectError::Unreadable("base URL"))
 }

@@ -1,22 +1,17 @@
 //! Access tokens: the valid one from the vault, refreshed when due, by one caller at a time across
-//! processes.
+//! processes. [`token_step`] decides; here it is asked, sent, and written down.
 //!
-//! A refresh is: take the connection's file lock, read the vault again, mark the entry, ask,
-//! persist, and only then use. The caller going away does not stop it: what the receiver answers is
-//! recorded.
-//!
-//! The mark tells a refresh whose answer was never recorded: killed, or cut off. The same refresh
-//! token is then sent again, for the same refresh: where the first request never arrived, or the
-//! receiver allows for lost answers, the connection lives on; where the token was replaced, the
-//! receiver answers `invalid_grant` (and may end the whole family, whose newest token nobody has
-//! any more), and the person authorises again, told so. Not asking would log a person out on every
-//! lost answer and save nothing. After an answer was recorded, its predecessor is never sent again.
+//! The caller going away does not stop a refresh: what the receiver answers is recorded.
 
-use super::endpoint::EndpointError;
-use super::{Inner, ReauthorisationCause, TokenError};
+use super::{Inner, TokenError};
 use crate::environment::{Lock, VaultError};
-use crate::smart::{GrantedScopes, ReceiverBase, Secret, TokenState};
-use crate::store::{ConnectionId, ConnectionRecord, ConnectionState};
+use crate::smart::{
+    GrantedScopes, Held, ReauthorisationCause, ReceiverBase, Secret, Settled, TokenHistory,
+    TokenState, TokenStep, token_step,
+};
+use crate::store::{
+    ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState, Store, StoreError,
+};
 use http::header::{AUTHORIZATION, HeaderValue};
 use std::sync::PoisonError;
 use std::time::Duration;
@@ -41,7 +36,7 @@ impl AccessToken {
     /// `request` with this token: the one place where a token gets onto a request.
     ///
     /// # Errors
-    /// [`ForeignOrigin`] where the request goes to another scheme, host or port than the receiver's
+    /// [`ForeignOrigin`] if the request goes to another scheme, host or port than the receiver's
     /// base.
     pub fn authorised_request(
         &self,
@@ -78,20 +73,28 @@ impl std::fmt::Debug for AccessToken {
     }
 }
 
+/// What a refresh left to do after the lock.
+enum Refreshed {
+    Token(AccessToken),
+    /// A token for another patient came: it goes back.
+    GiveBack(Box<ConnectionRecord>, Secret),
+}
+
 impl Inner {
-    /// The token in the vault where it is good by the clock; none where it has to be refreshed,
-    /// under the lock.
+    /// The token in the vault if it can be used as it is; `None` if the lock has to be taken first.
     pub(super) async fn usable_token(
         &self,
         id: ConnectionId,
     ) -> Result<Option<AccessToken>, TokenError> {
         let (record, base) = self.receiver_of(id).await?;
         refuse_unusable(&record)?;
-        let found = self.entries.token(id).await?;
-        let usable = found.filter(|state| {
-            !state.is_refreshing() && !state.needs_refresh(self.environment.clock.now())
-        });
-        Ok(usable.map(|state| AccessToken::new(&state, base)))
+        let held = held(self.entries.token(&record).await)?;
+        let now = self.environment.clock.now();
+        let usable = match (token_step(&held, &record.details.tokens, None, now), held) {
+            (TokenStep::Use, Held::Tokens(state)) => Some(AccessToken::new(&state, base)),
+            _ => None,
+        };
+        Ok(usable)
     }
 
     /// Refreshes under the connection's lock, unless another caller did so meanwhile.
@@ -100,172 +103,199 @@ impl Inner {
         id: ConnectionId,
         rejected: Option<Secret>,
     ) -> Result<AccessToken, TokenError> {
-        let _lock = self.token_lock(id).await?;
-        let (record, base) = self.receiver_of(id).await?;
-        refuse_unusable(&record)?;
-        let Some(state) = self.recorded_token(id).await? else {
-            return Err(self.needs_reauthorisation(id, ReauthorisationCause::NoToken).await);
+        let refreshed = {
+            let _lock = self.token_lock(id).await?;
+            self.refresh_locked(id, rejected).await?
         };
-        let now = self.environment.clock.now();
-        let refused =
-            rejected.as_ref().is_some_and(|rejected| state.access().matches(rejected.expose()));
-        if !refused && !state.is_refreshing() && !state.needs_refresh(now) {
-            return Ok(AccessToken::new(&state, base));
-        }
-        let usable = !refused && !state.is_expired(now);
-        let Some(refresh) = state.refresh().cloned() else {
-            if usable {
-                return Ok(AccessToken::new(&state, base));
-            }
-            return Err(self.needs_reauthorisation(id, ReauthorisationCause::NoRefreshToken).await);
-        };
-        let interrupted = state.is_refreshing();
-        if !interrupted {
-            self.entries.save_token(id, &state.clone().with_refreshing(true)).await?;
-        }
-        let endpoint = self.endpoint(&record.details.token_endpoint, &record.details.client_id);
-        match endpoint.refresh(&refresh).await {
-            Ok(response) => {
-                let revocable = response.revocable().clone();
-                let Ok(fresh) = state.refreshed(response, now) else {
-                    return Err(self.block_other_patient(&record, &revocable).await);
-                };
-                self.persist(id, &fresh).await?;
-                self.note_scopes(&record, &fresh).await?;
-                Ok(AccessToken::new(&fresh, base))
-            }
-            Err(error) => {
-                if error.proves_unused() && !interrupted {
-                    // Where this fails, the mark stays and only makes the next reason less sharp.
-                    let _ =
-                        self.entries.save_token(id, &state.clone().with_refreshing(false)).await;
-                }
-                let unavailable = matches!(error, EndpointError::Unavailable { .. });
-                match self.refresh_failed(id, error, interrupted).await {
-                    _ if unavailable && usable => Ok(AccessToken::new(&state, base)),
-                    error => Err(error),
-                }
+        match refreshed {
+            Refreshed::Token(token) => Ok(token),
+            Refreshed::GiveBack(record, token) => {
+                let details = &record.details;
+                let endpoint = details.revocation_endpoint.as_deref();
+                self.give_back(endpoint, &details.client_id, &token).await;
+                Err(TokenError::OtherPatient)
             }
         }
     }
 
-    /// What a failed refresh means for the connection.
-    async fn refresh_failed(
+    async fn refresh_locked(
         &self,
         id: ConnectionId,
-        error: EndpointError,
-        interrupted: bool,
-    ) -> TokenError {
-        match error {
-            EndpointError::Transport(error) => TokenError::Transport(error),
-            EndpointError::Unavailable { status, not_before } => {
-                TokenError::Unavailable { status, not_before }
+        rejected: Option<Secret>,
+    ) -> Result<Refreshed, TokenError> {
+        let (record, base) = self.receiver_of(id).await?;
+        refuse_unusable(&record)?;
+        let held = held(self.recorded_token(&record).await)?;
+        let now = self.environment.clock.now();
+        let refresh = match token_step(&held, &record.details.tokens, rejected.as_ref(), now) {
+            TokenStep::Use => {
+                let Held::Tokens(state) = held else { return Err(TokenError::Busy) };
+                return Ok(Refreshed::Token(AccessToken::new(&state, base)));
             }
-            EndpointError::InvalidClient | EndpointError::Status { status: 404 | 405 | 410 } => {
-                match self.set_state(id, ConnectionState::Misconfigured).await {
-                    Ok(()) => TokenError::Misconfigured,
-                    Err(error) => error,
+            TokenStep::Refresh(refresh) => refresh,
+            TokenStep::Pause(pause) => {
+                let host = host_of(&record);
+                return Err(TokenError::Waiting { host, reason: pause.reason, until: pause.until });
+            }
+            TokenStep::WaitForVault => return Err(VaultError::Unavailable.into()),
+            TokenStep::Reauthorise(cause) => {
+                self.note(id, |record| record.state = ConnectionState::NeedsReauthorisation)
+                    .await?;
+                return Err(TokenError::NeedsReauthorisation(cause));
+            }
+        };
+        // Drawn before the request: an answer is never lost for lack of randomness.
+        let jitter = u32::from_be_bytes(self.random()?);
+        if let Some(marked) = refresh.mark() {
+            self.entries.save_token(&record, &marked).await?;
+        }
+        let answer = self
+            .endpoint(&record.details.token_endpoint, &record.details.client_id)
+            .refresh(refresh.refresh_token())
+            .await;
+        let settled = refresh.settle(answer, jitter, self.environment.clock.now());
+        self.write_down(record, base, held, settled).await
+    }
+
+    /// Writes down what a refresh changed: the vault first, if there are new tokens.
+    async fn write_down(
+        &self,
+        record: ConnectionRecord,
+        base: ReceiverBase,
+        held: Held,
+        settled: Settled,
+    ) -> Result<Refreshed, TokenError> {
+        let (id, host) = (record.id, host_of(&record));
+        match settled {
+            Settled::Keep(fresh) => {
+                self.persist(&record, &fresh).await?;
+                self.note_fresh(&record, &fresh).await?;
+                Ok(Refreshed::Token(AccessToken::new(&fresh, base)))
+            }
+            Settled::GiveBack(token) => {
+                self.note(id, |record| record.state = ConnectionState::OtherPatient).await?;
+                // What a failing vault keeps goes when the connection is ended.
+                let _ = self.entries.delete_token(&record).await;
+                Ok(Refreshed::GiveBack(Box::new(record), token))
+            }
+            Settled::Later { history, unmarked, usable, misconfigured } => {
+                self.unmark(&record, unmarked).await;
+                self.note(id, move |record| {
+                    record.details.tokens = history;
+                    if misconfigured {
+                        record.state = ConnectionState::Misconfigured;
+                    }
+                })
+                .await?;
+                let now = self.environment.clock.now();
+                match (held, history.failures.pause(now)) {
+                    (Held::Tokens(state), _) if usable => {
+                        Ok(Refreshed::Token(AccessToken::new(&state, base)))
+                    }
+                    (_, Some(pause)) if misconfigured => {
+                        Err(TokenError::Misconfigured { host, reason: pause.reason })
+                    }
+                    (_, Some(pause)) => {
+                        Err(TokenError::Waiting { host, reason: pause.reason, until: pause.until })
+                    }
+                    (_, None) => Err(TokenError::Busy),
                 }
             }
-            EndpointError::InvalidGrant
-            | EndpointError::InvalidScope
-            | EndpointError::Refused
-            | EndpointError::Status { status: 400 | 401 } => {
-                if let Err(error) = self.entries.delete_token(id).await {
-                    return error.into();
-                }
-                let cause = if interrupted {
-                    ReauthorisationCause::Interrupted
-                } else {
-                    ReauthorisationCause::Refused
-                };
-                self.needs_reauthorisation(id, cause).await
+            Settled::AppRefused { unmarked } => {
+                self.unmark(&record, unmarked).await;
+                self.note(id, |record| record.state = ConnectionState::Misconfigured).await?;
+                Err(TokenError::AppRefused { host })
             }
-            EndpointError::Response(_) | EndpointError::Status { .. } => TokenError::Unreadable,
+            Settled::Ended(history) => {
+                self.note(id, move |record| {
+                    record.details.tokens = history;
+                    record.state = ConnectionState::NeedsReauthorisation;
+                })
+                .await?;
+                // The record says that it ended, whatever a failing vault keeps.
+                let _ = self.entries.delete_token(&record).await;
+                let cause = history.ended.unwrap_or(ReauthorisationCause::Refused);
+                Err(TokenError::NeedsReauthorisation(cause))
+            }
         }
     }
 
-    /// Puts fresh tokens into the vault. Where it refuses, they stay in memory, and the next call
+    /// Takes the mark off. If this fails, a later refusal reads `Interrupted`.
+    async fn unmark(&self, record: &ConnectionRecord, unmarked: Option<TokenState>) {
+        if let Some(unmarked) = unmarked {
+            let _ = self.entries.save_token(record, &unmarked).await;
+        }
+    }
+
+    /// Puts fresh tokens into the vault. If it refuses, they stay in memory, and the next call
     /// tries again first: the receiver may never give these tokens again.
-    async fn persist(&self, id: ConnectionId, fresh: &TokenState) -> Result<(), VaultError> {
-        let saved = self.entries.save_token(id, fresh).await;
+    async fn persist(
+        &self,
+        record: &ConnectionRecord,
+        fresh: &TokenState,
+    ) -> Result<(), VaultError> {
+        let saved = self.entries.save_token(record, fresh).await;
+        let key = (record.id, record.generation);
         let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
         match saved {
-            Ok(()) => drop(unsaved.remove(&id)),
-            Err(_) => drop(unsaved.insert(id, fresh.clone())),
+            Ok(()) => drop(unsaved.remove(&key)),
+            Err(_) => drop(unsaved.insert(key, fresh.clone())),
         }
         saved
     }
 
     /// The tokens in the vault, after those that an earlier call could not put there. Only under
     /// the lock.
-    async fn recorded_token(&self, id: ConnectionId) -> Result<Option<TokenState>, VaultError> {
-        let recorded = self.entries.token(id).await?;
-        let unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        match (recorded, unsaved) {
+    async fn recorded_token(
+        &self,
+        record: &ConnectionRecord,
+    ) -> Result<Option<TokenState>, VaultError> {
+        let recorded = self.entries.token(record).await?;
+        match (recorded, self.take_unsaved(record)) {
             // The mark is still there: nobody authorised anew since.
             (Some(recorded), Some(fresh)) if recorded.is_refreshing() => {
-                self.persist(id, &fresh).await?;
+                self.persist(record, &fresh).await?;
                 Ok(Some(fresh))
             }
             (recorded, _) => Ok(recorded),
         }
     }
 
-    /// The receiver answered for somebody else: the token is given back where that is possible,
-    /// none is kept, and the connection is blocked.
-    async fn block_other_patient(
-        &self,
-        record: &ConnectionRecord,
-        revocable: &Secret,
-    ) -> TokenError {
-        if let Err(error) = self.set_state(record.id, ConnectionState::OtherPatient).await {
-            return error;
-        }
-        let deleted = self.entries.delete_token(record.id).await;
-        self.give_back(
-            record.details.revocation_endpoint.as_deref(),
-            &record.details.client_id,
-            revocable,
-        )
-        .await;
-        deleted.err().map_or(TokenError::OtherPatient, TokenError::from)
+    /// Tokens the vault refused to take.
+    pub(super) fn take_unsaved(&self, record: &ConnectionRecord) -> Option<TokenState> {
+        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
+        unsaved.remove(&(record.id, record.generation))
     }
 
-    /// Scopes may change with a refresh.
-    async fn note_scopes(
+    /// Scopes may change with a refresh, and what failed before is over.
+    async fn note_fresh(
         &self,
         record: &ConnectionRecord,
         fresh: &TokenState,
     ) -> Result<(), TokenError> {
-        if record.details.scopes == fresh.scopes_text() {
-            return Ok(());
+        let unchanged = |details: &ConnectionDetails| {
+            details.scopes == fresh.scopes_text() && details.tokens == TokenHistory::default()
+        };
+        if unchanged(&record.details) {
+            // It may have been ended meanwhile: then these tokens are given back, not used.
+            let (record, _) = self.receiver_of(record.id).await?;
+            return refuse_unusable(&record);
         }
-        let (id, scopes) = (record.id, fresh.scopes_text().to_owned());
-        self.store
-            .call(move |store| {
-                store
-                    .change_connection(id, |details| details.scopes = scopes)
-                    .map_err(TokenError::from)
-            })
-            .await
+        let scopes = fresh.scopes_text().to_owned();
+        self.note(record.id, move |record| {
+            record.details.scopes = scopes;
+            record.details.tokens = TokenHistory::default();
+        })
+        .await
     }
 
-    async fn needs_reauthorisation(
+    async fn note(
         &self,
         id: ConnectionId,
-        cause: ReauthorisationCause,
-    ) -> TokenError {
-        match self.set_state(id, ConnectionState::NeedsReauthorisation).await {
-            Ok(()) => TokenError::NeedsReauthorisation(cause),
-            Err(error) => error,
-        }
-    }
-
-    async fn set_state(&self, id: ConnectionId, state: ConnectionState) -> Result<(), TokenError> {
-        self.store
-            .call(move |store| store.set_connection_state(id, state).map_err(TokenError::from))
-            .await
+        change: impl FnOnce(&mut ConnectionRecord) + Send + 'static,
+    ) -> Result<(), TokenError> {
+        let edit = move |store: &mut Store| store.edit_connection(id, change).map(drop);
+        self.store.call(edit).await.map_err(TokenError::from)
     }
 
     /// The connection and the base its token may go to.
@@ -275,16 +305,19 @@ impl Inner {
     ) -> Result<(ConnectionRecord, ReceiverBase), TokenError> {
         let record =
             self.store.call(move |store| store.connection(id).map_err(TokenError::from)).await?;
-        let base = record.base.parse().map_err(|_| TokenError::Misconfigured)?;
+        let base = record
+            .base
+            .parse()
+            .map_err(|_| TokenError::Store(StoreError::Row("connection's base URL")))?;
         Ok((record, base))
     }
 
     /// The lock of a connection's tokens, shared with other processes.
     pub(super) async fn token_lock(&self, id: ConnectionId) -> Result<Lock, TokenError> {
-        self.lock(&format!("token-{}", id.0)).await?.ok_or(TokenError::Busy)
+        self.lock(&lock_name(id)).await?.ok_or(TokenError::Busy)
     }
 
-    /// The lock `name`, waited for; none where it stays taken.
+    /// The lock `name`, waited for; `None` if it stays taken.
     pub(super) async fn lock(
         &self,
         name: &str,
@@ -294,10 +327,10 @@ impl Inner {
 }
 
 impl super::Connector {
-    /// A valid access token: the one in the vault, refreshed where it is about to end.
+    /// A valid access token: the one in the vault, refreshed if it is about to end.
     ///
     /// # Errors
-    /// [`TokenError`]; the connection's state is set where the person or the receiver has to act.
+    /// [`TokenError`]; the connection's state is set if the person or the receiver has to act.
     pub async fn access_token(&self, id: ConnectionId) -> Result<AccessToken, TokenError> {
         match self.0.usable_token(id).await? {
             Some(token) => Ok(token),
@@ -306,7 +339,7 @@ impl super::Connector {
     }
 
     /// A new access token after the receiver answered 401 to `rejected`; the one another caller got
-    /// meanwhile, where one did.
+    /// meanwhile, if one did.
     ///
     /// # Errors
     /// [`TokenError`], as for [`access_token`](Self::access_token).
@@ -325,6 +358,25 @@ impl super::Connector {
     ) -> Result<AccessToken, TokenError> {
         self.detached(TokenError::Busy, async move |inner| inner.refresh(id, rejected).await).await
     }
+}
+
+fn held(loaded: Result<Option<TokenState>, VaultError>) -> Result<Held, VaultError> {
+    match loaded {
+        Ok(Some(state)) => Ok(Held::Tokens(state)),
+        Ok(None) => Ok(Held::Absent),
+        Err(VaultError::Unavailable) => Ok(Held::Locked),
+        Err(VaultError::Failed) => Err(VaultError::Failed),
+    }
+}
+
+/// The name of the lock of a connection's tokens.
+pub(super) fn lock_name(id: ConnectionId) -> String {
+    format!("token-{}", id.0)
+}
+
+/// The token endpoint's host.
+fn host_of(record: &ConnectionRecord) -> String {
+    super::host_of(&record.details.token_endpoint)
 }
 
 /// No token is fetched for a connection that is blocked, or was ended and must stay so.

@@ -5,7 +5,7 @@ use super::account::Account;
 use super::batch::Outgoing;
 use super::look_up::LookUp;
 use super::machine::{Machine, Moment, Step};
-use crate::connect::{AccessToken, Connector, TokenError};
+use crate::connect::{AccessToken, Connector};
 use crate::environment::{
     Deadline, Environment, EnvironmentError, Lock, LockFolder, Timer, TransportError,
 };
@@ -316,10 +316,8 @@ impl Work<'_> {
             }
             // A refresh under way goes on by itself, and is found in the vault the next time.
             None => return Ok(Next::Wait(environment.clock.now(), WaitReason::OutOfTime)),
-            Some(Err(error)) => match error {
-                TokenError::NeedsReauthorisation(_)
-                | TokenError::OtherPatient
-                | TokenError::Misconfigured => {
+            Some(Err(error)) => {
+                if error.blocks().is_some() {
                     let id = self.connection;
                     let connection = self.delivery.store.call(move |s| s.connection(id)).await?;
                     if connection.state == ConnectionState::Active {
@@ -327,10 +325,13 @@ impl Work<'_> {
                     }
                     return Ok(Next::Stop(Stopped::Blocked(connection.state)));
                 }
-                TokenError::Unavailable { not_before, .. } => not_before.map(RetryAfter::At),
-                other if other.retryable() => None,
-                other => return Err(other.into()),
-            },
+                let asked = error.retry_at().map(RetryAfter::At);
+                let error = Error::from(error);
+                if !error.retryable() {
+                    return Err(error);
+                }
+                asked
+            }
         };
         let (now, jitter) = (environment.clock.now(), self.delivery.jitter()?);
         let mut machine = self.machine;

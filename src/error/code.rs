@@ -124,6 +124,9 @@ codes! {
     AuthorisationRefused, "authorisation-refused", NeedsPerson,
         "The receiver does not accept the code the browser brought back.",
         "Begin the connection again.";
+    AuthorisationLost, "authorisation-lost", NeedsPerson,
+        "The code the browser brought back was sent, and no usable answer came. It counts once.",
+        "Begin the connection again.";
     ScopesRefused, "scopes-refused", NeedsPerson,
         "The receiver refuses the permissions asked for.",
         "Begin the connection again if the text says that fewer are asked for then; else ask the receiver.";

@@ -5,7 +5,7 @@ use crate::connect::{ConnectError, EndpointError, TokenError};
 use crate::environment::{EnvironmentError, TransportError, VaultError};
 use crate::fhir::PatientError;
 use crate::import::ImportError;
-use crate::smart::{BaseError, CallbackError, TokenResponseError};
+use crate::smart::{BaseError, CallbackError, DiscoveryError, FailureReason, TokenResponseError};
 use crate::store::{ConnectionState, StoreError};
 use chrono::{DateTime, Utc};
 
@@ -34,15 +34,8 @@ pub(super) fn error(error: &Error) -> ErrorCode {
 }
 
 pub(super) fn retry_at(error: &Error) -> Option<DateTime<Utc>> {
-    let of_token = |error: &TokenError| match error {
-        TokenError::Unavailable { not_before, .. } => *not_before,
-        _ => None,
-    };
     match error {
-        Error::Token(error) | Error::Connect(ConnectError::Token(error)) => of_token(error),
-        Error::Connect(ConnectError::Endpoint(EndpointError::Unavailable {
-            not_before, ..
-        })) => *not_before,
+        Error::Token(error) | Error::Connect(ConnectError::Token(error)) => error.retry_at(),
         _ => None,
     }
 }
@@ -124,18 +117,24 @@ fn connect(error: &ConnectError) -> ErrorCode {
         ConnectError::Base(_) | ConnectError::Redirect(_) | ConnectError::ClientId => {
             ErrorCode::InvalidReceiver
         }
-        ConnectError::OtherPatient | ConnectError::Patient(PatientError::OtherPatient) => {
+        ConnectError::OtherPatient
+        | ConnectError::Patient { error: PatientError::OtherPatient, .. } => {
             ErrorCode::OtherPatient
         }
-        ConnectError::Discovery(_) | ConnectError::Capability(_) | ConnectError::Unreadable(_) => {
-            ErrorCode::ReceiverConfiguration
+        ConnectError::Discovery { error: DiscoveryError::NoPublicClients, .. } => {
+            ErrorCode::AppRegistration
         }
-        ConnectError::Patient(_) => ErrorCode::ReceiverUnreadable,
+        ConnectError::Discovery { .. }
+        | ConnectError::Capability { .. }
+        | ConnectError::Unreadable(_) => ErrorCode::ReceiverConfiguration,
+        ConnectError::Patient { .. } => ErrorCode::ReceiverUnreadable,
         ConnectError::Status { status, .. } => answered(*status),
-        ConnectError::Transport(error) => transport(*error),
+        ConnectError::Transport { error, .. } => transport(*error),
         ConnectError::Callback(error) => callback(*error),
+        ConnectError::Scopes(_) => ErrorCode::ScopesRefused,
+        ConnectError::Ended => ErrorCode::Disconnected,
         ConnectError::UnknownAuthorisation => ErrorCode::AuthorisationUnknown,
-        ConnectError::Endpoint(error) => endpoint(*error),
+        ConnectError::Endpoint { error, .. } => endpoint(*error),
         ConnectError::PatientUnknown => ErrorCode::PatientUnknown,
         ConnectError::Token(error) => token(error),
         ConnectError::Vault(error) => vault(*error),
@@ -150,6 +149,8 @@ const fn callback(error: CallbackError) -> ErrorCode {
     match error {
         CallbackError::AccessDenied => ErrorCode::AccessDenied,
         CallbackError::InvalidScope => ErrorCode::ScopesRefused,
+        CallbackError::AppRefused => ErrorCode::AppRegistration,
+        CallbackError::UnknownIssuer => ErrorCode::ReceiverConfiguration,
         CallbackError::Expired => ErrorCode::AuthorisationUnknown,
         CallbackError::Refused(_) => ErrorCode::AuthorisationRefused,
         CallbackError::Unreadable
@@ -161,19 +162,21 @@ const fn callback(error: CallbackError) -> ErrorCode {
     }
 }
 
-const fn endpoint(error: EndpointError) -> ErrorCode {
+fn endpoint(error: EndpointError) -> ErrorCode {
+    let unused = error.leaves_the_code_unused();
     match error {
-        EndpointError::Transport(error) => transport(error),
-        EndpointError::Unavailable { .. } => ErrorCode::ReceiverUnavailable,
-        EndpointError::InvalidGrant => ErrorCode::AuthorisationRefused,
+        // Only a code that never reached the receiver can be sent again.
+        EndpointError::Transport(error) if unused => transport(error),
+        EndpointError::Transport(_) | EndpointError::Unavailable { .. } => {
+            ErrorCode::AuthorisationLost
+        }
+        EndpointError::InvalidGrant | EndpointError::Refused => ErrorCode::AuthorisationRefused,
         EndpointError::InvalidScope => ErrorCode::ScopesRefused,
-        EndpointError::InvalidClient => ErrorCode::AppRegistration,
-        EndpointError::Refused
-        | EndpointError::Status { .. }
-        | EndpointError::Response(TokenResponseError::NoPatient) => {
+        EndpointError::AppRefused => ErrorCode::AppRegistration,
+        EndpointError::Status { .. } | EndpointError::Response(TokenResponseError::NoPatient) => {
             ErrorCode::ReceiverConfiguration
         }
-        EndpointError::Response(_) => ErrorCode::ReceiverUnreadable,
+        EndpointError::Response(_) => ErrorCode::AuthorisationLost,
     }
 }
 
@@ -181,15 +184,24 @@ fn token(error: &TokenError) -> ErrorCode {
     match error {
         TokenError::NeedsReauthorisation(_) => ErrorCode::NeedsReauthorisation,
         TokenError::OtherPatient => ErrorCode::OtherPatient,
-        TokenError::Misconfigured => ErrorCode::AppRegistration,
-        TokenError::VaultUnavailable => ErrorCode::VaultUnavailable,
-        TokenError::VaultFailed => ErrorCode::VaultFailed,
-        TokenError::Transport(error) => transport(*error),
-        TokenError::Unavailable { .. } => ErrorCode::ReceiverUnavailable,
-        TokenError::Unreadable => ErrorCode::ReceiverUnreadable,
+        TokenError::AppRefused { .. } => ErrorCode::AppRegistration,
+        TokenError::Misconfigured { .. } => ErrorCode::ReceiverConfiguration,
+        TokenError::Waiting { reason, .. } => waiting(*reason),
+        TokenError::Vault(error) => vault(*error),
         TokenError::Busy => ErrorCode::Busy,
         TokenError::NoConnection => ErrorCode::NotFound,
-        TokenError::Store => ErrorCode::DatabaseDisk,
+        TokenError::Store(error) => store(error),
         TokenError::Environment(error) => environment(*error),
+    }
+}
+
+/// An endpoint that is asked again later, whatever it did.
+const fn waiting(reason: FailureReason) -> ErrorCode {
+    match reason {
+        FailureReason::Unreachable => ErrorCode::ReceiverUnreachable,
+        FailureReason::Untrusted => ErrorCode::ReceiverUntrusted,
+        FailureReason::Broken => ErrorCode::ConnectionBroken,
+        FailureReason::Request => ErrorCode::ReceiverConfiguration,
+        FailureReason::Status(_) | FailureReason::Unreadable => ErrorCode::ReceiverUnavailable,
     }
 }

@@ -65,6 +65,11 @@ impl ReceiverBase {
             .is_ok_and(|url| url.origin() == self.url.origin() && url.origin().is_tuple())
     }
 
+    /// Its host, with the port if the URL has one.
+    pub fn host(&self) -> String {
+        host_of(&self.url)
+    }
+
     /// Whether the base is on this machine, as in tests.
     pub(crate) fn is_loopback(&self) -> bool {
         is_loopback(&self.url)
@@ -128,6 +133,12 @@ impl fmt::Debug for ReceiverBase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "ReceiverBase({})", self.text)
     }
+}
+
+/// The host of a URL, with the port if it has one: what an error may name.
+pub(crate) fn host_of(url: &Url) -> String {
+    let host = url.host_str().unwrap_or_default();
+    url.port().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
 }
 
 /// Whether data may go to `url`: https, or http on this machine.

@@ -1,10 +1,11 @@
 //! Judges what the browser brought back: the right place, the right state, in time, and a code.
 //!
-//! Source: RFC 6749 section 4.1.2, RFC 9207 for `iss`: where the server promises it, it must be
-//! there, and where the server's name is known, it must be that. That a callback counts once is the
-//! caller's part: the pending authorisation is taken out of the vault before the code is used.
+//! Source: RFC 6749 section 4.1.2, RFC 9207 for `iss`: if the server promises it, it must be there;
+//! if it is there, it must be the name the server gave in its configuration, so one from a server
+//! that gave none is refused. That a callback counts once is the caller's part: the pending
+//! authorisation is taken out of the vault before the code is used.
 
-use super::{PendingAuthorization, Secret};
+use super::{PendingAuthorization, ScopeRequest, Secret};
 use chrono::{DateTime, Utc};
 use url::Url;
 
@@ -13,9 +14,8 @@ const MAX_LENGTH: usize = 16 * 1024;
 
 /// Error codes of RFC 6749 section 4.1.2.1 and `OpenID` Connect that may be repeated to a host. Any
 /// other text is the server's own.
-const KNOWN_ERRORS: [&str; 9] = [
+const KNOWN_ERRORS: [&str; 8] = [
     "invalid_request",
-    "unauthorized_client",
     "unsupported_response_type",
     "server_error",
     "temporarily_unavailable",
@@ -51,18 +51,27 @@ pub enum CallbackError {
         "what the browser brought back is from another authorisation server: begin the connection again"
     )]
     OtherIssuer,
+    /// From an authorisation server that says its name, while the receiver's SMART configuration
+    /// gives none to compare it with.
+    #[error(
+        "the authorisation server says its name, and the receiver's SMART configuration has no issuer to compare it with: the receiver must state it"
+    )]
+    UnknownIssuer,
     /// More than an hour old.
     #[error("the authorisation took longer than an hour: begin the connection again")]
     Expired,
     /// The person, or the receiver for them, said no.
     #[error("access was not granted in the browser")]
     AccessDenied,
-    /// The server refuses the scopes: asking for simpler ones may help.
-    #[error(
-        "the receiver refuses the scopes asked for: begin the connection again, simpler ones are asked for then"
-    )]
+    /// The server refuses the scopes.
+    #[error("the receiver refuses the scopes asked for")]
     InvalidScope,
-    /// Another error, by its code where it is a known one.
+    /// The server does not accept the app.
+    #[error(
+        "the receiver does not accept this app: check the app's registration there (client id, redirect URI, public client without a secret)"
+    )]
+    AppRefused,
+    /// Another error, by its code if it is a known one.
     #[error("the receiver refused the authorisation ({0})")]
     Refused(&'static str),
 }
@@ -119,6 +128,13 @@ pub fn state_of(redirect_url: &str) -> Result<Secret, CallbackError> {
     Ok(Secret::new(state))
 }
 
+/// Which of the scopes asked for the server names in its reason for a refusal.
+pub fn refused_scopes(redirect_url: &str, asked: ScopeRequest) -> Vec<&'static str> {
+    let Ok(url) = read(redirect_url) else { return Vec::new() };
+    let reason = url.query_pairs().find(|(name, _)| name == "error_description");
+    reason.map_or_else(Vec::new, |(_, reason)| asked.named_in(&reason))
+}
+
 /// The code of a callback that belongs to `pending`.
 ///
 /// # Errors
@@ -144,12 +160,14 @@ pub fn validate(
         (Some(iss), Some(issuer)) if iss.trim_end_matches('/') != issuer.trim_end_matches('/') => {
             return Err(CallbackError::OtherIssuer);
         }
+        (Some(_), None) => return Err(CallbackError::UnknownIssuer),
         (None, _) if pending.names_issuer => return Err(CallbackError::Missing("iss")),
         _ => {}
     }
     match found.error.as_deref() {
         Some("access_denied") => return Err(CallbackError::AccessDenied),
         Some("invalid_scope") => return Err(CallbackError::InvalidScope),
+        Some("unauthorized_client" | "invalid_client") => return Err(CallbackError::AppRefused),
         Some(error) => {
             let known = KNOWN_ERRORS.iter().find(|known| **known == error);
             return Err(CallbackError::Refused(known.copied().unwrap_or("an unknown error")));
@@ -191,6 +209,8 @@ mod tests {
             ("code=c&state=STATE&state=STATE", CallbackError::Duplicate("state")),
             ("error=access_denied&state=STATE", CallbackError::AccessDenied),
             ("error=invalid_scope&state=STATE&code=c", CallbackError::InvalidScope),
+            ("error=unauthorized_client&state=STATE", CallbackError::AppRefused),
+            ("error=invalid_client&state=STATE", CallbackError::AppRefused),
             ("error=server_error&state=STATE", CallbackError::Refused("server_error")),
             ("error=Jane+Doe+is+locked&state=STATE", CallbackError::Refused("an unknown error")),
             ("code=c&state=STATE&iss=https%3A%2F%2Fevil.example", CallbackError::OtherIssuer),
@@ -212,15 +232,34 @@ mod tests {
         assert_eq!(judge("error=access_denied"), Err(CallbackError::Missing("iss")));
         assert_eq!(judge("code=c&iss=https%3A%2F%2Fauth.example"), Ok(()));
 
-        // Nothing says which name is the right one. The promise alone still tells its callbacks
-        // from another server's.
+        pending.names_issuer = false;
         pending.issuer = None;
         let judge = |query: &str| {
             let url = format!("com.example.app:/callback?{query}&state={}", pending.state.expose());
             validate(&url, &pending, now()).map(drop)
         };
-        assert_eq!(judge("code=c"), Err(CallbackError::Missing("iss")));
-        assert_eq!(judge("code=c&iss=https%3A%2F%2Fauth.example"), Ok(()));
+        assert_eq!(judge("code=c"), Ok(()));
+        let named = judge("code=c&iss=https%3A%2F%2Fauth.example");
+        assert_eq!(named, Err(CallbackError::UnknownIssuer), "there is nothing to compare it with");
+    }
+
+    #[test]
+    fn only_scopes_that_were_asked_for_are_taken_from_a_servers_reason() {
+        let asked = pending().scopes;
+        let named = |reason: &str| {
+            let mut url = Url::parse("com.example.app:/callback?error=invalid_scope").unwrap();
+            url.query_pairs_mut().append_pair("error_description", reason);
+            refused_scopes(url.as_str(), asked)
+        };
+        assert_eq!(
+            named(
+                "Jane Doe may not: 'patient/Device.cu', patient/Observation.cu?category=laboratory."
+            ),
+            ["patient/Observation.cu?category=laboratory", "patient/Device.cu"],
+            "in the order they were asked for"
+        );
+        assert_eq!(named("patient/Device.cux and patient/Encounter.rs for Jane"), [""; 0]);
+        assert_eq!(refused_scopes("no url", asked), [""; 0]);
     }
 
     #[test]

@@ -41,6 +41,16 @@ pub enum DiscoveryError {
         "the receiver does not state S256 in code_challenge_methods_supported, which SMART requires"
     )]
     NoS256,
+    /// The endpoints are at two origins, and nobody says whose they are.
+    #[error(
+        "the receiver's authorization_endpoint and token_endpoint are at different origins, and its SMART configuration has no issuer: the receiver must state it"
+    )]
+    NoIssuer,
+    /// Only apps with a secret get a token.
+    #[error(
+        "the receiver gives tokens only to apps that keep a secret, which an app on a phone cannot: check the app's registration there, it must be a public client"
+    )]
+    NoPublicClients,
 }
 
 /// What a receiver says about its authorisation server.
@@ -92,19 +102,39 @@ impl SmartConfiguration {
         if !strings("code_challenge_methods_supported")?.iter().any(|method| method == "S256") {
             return Err(DiscoveryError::NoS256);
         }
+        let capabilities = strings("capabilities")?;
+        // The list need not be complete: servers that state `client-public` leave `none` out of it.
+        let methods = strings("token_endpoint_auth_methods_supported")?;
+        let public = methods.is_empty()
+            || methods.iter().any(|method| method == "none")
+            || capabilities.iter().any(|capability| capability == "client-public");
+        if !public {
+            return Err(DiscoveryError::NoPublicClients);
+        }
+        let issuer = match document.get("issuer").and_then(Value::as_str) {
+            Some(issuer) if issuer.len() > MAX_URL => {
+                return Err(DiscoveryError::TooLong("issuer"));
+            }
+            issuer => issuer.filter(|issuer| !issuer.is_empty()).map(str::to_owned),
+        };
+        let names_issuer = document.get("authorization_response_iss_parameter_supported")
+            == Some(&Value::Bool(true));
+        // SMART lets a server leave out its issuer. A callback that carries it can only be judged
+        // with it (RFC 9207); and if the code goes to another origin than the person signed in at,
+        // somebody has to say that they are one server.
+        if issuer.is_none() && names_issuer {
+            return Err(DiscoveryError::Missing("issuer"));
+        }
+        if issuer.is_none() && authorization_endpoint.origin() != token_endpoint.origin() {
+            return Err(DiscoveryError::NoIssuer);
+        }
         Ok(Self {
             authorization_endpoint,
             token_endpoint,
             revocation_endpoint: endpoint("revocation_endpoint").ok(),
-            issuer: match document.get("issuer").and_then(Value::as_str) {
-                Some(issuer) if issuer.len() > MAX_URL => {
-                    return Err(DiscoveryError::TooLong("issuer"));
-                }
-                issuer => issuer.map(str::to_owned),
-            },
-            names_issuer: document.get("authorization_response_iss_parameter_supported")
-                == Some(&Value::Bool(true)),
-            capabilities: strings("capabilities")?,
+            issuer,
+            names_issuer,
+            capabilities,
             scopes_supported: strings("scopes_supported")?,
         })
     }
@@ -253,6 +283,57 @@ mod tests {
                 d.insert("authorization_response_iss_parameter_supported".to_owned(), value);
             });
             assert_eq!(SmartConfiguration::parse(&base(), &body).unwrap().names_issuer(), promised);
+        }
+    }
+
+    #[test]
+    fn an_issuer_is_required_if_the_endpoints_are_at_two_origins_or_callbacks_carry_it() {
+        let parsed = |change: fn(&mut serde_json::Map<String, Value>)| {
+            SmartConfiguration::parse(&base(), &document(change)).map(drop)
+        };
+        // The person signs in at auth.example, the code goes to ehr.example.
+        assert_eq!(parsed(|_| ()), Ok(()));
+        assert_eq!(parsed(|d| drop(d.remove("issuer"))), Err(DiscoveryError::NoIssuer));
+        assert_eq!(
+            parsed(|d| drop(d.insert("issuer".to_owned(), json!("")))),
+            Err(DiscoveryError::NoIssuer)
+        );
+        // Both at auth.example, away from the base: SMART asks for no issuer.
+        let at_one: fn(&mut serde_json::Map<String, Value>) = |d| {
+            d.remove("issuer");
+            d.insert("token_endpoint".to_owned(), json!("https://auth.example/token"));
+        };
+        assert_eq!(parsed(at_one), Ok(()));
+        let promised: fn(&mut serde_json::Map<String, Value>) = |d| {
+            d.remove("issuer");
+            d.insert("token_endpoint".to_owned(), json!("https://auth.example/token"));
+            let promise = "authorization_response_iss_parameter_supported";
+            d.insert(promise.to_owned(), json!(true));
+        };
+        assert_eq!(parsed(promised), Err(DiscoveryError::Missing("issuer")));
+    }
+
+    #[test]
+    fn a_server_for_confidential_apps_only_is_told_apart() {
+        let cases = [
+            (json!(["none"]), "launch-standalone", Ok(())),
+            (json!(["private_key_jwt", "none"]), "client-confidential-asymmetric", Ok(())),
+            (json!(["client_secret_basic"]), "client-public", Ok(())),
+            (json!([]), "launch-standalone", Ok(())),
+            (Value::Null, "client-confidential-symmetric", Ok(())),
+            (
+                json!(["client_secret_basic", "private_key_jwt"]),
+                "client-confidential-symmetric",
+                Err(DiscoveryError::NoPublicClients),
+            ),
+        ];
+        for (methods, capability, expected) in cases {
+            let body = document(|d| {
+                d.insert("capabilities".to_owned(), json!([capability]));
+                d.insert("token_endpoint_auth_methods_supported".to_owned(), methods.clone());
+            });
+            let parsed = SmartConfiguration::parse(&base(), &body).map(drop);
+            assert_eq!(parsed, expected, "{methods} {capability}");
         }
     }
 

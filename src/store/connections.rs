@@ -1,8 +1,9 @@
 //! Connections: this person's authorised links, each bound to one base URL and one patient id.
 
-use super::{Store, StoreError, json};
+use super::{NewRevocation, RevocationId, Store, StoreError, json, revocations};
+use crate::smart::TokenHistory;
 use crate::submission::ReceiverFacts;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 /// The connections' table.
@@ -13,6 +14,8 @@ pub(super) const TABLES: &str = "
         patient TEXT NOT NULL,
         state TEXT NOT NULL,
         details TEXT NOT NULL,
+        -- How often it was ended: what was begun before that is for another generation.
+        generation INTEGER NOT NULL DEFAULT 0,
         receiver TEXT NOT NULL DEFAULT '{}',
         UNIQUE (base, patient)
     ) STRICT;
@@ -86,6 +89,8 @@ pub struct ConnectionRecord {
     pub patient: String,
     /// What it may do.
     pub state: ConnectionState,
+    /// How often it was ended.
+    pub generation: i64,
     /// The rest.
     pub details: ConnectionDetails,
     /// What is known of the receiver.
@@ -104,10 +109,12 @@ pub struct ConnectionDetails {
     pub authorization_endpoint: String,
     /// The token endpoint.
     pub token_endpoint: String,
-    /// The revocation endpoint, where there is one.
+    /// The revocation endpoint, if there is one.
     pub revocation_endpoint: Option<String>,
     /// The scopes as granted.
     pub scopes: String,
+    /// What is recorded of its tokens. They themselves are in the vault.
+    pub tokens: TokenHistory,
     /// The patient's name as the receiver writes it.
     pub patient_name: Option<String>,
     /// The patient's birth date, `YYYY-MM-DD`.
@@ -140,6 +147,7 @@ fn record(row: &Row<'_>) -> Result<ConnectionRecord, StoreError> {
         base: row.get("base")?,
         patient: row.get("patient")?,
         state: ConnectionState::from_code(&row.get::<_, String>("state")?)?,
+        generation: row.get("generation")?,
         details: json::decode(&details, DETAILS_VERSION, "connection")?,
         // Only what was learnt is lost with it: it is learnt again.
         receiver: json::decode(&row.get::<_, String>("receiver")?, RECEIVER_VERSION, "receiver")
@@ -251,35 +259,19 @@ impl Store {
         Ok(ConnectionId(id))
     }
 
-    /// Changes a connection's state and details; base and patient never change.
+    /// Sets a connection's state alone, unless it was ended.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] where there is none.
-    pub fn update_connection(&mut self, record: &ConnectionRecord) -> Result<(), StoreError> {
-        let changed = self.db.execute(
-            "UPDATE connections SET state = ?, details = ? WHERE id = ?",
-            params![record.state.code(), text(&record.details)?, record.id.0],
-        )?;
-        if changed == 0 { Err(StoreError::Missing("connection")) } else { Ok(()) }
-    }
-
-    /// Sets a connection's state alone.
-    ///
-    /// # Errors
-    /// [`StoreError::Missing`] where there is none.
+    /// [`StoreError::Missing`] if there is none, or it was ended.
     pub fn set_connection_state(
         &mut self,
         id: ConnectionId,
         state: ConnectionState,
     ) -> Result<(), StoreError> {
-        let changed = self.db.execute(
-            "UPDATE connections SET state = ? WHERE id = ?",
-            params![state.code(), id.0],
-        )?;
-        if changed == 0 { Err(StoreError::Missing("connection")) } else { Ok(()) }
+        self.edit_connection(id, |record| record.state = state).map(drop)
     }
 
-    /// Takes a connection out of service where it is active. What was said of it meanwhile by
+    /// Takes a connection out of service if it is active. What was said of it meanwhile by
     /// somebody else stands.
     ///
     /// # Errors
@@ -314,50 +306,94 @@ impl Store {
     /// have written meanwhile.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] where there is none.
+    /// [`StoreError::Missing`] if there is none, or it was ended: nothing is written to it any more.
     pub fn change_connection(
         &mut self,
         id: ConnectionId,
         change: impl FnOnce(&mut ConnectionDetails),
     ) -> Result<(), StoreError> {
-        let transaction =
-            self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let found: Option<String> = transaction
-            .query_row("SELECT details FROM connections WHERE id = ?", [id.0], |row| row.get(0))
-            .optional()?;
-        let found = found.ok_or(StoreError::Missing("connection"))?;
-        let mut details = json::decode(&found, DETAILS_VERSION, "connection")?;
-        change(&mut details);
+        self.edit_connection(id, |record| change(&mut record.details)).map(drop)
+    }
+
+    /// Changes a connection's state, its details and what is known of the receiver in one
+    /// transaction, and returns it as it is then;
+    /// id, base, patient and generation stay as they are.
+    ///
+    /// # Errors
+    /// As [`change_connection`](Self::change_connection).
+    pub fn edit_connection(
+        &mut self,
+        id: ConnectionId,
+        change: impl FnOnce(&mut ConnectionRecord),
+    ) -> Result<ConnectionRecord, StoreError> {
+        let transaction = self.write()?;
+        let found = standing(&transaction, id)?;
+        let mut edited = found.clone();
+        change(&mut edited);
         transaction.execute(
-            "UPDATE connections SET details = ? WHERE id = ?",
-            params![text(&details)?, id.0],
+            "UPDATE connections SET state = ?, details = ? WHERE id = ?",
+            params![edited.state.code(), text(&edited.details)?, id.0],
         )?;
+        if edited.receiver != found.receiver {
+            save_receiver(&transaction, id, &edited.receiver)?;
+        }
         transaction.commit()?;
-        Ok(())
+        let ConnectionRecord { state, details, receiver, .. } = edited;
+        Ok(ConnectionRecord { state, details, receiver, ..found })
     }
 
     /// Ends a connection: what is queued for it goes at once, with its orders and what is known of
-    /// the authorisation. The ledger of what the receiver has stays.
+    /// the authorisation. The ledger of what the receiver has stays. Its tokens are noted as
+    /// `tokens`, to be given back.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is none, or it was ended already.
+    pub fn end_connection(
+        &mut self,
+        id: ConnectionId,
+        tokens: impl FnOnce(&ConnectionRecord) -> NewRevocation,
+    ) -> Result<RevocationId, StoreError> {
+        let transaction = self.write()?;
+        let found = standing(&transaction, id)?;
+        let revocation = revocations::add(&transaction, &tokens(&found))?;
+        end(&transaction, id)?;
+        transaction.commit()?;
+        self.empty_log()?;
+        Ok(revocation)
+    }
+
+    /// Ends a connection that has no tokens, as [`end_connection`](Self::end_connection).
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn remove_connection(&mut self, id: ConnectionId) -> Result<(), StoreError> {
-        let transaction =
-            self.db.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        transaction.execute("DELETE FROM submissions WHERE connection = ?", [id.0])?;
-        transaction.execute("DELETE FROM orders WHERE connection = ?", [id.0])?;
-        transaction.execute(
-            "UPDATE connections SET state = ?, details = ? WHERE id = ?",
-            params![
-                ConnectionState::Disconnected.code(),
-                text(&ConnectionDetails::default())?,
-                id.0
-            ],
-        )?;
-        transaction.execute("DELETE FROM attempts WHERE connection = ?", [id.0])?;
+        let transaction = self.write()?;
+        end(&transaction, id)?;
         transaction.commit()?;
         self.empty_log()
     }
+}
+
+/// A connection that was not ended.
+fn standing(
+    transaction: &Transaction<'_>,
+    id: ConnectionId,
+) -> Result<ConnectionRecord, StoreError> {
+    let mut statement = transaction
+        .prepare_cached("SELECT * FROM connections WHERE id = ? AND state <> 'disconnected'")?;
+    let mut rows = statement.query([id.0])?;
+    rows.next()?.map_or(Err(StoreError::Missing("connection")), record)
+}
+
+fn end(transaction: &Transaction<'_>, id: ConnectionId) -> Result<(), StoreError> {
+    transaction.execute("DELETE FROM submissions WHERE connection = ?", [id.0])?;
+    transaction.execute("DELETE FROM orders WHERE connection = ?", [id.0])?;
+    transaction.execute(
+        "UPDATE connections SET state = ?, details = ?, generation = generation + 1 WHERE id = ?",
+        params![ConnectionState::Disconnected.code(), text(&ConnectionDetails::default())?, id.0],
+    )?;
+    transaction.execute("DELETE FROM attempts WHERE connection = ?", [id.0])?;
+    Ok(())
 }
 
 #[cfg(test)]
@@ -409,5 +445,50 @@ mod tests {
         scratch.store.db.execute("DELETE FROM stand_in", []).unwrap();
         scratch.store.remove_connection(id).unwrap();
         assert_eq!(texts.map(|text| found(&scratch, text)), [0; 3]);
+    }
+
+    #[test]
+    fn nothing_is_written_to_a_connection_that_was_ended() {
+        let mut scratch = Scratch::new();
+        let id = scratch.connect("https://a.example");
+        let tokens = |record: &ConnectionRecord| NewRevocation {
+            entry: format!("token/{}-{}", record.id.0, record.generation),
+            endpoint: None,
+            client_id: String::new(),
+        };
+        scratch.store.end_connection(id, tokens).unwrap();
+        let missing = |result: Result<(), StoreError>| {
+            assert!(matches!(result, Err(StoreError::Missing("connection"))));
+        };
+        missing(scratch.store.set_connection_state(id, ConnectionState::Active));
+        missing(scratch.store.change_connection(id, |details| {
+            details.patient_name = Some("A Person".to_owned());
+        }));
+        missing(scratch.store.end_connection(id, tokens).map(drop));
+        let ended = scratch.store.connection(id).unwrap();
+        assert_eq!((ended.state, ended.generation), (ConnectionState::Disconnected, 1));
+        assert!(ended.details == ConnectionDetails::default());
+        assert_eq!(scratch.store.revocations().unwrap().len(), 1);
+
+        assert_eq!(scratch.connect("https://a.example"), id, "taken up again");
+        assert_eq!(scratch.store.connection(id).unwrap().generation, 1);
+    }
+
+    #[test]
+    fn an_edit_keeps_whom_the_connection_is_bound_to() {
+        let mut scratch = Scratch::new();
+        let id = scratch.connect("https://a.example");
+        let edited = scratch
+            .store
+            .edit_connection(id, |record| {
+                record.patient = "p2".to_owned();
+                record.base = "https://b.example".to_owned();
+                record.generation = 7;
+                record.details.scopes = "patient/*.cu".to_owned();
+            })
+            .unwrap();
+        assert!(edited == scratch.store.connection(id).unwrap());
+        assert_eq!((&*edited.patient, &*edited.base), ("p1", "https://a.example"));
+        assert_eq!((edited.generation, &*edited.details.scopes), (0, "patient/*.cu"));
     }
 }

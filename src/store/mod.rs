@@ -26,6 +26,7 @@ mod read_back;
 mod readings;
 mod repack;
 mod resources;
+mod revocations;
 mod scan;
 mod schedules;
 mod schema;
@@ -53,6 +54,7 @@ pub use outbox::{
 };
 pub use quarantine::QuarantinedReading;
 pub use resources::{SentResource, SentStatus};
+pub use revocations::{NewRevocation, RevocationId, StoredRevocation};
 pub use schedules::{Approval, ScheduleRecord};
 pub use sensors::StoredSensor;
 pub use unknown::{SetAside, UnknownOutcome};

@@ -2,7 +2,7 @@
 
 use super::{
     StoreError, connections, history, imports, ledger, meta, orders, outbox, quarantine, read_back,
-    readings, resources, schedules, sensors, versions,
+    readings, resources, revocations, schedules, sensors, versions,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -16,6 +16,7 @@ const STEPS: &[&[&str]] = &[&[
     imports::TABLES,
     readings::TABLES,
     connections::TABLES,
+    revocations::TABLES,
     versions::TABLES,
     ledger::TABLES,
     quarantine::TABLES,

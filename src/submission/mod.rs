@@ -6,7 +6,6 @@
 //! written down: one answer, one [`Settlement`].
 
 mod answer;
-mod backoff;
 mod manifest;
 mod plan;
 mod planning;
@@ -18,8 +17,8 @@ mod tally;
 mod verdict;
 mod wait;
 
+pub use crate::backoff::{Backoff, RetryAfter};
 pub use answer::{Answer, LookedUp, NoAnswer, Response};
-pub use backoff::{Backoff, RetryAfter};
 pub use manifest::{Attempts, Failing, Item, ManifestEntry, SentBatch};
 pub use plan::{Origin, Part, Plan, Position, Stopped, Wanted};
 pub use planning::{

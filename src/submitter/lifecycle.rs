@@ -3,6 +3,7 @@
 //! Work holds the gate for reading; whoever closes it first says so, which ends all work at its
 //! next await, and then waits for the gate. Ending there is the same as a kill, and as safe.
 
+use crate::connect::Unfinished;
 use crate::error::Error;
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -148,12 +149,13 @@ impl Lifecycle {
         refusal.map_or(Ok(()), Err)
     }
 
-    /// Takes no calls any more, without waiting for what is under way.
-    pub(super) fn abandon(&self) {
+    /// Takes no calls any more, without waiting for what is under way. What of it must not be cut
+    /// goes on to its end in the background.
+    pub(super) fn abandon(&self, unfinished: &Unfinished) {
         self.phase.send_replace(Phase::Closed);
         let runtime = self.runtime.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(runtime) = runtime {
-            runtime.shutdown_background();
+            unfinished.retire(runtime);
         }
     }
 

@@ -16,7 +16,7 @@ pub use types::{
     RefusedItem, RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview, UnknownItem,
 };
 
-use crate::connect::Connector;
+use crate::connect::{Connector, Unfinished};
 use crate::delivery::{Delivery, Event, Verification, preview};
 use crate::environment::{Environment, EnvironmentError, LockFolder};
 use crate::error::Error;
@@ -48,6 +48,8 @@ struct Inner {
     config: Config,
     environment: Environment,
     parts: Mutex<Option<Parts>>,
+    /// Work that outlives a call, and this object.
+    unfinished: Unfinished,
 }
 
 /// What takes a call's events.
@@ -69,7 +71,7 @@ impl std::fmt::Debug for Submitter {
 
 impl Drop for Submitter {
     fn drop(&mut self) {
-        self.lifecycle.abandon();
+        self.lifecycle.abandon(&self.inner.unfinished);
     }
 }
 
@@ -89,7 +91,12 @@ impl Submitter {
     /// ```
     pub fn new(config: Config, environment: Environment) -> Self {
         let environment = Guard::around(environment, RequestLimits::default());
-        let inner = Inner { config, environment, parts: Mutex::default() };
+        let inner = Inner {
+            config,
+            environment,
+            parts: Mutex::default(),
+            unfinished: Unfinished::default(),
+        };
         Self { inner: Arc::new(inner), lifecycle: Lifecycle::new() }
     }
 
@@ -403,8 +410,13 @@ impl Inner {
             tokio::task::spawn_blocking(move || content::open(&path, entropy.as_ref(), lock));
         let (store, namespace) = opened.await.unwrap_or(Err(Error::Runtime))?;
         let store = StoreHandle::new(store);
-        let connector =
-            Connector::new(store.clone(), self.environment.clone(), locks.clone(), &namespace);
+        let connector = Connector::new(
+            store.clone(),
+            self.environment.clone(),
+            locks.clone(),
+            &namespace,
+            self.unfinished.clone(),
+        );
         let delivery =
             Delivery::new(store.clone(), self.environment.clone(), connector.clone(), locks);
         Ok(Parts { store, connector, delivery })

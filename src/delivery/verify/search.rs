@@ -295,6 +295,9 @@ const fn is_too_large(error: &Error) -> bool {
     matches!(
         error,
         Error::Transport(TransportError::TooLarge { .. })
-            | Error::Connect(ConnectError::Transport(TransportError::TooLarge { .. }))
+            | Error::Connect(ConnectError::Transport {
+                error: TransportError::TooLarge { .. },
+                ..
+            })
     )
 }

@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cgm_submitter::connect::{AuthorizationRequest, ConnectError, Connector, Receiver};
+use cgm_submitter::ErrorKind;
+use cgm_submitter::connect::{AuthorizationRequest, ConnectError, Connector, Receiver, Unfinished};
 use cgm_submitter::environment::{
     BoxFuture, Environment, FileLocks, LockFolder, Redirects, SystemEntropy, SystemTimer,
     Transport, TransportError, Vault, VaultError,
@@ -15,6 +16,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub(crate) const BASE: &str = "https://ehr.example/fhir";
 pub(crate) const REDIRECT: &str = "com.example.app:/callback";
@@ -45,6 +47,19 @@ pub(crate) struct State {
     pub(crate) fail_next: Option<TransportError>,
     /// Answers the next token request with a status and body instead of acting on it.
     pub(crate) answer_next: Option<(u16, &'static str)>,
+    /// Answers every token request so.
+    pub(crate) answer_all: Option<(u16, &'static str)>,
+    /// What `Retry-After` asks for in every answer.
+    pub(crate) retry_after: Option<&'static str>,
+    /// How long an answer takes on its way back, by a part of the URL.
+    pub(crate) slow: Option<(&'static str, Duration)>,
+    /// Nothing reaches the server.
+    pub(crate) offline_for_all: Option<TransportError>,
+    /// What the server says instead of the status 200 of a revocation.
+    pub(crate) revocation: Result<(u16, &'static str), TransportError>,
+    /// Refuses all scopes in the browser, with this description.
+    pub(crate) refuses_scopes: Option<&'static str>,
+    pub(crate) birth_date: Option<&'static str>,
     pub(crate) codes: HashMap<String, (String, String)>,
     pub(crate) refresh: Option<String>,
     pub(crate) issued: u32,
@@ -70,6 +85,11 @@ impl Server {
         let url = url::Url::parse(&request.url).unwrap();
         let query: HashMap<String, String> = url.query_pairs().into_owned().collect();
         self.with(|state| {
+            if let Some(why) = state.refuses_scopes {
+                let why: String = url::form_urlencoded::byte_serialize(why.as_bytes()).collect();
+                let back = format!("{REDIRECT}?error=invalid_scope&error_description={why}");
+                return format!("{back}&state={}", query["state"]);
+            }
             if !state.granular && query["scope"].contains('?') {
                 return format!("{REDIRECT}?error=invalid_scope&state={}", query["state"]);
             }
@@ -144,7 +164,7 @@ impl State {
                 if let Some(error) = self.fail_next.take() {
                     return Err(error);
                 }
-                if let Some((status, body)) = self.answer_next.take() {
+                if let Some((status, body)) = self.answer_next.take().or(self.answer_all) {
                     return Ok((
                         status,
                         serde_json::from_str(body).unwrap_or_else(|_| body.into()),
@@ -157,13 +177,16 @@ impl State {
                 answer
             }
             "/revoke" => {
-                self.revoked.push(seen.form["token"].clone());
-                (200, json!({}))
+                let (status, body) = self.revocation?;
+                if status == 200 {
+                    self.revoked.push(seen.form["token"].clone());
+                }
+                (status, serde_json::from_str(body).unwrap_or_else(|_| body.into()))
             }
             _ => match path.strip_prefix("/fhir/Patient/") {
                 Some(id) => (
                     self.person_status,
-                    json!({"resourceType": "Patient", "id": id, "birthDate": "1980-02-29",
+                    json!({"resourceType": "Patient", "id": id, "birthDate": self.birth_date,
                         "name": [{"given": ["Ana"], "family": "Popescu"}]}),
                 ),
                 None => (404, json!({})),
@@ -186,16 +209,24 @@ impl Transport for Server {
                 .map(|value| value.to_str().unwrap().to_owned());
             let form = url::form_urlencoded::parse(request.body()).into_owned().collect();
             let seen = Seen { url: request.uri().to_string(), token, form };
-            let (status, body) = self.with(|state| {
+            let (answer, retry_after, slow) = self.with(|state| {
+                if let Some(error) = state.offline_for_all {
+                    return (Err(error), None, None);
+                }
                 state.seen.push(seen.clone());
-                state.answer(&seen)
-            })?;
-            let response =
+                let slow = state.slow.filter(|(part, _)| seen.url.contains(part));
+                (state.answer(&seen), state.retry_after, slow)
+            });
+            if let Some((_, slow)) = slow {
+                tokio::time::sleep(slow).await;
+            }
+            let (status, body) = answer?;
+            let mut response =
                 http::Response::builder().status(status).header("content-type", "application/json");
-            Ok(response
-                .header("retry-after", "120")
-                .body(serde_json::to_vec(&body).unwrap())
-                .unwrap())
+            if let Some(retry_after) = retry_after {
+                response = response.header("retry-after", retry_after);
+            }
+            Ok(response.body(serde_json::to_vec(&body).unwrap()).unwrap())
         })
     }
 
@@ -276,6 +307,13 @@ impl World {
             lose_next_answer: false,
             fail_next: None,
             answer_next: None,
+            answer_all: None,
+            retry_after: None,
+            slow: None,
+            offline_for_all: None,
+            revocation: Ok((200, "{}")),
+            refuses_scopes: None,
+            birth_date: Some("1980-02-29"),
             codes: HashMap::new(),
             refresh: None,
             issued: 0,
@@ -294,8 +332,8 @@ impl World {
         StoreHandle::new(Store::open(&self.folder.path().join("cgm.db")).unwrap())
     }
 
-    pub(crate) fn process(&self) -> Connector {
-        let environment = Environment {
+    pub(crate) fn environment(&self) -> Environment {
+        Environment {
             clock: self.clock.clone(),
             timer: Arc::new(SystemTimer),
             entropy: Arc::new(SystemEntropy),
@@ -303,12 +341,17 @@ impl World {
             transport: self.server.clone(),
             vault: self.vault.clone(),
             locks: Arc::new(FileLocks),
-        };
+        }
+    }
+
+    pub(crate) fn process(&self) -> Connector {
+        let environment = self.environment();
         Connector::new(
             self.store(),
             environment.clone(),
             LockFolder::new(self.folder.path().join("locks"), &environment),
             "db-1",
+            Unfinished::default(),
         )
     }
 
@@ -343,4 +386,10 @@ pub(crate) fn carried(token: &cgm_submitter::connect::AccessToken) -> String {
     let request = http::Request::get(format!("{BASE}/ServiceRequest")).body(Vec::new()).unwrap();
     let request = token.authorised_request(request).unwrap();
     request.headers()["authorization"].to_str().unwrap().trim_start_matches("Bearer ").to_owned()
+}
+
+/// What an app is told of an error.
+pub(crate) fn judged(error: impl Into<cgm_submitter::Error>) -> (&'static str, ErrorKind) {
+    let code = error.into().code();
+    (code.word(), code.kind())
 }

@@ -10,17 +10,18 @@ use std::path::Path;
 
 /// What each module may use, besides itself. Only `ffi` is not here: it lies on top.
 const MAY_USE: &[(&str, &[&str])] = &[
+    ("backoff", &[]),
     ("glucose", &[]),
     ("statistics", &["glucose"]),
     ("import", &["glucose"]),
     ("fhir", &["glucose"]),
-    ("smart", &["fhir"]),
+    ("smart", &["backoff", "fhir"]),
     ("orders", &["glucose", "fhir"]),
-    ("submission", &["fhir", "glucose", "orders", "smart"]),
+    ("submission", &["backoff", "fhir", "glucose", "orders", "smart"]),
     ("environment", &["glucose"]),
     ("transport", &["environment", "smart"]),
     ("testing", &["environment", "glucose"]),
-    ("store", &["fhir", "glucose", "submission"]),
+    ("store", &["fhir", "glucose", "smart", "submission"]),
     ("connect", &["environment", "fhir", "smart", "store", "submission"]),
     (
         "error",
@@ -88,7 +89,8 @@ const NOT_IN_CORE: &[&str] = &[
     "std::process",
 ];
 /// The modules that are the core.
-const CORE: &[&str] = &["glucose", "statistics", "import", "fhir", "smart", "orders", "submission"];
+const CORE: &[&str] =
+    &["backoff", "glucose", "statistics", "import", "fhir", "smart", "orders", "submission"];
 
 /// Every file of the library, its tests left out, and the names the crate's root passes on:
 /// `Submitter` to `submitter`.

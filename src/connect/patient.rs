@@ -1,0 +1,126 @@
+//! Whose record it is: the patient's name and birth date, which the person confirms.
+
+use super::receiver::request;
+use super::{AccessToken, ConnectError, Connector, Inner};
+use crate::fhir::{PatientId, PatientIdentity, parse_patient};
+use crate::store::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState, Store};
+
+impl Connector {
+    /// The person saw the patient's name and birth date and said "this is me". What an unconfirmed
+    /// connection waits for.
+    ///
+    /// If name or birth date are missing, nobody can have seen them: they are read, and this fails
+    /// all the same.
+    ///
+    /// # Errors
+    /// [`ConnectError::PatientUnknown`] before both were read, [`ConnectError::OtherPatient`] on a
+    /// blocked connection.
+    pub async fn confirm(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
+        let record = self.0.record(id).await?;
+        refuse_blocked(&record)?;
+        if !is_known(&record.details) {
+            // Why it cannot be read is what `fetch_patient` says.
+            let _ = self.fetch_patient(id).await;
+            return Err(ConnectError::PatientUnknown);
+        }
+        // Nobody changes the patient's data or the state between the look at them and the change.
+        let confirm = move |store: &mut Store| {
+            let mut refused = None;
+            let record = store.edit_connection(id, |record| {
+                if let Err(error) = refuse_blocked(record) {
+                    refused = Some(error);
+                } else if !is_known(&record.details) {
+                    refused = Some(ConnectError::PatientUnknown);
+                } else {
+                    record.details.confirmed = true;
+                    if record.state == ConnectionState::Unconfirmed {
+                        record.state = ConnectionState::Active;
+                    }
+                }
+            })?;
+            refused.map_or(Ok(record), Err)
+        };
+        self.0.store.call(confirm).await
+    }
+
+    /// Reads the patient's name and birth date anew.
+    ///
+    /// # Errors
+    /// [`ConnectError`].
+    pub async fn fetch_patient(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
+        let record = self.0.record(id).await?;
+        let patient =
+            PatientId::new(record.patient).map_err(|_| ConnectError::Unreadable("patient"))?;
+        let token = self.access_token(id).await?;
+        let found = match self.0.read_patient(&token, &patient).await {
+            Err(ConnectError::Status { status: 401, .. }) => {
+                let token = self.refresh_after_401(id, &token).await?;
+                self.0.read_patient(&token, &patient).await?
+            }
+            found => found?,
+        };
+        let note = move |store: &mut Store| {
+            let noted = store.edit_connection(id, |record| record.details.describe(found));
+            noted.map_err(ConnectError::from)
+        };
+        self.0.store.call(note).await
+    }
+
+    /// The connection, whose patient is read first if an earlier read failed. If it fails again,
+    /// the connection comes without: nobody is to be asked "is this you?" then.
+    ///
+    /// # Errors
+    /// [`ConnectError::Store`].
+    pub async fn with_patient(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
+        let record = self.0.record(id).await?;
+        if is_known(&record.details) || record.state != ConnectionState::Unconfirmed {
+            return Ok(record);
+        }
+        Ok(self.fetch_patient(id).await.unwrap_or(record))
+    }
+}
+
+impl ConnectionDetails {
+    /// Takes over who the receiver says the patient is.
+    pub(super) fn describe(&mut self, person: PatientIdentity) {
+        self.patient_name = person.name;
+        self.birth_date = person.birth_date;
+    }
+}
+
+/// Whether there is something to confirm.
+fn is_known(details: &ConnectionDetails) -> bool {
+    details.patient_name.is_some() && details.birth_date.is_some()
+}
+
+fn refuse_blocked(record: &ConnectionRecord) -> Result<(), ConnectError> {
+    match record.state {
+        ConnectionState::OtherPatient => Err(ConnectError::OtherPatient),
+        _ => Ok(()),
+    }
+}
+
+impl Inner {
+    pub(super) async fn record(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
+        self.store.call(move |store| store.connection(id).map_err(ConnectError::from)).await
+    }
+
+    pub(super) async fn read_patient(
+        &self,
+        token: &AccessToken,
+        patient: &PatientId,
+    ) -> Result<PatientIdentity, ConnectError> {
+        let host = || token.base().host();
+        let url = token.base().at(&format!("Patient/{}", patient.as_str()));
+        let request = token
+            .authorised_request(request(&url, "application/fhir+json")?)
+            .map_err(|_| ConnectError::Unreadable("base URL"))?;
+        let sent = self.environment.transport.send(request).await;
+        let response = sent.map_err(|error| ConnectError::Transport { host: host(), error })?;
+        match response.status().as_u16() {
+            200 => parse_patient(response.body(), patient)
+                .map_err(|error| ConnectError::Patient { host: host(), error }),
+            status => Err(ConnectError::Status { host: host(), what: "patient", status }),
+        }
+    }
+}
