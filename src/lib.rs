@@ -76,17 +76,12 @@ pub use glucose::{
     AbsentReason, DateRange, Device, GlucoseUnit, GlucoseValue, LocalInstant, Measurement, Reading,
     RecordKey, Sample, Scale, Sensor, SensorId, SensorKey, UtcOffset, Window, ZoneOffsets,
 };
-pub use import::{ClockAnswer, ClockBasis, ClockEvent, ClockNote};
 pub use statistics::Summary;
 
 // ---- connecting, and what the receiver asks for ----
 #[cfg(feature = "shell")]
 pub use connect::{AuthorizationRequest, Receiver, Revocation};
-pub use fhir::{Dialect, EntryKind, PatientId, SummaryMember};
-pub use orders::{
-    Content, Occurrence, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit,
-    UcumPeriod,
-};
+pub use fhir::{Dialect, EntryKind, PatientId};
 pub use smart::{ReceiverBase, RedirectUri};
 #[cfg(feature = "shell")]
 pub use store::{ConnectionId, ConnectionState};
@@ -115,6 +110,15 @@ pub use error::{Error, ErrorCode, ErrorKind};
 pub use transport::ReqwestTransport;
 #[cfg(feature = "http-transport")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
+
+/// What a receiver's order says: its schedules, how often, how far back, and which data.
+pub mod order {
+    pub use super::fhir::SummaryMember;
+    pub use super::orders::{
+        Content, Occurrence, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit,
+        UcumPeriod,
+    };
+}
 
 /// What an `Error` was caused by, and what the constructors of values say.
 pub mod errors {

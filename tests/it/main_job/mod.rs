@@ -8,6 +8,7 @@ mod faults;
 mod kills;
 mod lifecycle;
 mod orders;
+mod outcome;
 mod privacy;
 mod real_file;
 mod refusals;

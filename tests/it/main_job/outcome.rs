@@ -1,0 +1,52 @@
+//! What a submission says of itself: everything delivered on the way, and nothing complete that is
+//! not.
+
+use crate::tape::Fate;
+use crate::world::{LEASE, NO_WAIT, SUMMARY, SUMMARY_ENTRIES, World, own, submit};
+use cgm_submitter::OutcomeStatus;
+use cgm_submitter::delivery::Event;
+use std::sync::{Arc, Mutex};
+
+#[tokio::test]
+async fn resumed_after_a_kill_it_counts_all_that_was_delivered_and_progress_ends_at_its_total() {
+    const MANY: usize = 1_100;
+    let world = World::new().await;
+    let (app, connection) = world.ready(MANY).await;
+    let hung = world.tape.hung();
+    world.tape.at_bundle(4, Fate::HangAnswered);
+    tokio::select! {
+        outcome = submit(&app, connection) => panic!("{outcome:?}"),
+        hung = hung.acquire() => hung.unwrap().forget(),
+    }
+    drop(app);
+    world.tape.no_rule();
+    world.clock.pass(LEASE);
+    let app = world.app();
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let hears = Arc::clone(&heard);
+    let on_event = move |event| {
+        if let Event::Progress { tally, total, .. } = event {
+            hears.lock().unwrap().push((tally.entries.total(), total));
+        }
+    };
+    let outcome = app.submit_now(connection, own(), NO_WAIT, on_event).await.unwrap();
+    assert!(outcome.is_complete(), "{outcome:?}");
+    assert_eq!(outcome.tally.entries.total(), 1 + SUMMARY_ENTRIES + MANY as u64);
+    let heard = heard.lock().unwrap();
+    assert!(heard.iter().all(|(done, total)| done <= total), "{heard:?}");
+    assert!(heard.last().is_some_and(|(done, total)| done == total), "{heard:?}");
+}
+
+#[tokio::test]
+async fn it_is_not_complete_while_a_refusal_over_its_dates_stands() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(30).await;
+    world.clinic.set_refusal(SUMMARY, Some(422)).unwrap();
+    submit(&app, connection).await;
+    let again = submit(&app, connection).await;
+    assert_eq!((again.status, again.tally.requests), (OutcomeStatus::Done, 0));
+    assert_eq!((again.standing.refused, again.is_complete()), (1, false));
+    world.clinic.set_refusal(SUMMARY, None).unwrap();
+    app.retry_refused(connection).await.unwrap();
+    assert!(submit(&app, connection).await.is_complete());
+}
