@@ -38,6 +38,8 @@ struct Observation {
     subject: Reference,
     effective_date_time: String,
     value_quantity: Quantity,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interpretation: Option<Vec<Concept>>,
 }
 
 #[derive(Serialize, Deserialize)]
