@@ -11,16 +11,28 @@ use rusqlite::ffi::{
 };
 use std::ffi::{c_char, c_int};
 use std::ptr;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock};
 
 static SYNCS: AtomicUsize = AtomicUsize::new(0);
 
-/// The platform's VFS, and its file methods with a counting `xSync`: SQLite's VFS for unix has one
-/// table for all files of a kind, and these are all of one kind.
+/// The platform's VFS, and each of its tables of file methods with its copy that counts: files that
+/// are locked have another table than logs, but all sync alike.
 struct Passed {
     vfs: *mut sqlite3_vfs,
-    methods: OnceLock<(sqlite3_io_methods, &'static sqlite3_io_methods)>,
+    methods: Mutex<Vec<(&'static sqlite3_io_methods, &'static sqlite3_io_methods)>>,
+}
+
+impl Passed {
+    fn counting(&self, own: &'static sqlite3_io_methods) -> &'static sqlite3_io_methods {
+        let mut methods = self.methods.lock().unwrap();
+        if let Some((_, copy)) = methods.iter().find(|(known, _)| ptr::eq(*known, own)) {
+            return copy;
+        }
+        let copy = Box::leak(Box::new(sqlite3_io_methods { xSync: Some(sync), ..*own }));
+        methods.push((own, copy));
+        copy
+    }
 }
 
 // SAFETY: SQLite's own tables, which live as long as the process and are only read.
@@ -32,7 +44,7 @@ static PASSED: OnceLock<Passed> = OnceLock::new();
 
 unsafe extern "C" fn sync(file: *mut sqlite3_file, flags: c_int) -> c_int {
     SYNCS.fetch_add(1, Relaxed);
-    let (_, own) = PASSED.get().unwrap().methods.get().unwrap();
+    let own = PASSED.get().unwrap().methods.lock().unwrap()[0].0;
     // SAFETY: the platform's own function for a file that it opened.
     unsafe { own.xSync.unwrap()(file, flags) }
 }
@@ -51,9 +63,7 @@ unsafe extern "C" fn open(
         let opened = (*passed.vfs).xOpen.unwrap()(passed.vfs, name.cast(), file, flags, out);
         if opened == SQLITE_OK {
             let own: &'static sqlite3_io_methods = &*(*file).pMethods;
-            let (counting, _) = passed
-                .methods
-                .get_or_init(|| (sqlite3_io_methods { xSync: Some(sync), ..*own }, own));
+            let counting = passed.counting(own);
             (*file).pMethods = ptr::from_ref(counting);
         }
         opened
@@ -65,7 +75,7 @@ pub(crate) fn count() {
     // SAFETY: the platform's VFS lives as long as the process; the copy is leaked, so it does too.
     unsafe {
         let vfs = sqlite3_vfs_find(ptr::null());
-        PASSED.get_or_init(|| Passed { vfs, methods: OnceLock::new() });
+        PASSED.get_or_init(|| Passed { vfs, methods: Mutex::default() });
         let copy = sqlite3_vfs {
             zName: c"counting".as_ptr(),
             xOpen: Some(open),
