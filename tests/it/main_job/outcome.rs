@@ -23,10 +23,10 @@ async fn resumed_after_a_kill_it_counts_all_that_was_delivered_and_progress_ends
     world.clock.pass(LEASE);
     let app = world.app();
     let heard = Arc::new(Mutex::new(Vec::new()));
-    let hears = Arc::clone(&heard);
+    let listening = Arc::clone(&heard);
     let on_event = move |event| {
         if let Event::Progress { tally, total, .. } = event {
-            hears.lock().unwrap().push((tally.entries.total(), total));
+            listening.lock().unwrap().push((tally.entries.total(), total));
         }
     };
     let outcome = app.submit_now(connection, own(), NO_WAIT, on_event).await.unwrap();

@@ -4,10 +4,10 @@ use crate::world::{AMY, MASS, NO_WAIT, SUMMARY, SUMMARY_ENTRIES, World};
 use crate::zone::zone;
 use cgm_submitter::environment::Clock;
 use cgm_submitter::glucose::{GlucoseUnit, Reading, SensorKey, Window};
+use cgm_submitter::import::ClockAnswer;
 use cgm_submitter::store::{ConnectionState, Store};
 use cgm_submitter::{
-    ClockAnswer, Connection, ImportChoices, ImportReport, OutcomeStatus, SubmissionRequest,
-    Submitter,
+    Connection, ImportChoices, ImportReport, OutcomeStatus, SubmissionRequest, Submitter,
 };
 use chrono::{DateTime, FixedOffset, NaiveDateTime};
 use serde::Deserialize;
