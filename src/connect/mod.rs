@@ -28,7 +28,9 @@ use crate::smart::{self, ReceiverBase, RedirectUri, TokenState};
 use crate::store::{ConnectionId, StoreHandle};
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use tokio::sync::oneshot;
 
 /// A receiver to connect to, as the app is registered there.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -186,11 +188,15 @@ impl Connector {
     {
         let inner = Arc::clone(&self.0);
         let running = inner.unfinished.begin().await;
-        let work = async move {
-            let _running = running;
-            work(inner).await
-        };
-        tokio::spawn(work).await.unwrap_or(Err(stopped))
+        let (give, done) = oneshot::channel();
+        // One type of task for all work: of each type the runtime's code would be compiled once more.
+        let work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+            let result = work(inner).await;
+            drop(running);
+            drop(give.send(result));
+        });
+        tokio::spawn(work);
+        done.await.unwrap_or(Err(stopped))
     }
 }
 

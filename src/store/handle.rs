@@ -4,6 +4,7 @@
 use super::{Store, StoreError};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use tokio::sync::oneshot;
 
 /// A store shared by the SDK's tasks. Work runs on tokio's blocking threads.
 #[derive(Clone, Debug)]
@@ -36,9 +37,13 @@ where
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|stopped| {
-        Err(if stopped.is_panic() { StoreError::Internal } else { StoreError::Busy }.into())
-    })
+    let (give, done) = oneshot::channel();
+    // One type of task for all work: of each type the runtime's code would be compiled once more.
+    let work: Box<dyn FnOnce() + Send> = Box::new(move || drop(give.send(work())));
+    match tokio::task::spawn_blocking(work).await {
+        Err(stopped) if stopped.is_panic() => Err(StoreError::Internal.into()),
+        Ok(()) | Err(_) => done.await.unwrap_or_else(|_| Err(StoreError::Busy.into())),
+    }
 }
 
 impl StoreHandle {

@@ -6,9 +6,10 @@
 use crate::connect::Unfinished;
 use crate::error::Error;
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{RwLock, watch};
+use tokio::sync::{RwLock, oneshot, watch};
 
 /// Threads the SDK's own futures run on. Blocking work has threads of its own.
 const WORKER_THREADS: usize = 2;
@@ -163,8 +164,15 @@ impl Lifecycle {
         &self,
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
+        let (give, done) = oneshot::channel();
+        // One type of task for all work: of each type the runtime's code would be compiled once more.
+        let work: Pin<Box<dyn Future<Output = ()> + Send>> =
+            Box::pin(async move { drop(give.send(work.await)) });
         let mut task = Aborting(self.handle()?.spawn(work));
-        (&mut task.0).await.unwrap_or_else(|error| Err(ended(&error)))
+        match (&mut task.0).await {
+            Ok(()) => done.await.unwrap_or(Err(Error::Stopped)),
+            Err(error) => Err(ended(&error)),
+        }
     }
 }
 
