@@ -189,7 +189,7 @@ impl Connector {
         let inner = Arc::clone(&self.0);
         let running = inner.unfinished.begin().await;
         let (give, done) = oneshot::channel();
-        // One type of task for all work: of each type the runtime's code would be compiled once more.
+        // One type of task for all work: of each type the runtime's code is compiled once more.
         let work: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
             let result = work(inner).await;
             drop(running);

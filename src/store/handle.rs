@@ -38,7 +38,7 @@ where
     E: From<StoreError> + Send + 'static,
 {
     let (give, done) = oneshot::channel();
-    // One type of task for all work: of each type the runtime's code would be compiled once more.
+    // One type of task for all work: of each type the runtime's code is compiled once more.
     let work: Box<dyn FnOnce() + Send> = Box::new(move || drop(give.send(work())));
     match tokio::task::spawn_blocking(work).await {
         Err(stopped) if stopped.is_panic() => Err(StoreError::Internal.into()),

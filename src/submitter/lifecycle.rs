@@ -165,7 +165,7 @@ impl Lifecycle {
         work: impl Future<Output = Result<T, Error>> + Send + 'static,
     ) -> Result<T, Error> {
         let (give, done) = oneshot::channel();
-        // One type of task for all work: of each type the runtime's code would be compiled once more.
+        // One type of task for all work: of each type the runtime's code is compiled once more.
         let work: Pin<Box<dyn Future<Output = ()> + Send>> =
             Box::pin(async move { drop(give.send(work.await)) });
         let mut task = Aborting(self.handle()?.spawn(work));
