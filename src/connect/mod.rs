@@ -1,6 +1,6 @@
 //! Drives the SMART flows: discovery, authorisation, token refresh, revocation.
 //!
-//! The core in [`smart`](crate::smart) decides; here it is asked, sent, and kept: secrets in the
+//! The core in [`smart`] decides; here it is asked, sent, and kept: secrets in the
 //! vault, connections in the store. Nothing is kept in memory that a new process would need.
 
 mod ask;
