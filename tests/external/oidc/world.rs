@@ -218,7 +218,8 @@ pub(crate) async fn submit(
         dates: "2024-05-01..2024-05-01".parse().unwrap(),
         unit: GlucoseUnit::MgPerDl,
     };
-    app.submit_now(connection, request, Duration::ZERO, |_| ()).await
+    // Time for a request, and too little for a wait that anybody asks for.
+    app.submit_now(connection, request, Duration::from_secs(2), |_| ()).await
 }
 
 /// The same; everything goes.
