@@ -105,7 +105,7 @@ codes! {
         "Show name and birth date, then call `confirm_patient`.";
     PatientUnknown, "patient-unknown", NeedsPerson,
         "The patient's name and birth date could not be read yet.",
-        "Call `fetch_patient`; show what it gives and confirm then.";
+        "Call `confirm_patient`, which reads them; show what `connections` says then, and confirm.";
     NeedsReauthorisation, "needs-reauthorisation", NeedsPerson,
         "The receiver no longer accepts the authorisation.",
         "Begin the connection again.";
