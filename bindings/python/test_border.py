@@ -48,6 +48,17 @@ class Observer(cgm.HostObserver):
         self.events.append(event)
 
 
+class CancelsAtTheFirst(cgm.HostObserver):
+    """Cancels a task once the first batch is under way."""
+
+    def __init__(self):
+        self.loop = asyncio.get_running_loop()
+        self.task = None
+
+    def delivery_event(self, _event):
+        self.loop.call_soon_threadsafe(self.task.cancel)
+
+
 def readings(count):
     end = datetime.datetime.now(UTC).replace(microsecond=0) - datetime.timedelta(days=1)
     step = datetime.timedelta(minutes=5)
@@ -79,8 +90,12 @@ class NoRedirect(urllib.request.HTTPRedirectHandler):
 class Sandbox:
     """The sandbox clinic, as a process of its own; it approves as Amy Shaw by itself."""
 
+    def __init__(self, *options):
+        self.options = options
+
     def __enter__(self):
         command = [os.environ["CGM_SANDBOX"], "--port", "0", "--auto-approve", "amy-shaw", "--quiet"]
+        command += self.options
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
@@ -161,17 +176,18 @@ class Border(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(closed.exception.code, "closed")
 
     async def test_a_cancelled_call_stops_and_the_next_goes_on(self):
-        with Sandbox() as clinic:
+        # Many small batches: the first is answered long before the last.
+        with Sandbox("--max-entries", "10") as clinic:
             app = self.open()
             await app.register_sensor(SENSOR)
             await app.ingest(readings(1200))
             connection = await self.connect(app, clinic)
-            call = app.submit_now(connection.id, everything(), PATIENCE, Observer())
-            task = asyncio.create_task(call)
-            await asyncio.sleep(0.05)
-            task.cancel()
+            observer = CancelsAtTheFirst()
+            call = app.submit_now(connection.id, everything(), PATIENCE, observer)
+            observer.task = asyncio.create_task(call)
             with self.assertRaises(asyncio.CancelledError):
-                await task
+                await observer.task
+            self.assertGreater(await app.readings_to_send(connection.id, everything()), 0)
             outcome = await app.submit_now(connection.id, everything(), PATIENCE, Observer())
             self.assertTrue(outcome.complete)
             self.assertEqual(await app.readings_to_send(connection.id, everything()), 0)

@@ -308,7 +308,7 @@ impl Work<'_> {
                 None => connector.access_token(self.connection).await,
             }
         };
-        let asked = match within(environment.timer.as_ref(), left, got).await {
+        let until = match within(environment.timer.as_ref(), left, got).await {
             Some(Ok(token)) => {
                 self.token = Some(token);
                 self.machine.token_ready();
@@ -325,18 +325,18 @@ impl Work<'_> {
                     }
                     return Ok(Next::Stop(Stopped::Blocked(connection.state)));
                 }
-                let asked = error.retry_at().map(RetryAfter::At);
+                let until = error.retry_at();
                 let error = Error::from(error);
                 if !error.retryable() {
                     return Err(error);
                 }
-                asked
+                until
             }
         };
         let (now, jitter) = (environment.clock.now(), self.delivery.jitter()?);
         let mut machine = self.machine;
         let noted = move |store: &mut crate::store::Store| {
-            machine.no_token(store, now, jitter, asked).map(|()| machine)
+            machine.no_token(store, now, jitter, until).map(|()| machine)
         };
         self.machine = self.delivery.store.call(noted).await?;
         Ok(Next::Step)

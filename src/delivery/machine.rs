@@ -13,8 +13,8 @@ use crate::store::{
     Store, StoreError, SubmissionRecord, SubmissionState,
 };
 use crate::submission::{
-    Answer, LookedUp, NoAnswer, Policy, Position, RetryAfter, Settlement, Situation, Wait,
-    WaitReason, settle, settle_given_up, settle_lookup,
+    Answer, LookedUp, NoAnswer, Policy, Position, Settlement, Situation, Wait, WaitReason, settle,
+    settle_given_up, settle_lookup,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
@@ -96,7 +96,8 @@ impl Machine {
         };
     }
 
-    /// There is no token for now: the receiver is left alone, longer each time.
+    /// There is no token for now: the receiver is left alone `until` the instant that getting one
+    /// named, which is spread already; else longer each time.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -105,11 +106,12 @@ impl Machine {
         store: &mut Store,
         now: DateTime<Utc>,
         jitter: u32,
-        asked: Option<RetryAfter>,
+        until: Option<DateTime<Utc>>,
     ) -> Result<(), StoreError> {
         store.change_receiver(self.connection, |receiver| {
             receiver.token_failures = receiver.token_failures.saturating_add(1);
-            let wait = self.policy.backoff.delay(receiver.token_failures, jitter, asked, now);
+            let own = || self.policy.backoff.delay(receiver.token_failures, jitter, None, now);
+            let wait = until.map_or_else(own, |until| until - now);
             receiver.leave_alone(now, Wait::after(now, wait), WaitReason::TokenEndpoint);
         })
     }

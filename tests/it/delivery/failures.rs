@@ -144,6 +144,16 @@ fn a_token_endpoint_that_is_down_is_asked_ever_more_rarely_and_its_wait_outlasts
 }
 
 #[test]
+fn the_instant_that_getting_a_token_names_is_kept_and_not_spread_again() {
+    let mut phone = Phone::new(3, "hl7-cgm");
+    phone.submit();
+    let named = phone.now + TimeDelta::seconds(112);
+    phone.machine.no_token(&mut phone.store, phone.now, u32::MAX, Some(named)).unwrap();
+    let Step::WaitUntil { until, reason } = phone.step(Duration::MAX) else { panic!() };
+    assert_eq!((until, reason), (named, WaitReason::TokenEndpoint));
+}
+
+#[test]
 fn the_address_is_the_one_the_batch_was_frozen_for() {
     let mut phone = Phone::new(3, "hl7-cgm");
     phone.submit();
