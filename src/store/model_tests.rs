@@ -1,10 +1,12 @@
 //! The store against a naive model of it: readings in a map, every acceptance in a set. Random
 //! histories must leave both with the same answers.
 
-use super::testing::{BASE, Scratch, reading, value, with_record};
+use super::testing::{BASE, Scratch, reading, value};
 use super::unit::UNITS;
 use super::{ConnectionId, ReadingKey, VersionedReading};
-use crate::glucose::{EarlierReading, GlucoseUnit, Measurement, SensorId, Window};
+use crate::glucose::{
+    EarlierReading, GlucoseUnit, Measurement, Reading, RecordKey, SensorId, Window,
+};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -259,8 +261,24 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Odd records are counts, even ones texts.
+fn with_key(reading: Reading, record: u32) -> Reading {
+    let key = if record % 2 == 1 {
+        RecordKey::counted("t", record).unwrap()
+    } else {
+        RecordKey::new(&format!("r{record}")).unwrap()
+    };
+    reading.with_record_key(key)
+}
+
+/// `PROPTEST_CASES` asks for more.
+fn cases() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|asked| asked.parse().ok());
+    ProptestConfig::with_cases(asked.unwrap_or(48))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(cases())]
     #[test]
     fn the_store_agrees_with_a_naive_model(
         steps in proptest::collection::vec(step(), 1..20),
@@ -277,7 +295,7 @@ proptest! {
                 Step::Ingest(rows) => {
                     let readings: Vec<_> = rows.iter().map(|(sensor, seconds, said, record)| {
                         let reading = reading(&format!("s{sensor}"), *seconds, value(100 + said));
-                        record.map_or_else(|| reading.clone(), |r| with_record(reading.clone(), &format!("r{r}")))
+                        record.map_or_else(|| reading.clone(), |r| with_key(reading.clone(), r))
                     }).collect();
                     model.ingest(&rows);
                     let report = scratch.take(&readings);

@@ -2,6 +2,7 @@
 //! elsewhere, or there is history.
 
 use super::readings::StoredReading;
+use super::records::{Record, Records};
 use super::{
     ImportId, ReadingKey, StoreError, corrections, ledger, readings, settlement, versions,
 };
@@ -24,6 +25,7 @@ pub(super) struct Contested<'a> {
     pub(super) row: usize,
     pub(super) key: ReadingKey,
     pub(super) reading: &'a Reading,
+    pub(super) record: Option<Record<'a>>,
     /// Whether its record stood elsewhere: false where nobody had seen it there, true where
     /// someone had.
     pub(super) moved: Option<bool>,
@@ -49,17 +51,20 @@ impl Outcome {
 pub(super) fn last_of_each<'a>(mut contested: Vec<Contested<'a>>) -> Vec<Contested<'a>> {
     contested.sort_unstable_by_key(|c| (c.key, Reverse(c.row)));
     contested.dedup_by_key(|c| c.key);
-    let mut records: HashMap<(SensorId, &'a str), usize> = HashMap::new();
+    let mut records: HashMap<(SensorId, &Record<'a>), usize> = HashMap::new();
     for c in &contested {
-        if let Some(record) = c.reading.record_key() {
-            let row = records.entry((c.key.sensor(), record.as_str())).or_insert(c.row);
+        if let Some(record) = &c.record {
+            let row = records.entry((c.key.sensor(), record)).or_insert(c.row);
             *row = c.row.max(*row);
         }
     }
-    contested.retain(|c| {
-        let last = c.reading.record_key().and_then(|r| records.get(&(c.key.sensor(), r.as_str())));
-        last.is_none_or(|row| *row == c.row)
-    });
+    let last = |c: &Contested<'a>| {
+        let record = c.record.as_ref().and_then(|r| records.get(&(c.key.sensor(), r)));
+        record.is_none_or(|row| *row == c.row)
+    };
+    let last: Vec<bool> = contested.iter().map(last).collect();
+    let mut last = last.into_iter();
+    contested.retain(|_| last.next().unwrap_or_default());
     contested
 }
 
@@ -68,13 +73,13 @@ pub(super) fn last_of_each<'a>(mut contested: Vec<Contested<'a>>) -> Vec<Contest
 pub(super) fn move_away(
     tx: &Transaction<'_>,
     contested: &mut [Contested<'_>],
+    records: &Records<'_>,
 ) -> Result<(), StoreError> {
     let mut any = false;
     for c in contested {
-        let Some(record) = c.reading.record_key() else { continue };
-        if let Some(holder) =
-            readings::by_record(tx, c.key.sensor(), record)?.filter(|holder| holder.key != c.key)
-        {
+        let Some(record) = &c.record else { continue };
+        let holder = records.holder(tx, c.key.sensor(), record)?;
+        if let Some(holder) = holder.filter(|holder| holder.key != c.key) {
             c.moved = Some(corrections::move_away(tx, &holder, c.key)?);
             any = true;
         }
@@ -109,6 +114,17 @@ fn relation(
     Ok(if shows { Relation::Other } else { Relation::Finer })
 }
 
+/// Marks a reading that stays as it is, but is joined by the earlier versions of another. Who has it
+/// is remembered: a late word of those versions must not take it for unsent.
+fn join_history(tx: &Transaction<'_>, there: &StoredReading) -> Result<(), StoreError> {
+    if !there.has_history() && readings::mark_history(tx, there.key)? {
+        for holder in ledger::covering(tx, there.key)? {
+            versions::remember(tx, holder, there.key, 0)?;
+        }
+    }
+    Ok(())
+}
+
 /// Puts a contested reading in its place.
 pub(super) fn place(
     tx: &Transaction<'_>,
@@ -116,7 +132,7 @@ pub(super) fn place(
     intake: Intake<'_>,
 ) -> Result<Outcome, StoreError> {
     let measurement = c.reading.measurement();
-    let record = c.reading.record_key();
+    let record = c.record.as_ref();
     let mut seen = c.moved;
     let Some(there) = readings::at(tx, c.key)? else {
         let offset = c.reading.offset().unwrap_or_else(|| intake.zone.offset_at(c.key.seconds()));
@@ -131,7 +147,7 @@ pub(super) fn place(
                 readings::adopt_record(tx, c.key, record)?;
             }
             if seen.is_some() {
-                readings::mark_history(tx, c.key)?;
+                join_history(tx, &there)?;
             }
         }
         Relation::Finer => {

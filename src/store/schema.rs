@@ -2,7 +2,7 @@
 
 use super::{
     StoreError, connections, history, imports, ledger, meta, orders, outbox, quarantine, read_back,
-    readings, resources, revocations, schedules, sensors, versions,
+    readings, records, resources, revocations, schedules, sensors, versions,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -14,6 +14,7 @@ const STEPS: &[&[&str]] = &[&[
     meta::TABLES,
     sensors::TABLES,
     imports::TABLES,
+    records::TABLES,
     readings::TABLES,
     connections::TABLES,
     revocations::TABLES,

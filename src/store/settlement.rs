@@ -2,7 +2,8 @@
 
 use super::readings::StoredReading;
 use super::{
-    ConnectionId, ReadingKey, Store, StoreError, key, ledger, quarantine, readings, versions,
+    ConnectionId, ReadingKey, Store, StoreError, key, ledger, packing, quarantine, readings,
+    versions,
 };
 use crate::glucose::GlucoseUnit;
 use rusqlite::Transaction;
@@ -66,17 +67,17 @@ pub(super) fn record_accepted(
             .transpose()?;
         let next: Option<i64> = rows.next()?.map(|row| row.get(0)).transpose()?;
         drop(rows);
-        let current = match found {
-            Some((at, packed)) if at == key.packed() => Some(versions::current(tx, key, packed)?),
-            _ => None,
-        };
+        let packed = found.filter(|(at, _)| *at == key.packed()).map(|(_, packed)| packed);
+        let current = packed.map(|packed| versions::current(tx, key, packed)).transpose()?;
         if current != Some(version) {
             if versions::stands_at(tx, key, version)?.is_some() {
                 remember(tx, (connection, unit), key, version)?;
             }
             continue;
         }
-        if version > 0 {
+        // A late word of an earlier version must not take this one for unsent: also the first
+        // version here has earlier ones if its record stood elsewhere.
+        if packed.is_some_and(packing::has_history) {
             versions::remember(tx, (connection, unit), key, version)?;
         }
         let key = key.packed();
@@ -119,7 +120,7 @@ mod tests {
     use super::*;
     use crate::glucose::{Measurement, Window};
     use crate::store::VersionedReading;
-    use crate::store::testing::{Scratch, earlier, reading, value};
+    use crate::store::testing::{Scratch, earlier, reading, value, with_record};
 
     const MASS: GlucoseUnit = GlucoseUnit::MgPerDl;
 
@@ -185,13 +186,41 @@ mod tests {
     }
 
     #[test]
+    fn a_late_word_of_where_a_record_stood_leaves_its_accepted_new_place_sent() {
+        let mut scratch = Scratch::new();
+        let to = scratch.connect("https://a.example");
+        scratch.register("s");
+        let record = |seconds| with_record(reading("s", seconds, value(100)), "r");
+        scratch.take(&[record(300)]);
+        let old = unsent(&scratch, to)[0].key;
+        send(&mut scratch, to);
+        scratch.take(&[record(0)]);
+        send(&mut scratch, to);
+        scratch.store.record_accepted(to, MASS, &[(old, 0)]).unwrap();
+        assert_eq!(unsent(&scratch, to), [], "it has both");
+    }
+
+    #[test]
+    fn a_late_word_of_what_joined_a_sent_reading_leaves_that_sent() {
+        let mut scratch = Scratch::new();
+        let to = scratch.connect("https://a.example");
+        scratch.register("s");
+        let record = |seconds| with_record(reading("s", seconds, value(100)), "r");
+        scratch.take(&[reading("s", 0, value(100)), record(300)]);
+        let old = unsent(&scratch, to)[1].key;
+        send(&mut scratch, to);
+        scratch.take(&[record(0)]);
+        assert_eq!(unsent(&scratch, to), [], "it has that");
+        scratch.store.record_accepted(to, MASS, &[(old, 0)]).unwrap();
+        assert_eq!(unsent(&scratch, to), [], "it still has");
+    }
+
+    #[test]
     fn a_fact_that_another_record_left_behind_comes_first() {
         let mut scratch = Scratch::new();
         let to = scratch.connect("https://a.example");
         scratch.register("s");
-        let record = |seconds, name| {
-            crate::store::testing::with_record(reading("s", seconds, value(100)), name)
-        };
+        let record = |seconds, name| with_record(reading("s", seconds, value(100)), name);
         scratch.take(&[record(0, "r0"), record(300, "r1")]);
         send(&mut scratch, to);
         scratch.take(&[record(300, "r0"), record(600, "r1")]);
