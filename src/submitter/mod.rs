@@ -245,7 +245,7 @@ impl Submitter {
             let parts = inner.parts().await?;
             parts
                 .store
-                .call(move |store| {
+                .read(move |store| {
                     let connection = store.connection(connection)?;
                     let planned = content::planned(store, &connection, request, &zone, now)?;
                     let previews: Vec<_> = planned
@@ -324,7 +324,7 @@ impl Submitter {
     pub async fn quarantine(&self, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
         self.run(|inner| async move {
             let parts = inner.parts().await?;
-            parts.store.call(move |store| content::refused(store, connection)).await
+            parts.store.read(move |store| content::refused(store, connection)).await
         })
         .await
     }
@@ -381,12 +381,11 @@ impl Inner {
         Ok(parts.insert(self.open().await?).clone())
     }
 
-    /// Lets the database go when nothing uses it any more.
+    /// Closes the database when nothing uses it any more: no file of it is open afterwards.
     async fn release(self: Arc<Self>) -> Result<(), Error> {
         let Some(parts) = self.parts.lock().await.take() else { return Ok(()) };
         parts.connector.settle().await;
-        drop(parts);
-        Ok(())
+        Ok(parts.store.close().await?)
     }
 
     /// Removes the vault's entries, which the database names, then the database.
