@@ -234,6 +234,29 @@ mod tests {
     }
 
     #[test]
+    fn an_unrelated_reading_where_a_record_stood_is_another_fact_to_who_has_seen_that() {
+        let was = |seconds| earlier(seconds, value(100));
+        for move_was_sent in [false, true] {
+            let mut scratch = Scratch::new();
+            let seen = scratch.connect("https://a.example");
+            let new = scratch.connect("https://b.example");
+            scratch.register("s");
+            let record = |seconds| with_record(reading("s", seconds, value(100)), "r");
+            scratch.take(&[record(0)]);
+            send(&mut scratch, seen);
+            scratch.take(&[record(300)]);
+            if move_was_sent {
+                send(&mut scratch, seen);
+            }
+            scratch.take(&[reading("s", 0, value(100))]);
+            let to_seen = unsent(&scratch, seen);
+            assert_eq!(to_seen[0].history, [was(0)], "not the identifier the record had there");
+            assert_eq!(to_seen.get(1).map(|moved| moved.history.clone()).is_none(), move_was_sent);
+            assert!(unsent(&scratch, new).iter().all(|unsent| unsent.history.is_empty()));
+        }
+    }
+
+    #[test]
     fn acceptance_of_a_version_that_was_corrected_meanwhile_leaves_the_correction_unsent() {
         let mut scratch = Scratch::new();
         let (a, b) = (scratch.connect("https://a.example"), scratch.connect("https://b.example"));

@@ -180,3 +180,45 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glucose::{DateRange, GlucoseUnit, UtcOffset, ZoneOffsets};
+    use crate::store::testing::Scratch;
+    use crate::submission::Wanted;
+
+    fn plan(dates: &str) -> Plan {
+        let dates: DateRange = dates.parse().unwrap();
+        let window = dates.window(&ZoneOffsets::fixed(UtcOffset::UTC)).unwrap();
+        let wanted =
+            Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
+        Plan { wanted, dates, window, day_under_way: None }
+    }
+
+    #[test]
+    fn a_submission_that_cannot_be_read_fails_alone_and_can_be_asked_for_again() {
+        for column in ["plan", "progress", "origin"] {
+            let mut scratch = Scratch::new();
+            let to = scratch.connect("https://a.example");
+            let now = scratch.now();
+            let mut ask = |store: &mut Store, dates| {
+                store.open_submission(to, Origin::Person, &plan(dates), now).unwrap()
+            };
+            let broken = ask(&mut scratch.store, "2024-05-01..2024-05-02");
+            let whole = ask(&mut scratch.store, "2024-06-01..2024-06-02");
+            let sql = format!("UPDATE submissions SET {column} = '{{' WHERE id = ?");
+            scratch.store.db.execute(&sql, [broken.0]).unwrap();
+
+            let ids = |found: Vec<SubmissionRecord>| found.iter().map(|s| s.id).collect::<Vec<_>>();
+            assert_eq!(ids(scratch.store.open_submissions(to).unwrap()), [whole], "{column}");
+            assert_eq!(ids(scratch.store.submissions(to, 9).unwrap()), [whole]);
+            let alone = scratch.store.submission(broken);
+            assert!(matches!(alone, Err(StoreError::Row("submission"))));
+
+            let again = ask(&mut scratch.store, "2024-05-01..2024-05-02");
+            assert_ne!(again, broken);
+            assert_eq!(ids(scratch.store.open_submissions(to).unwrap()), [whole, again]);
+        }
+    }
+}
