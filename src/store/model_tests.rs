@@ -79,35 +79,44 @@ impl Model {
         }
     }
 
+    /// From where to where a row moves its record, and what it says there.
+    fn moves(
+        &self,
+        (sensor, seconds, said, record): Row,
+    ) -> Option<(ReadingKey, ReadingKey, Measurement)> {
+        let target = key(sensor, seconds);
+        let is_it =
+            |k: &ReadingKey, r: &Stored| r.record == record && k.sensor() == target.sensor();
+        let holder = self.readings.iter().find(|(k, r)| record.is_some() && is_it(k, r));
+        let from = holder.map(|(k, _)| *k).filter(|from| *from != target)?;
+        Some((from, target, value(100 + said)))
+    }
+
     fn ingest(&mut self, batch: &[Row]) {
         let mut batch = batch.to_vec();
         batch.sort_by_key(|(sensor, seconds, ..)| key(*sensor, *seconds));
         let mut moved: Vec<(usize, ReadingKey)> = Vec::new();
-        for (sensor, seconds, _, record) in &batch {
-            let target = key(*sensor, *seconds);
-            let holder = self
-                .readings
-                .iter()
-                .find(|(k, r)| {
-                    record.is_some() && r.record == *record && k.sensor() == target.sensor()
-                })
-                .map(|(k, _)| *k);
-            if let Some(holder) = holder.filter(|h| *h != target) {
-                self.supersede(holder);
-                self.readings.remove(&holder);
-                let belongs = |e: &Earlier| {
-                    (e.at == holder && e.moved_to.is_none()) || e.moved_to == Some(holder)
-                };
-                let theirs = self
-                    .earlier
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, e)| belongs(e))
-                    .map(|(i, _)| (i, target));
-                let theirs: Vec<_> =
-                    theirs.filter(|(i, _)| !moved.iter().any(|(m, _)| m == i)).collect();
-                moved.extend(theirs);
+        let moves: Vec<_> = batch.iter().filter_map(|row| self.moves(*row)).collect();
+        for (holder, target, said) in &moves {
+            let stays = !moves.iter().any(|(leaving, ..)| leaving == target);
+            if stays && self.readings.get(target).is_some_and(|there| there.said == *said) {
+                self.supersede(*target);
+                let version = self.next_version(*target);
+                self.readings.get_mut(target).unwrap().version = version;
             }
+            self.supersede(*holder);
+            self.readings.remove(holder);
+            let belongs = |e: &Earlier| {
+                (e.at == *holder && e.moved_to.is_none()) || e.moved_to == Some(*holder)
+            };
+            let theirs: Vec<_> = self
+                .earlier
+                .iter()
+                .enumerate()
+                .filter(|(i, e)| belongs(e) && !moved.iter().any(|(m, _)| m == i))
+                .map(|(i, _)| (i, *target))
+                .collect();
+            moved.extend(theirs);
         }
         for (index, target) in moved {
             self.earlier[index].moved_to = Some(target);

@@ -10,7 +10,7 @@ use crate::glucose::{Measurement, Reading, SensorId, ZoneOffsets};
 use chrono::{DateTime, Utc};
 use rusqlite::Transaction;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How a batch is taken in.
 #[derive(Clone, Copy)]
@@ -75,16 +75,33 @@ pub(super) fn move_away(
     contested: &mut [Contested<'_>],
     records: &Records<'_>,
 ) -> Result<(), StoreError> {
-    let mut any = false;
-    for c in contested {
+    let mut leaving = Vec::new();
+    for (place, c) in contested.iter().enumerate() {
         let Some(record) = &c.record else { continue };
         let holder = records.holder(tx, c.key.sensor(), record)?;
-        if let Some(holder) = holder.filter(|holder| holder.key != c.key) {
-            c.moved = Some(corrections::move_away(tx, &holder, c.key)?);
-            any = true;
-        }
+        leaving.extend(holder.filter(|h| h.key != c.key).map(|holder| (place, holder)));
     }
-    if any { versions::settle_moves(tx) } else { Ok(()) }
+    let left: HashSet<ReadingKey> = leaving.iter().map(|(_, holder)| holder.key).collect();
+    for (place, holder) in &leaving {
+        let Some(c) = contested.get_mut(*place) else { continue };
+        if !left.contains(&c.key) {
+            make_way(tx, c)?;
+        }
+        c.moved = Some(corrections::move_away(tx, holder, c.key)?);
+    }
+    if leaving.is_empty() { Ok(()) } else { versions::settle_moves(tx) }
+}
+
+/// If a reading that stays says what a record will say in its place, whoever has it counts as having
+/// an earlier version: what is sent next replaces what the record said where it stood, and is not
+/// taken for that reading's own fact.
+fn make_way(tx: &Transaction<'_>, c: &Contested<'_>) -> Result<(), StoreError> {
+    let Some(there) = readings::at(tx, c.key)? else { return Ok(()) };
+    if there.measurement()?.says_the_same_as(c.reading.measurement()) {
+        corrections::supersede(tx, &there)?;
+        readings::mark_history(tx, c.key)?;
+    }
+    Ok(())
 }
 
 /// How a measurement relates to the one stored for the same instant.
@@ -114,17 +131,6 @@ fn relation(
     Ok(if shows { Relation::Other } else { Relation::Finer })
 }
 
-/// Marks a reading that stays as it is, but is joined by the earlier versions of another. Who has it
-/// is remembered: a late word of those versions must not take it for unsent.
-fn join_history(tx: &Transaction<'_>, there: &StoredReading) -> Result<(), StoreError> {
-    if !there.has_history() && readings::mark_history(tx, there.key)? {
-        for holder in ledger::covering(tx, there.key)? {
-            versions::remember(tx, holder, there.key, 0)?;
-        }
-    }
-    Ok(())
-}
-
 /// Puts a contested reading in its place.
 pub(super) fn place(
     tx: &Transaction<'_>,
@@ -147,7 +153,7 @@ pub(super) fn place(
                 readings::adopt_record(tx, c.key, record)?;
             }
             if seen.is_some() {
-                join_history(tx, &there)?;
+                readings::mark_history(tx, c.key)?;
             }
         }
         Relation::Finer => {

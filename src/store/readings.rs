@@ -128,12 +128,12 @@ pub(super) fn adopt_record(
     Ok(())
 }
 
-/// Marks a reading that stays as it is but was joined by another's history. True if there is any.
-pub(super) fn mark_history(tx: &Transaction<'_>, key: ReadingKey) -> Result<bool, StoreError> {
+/// Marks a reading that stays as it is but was joined by another's history.
+pub(super) fn mark_history(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), StoreError> {
     let mark = versions::mark(tx, key)?;
     tx.prepare_cached("UPDATE readings SET measurement = measurement | ? WHERE key = ?")?
         .execute(params![mark, key])?;
-    Ok(packing::has_history(mark))
+    Ok(())
 }
 
 /// Takes a reading away.

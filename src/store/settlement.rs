@@ -156,8 +156,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_value_that_returns_before_its_correction_was_sent_is_not_sent_again() {
+    /// A reading whose first value went to one connection, and its correction to another.
+    fn corrected_for_one_of_two() -> (Scratch, ConnectionId, ConnectionId) {
         let mut scratch = Scratch::new();
         let (a, b) = (scratch.connect("https://a.example"), scratch.connect("https://b.example"));
         scratch.register("s");
@@ -165,6 +165,12 @@ mod tests {
         send(&mut scratch, a);
         says(&mut scratch, 101);
         send(&mut scratch, b);
+        (scratch, a, b)
+    }
+
+    #[test]
+    fn a_value_that_returns_before_its_correction_was_sent_is_not_sent_again() {
+        let (mut scratch, a, b) = corrected_for_one_of_two();
         says(&mut scratch, 100);
         assert_eq!(unsent(&scratch, a), [], "it has that");
         assert_eq!(histories(&scratch, b), [[value(101)]]);
@@ -172,13 +178,7 @@ mod tests {
 
     #[test]
     fn a_late_word_of_the_correction_makes_the_returned_value_unsent() {
-        let mut scratch = Scratch::new();
-        let (a, b) = (scratch.connect("https://a.example"), scratch.connect("https://b.example"));
-        scratch.register("s");
-        says(&mut scratch, 100);
-        send(&mut scratch, a);
-        says(&mut scratch, 101);
-        send(&mut scratch, b);
+        let (mut scratch, a, _) = corrected_for_one_of_two();
         let key = unsent(&scratch, a)[0].key;
         says(&mut scratch, 100);
         scratch.store.record_accepted(a, MASS, &[(key, 1)]).unwrap();
@@ -201,18 +201,28 @@ mod tests {
     }
 
     #[test]
-    fn a_late_word_of_what_joined_a_sent_reading_leaves_that_sent() {
+    fn a_record_that_moves_onto_the_same_value_corrects_what_it_said_before() {
         let mut scratch = Scratch::new();
-        let to = scratch.connect("https://a.example");
+        let both = scratch.connect("https://a.example");
+        let the_other = scratch.connect("https://b.example");
+        let the_record = scratch.connect("https://c.example");
         scratch.register("s");
         let record = |seconds| with_record(reading("s", seconds, value(100)), "r");
         scratch.take(&[reading("s", 0, value(100)), record(300)]);
-        let old = unsent(&scratch, to)[1].key;
-        send(&mut scratch, to);
-        scratch.take(&[record(0)]);
-        assert_eq!(unsent(&scratch, to), [], "it has that");
-        scratch.store.record_accepted(to, MASS, &[(old, 0)]).unwrap();
-        assert_eq!(unsent(&scratch, to), [], "it still has");
+        let keys: Vec<_> = unsent(&scratch, both).iter().map(|u| (u.key, 0)).collect();
+        scratch.store.record_accepted(both, MASS, &keys).unwrap();
+        scratch.store.record_accepted(the_other, MASS, &keys[..1]).unwrap();
+        scratch.store.record_accepted(the_record, MASS, &keys[1..]).unwrap();
+        assert_eq!(scratch.take(&[record(0)]).corrected, 1);
+        let was = |seconds| earlier(seconds, value(100));
+        let history = |to| unsent(&scratch, to).iter().map(|u| u.history.clone()).next();
+        assert_eq!(history(both), Some(vec![was(0), was(300)]), "the record's is replaced");
+        assert_eq!(history(the_other), None, "it has that");
+        assert_eq!(history(the_record), Some(vec![was(300)]));
+        send(&mut scratch, both);
+        scratch.store.record_accepted(both, MASS, &keys).unwrap();
+        assert_eq!(unsent(&scratch, both), [], "a late word changes nothing");
+        assert_eq!(scratch.take(&[record(0)]).already_there, 1);
     }
 
     #[test]

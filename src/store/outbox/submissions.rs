@@ -202,7 +202,7 @@ mod tests {
             let mut scratch = Scratch::new();
             let to = scratch.connect("https://a.example");
             let now = scratch.now();
-            let mut ask = |store: &mut Store, dates| {
+            let ask = |store: &mut Store, dates| {
                 store.open_submission(to, Origin::Person, &plan(dates), now).unwrap()
             };
             let broken = ask(&mut scratch.store, "2024-05-01..2024-05-02");
