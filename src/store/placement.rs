@@ -2,7 +2,8 @@
 //! elsewhere, or there is history.
 
 use super::readings::StoredReading;
-use super::records::{Record, Records};
+use super::record::Record;
+use super::records::Records;
 use super::{
     ImportId, ReadingKey, StoreError, corrections, ledger, readings, settlement, versions,
 };

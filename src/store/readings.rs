@@ -1,13 +1,14 @@
 //! The readings' rows: their table, and one row's life.
 
 use super::packing;
-use super::records::Record;
+use super::record::Record;
 use super::{ImportId, ReadingKey, StoreError, versions};
 use crate::glucose::{Measurement, SensorId, UtcOffset};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 /// The readings' table. `measurement` is packed as [`packing`] says, with the UTC offset; `record`
-/// is a maker's key as [`records`](super::records) says, `import` the file it came by.
+/// is a maker's key, a text or a packed count, `import` the file it came by. The index has the texts
+/// alone: every number is less than they.
 pub(super) const TABLES: &str = "
     CREATE TABLE readings (
         key INTEGER PRIMARY KEY,
@@ -16,7 +17,7 @@ pub(super) const TABLES: &str = "
         import INTEGER
     ) STRICT;
     CREATE UNIQUE INDEX readings_by_record ON readings (key >> 34, record)
-        WHERE typeof(record) = 'text';
+        WHERE record > '';
 ";
 
 /// A row of `readings`.
@@ -71,7 +72,7 @@ pub(super) fn by_record(
     sensor: SensorId,
     record: &Record<'_>,
 ) -> Result<Option<StoredReading>, StoreError> {
-    let sql = format!("{SELECT} WHERE key >> 34 = ? AND record = ? AND typeof(record) = 'text'");
+    let sql = format!("{SELECT} WHERE key >> 34 = ? AND record = ? AND record > ''");
     Ok(db.prepare_cached(&sql)?.query_row(params![sensor.0, record], stored).optional()?)
 }
 

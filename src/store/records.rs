@@ -5,11 +5,10 @@
 //! costs. The readings that a batch may mean are looked through once instead; a count runs on for
 //! no longer than [`AROUND`].
 
+use super::record::Record;
 use super::{ReadingKey, StoreError, key, readings, sensors};
 use crate::glucose::{Reading, RecordKey, SensorId, SensorKey, Window};
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, ToSql, Transaction, params};
-use std::borrow::Cow;
+use rusqlite::{Connection, OptionalExtension, Transaction};
 use std::collections::HashMap;
 
 /// The table of series. A count is stored with the number of its series.
@@ -22,33 +21,6 @@ const SERIES_BITS: u32 = 20;
 const SERIES_END: i64 = 1 << SERIES_BITS;
 /// Seconds around a batch in which a count may stand already: longer than a transmitter lives.
 const AROUND: i64 = 130 * 86_400;
-
-/// A record key as its column has it.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Record<'a> {
-    Text(Cow<'a, str>),
-    /// The count above the number of its series.
-    Count(i64),
-}
-
-impl ToSql for Record<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        match self {
-            Self::Text(text) => text.to_sql(),
-            Self::Count(count) => count.to_sql(),
-        }
-    }
-}
-
-impl FromSql for Record<'static> {
-    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        match value {
-            ValueRef::Integer(count) => Ok(Self::Count(count)),
-            ValueRef::Text(_) => Ok(Self::Text(value.as_str()?.to_owned().into())),
-            _ => Err(FromSqlError::InvalidType),
-        }
-    }
-}
 
 /// The record keys of a batch, and where its counts stand.
 #[derive(Default)]
@@ -107,12 +79,14 @@ impl<'a> Records<'a> {
         let Some((name, count)) = record.count() else {
             return Ok(Record::Text(record.text()));
         };
-        let known = self.last.filter(|(last, _)| *last == name).map(|(_, number)| number);
-        let number = match known.or_else(|| self.series.get(name).copied()) {
-            Some(number) => number,
-            None => series(tx, name)?,
+        let last = self.last.filter(|(last, _)| *last == name).map(|(_, number)| number);
+        let number = if let Some(known) = last.or_else(|| self.series.get(name).copied()) {
+            known
+        } else {
+            let number = series(tx, name)?;
+            self.series.insert(name, number);
+            number
         };
-        self.series.insert(name, number);
         self.last = Some((name, number));
         Ok(Record::Count(i64::from(count) << SERIES_BITS | number))
     }
@@ -162,7 +136,7 @@ impl Series {
     /// All of them.
     pub(super) fn read(db: &Connection) -> Result<Self, StoreError> {
         let mut statement = db.prepare_cached("SELECT id, name FROM record_series")?;
-        let rows = statement.query_map(params![], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
         Ok(Self(rows.collect::<Result<_, _>>()?))
     }
 

@@ -1,7 +1,8 @@
 //! A sensor's readings over a stretch of time, with their record keys: what an import matches the
 //! rows of a file with.
 
-use super::records::{Record, Series};
+use super::record::Record;
+use super::records::Series;
 use super::{ReadingKey, Store, StoreError, key, packing, sensors};
 use crate::glucose::{Reading, SensorKey, Window};
 use chrono::DateTime;

@@ -26,8 +26,11 @@ fn count(record: &RecordKey) -> Option<(&str, i64)> {
 
 /// The record key of a row with nothing but its stamp, in seconds as if it were UTC.
 pub(super) fn record_of_stamp(stamp: i64) -> Result<RecordKey, ReadingError> {
-    let stamp = u32::try_from(stamp).map_err(|_| ReadingError::TooOld)?;
-    RecordKey::counted(STAMPS, stamp)
+    match u32::try_from(stamp) {
+        Ok(stamp) => RecordKey::counted(STAMPS, stamp),
+        Err(_) if stamp < 0 => Err(ReadingError::TooOld),
+        Err(_) => Err(ReadingError::InTheFuture),
+    }
 }
 
 /// The stored readings of the sources of a file.
