@@ -4,9 +4,10 @@
 use super::account::Account;
 use super::event::{Event, OnEvent, Run, Stopped};
 use super::machine::{Machine, Moment, Step};
-use super::requests::within;
 use crate::connect::{AccessToken, Connector};
-use crate::environment::{Deadline, Environment, EnvironmentError, Lock, LockFolder, LogSink};
+use crate::environment::{
+    Deadline, Environment, EnvironmentError, Lock, LockFolder, LogSink, within,
+};
 use crate::error::Error;
 use crate::store::{ConnectionId, ConnectionState, StoreHandle, SubmissionId, SubmissionState};
 use crate::submission::{Policy, WaitReason};

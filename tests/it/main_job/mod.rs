@@ -4,6 +4,7 @@
 mod bad_input;
 mod changes;
 mod confirmation;
+mod ending;
 mod faults;
 mod kills;
 mod lifecycle;
