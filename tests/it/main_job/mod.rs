@@ -17,3 +17,4 @@ mod refusals;
 mod right_record;
 mod two_at_once;
 mod verifying;
+mod waits;
