@@ -87,6 +87,7 @@ impl Work<'_> {
         self.machine = machine;
         self.log_decision(batch, decision);
         let total = self.account.expected().max(counted.all.entries.total());
+        self.told = Some((submission, total));
         (self.on_event)(Event::Progress { submission, tally: counted.all, total });
         Ok(())
     }
