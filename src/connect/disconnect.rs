@@ -18,8 +18,8 @@ const LONGEST_PAUSE: TimeDelta = TimeDelta::days(1);
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Connector {
-    /// Ends a connection: name, birth date, orders and everything queued go at once, then the tokens
-    /// are given back and removed. What of that fails is tried again by
+    /// Ends a connection: name, birth date, orders and everything queued go at once, then the
+    /// tokens are given back and removed. What of that fails is tried again by
     /// [`revoke_pending`](Self::revoke_pending); a failing vault or network does not prevent
     /// ending.
     ///

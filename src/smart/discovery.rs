@@ -169,8 +169,8 @@ impl Document<'_> {
         }
     }
 
-    /// The list of methods need not be complete: servers that state `client-public` leave `none` out
-    /// of it.
+    /// The list of methods need not be complete: servers that state `client-public` leave `none`
+    /// out of it.
     fn takes_public_clients(&self, capabilities: &[String]) -> Result<(), DiscoveryError> {
         let methods = self.strings("token_endpoint_auth_methods_supported")?;
         let public = methods.is_empty()

@@ -40,7 +40,8 @@ impl Submitter {
     ///     unit: GlucoseUnit::MmolPerL,
     /// };
     /// let budget = Duration::from_secs(60);
-    /// let outcome = cgm.submit_now(connection.id, request, budget, |event| println!("{event:?}")).await?;
+    /// let show = |event| println!("{event:?}");
+    /// let outcome = cgm.submit_now(connection.id, request, budget, show).await?;
     /// assert!(outcome.is_complete());
     /// # Ok(()) }) }
     /// ```
@@ -118,6 +119,7 @@ impl Submitter {
     ///
     /// let report = cgm.run_due(Duration::from_secs(25), |_| ()).await?;
     /// println!("{} accepted", report.tally.entries.accepted);
+    /// println!("run again at {:?}", report.next_wake);
     /// # Ok(()) }) }
     /// ```
     ///
@@ -174,8 +176,8 @@ impl Submitter {
         .await
     }
 
-    /// Stops a submission for good: nothing of it is sent any more. What the receiver has of it stays
-    /// there.
+    /// Stops a submission for good: nothing of it is sent any more. What the receiver has of it
+    /// stays there.
     ///
     /// # Example
     /// ```

@@ -286,8 +286,9 @@ impl Submitter {
     /// compares. What the receiver turns out to lack is sent again by the next submission,
     /// once, where that cannot put it there twice.
     ///
-    /// A receiver that cannot be asked, for lack of permission ([`Receiver::with_read_back`](crate::Receiver::with_read_back)) or of
-    /// a search, is not an error: the parts that could not be verified are in the result.
+    /// A receiver that cannot be asked, for lack of permission
+    /// ([`Receiver::with_read_back`](crate::Receiver::with_read_back)) or of a search, is not an
+    /// error: the parts that could not be verified are in the result.
     /// 25,000 readings take some forty requests to a receiver that can be asked by date, else a few
     /// hundred; waits the receiver asks for are waited out up to `patience`.
     ///

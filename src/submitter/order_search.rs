@@ -1,5 +1,5 @@
-//! Asks a receiver for a patient's standing orders, page by page, keeps them as they came, and reads
-//! what is kept.
+//! Asks a receiver for a patient's standing orders, page by page, keeps them as they came, and
+//! reads what is kept.
 
 use super::Parts;
 use super::types::Orders;

@@ -127,8 +127,8 @@ impl std::fmt::Debug for RefusedItem {
 pub struct SubmissionOutcome {
     /// The submissions it is made of.
     pub submissions: Vec<SubmissionId>,
-    /// The account of all of them, from their begin, also if they were begun by an earlier call; and
-    /// of what else was delivered on the way.
+    /// The account of all of them, from their begin, also if they were begun by an earlier call;
+    /// and of what else was delivered on the way.
     pub tally: Tally,
     /// What the receiver refused, of these and of earlier ones, and nobody dismissed.
     pub refused: Vec<RefusedItem>,
