@@ -1,5 +1,5 @@
-//! Looks up, by identifier, what was sent with unknown outcome. A value one steps: it makes requests
-//! and reads answers, and sends nothing itself.
+//! Looks up, by identifier, what was sent with unknown outcome. A value one steps: it makes
+//! requests and reads answers, and sends nothing itself.
 
 use super::assemble::dialect;
 use crate::error::Error;

@@ -1,7 +1,7 @@
 //! What to send next, and what an answer changes.
 //!
-//! What an answer means is decided in `submission`; this loads what the decision needs, asks for it,
-//! and writes it once. It sends nothing, reads no clock, draws no random number and waits for
+//! What an answer means is decided in `submission`; this loads what the decision needs, asks for
+//! it, and writes it once. It sends nothing, reads no clock, draws no random number and waits for
 //! nothing: the driver and a simulation step the same machine.
 
 use super::batch::{Outgoing, next_batch, outgoing, plain};
@@ -13,8 +13,8 @@ use crate::store::{
     Store, StoreError, SubmissionRecord, SubmissionState,
 };
 use crate::submission::{
-    Answer, LookedUp, NoAnswer, Policy, Position, Settlement, Situation, Wait, WaitReason, settle,
-    settle_given_up, settle_lookup,
+    Answer, LookedUp, NextState, NoAnswer, Policy, Position, Settlement, Situation, Wait,
+    WaitReason, settle, settle_given_up, settle_lookup,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
@@ -50,6 +50,29 @@ pub struct Moment {
     pub now: DateTime<Utc>,
     /// The monotonic clock.
     pub monotonic: Duration,
+}
+
+/// What an answer came to, in the SDK's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// In a word, as the history keeps it.
+    pub outcome: &'static str,
+    /// What becomes of the batch.
+    pub next: &'static str,
+}
+
+impl Decision {
+    fn of(settled: &Settlement) -> Self {
+        Self {
+            outcome: settled.outcome,
+            next: match settled.next {
+                NextState::Ready => "again",
+                NextState::LookUp(..) => "look-up",
+                NextState::Done(_) => "done",
+                NextState::TakenApart { .. } => "taken-apart",
+            },
+        }
+    }
 }
 
 /// What to do next.
@@ -116,8 +139,8 @@ impl Machine {
         })
     }
 
-    /// What to do next, if it can be done before `deadline`. A batch to be sent is claimed when this
-    /// returns.
+    /// What to do next, if it can be done before `deadline`. A batch to be sent is claimed when
+    /// this returns.
     ///
     /// # Errors
     /// [`Error`] if the store or the assembly of a batch fails.
@@ -303,7 +326,7 @@ impl Machine {
         Ok(())
     }
 
-    /// What an answer changes. `jitter` spreads a wait.
+    /// Writes down what an answer changes, and returns it in a word. `jitter` spreads a wait.
     ///
     /// # Errors
     /// [`Error`] if the store fails; the batch then stays claimed, and its outcome unknown.
@@ -314,11 +337,11 @@ impl Machine {
         jitter: u32,
         batch: BatchId,
         answer: &Answer,
-    ) -> Result<(), Error> {
+    ) -> Result<Decision, Error> {
         self.write(store, batch, now, jitter, |at| settle(at, answer))
     }
 
-    /// What a lookup changes. `jitter` spreads a wait.
+    /// Writes down what a lookup changes, and returns it in a word. `jitter` spreads a wait.
     ///
     /// # Errors
     /// [`Error`] if the store fails; the batch is then looked up again.
@@ -329,7 +352,7 @@ impl Machine {
         jitter: u32,
         batch: BatchId,
         looked_up: &LookedUp,
-    ) -> Result<(), Error> {
+    ) -> Result<Decision, Error> {
         self.write(store, batch, now, jitter, |at| settle_lookup(at, looked_up))
     }
 
@@ -341,7 +364,7 @@ impl Machine {
         now: DateTime<Utc>,
         jitter: u32,
         decide: impl FnOnce(&Situation<'_>) -> Settlement,
-    ) -> Result<(), Error> {
+    ) -> Result<Decision, Error> {
         let (policy, token_refreshed) = (self.policy, self.token == TokenUse::Refreshed);
         let settled = store.settle(self.connection, batch, |pending: &Pending| {
             decide(&Situation {
@@ -357,14 +380,16 @@ impl Machine {
                 jitter,
             })
         });
-        let refresh = match settled {
-            Ok(settled) => settled.refresh,
+        let (refresh, decision) = match settled {
+            Ok(settled) => (settled.refresh, Decision::of(&settled)),
             // Disconnected or erased meanwhile: there is nothing left to write down.
-            Err(StoreError::Missing(_)) => false,
+            Err(StoreError::Missing(_)) => {
+                (false, Decision { outcome: "nothing left", next: "gone" })
+            }
             Err(error) => return Err(error.into()),
         };
         self.token = if refresh { TokenUse::Refused } else { TokenUse::Needed };
-        Ok(())
+        Ok(decision)
     }
 
     /// The step that gets a token, if there is none: before the claim, so that what is claimed is

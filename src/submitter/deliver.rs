@@ -7,10 +7,13 @@ use crate::environment::Deadline;
 use crate::error::Error;
 use crate::store::{ConnectionId, ConnectionState, SubmissionId, SubmissionState};
 use crate::submission::{Origin, SubmissionRequest, Tally};
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+
+/// When what failed for now and names no time is tried again.
+const SOON: TimeDelta = TimeDelta::minutes(1);
 
 impl Submitter {
     /// Submits now, and tells what happens on the way. What the receiver has already is not sent
@@ -37,7 +40,8 @@ impl Submitter {
     ///     unit: GlucoseUnit::MmolPerL,
     /// };
     /// let budget = Duration::from_secs(60);
-    /// let outcome = cgm.submit_now(connection.id, request, budget, |event| println!("{event:?}")).await?;
+    /// let show = |event| println!("{event:?}");
+    /// let outcome = cgm.submit_now(connection.id, request, budget, show).await?;
     /// assert!(outcome.is_complete());
     /// # Ok(()) }) }
     /// ```
@@ -51,7 +55,7 @@ impl Submitter {
         budget: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<SubmissionOutcome, Error> {
-        self.run_telling(on_event, move |inner, hear| async move {
+        self.run_telling("submit-now", on_event, move |inner, hear| async move {
             let deadline = inner.deadline(budget);
             let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
@@ -76,6 +80,14 @@ impl Submitter {
                     Ok((ids, planned.left_out))
                 })
                 .await?;
+            inner.environment.log.info(
+                "planned",
+                &[
+                    ("connection", connection.into()),
+                    ("submissions", submissions.len().into()),
+                    ("left-out", left_out.len().into()),
+                ],
+            );
             let run = if submissions.is_empty() {
                 Run {
                     stopped: Stopped::Finished,
@@ -95,7 +107,8 @@ impl Submitter {
 
     /// Goes on with whatever is queued for any connection, for at most `budget` in all. For
     /// background wake-ups and after a restart. Connections are served side by side: one that hangs
-    /// costs the others nothing.
+    /// costs the others nothing. Beside them, the tokens of ended connections are given back that
+    /// could not be before.
     ///
     /// # Example
     /// ```
@@ -106,6 +119,7 @@ impl Submitter {
     ///
     /// let report = cgm.run_due(Duration::from_secs(25), |_| ()).await?;
     /// println!("{} accepted", report.tally.entries.accepted);
+    /// println!("run again at {:?}", report.next_wake);
     /// # Ok(()) }) }
     /// ```
     ///
@@ -117,7 +131,7 @@ impl Submitter {
         budget: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<RunReport, Error> {
-        self.run_telling(on_event, move |inner, hear| async move {
+        self.run_telling("run-due", on_event, move |inner, hear| async move {
             let deadline = inner.deadline(budget);
             let parts = inner.parts().await?;
             let connections = parts.store.call(|store| store.connections()).await?;
@@ -129,20 +143,41 @@ impl Submitter {
                     running.spawn(run_one(parts, connection.id, deadline, on_event));
                 }
             }
-            let mut report = RunReport::default();
-            while let Some(run) = running.join_next().await {
-                let run = run.map_err(|_| Error::Runtime)?;
-                report.tally.add(&run.tally);
-                report.connections.push(run);
-            }
+            let served = async {
+                let mut report = RunReport::default();
+                while let Some(run) = running.join_next().await {
+                    let run = run.map_err(|_| Error::Internal)?;
+                    report.tally.add(&run.tally);
+                    report.connections.push(run);
+                }
+                Ok::<_, Error>(report)
+            };
+            let revoking = parts.connector.revoke_pending(deadline);
+            let (served, revoked) = tokio::join!(served, revoking);
+            let mut report = served?;
             report.connections.sort_by_key(|run| run.connection);
+            let soon = inner.now() + SOON;
+            let revocations = match revoked {
+                Ok(left) => {
+                    report.revocations_left = left.count;
+                    left.next
+                }
+                // What was delivered stays so.
+                Err(error) => {
+                    let code = Error::from(error).code().word();
+                    inner.environment.log.warn("revocations-failed", &[("code", code.into())]);
+                    Some(soon)
+                }
+            };
+            let runs = report.connections.iter().filter_map(|run| run.goes_on(soon));
+            report.next_wake = runs.chain(revocations).min();
             Ok(report)
         })
         .await
     }
 
-    /// Stops a submission for good: nothing of it is sent any more. What the receiver has of it stays
-    /// there.
+    /// Stops a submission for good: nothing of it is sent any more. What the receiver has of it
+    /// stays there.
     ///
     /// # Example
     /// ```
@@ -165,7 +200,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn cancel(&self, submission: SubmissionId) -> Result<(), Error> {
-        self.run(|inner| async move {
+        self.run("cancel", |inner| async move {
             let parts = inner.parts().await?;
             parts
                 .store
@@ -197,7 +232,7 @@ impl Submitter {
         &self,
         connection: ConnectionId,
     ) -> Result<Vec<UnknownItem>, Error> {
-        self.run(|inner| async move {
+        self.run("unknown-outcomes", |inner| async move {
             let parts = inner.parts().await?;
             let unknown = parts.store.call(move |store| store.unknown_outcomes(connection)).await?;
             let item = |one: crate::store::UnknownOutcome| UnknownItem {
@@ -224,7 +259,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn retry_unknown(&self, connection: ConnectionId) -> Result<usize, Error> {
-        self.run(|inner| async move {
+        self.run("retry-unknown", |inner| async move {
             let parts = inner.parts().await?;
             Ok(parts.store.call(move |store| store.retry_unknown(connection)).await?)
         })
@@ -246,7 +281,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn dismiss_unknown(&self, connection: ConnectionId) -> Result<usize, Error> {
-        self.run(|inner| async move {
+        self.run("dismiss-unknown", |inner| async move {
             let parts = inner.parts().await?;
             Ok(parts.store.call(move |store| store.dismiss_unknown(connection)).await?)
         })

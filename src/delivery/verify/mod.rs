@@ -102,7 +102,19 @@ impl Delivery {
             verification,
         };
         verifier.verify(parts, capability, &scopes).await?;
-        Ok(verifier.verification)
+        let verification = verifier.verification;
+        self.environment.log.info(
+            "verified",
+            &[
+                ("submission", submission.id.into()),
+                ("confirmed", verification.confirmed.into()),
+                ("to-send-again", verification.to_send_again.into()),
+                ("missing", verification.missing.into()),
+                ("different", verification.different.into()),
+                ("parts-not-verified", verification.not_verified.len().into()),
+            ],
+        );
+        Ok(verification)
     }
 
     async fn capability(&self, connection: &ConnectionRecord) -> Result<Capability, Error> {
@@ -292,8 +304,8 @@ impl Verifier<'_> {
         self.look(part, expected, per_request).await
     }
 
-    /// What a search by date finds of these; `None` if its answer is in doubt: it fails, has no end,
-    /// or finds fewer than half of what was accepted.
+    /// What a search by date finds of these; `None` if its answer is in doubt: it fails, has no
+    /// end, or finds fewer than half of what was accepted.
     async fn dated(&mut self, expected: &[Expected]) -> Result<Option<FoundUnder>, Stop> {
         let wanted: HashSet<Identifier> = expected.iter().map(|one| one.identifier).collect();
         let seconds = expected.iter().filter_map(Expected::key).map(ReadingKey::seconds);

@@ -35,6 +35,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "smart",
             "statistics",
             "store",
+            "submission",
             "transport",
         ],
     ),

@@ -4,9 +4,11 @@
 mod bad_input;
 mod changes;
 mod confirmation;
+mod ending;
 mod faults;
 mod kills;
 mod lifecycle;
+mod log;
 mod orders;
 mod outcome;
 mod privacy;
@@ -15,3 +17,4 @@ mod refusals;
 mod right_record;
 mod two_at_once;
 mod verifying;
+mod waits;
