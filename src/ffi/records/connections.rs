@@ -128,3 +128,27 @@ impl From<crate::Connection> for Connection {
         }
     }
 }
+
+/// What became of a connection's token at the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Revocation {
+    /// The receiver took it back.
+    Done,
+    /// There was no token.
+    NothingToRevoke,
+    /// The receiver has no place to give tokens back: the token ends by itself.
+    NotOffered,
+    /// It could not be given back yet: it is tried again until the receiver took it.
+    Pending,
+}
+
+impl From<connect::Revocation> for Revocation {
+    fn from(revocation: connect::Revocation) -> Self {
+        match revocation {
+            connect::Revocation::Done => Self::Done,
+            connect::Revocation::NothingToRevoke => Self::NothingToRevoke,
+            connect::Revocation::NotOffered => Self::NotOffered,
+            connect::Revocation::Pending => Self::Pending,
+        }
+    }
+}
