@@ -14,6 +14,8 @@ mod cancellation;
 mod error;
 mod host;
 mod records;
+#[cfg(test)]
+mod tests;
 mod transport;
 
 use crate::environment::{

@@ -1,7 +1,7 @@
 //! Files: what an import has to know besides the bytes, and what became of them.
 
 use super::dates::DateRange;
-use super::readings::{GlucoseUnit, Rejected, Scale};
+use super::readings::{Rejected, Scale};
 use super::{count, hidden, instant};
 use crate::ErrorCode;
 use crate::ffi::error::CgmError;

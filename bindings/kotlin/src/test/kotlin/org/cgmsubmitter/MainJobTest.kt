@@ -13,6 +13,7 @@ import org.cgmsubmitter.ffi.CgmSubmitter
 import org.cgmsubmitter.ffi.ConnectionId
 import org.cgmsubmitter.ffi.ConnectionState
 import org.cgmsubmitter.ffi.DeliveryEvent
+import org.cgmsubmitter.ffi.OutcomeStatus
 import org.junit.jupiter.api.Timeout
 import org.junit.jupiter.api.io.TempDir
 import java.nio.file.Path
@@ -39,9 +40,9 @@ class MainJobTest {
         cgm.registerSensor(SENSOR)
         cgm.ingest(readings(count))
         val outcome = cgm.submitNow(clinic.connect(cgm).id, EVERYTHING, PATIENCE, Events())
-        assertTrue(outcome.complete, "refused: ${outcome.refused}, blocked: ${outcome.blocked}")
-        assertEquals(0L, outcome.accepted)
-        assertTrue(outcome.alreadyThere > count.toLong())
+        assertTrue(outcome.complete, "refused: ${outcome.refused.size}, ${outcome.status}")
+        assertEquals(0L, outcome.tally.entries.accepted)
+        assertTrue(outcome.tally.entries.alreadyThere > count.toLong())
     }
 
     private suspend fun connected(
@@ -92,18 +93,19 @@ class MainJobTest {
                     val connection = clinic.connect(cgm)
                     assertEquals("amy-shaw", connection.patientId)
                     assertEquals("Amy Shaw", connection.patientName)
-                    assertEquals(1L, cgm.refreshOrders(connection.id))
+                    assertEquals(1, cgm.refreshOrders(connection.id).active.size)
                     assertEquals(600L, cgm.readingsToSend(connection.id, EVERYTHING))
 
                     val events = Events()
                     val outcome = cgm.submitNow(connection.id, EVERYTHING, PATIENCE, events)
                     assertTrue(outcome.complete)
-                    assertEquals(600L, outcome.readingsAccepted)
-                    assertTrue(events.all.any { it is DeliveryEvent.Progress && it.delivered == outcome.accepted })
+                    assertEquals(OutcomeStatus.Done, outcome.status)
+                    assertEquals(600L, outcome.tally.readings.accepted)
+                    assertTrue(events.all.any { it is DeliveryEvent.Progress && it.delivered == outcome.tally.entries.accepted })
 
                     val again = cgm.submitNow(connection.id, EVERYTHING, PATIENCE, Events())
                     assertTrue(again.complete)
-                    assertEquals(0L, again.requests)
+                    assertEquals(0L, again.tally.requests)
                 }
                 assertEverythingIsThereOnce(clinic, 600)
             }
@@ -120,7 +122,7 @@ class MainJobTest {
                     val connection = cgm.connections().single()
                     assertEquals(ConnectionState.ACTIVE, connection.state)
                     assertTrue(cgm.readingsToSend(connection.id, EVERYTHING) > 0L)
-                    cgm.runDue(PATIENCE, Events())
+                    assertEquals(connection.id, cgm.runDue(PATIENCE, Events()).connections.single().connection)
                     assertEquals(0L, cgm.readingsToSend(connection.id, EVERYTHING))
                 }
                 assertEverythingIsThereOnce(clinic, 2_000)
@@ -153,7 +155,7 @@ class MainJobTest {
                     delay(1_000)
                     assertTrue(events.all.last() is DeliveryEvent.Sending, "nothing happens after the cancellation")
                     assertEquals(2, events.sendings)
-                    assertEquals(2_000uL, cgm.readingsToSend(connection, EVERYTHING))
+                    assertEquals(2_000L, cgm.readingsToSend(connection, EVERYTHING))
 
                     assertTrue(cgm.submitNow(connection, EVERYTHING, PATIENCE, Events()).complete)
                     assertEquals(0L, cgm.readingsToSend(connection, EVERYTHING))
