@@ -30,7 +30,7 @@ impl Connector {
 
     /// Ends an authorisation with what the browser brought back, also in a new process. The
     /// connection is new and unconfirmed, or the one there was, with new tokens. If the patient's
-    /// name could not be read, it is left out: [`with_patient`](Self::with_patient) tries again.
+    /// name could not be read, it is left out: [`fetch_patient`](Self::fetch_patient) tries again.
     ///
     /// # Errors
     /// [`ConnectError::Callback`] for a refusal or a forgery,

@@ -9,20 +9,13 @@ impl Connector {
     /// The person saw the patient's name and birth date and said "this is me". What an unconfirmed
     /// connection waits for.
     ///
-    /// If name or birth date are missing, nobody can have seen them: they are read, and this fails
-    /// all the same.
+    /// If name or birth date are missing, nobody can have seen them: this fails until
+    /// [`fetch_patient`](Self::fetch_patient) brought both, and reads nothing by itself.
     ///
     /// # Errors
     /// [`ConnectError::PatientUnknown`] before both were read, [`ConnectError::OtherPatient`] on a
-    /// blocked connection.
+    /// blocked connection, [`ConnectError::Token`] if there is no such connection.
     pub async fn confirm(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
-        let record = self.0.record(id).await?;
-        refuse_blocked(&record)?;
-        if !is_known(&record.details) {
-            // Why it cannot be read is what `fetch_patient` says.
-            let _ = self.fetch_patient(id).await;
-            return Err(ConnectError::PatientUnknown);
-        }
         // Nobody changes the patient's data or the state between the look at them and the change.
         let confirm = move |store: &mut Store| {
             let mut refused = None;
@@ -43,7 +36,8 @@ impl Connector {
         self.0.store.call(confirm).await
     }
 
-    /// Reads the patient's name and birth date anew.
+    /// Reads the patient's name and birth date anew: what [`confirm`](Self::confirm) needs if an
+    /// earlier read failed. What the receiver does not say is left out.
     ///
     /// # Errors
     /// [`ConnectError`].
@@ -64,19 +58,6 @@ impl Connector {
             noted.map_err(ConnectError::from)
         };
         self.0.store.call(note).await
-    }
-
-    /// The connection, whose patient is read first if an earlier read failed. If it fails again,
-    /// the connection comes without: nobody is to be asked "is this you?" then.
-    ///
-    /// # Errors
-    /// [`ConnectError::Store`].
-    pub async fn with_patient(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
-        let record = self.0.record(id).await?;
-        if is_known(&record.details) || record.state != ConnectionState::Unconfirmed {
-            return Ok(record);
-        }
-        Ok(self.fetch_patient(id).await.unwrap_or(record))
     }
 }
 

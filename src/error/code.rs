@@ -104,8 +104,8 @@ codes! {
         "The person has not confirmed yet that the connection's patient is them.",
         "Show name and birth date, then call `confirm_patient`.";
     PatientUnknown, "patient-unknown", NeedsPerson,
-        "The patient's name and birth date could not be read yet.",
-        "Call `confirm_patient`, which reads them; show what `connections` says then, and confirm.";
+        "The patient's name and birth date are not known yet: nobody can have confirmed them.",
+        "Call `fetch_patient`, show both, then call `confirm_patient`.";
     NeedsReauthorisation, "needs-reauthorisation", NeedsPerson,
         "The receiver no longer accepts the authorisation.",
         "Begin the connection again.";

@@ -32,6 +32,9 @@ impl Submitter {
     /// Completes connecting with the URL the browser was redirected to. Nothing is sent before the
     /// person confirmed the patient.
     ///
+    /// The connection is made also if the patient's name cannot be read for now: it is left out
+    /// then, and [`Submitter::fetch_patient`] reads it.
+    ///
     /// # Example
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
@@ -56,7 +59,37 @@ impl Submitter {
         .await
     }
 
-    /// The person said "this is me" to the connection's patient.
+    /// Reads the patient's name and birth date anew, to show them to the person. For a connection
+    /// that came without them because the read failed: without both it cannot be confirmed.
+    ///
+    /// # Example
+    /// ```
+    /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));
+    /// # fn main() { outside::example(async |cgm, clinic| {
+    /// # let request = cgm.begin_connection(clinic.receiver()).await?;
+    /// # let redirect = clinic.browser(&request.url).await;
+    /// let mut connection = cgm.complete_connection(redirect).await?;
+    /// if connection.patient.name.is_none() {
+    ///     connection = cgm.fetch_patient(connection.id).await?;
+    /// }
+    /// # connection = cgm.fetch_patient(connection.id).await?;
+    /// assert_eq!(connection.patient.name.as_deref(), Some("Amy Shaw"));
+    /// # Ok(()) }) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error`] if the receiver does not answer or shows another patient, there is no such
+    /// connection, or it needs the person to authorise again.
+    pub async fn fetch_patient(&self, connection: ConnectionId) -> Result<Connection, Error> {
+        self.run(|inner| async move {
+            let record = inner.parts().await?.connector.fetch_patient(connection).await?;
+            Ok(Connection::of(record))
+        })
+        .await
+    }
+
+    /// The person said "this is me" to the connection's patient, whose name and birth date they
+    /// saw.
     ///
     /// # Example
     /// ```
@@ -74,7 +107,10 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if there is no such connection.
+    /// [`Error`] if name or birth date are not known, so that nobody can have seen them
+    /// ([`ErrorCode::PatientUnknown`](crate::ErrorCode::PatientUnknown): call
+    /// [`Submitter::fetch_patient`] and show both first), the connection is for another patient, or
+    /// there is no such connection.
     pub async fn confirm_patient(&self, connection: ConnectionId) -> Result<(), Error> {
         self.run(|inner| async move {
             inner.parts().await?.connector.confirm(connection).await?;

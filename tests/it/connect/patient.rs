@@ -23,17 +23,23 @@ async fn nothing_is_confirmed_before_the_patient_was_read() {
 }
 
 #[tokio::test]
-async fn a_confirmation_of_nobody_is_refused_and_has_the_patient_read() {
+async fn a_confirmation_of_nobody_is_refused_however_often_until_the_patient_was_fetched() {
     let world = World::new();
     world.server.with(|state| state.person_status = 503);
     let id = world.connect(&world.process()).await.unwrap().id;
     world.server.with(|state| state.person_status = 200);
     // In a new process: that it is missing is written down.
     let connector = world.process();
-    assert!(matches!(connector.confirm(id).await, Err(ConnectError::PatientUnknown)));
+    let read = world.server.seen("/Patient/").len();
+    for _ in 0..3 {
+        // Who asks again has shown nobody a name meanwhile.
+        assert!(matches!(connector.confirm(id).await, Err(ConnectError::PatientUnknown)));
+    }
+    assert_eq!(world.server.seen("/Patient/").len(), read, "nothing is read behind the app's back");
     let record = world.record(id).await;
     assert_eq!(record.state, ConnectionState::Unconfirmed, "nobody saw it yet");
-    assert_eq!(record.details.patient_name.as_deref(), Some("Ana Popescu"));
+    let shown = connector.fetch_patient(id).await.unwrap().details.patient_name;
+    assert_eq!(shown.as_deref(), Some("Ana Popescu"));
     assert_eq!(connector.confirm(id).await.unwrap().state, ConnectionState::Active);
 }
 
@@ -48,22 +54,15 @@ async fn a_name_without_a_birth_date_confirms_nobody() {
 }
 
 #[tokio::test]
-async fn a_missing_patient_is_read_when_the_connection_is_asked_for() {
+async fn the_patient_of_an_ended_connection_is_not_read() {
     let world = World::new();
-    world.server.with(|state| state.person_status = 500);
     let connector = world.process();
     let id = world.connect(&connector).await.unwrap().id;
-    let record = connector.with_patient(id).await.unwrap();
-    assert_eq!(record.details.patient_name, None, "a failure is no name");
-    world.server.with(|state| state.person_status = 200);
-    let record = connector.with_patient(id).await.unwrap();
-    assert_eq!(record.details.patient_name.as_deref(), Some("Ana Popescu"));
-    let read = world.server.seen("/Patient/").len();
-    connector.with_patient(id).await.unwrap();
-    assert_eq!(world.server.seen("/Patient/").len(), read, "once is enough");
     connector.disconnect(id).await.unwrap();
+    let read = world.server.seen("/Patient/").len();
     assert!(matches!(
         connector.fetch_patient(id).await,
         Err(ConnectError::Token(TokenError::NoConnection))
     ));
+    assert_eq!(world.server.seen("/Patient/").len(), read);
 }

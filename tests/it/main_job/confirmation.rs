@@ -41,6 +41,33 @@ async fn nothing_is_sent_before_the_person_confirmed_the_patient() {
     world.assert_complete(30);
 }
 
+#[tokio::test]
+async fn a_patient_whose_name_could_not_be_read_is_fetched_before_anyone_confirms() {
+    let world = World::new().await;
+    let app = world.app();
+    world.tape.answer_at("/Patient/amy-shaw", 503, String::new());
+    let connection = world.authorise(&app, AMY).await.unwrap();
+    assert_eq!((connection.patient.name, connection.patient.birth_date), (None, None));
+    let error = app.fetch_patient(connection.id).await.unwrap_err();
+    assert_eq!((error.code().word(), error.retryable()), ("receiver-unavailable", true));
+
+    world.tape.no_rule();
+    for _ in 0..2 {
+        let error = app.confirm_patient(connection.id).await.unwrap_err();
+        assert_eq!(error.code().word(), "patient-unknown");
+        assert!(error.to_string().contains("fetch the patient"), "{error}");
+        assert!(error.code().action().contains("fetch_patient"));
+    }
+    let state = app.connections().await.unwrap()[0].state;
+    assert_eq!(state, ConnectionState::Unconfirmed);
+
+    let patient = app.fetch_patient(connection.id).await.unwrap().patient;
+    assert_eq!(patient.name.as_deref(), Some("Amy Shaw"));
+    assert_eq!(patient.birth_date.as_deref(), Some("1987-02-20"));
+    app.confirm_patient(connection.id).await.unwrap();
+    assert_eq!(app.connections().await.unwrap()[0].state, ConnectionState::Active);
+}
+
 #[test]
 fn only_https_receivers_are_taken_loopback_excepted() {
     for base in
