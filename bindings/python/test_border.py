@@ -173,6 +173,9 @@ class Border(unittest.IsolatedAsyncioTestCase):
             number = connection.id.value
             self.assert_hidden(connection, f"Connection(id={number}, state=Unconfirmed, …)")
             self.assertEqual(connection.patient_name, "Amy Shaw")
+            again = await app.fetch_patient(connection.id)
+            self.assertEqual(again.patient_name, "Amy Shaw")
+            self.assertEqual(again.state, cgm.ConnectionState.ACTIVE)
 
     async def test_readings_go_from_the_app_to_the_clinic_once(self):
         with Sandbox() as clinic:

@@ -17,12 +17,20 @@ impl CgmSubmitter {
     }
 
     /// Completes connecting with the URL the browser was redirected to, also in a new process.
-    /// Nothing is sent before the person confirmed the patient.
+    /// Nothing is sent before the person confirmed the patient. If the patient's name cannot be
+    /// read for now it is left out, and `fetch_patient` reads it.
     pub async fn complete_connection(&self, redirect_url: String) -> Result<Connection, CgmError> {
         Ok(self.submitter.complete_connection(redirect_url).await?.into())
     }
 
-    /// The person said "this is me" to the connection's patient.
+    /// Reads the patient's name and birth date anew, to show them to the person. For a connection
+    /// that came without them because the read failed: without both it cannot be confirmed.
+    pub async fn fetch_patient(&self, connection: ConnectionId) -> Result<Connection, CgmError> {
+        Ok(self.submitter.fetch_patient(connection.into()).await?.into())
+    }
+
+    /// The person said "this is me" to the connection's patient, whose name and birth date they
+    /// saw.
     pub async fn confirm_patient(&self, connection: ConnectionId) -> Result<(), CgmError> {
         Ok(self.submitter.confirm_patient(connection.into()).await?)
     }

@@ -223,6 +223,7 @@ class BorderTest {
                     val connection = cgm.completeConnection(clinic.browse(request.url))
                     assertEquals(ConnectionState.UNCONFIRMED, connection.state)
                     assertEquals("Connection(id=${connection.id.value}, state=Unconfirmed, …)", "$connection")
+                    assertEquals("Amy Shaw", cgm.fetchPatient(connection.id).patientName)
                 }
             }
             val reading = readings(1).single()
