@@ -272,8 +272,10 @@ class Border(unittest.IsolatedAsyncioTestCase):
             await app.ingest(readings(1200))
             connection = await self.connect(app, clinic)
             observer = CancelsAtTheFirst()
-            # The cancelled request may be at work at the clinic as long as it was given, and a while.
-            call = app.submit_now(connection.id, everything(), datetime.timedelta(seconds=3), observer)
+            # The cancelled request may be at work at the clinic as long as it was given, and a
+            # while.
+            budget = datetime.timedelta(seconds=3)
+            call = app.submit_now(connection.id, everything(), budget, observer)
             observer.task = asyncio.create_task(call)
             with self.assertRaises(asyncio.CancelledError):
                 await observer.task

@@ -17,6 +17,7 @@ import org.cgmsubmitter.ffi.OutcomeStatus
 import org.junit.jupiter.api.Timeout
 import org.junit.jupiter.api.io.TempDir
 import java.nio.file.Path
+import java.time.Duration
 import java.util.concurrent.CountDownLatch
 import kotlin.concurrent.thread
 import kotlin.test.Test
@@ -116,8 +117,8 @@ class MainJobTest {
         runBlocking<Unit> {
             SandboxEhr().use { clinic ->
                 open(folder).use { connected(it, clinic, 2_000) }
-                KilledApp.killAt(request = 1, folder)
-                KilledApp.killAt(request = 3, folder)
+                KilledApp.killAt(request = 1, folder, Duration.ofSeconds(5))
+                KilledApp.killAt(request = 3, folder, Duration.ofSeconds(25))
                 open(folder).use { cgm ->
                     val connection = cgm.connections().single()
                     assertEquals(ConnectionState.ACTIVE, connection.state)
