@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashSet};
 
 const REPLACES: &str = "http://hl7.org/fhir/StructureDefinition/observation-replaces";
+const INTERPRETATION: &str = "http://terminology.hl7.org/CodeSystem/v3-ObservationInterpretation";
 const URI: &str = "urn:ietf:rfc:3986";
 
 /// All that the server holds of a person.
@@ -63,6 +64,7 @@ struct Observation {
     effective_period: Option<Period>,
     value_quantity: Option<Quantity>,
     data_absent_reason: Option<Value>,
+    interpretation: Option<Value>,
     #[serde(rename = "note")]
     _note: Option<IgnoredAny>,
     device: Option<Reference>,
@@ -215,6 +217,9 @@ fn held(one: &Observation, serials: &BTreeMap<String, String>) -> Held {
         }
         _ => panic!("neither a value nor a reason for none, or both"),
     };
+    // For readers that drop comparators.
+    let comparator = one.value_quantity.as_ref().and_then(|quantity| quantity.comparator.clone());
+    assert_eq!(one.interpretation, comparator.map(|beyond| concept(INTERPRETATION, &beyond)));
     let at = one.effective_date_time.clone().unwrap();
     let sensor =
         one.device.as_ref().map_or_else(String::new, |device| serials[&device.reference].clone());
@@ -239,6 +244,7 @@ fn summary(one: &Observation, observations: &BTreeMap<String, Observation>) -> H
     };
     let figures = member_references(one).flat_map(|reference| {
         let member = &observations[reference];
+        assert_eq!(member.interpretation, None);
         assert_eq!((member.status.as_str(), dates(member)), ("final", dates(one)));
         let alone =
             member.value_quantity.iter().map(|quantity| (loinc(&member.code), quantity.text()));
