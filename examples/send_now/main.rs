@@ -14,7 +14,7 @@ mod scale;
 
 use args::Args;
 use cgm_submitter::environment::{
-    Clock, Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer,
+    Clock, Environment, FileLocks, NoLog, SystemClock, SystemEntropy, SystemTimer,
 };
 use cgm_submitter::errors::ImportError;
 use cgm_submitter::testing::FileVault;
@@ -130,6 +130,7 @@ fn open(args: &Args, database: &Path) -> Result<Submitter, Failure> {
         transport: Arc::new(Recorder::new(args.save_bundles.as_deref())?),
         vault: Arc::new(FileVault::new(beside(database, "vault"))),
         locks: Arc::new(FileLocks),
+        log: Arc::new(NoLog),
     };
     Ok(Submitter::new(Config::new(database), environment))
 }

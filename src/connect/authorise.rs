@@ -7,7 +7,7 @@ use super::endpoint::{EndpointError, ExchangeError};
 use super::receiver::{dialect, discover};
 use super::{AccessToken, AuthorizationRequest, ConnectError, Connector, Inner, Receiver, host_of};
 use crate::environment::Lock;
-use crate::fhir::PatientIdentity;
+use crate::fhir::{Dialect, PatientIdentity};
 use crate::smart::{
     AuthorizationState, CallbackError, PendingAuthorization, PkceVerifier, ScopeRequest,
     ScopesRefused, TokenHistory, TokenResponse, TokenState, refused_scopes, state_of, validate,
@@ -88,6 +88,10 @@ impl Inner {
         );
         self.entries.save_index(&index).await?;
         self.entries.save_pending(&pending).await?;
+        let dialect = dialect.map_or("none", Dialect::code);
+        let under_way = index.pending.len().into();
+        let log = &self.environment.log;
+        log.info("authorisation-begun", &[("dialect", dialect.into()), ("under-way", under_way)]);
         Ok(AuthorizationRequest {
             url: pending.url(),
             state: pending.state.expose().to_owned(),
@@ -123,9 +127,14 @@ impl Inner {
             }
             (pending, judged?)
         };
+        let log = &self.environment.log;
+        log.info("callback-accepted", &[]);
         let endpoint = self.endpoint(pending.token_endpoint.as_str(), &pending.client_id);
         match endpoint.exchange(code.expose(), &pending.redirect_uri, &pending.verifier).await {
-            Ok(response) => self.connect(&pending, response).await,
+            Ok(response) => {
+                log.info("code-exchanged", &[]);
+                self.connect(&pending, response).await
+            }
             Err(failed) => Err(self.after_failed_exchange(&name, &pending, failed).await?),
         }
     }
@@ -168,6 +177,7 @@ impl Inner {
         let revocation = pending.revocation_endpoint.as_ref().map(url::Url::as_str);
         let result = self.keep(pending, response).await;
         if result.is_err() {
+            self.environment.log.warn("tokens-not-kept", &[]);
             // Whatever went wrong: a token that is not kept is given back.
             self.give_back(revocation, &pending.client_id, &revocable).await;
         }
@@ -200,15 +210,21 @@ impl Inner {
                 blocked => blocked.map_err(ConnectError::from),
             };
             self.store.call(block).await?;
+            self.environment.log.error("other-patient", &[("connection", id.into())]);
             return Err(ConnectError::OtherPatient);
         }
         let access = AccessToken::new(&token, pending.base.clone());
         // If it cannot be read now, it is read when it is needed: a good token is not thrown away.
         let person = self.read_patient(&access, token.patient()).await.ok();
-        match existing {
+        let (is_new, is_read) = (existing.is_none(), person.is_some());
+        let record = match existing {
             Some(existing) => self.renew(existing, pending, token, person).await,
             None => self.add(pending, token, person).await,
-        }
+        }?;
+        let connection = ("connection", record.id.into());
+        let fields = [connection, ("new", is_new.into()), ("patient-read", is_read.into())];
+        self.environment.log.info("connected", &fields);
+        Ok(record)
     }
 
     async fn add(

@@ -91,6 +91,7 @@ impl Inner {
             Ok::<_, StoreError>((record, all.into_iter().find(|one| one.id == revocation)))
         };
         let (record, revocation) = self.store.call(end).await.map_err(TokenError::from)?;
+        self.environment.log.info("disconnected", &[("connection", id.into())]);
         // A refresh under way ends first, and what it brought is given back.
         let name = super::tokens::lock_name(id);
         let held = self.locks.acquire_within(&name, LOCK_PATIENCE).await;
@@ -154,6 +155,10 @@ impl Inner {
                     Err((reason, asked)) => {
                         let now = self.environment.clock.now();
                         let failures = failures.and(reason, asked, LONGEST_PAUSE, jitter, now);
+                        let pause = failures.pause(now).map_or(now, |pause| pause.until) - now;
+                        let wait = pause.to_std().unwrap_or_default();
+                        let fields = [("because", reason.into()), ("wait", wait.into())];
+                        self.environment.log.warn("revocation-failed", &fields);
                         let defer = move |store: &mut Store| {
                             store.defer_revocation(id, &failures).map_err(ConnectError::from)
                         };
@@ -170,6 +175,13 @@ impl Inner {
         self.store
             .call(move |store| store.remove_revocation(id).map_err(ConnectError::from))
             .await?;
+        let outcome_word = match outcome {
+            Revocation::Done => "done",
+            Revocation::NothingToRevoke => "nothing-to-revoke",
+            Revocation::NotOffered => "not-offered",
+            Revocation::Pending => "pending",
+        };
+        self.environment.log.info("revocation", &[("outcome", outcome_word.into())]);
         Ok(outcome)
     }
 

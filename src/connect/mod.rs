@@ -9,6 +9,7 @@ mod disconnect;
 mod endpoint;
 mod entries;
 mod error;
+mod logged;
 mod patient;
 mod receiver;
 mod token_error;

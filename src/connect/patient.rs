@@ -33,7 +33,9 @@ impl Connector {
             })?;
             refused.map_or(Ok(record), Err)
         };
-        self.0.store.call(confirm).await
+        let record = self.0.store.call(confirm).await?;
+        self.0.environment.log.info("patient-confirmed", &[("connection", id.into())]);
+        Ok(record)
     }
 
     /// Reads the patient's name and birth date anew: what [`confirm`](Self::confirm) needs if an
@@ -57,7 +59,11 @@ impl Connector {
             let noted = store.edit_connection(id, |record| record.details.describe(found));
             noted.map_err(ConnectError::from)
         };
-        self.0.store.call(note).await
+        let record = self.0.store.call(note).await?;
+        let complete = is_known(&record.details).into();
+        let fields = [("connection", id.into()), ("complete", complete)];
+        self.0.environment.log.info("patient-read", &fields);
+        Ok(record)
     }
 }
 

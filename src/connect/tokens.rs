@@ -4,10 +4,10 @@
 //! The caller going away does not stop a refresh: what the receiver answers is recorded.
 
 use super::{Inner, TokenError};
-use crate::environment::{Lock, VaultError};
+use crate::environment::{Lock, LogValue, VaultError};
 use crate::smart::{
-    GrantedScopes, Held, ReauthorisationCause, ReceiverBase, Secret, Settled, TokenHistory,
-    TokenState, TokenStep, token_step,
+    GrantedScopes, Held, ReauthorisationCause, ReceiverBase, Refresh, Secret, Settled,
+    TokenHistory, TokenState, TokenStep, token_step,
 };
 use crate::store::{
     ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState, Store, StoreError,
@@ -105,17 +105,34 @@ impl Inner {
     ) -> Result<AccessToken, TokenError> {
         let refreshed = {
             let _lock = self.token_lock(id).await?;
-            self.refresh_locked(id, rejected).await?
+            self.refresh_locked(id, rejected).await
         };
-        match refreshed {
-            Refreshed::Token(token) => Ok(token),
+        match refreshed.inspect_err(|error| self.log_no_token(id, error))? {
+            Refreshed::Token(token) => {
+                self.environment.log.info("token-ready", &[("connection", id.into())]);
+                Ok(token)
+            }
             Refreshed::GiveBack(record, token) => {
                 let details = &record.details;
                 let endpoint = details.revocation_endpoint.as_deref();
+                self.environment.log.error("other-patient", &[("connection", id.into())]);
                 self.give_back(endpoint, &details.client_id, &token).await;
                 Err(TokenError::OtherPatient)
             }
         }
+    }
+
+    fn log_no_token(&self, id: ConnectionId, error: &TokenError) {
+        let blocks = error.blocks().map_or("none".into(), LogValue::from);
+        let wait = error.retry_at().map(|until| until - self.environment.clock.now());
+        let wait = wait.and_then(|wait| wait.to_std().ok()).unwrap_or_default();
+        let fields = [
+            ("connection", id.into()),
+            ("because", error.into()),
+            ("blocks", blocks),
+            ("wait", wait.into()),
+        ];
+        self.environment.log.warn("no-token", &fields);
     }
 
     async fn refresh_locked(
@@ -127,28 +144,39 @@ impl Inner {
         refuse_unusable(&record)?;
         let held = held(self.recorded_token(&record).await)?;
         let now = self.environment.clock.now();
-        let refresh = match token_step(&held, &record.details.tokens, rejected.as_ref(), now) {
+        match token_step(&held, &record.details.tokens, rejected.as_ref(), now) {
             TokenStep::Use => {
                 let Held::Tokens(state) = held else { return Err(TokenError::Busy) };
-                return Ok(Refreshed::Token(AccessToken::new(&state, base)));
+                Ok(Refreshed::Token(AccessToken::new(&state, base)))
             }
-            TokenStep::Refresh(refresh) => refresh,
+            TokenStep::Refresh(refresh) => self.send_refresh(record, base, held, refresh).await,
             TokenStep::Pause(pause) => {
                 let host = host_of(&record);
-                return Err(TokenError::Waiting { host, reason: pause.reason, until: pause.until });
+                Err(TokenError::Waiting { host, reason: pause.reason, until: pause.until })
             }
-            TokenStep::WaitForVault => return Err(VaultError::Unavailable.into()),
+            TokenStep::WaitForVault => Err(VaultError::Unavailable.into()),
             TokenStep::Reauthorise(cause) => {
                 self.note(id, |record| record.state = ConnectionState::NeedsReauthorisation)
                     .await?;
-                return Err(TokenError::NeedsReauthorisation(cause));
+                Err(TokenError::NeedsReauthorisation(cause))
             }
-        };
+        }
+    }
+
+    /// Sends one refresh, and writes down what came of it.
+    async fn send_refresh(
+        &self,
+        record: ConnectionRecord,
+        base: ReceiverBase,
+        held: Held,
+        refresh: Refresh,
+    ) -> Result<Refreshed, TokenError> {
         // Drawn before the request: an answer is never lost for lack of randomness.
         let jitter = u32::from_be_bytes(self.random()?);
         if let Some(marked) = refresh.mark() {
             self.entries.save_token(&record, &marked).await?;
         }
+        self.environment.log.info("token-refresh", &[("connection", record.id.into())]);
         let answer = self
             .endpoint(&record.details.token_endpoint, &record.details.client_id)
             .refresh(refresh.refresh_token())

@@ -2,96 +2,20 @@
 //! is the machine's.
 
 use super::account::Account;
-use super::batch::Outgoing;
-use super::look_up::LookUp;
+use super::event::{Event, OnEvent, Run, Stopped};
 use super::machine::{Machine, Moment, Step};
+use super::requests::within;
 use crate::connect::{AccessToken, Connector};
-use crate::environment::{
-    Deadline, Environment, EnvironmentError, Lock, LockFolder, Timer, TransportError,
-};
+use crate::environment::{Deadline, Environment, EnvironmentError, Lock, LockFolder, LogSink};
 use crate::error::Error;
 use crate::store::{ConnectionId, ConnectionState, StoreHandle, SubmissionId, SubmissionState};
-use crate::submission::{
-    Answer, LookedUp, NoAnswer, Policy, Response, RetryAfter, Tally, WaitReason,
-};
-use chrono::{DateTime, TimeDelta, Utc};
-use http::header;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use crate::submission::{Policy, WaitReason};
+use chrono::{DateTime, Utc};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 /// How long another delivery of the same connection is waited for by a verification.
 const LOCK_PATIENCE: Duration = Duration::from_mins(1);
-
-/// What happens during a delivery, for a progress display. Carries no data of a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// A request is on its way.
-    Sending {
-        /// Its submission.
-        submission: SubmissionId,
-        /// Entries in it.
-        entries: usize,
-    },
-    /// An answer was written down.
-    Progress {
-        /// The submission it is of.
-        submission: SubmissionId,
-        /// What this call delivered so far, for whichever submission.
-        tally: Tally,
-        /// Entries this call has to deliver in all: never fewer than have an outcome.
-        total: u64,
-    },
-    /// Nothing can be sent before this instant.
-    Waiting {
-        /// When it goes on.
-        until: DateTime<Utc>,
-        /// Why.
-        reason: WaitReason,
-    },
-    /// The receiver was asked for more of what it accepted.
-    Verifying {
-        /// The submission.
-        submission: SubmissionId,
-        /// Entries that were looked for so far.
-        done: u64,
-        /// Entries to look for in all.
-        total: u64,
-    },
-}
-
-/// Hears what happens during a delivery.
-pub type OnEvent = dyn Fn(Event) + Send + Sync;
-
-/// Why a delivery stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stopped {
-    /// Nothing is left to send.
-    Finished,
-    /// The time given is over, or does not suffice; it goes on at this instant at the earliest.
-    WaitUntil {
-        /// The instant.
-        until: DateTime<Utc>,
-        /// Why.
-        reason: WaitReason,
-    },
-    /// The connection cannot go on by itself.
-    Blocked(ConnectionState),
-}
-
-/// What a delivery did.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Run {
-    /// Why it stopped.
-    pub stopped: Stopped,
-    /// What it delivered, for whichever submission of the connection.
-    pub tally: Tally,
-    /// The part of it that is not of the submissions it was asked for.
-    pub others: Tally,
-}
 
 /// What a delivery works with.
 #[derive(Clone)]
@@ -138,9 +62,28 @@ impl Delivery {
             token: None,
             on_event,
         };
+        let log = &self.environment.log;
+        log.info("delivery-begun", &[("connection", connection.into())]);
         let stopped = work.deliver().await?;
+        if let Stopped::Blocked(state) = stopped {
+            log.warn("blocked", &[("connection", connection.into()), ("state", state.into())]);
+        }
         let account = Arc::clone(&work.account);
         let counted = self.store.call(move |store| Ok::<_, Error>(account.count(store))).await?;
+        let (requests, entries) = (counted.all.requests, counted.all.entries);
+        log.info(
+            "delivery-ended",
+            &[
+                ("connection", connection.into()),
+                ("because", stopped.word().into()),
+                ("requests", requests.into()),
+                ("accepted", entries.accepted.into()),
+                ("already-there", entries.already_there.into()),
+                ("received", entries.received.into()),
+                ("refused", entries.refused.into()),
+                ("unknown", entries.unknown.into()),
+            ],
+        );
         Ok(Run { stopped, tally: counted.all, others: counted.others })
     }
 
@@ -160,39 +103,6 @@ impl Delivery {
         Ok(self.locks.acquire(&format!("send-{}", connection.0), deadline).await?)
     }
 
-    /// Sends a request with `token`, and reads the answer within `timeout`.
-    async fn exchange(
-        &self,
-        token: &AccessToken,
-        request: http::Request<Vec<u8>>,
-        timeout: Duration,
-    ) -> Answer {
-        let Ok(request) = token.authorised_request(request) else {
-            return Answer::None(NoAnswer::NotMade);
-        };
-        let clock = &self.environment.clock;
-        let begun = clock.monotonic();
-        let sent = self.environment.transport.send(request);
-        match within(self.environment.timer.as_ref(), timeout, sent).await {
-            Some(Ok(response)) => {
-                let took = clock.monotonic().saturating_sub(begun);
-                Answer::Response(Response {
-                    status: response.status().as_u16(),
-                    retry_after: RetryAfter::of(response.headers()),
-                    body: response.into_body(),
-                    took: TimeDelta::from_std(took).unwrap_or(TimeDelta::MAX),
-                })
-            }
-            Some(Err(error)) => Answer::None(match error {
-                TransportError::Unreachable | TransportError::Untrusted => NoAnswer::NotArrived,
-                TransportError::Broken | TransportError::Redirected => NoAnswer::Lost,
-                TransportError::TooLarge { .. } => NoAnswer::TooLarge,
-                TransportError::Request => NoAnswer::NotMade,
-            }),
-            None => Answer::None(NoAnswer::Lost),
-        }
-    }
-
     pub(super) fn jitter(&self) -> Result<u32, Error> {
         let mut bytes = [0; 4];
         self.environment.entropy.fill(&mut bytes)?;
@@ -201,14 +111,14 @@ impl Delivery {
 }
 
 /// A delivery under way.
-struct Work<'a> {
-    delivery: &'a Delivery,
-    connection: ConnectionId,
-    machine: Machine,
-    account: Arc<Account>,
-    deadline: Deadline,
-    token: Option<AccessToken>,
-    on_event: &'a OnEvent,
+pub(super) struct Work<'a> {
+    pub(super) delivery: &'a Delivery,
+    pub(super) connection: ConnectionId,
+    pub(super) machine: Machine,
+    pub(super) account: Arc<Account>,
+    pub(super) deadline: Deadline,
+    pub(super) token: Option<AccessToken>,
+    pub(super) on_event: &'a OnEvent,
 }
 
 /// What follows a step.
@@ -220,6 +130,19 @@ enum Next {
 }
 
 impl Work<'_> {
+    pub(super) fn log(&self) -> &dyn LogSink {
+        self.delivery.environment.log.as_ref()
+    }
+
+    fn log_wait(&self, wait: Duration, reason: WaitReason) {
+        let fields = [
+            ("connection", self.connection.into()),
+            ("because", reason.into()),
+            ("wait", wait.into()),
+        ];
+        self.log().warn("waiting", &fields);
+    }
+
     async fn deliver(&mut self) -> Result<Stopped, Error> {
         let environment = &self.delivery.environment;
         loop {
@@ -227,6 +150,7 @@ impl Work<'_> {
             // done. Nothing is locked while waiting.
             let lock = self.delivery.acquire(self.connection, self.deadline).await?;
             let Some(lock) = lock.map(Arc::new) else {
+                self.log().warn("lock-held", &[("connection", self.connection.into())]);
                 let until = environment.clock.now();
                 return Ok(Stopped::WaitUntil { until, reason: WaitReason::OutOfTime });
             };
@@ -241,6 +165,7 @@ impl Work<'_> {
             let wait = (until - environment.clock.now()).to_std().unwrap_or_default();
             let least = Policy::default().least_request.to_std().unwrap_or_default();
             let needed = wait.saturating_add(least);
+            self.log_wait(wait, reason);
             if reason == WaitReason::OutOfTime
                 || !self.deadline.allows(environment.clock.monotonic(), needed)
             {
@@ -302,6 +227,8 @@ impl Work<'_> {
     async fn get_token(&mut self, refused: bool) -> Result<Next, Error> {
         let (connector, environment) = (&self.delivery.connector, &self.delivery.environment);
         let left = self.deadline.left(environment.clock.monotonic());
+        let fields = [("connection", self.connection.into()), ("refused", refused.into())];
+        self.log().debug("token-needed", &fields);
         let got = async {
             match self.token.as_ref().filter(|_| refused) {
                 Some(rejected) => connector.refresh_after_401(self.connection, rejected).await,
@@ -341,82 +268,4 @@ impl Work<'_> {
         self.machine = self.delivery.store.call(noted).await?;
         Ok(Next::Step)
     }
-
-    async fn send(&mut self, lock: &Arc<Lock>, outgoing: Outgoing) -> Result<(), Error> {
-        let (batch, submission) = (outgoing.batch, outgoing.submission);
-        // Drawn before the send: an answer is never lost for lack of randomness.
-        let jitter = self.delivery.jitter()?;
-        (self.on_event)(Event::Sending { submission, entries: outgoing.entries });
-        let timeout = outgoing.timeout;
-        let answer = match (request(outgoing), &self.token) {
-            (Ok(request), Some(token)) => self.delivery.exchange(token, request, timeout).await,
-            _ => Answer::None(NoAnswer::NotMade),
-        };
-        let now = self.delivery.environment.clock.now();
-        let (mut machine, held) = (self.machine, Arc::clone(lock));
-        let account = Arc::clone(&self.account);
-        let applied = self.delivery.store.call(move |store| {
-            let applied = machine.apply(store, now, jitter, batch, &answer);
-            drop(held);
-            applied?;
-            Ok::<_, Error>((machine, account.count(store)))
-        });
-        let (machine, counted) = applied.await?;
-        self.machine = machine;
-        let total = self.account.expected().max(counted.all.entries.total());
-        (self.on_event)(Event::Progress { submission, tally: counted.all, total });
-        Ok(())
-    }
-
-    /// Searches for what was sent with unknown outcome.
-    async fn look_up(&mut self, lock: &Arc<Lock>, mut look_up: LookUp) -> Result<(), Error> {
-        let (batch, jitter) = (look_up.batch, self.delivery.jitter()?);
-        let clock = Arc::clone(&self.delivery.environment.clock);
-        let longest = Policy::default().request_timeout.to_std().unwrap_or_default();
-        let looked_up = loop {
-            let request = look_up.request()?;
-            let Some(token) = &self.token else { break LookedUp::Failed(None) };
-            let timeout = self.deadline.left(clock.monotonic()).min(longest);
-            let answer = match self.delivery.exchange(token, request, timeout).await {
-                Answer::Response(response) => response,
-                Answer::None(NoAnswer::NotMade) => break LookedUp::Impossible,
-                Answer::None(_) => break LookedUp::Failed(None),
-            };
-            let Response { status, retry_after, body, .. } = answer;
-            if let Some(looked_up) = look_up.answer(status, retry_after, &body) {
-                break looked_up;
-            }
-        };
-        let now = clock.now();
-        let (mut machine, held) = (self.machine, Arc::clone(lock));
-        let written = self.delivery.store.call(move |store| {
-            let written = machine.looked_up(store, now, jitter, batch, &looked_up);
-            drop(held);
-            written.map(|()| machine)
-        });
-        self.machine = written.await?;
-        Ok(())
-    }
-}
-
-fn request(outgoing: Outgoing) -> Result<http::Request<Vec<u8>>, http::Error> {
-    let mut request = http::Request::post(&outgoing.url)
-        .header(header::CONTENT_TYPE, "application/fhir+json")
-        .header(header::ACCEPT, "application/fhir+json");
-    if outgoing.gzip {
-        request = request.header(header::CONTENT_ENCODING, "gzip");
-    }
-    request.body(outgoing.body)
-}
-
-/// What `work` comes to within `limit`; `None` if it does not end in time, and is dropped.
-async fn within<T>(timer: &dyn Timer, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
-    let (mut work, mut over) = (pin!(work), timer.sleep(limit));
-    poll_fn(|context| {
-        if let Poll::Ready(done) = work.as_mut().poll(context) {
-            return Poll::Ready(Some(done));
-        }
-        over.as_mut().poll(context).map(|()| None)
-    })
-    .await
 }

@@ -13,8 +13,8 @@ use crate::store::{
     Store, StoreError, SubmissionRecord, SubmissionState,
 };
 use crate::submission::{
-    Answer, LookedUp, NoAnswer, Policy, Position, Settlement, Situation, Wait, WaitReason, settle,
-    settle_given_up, settle_lookup,
+    Answer, LookedUp, NextState, NoAnswer, Policy, Position, Settlement, Situation, Wait,
+    WaitReason, settle, settle_given_up, settle_lookup,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
@@ -50,6 +50,29 @@ pub struct Moment {
     pub now: DateTime<Utc>,
     /// The monotonic clock.
     pub monotonic: Duration,
+}
+
+/// What an answer came to, in the SDK's own words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// In a word, as the history keeps it.
+    pub outcome: &'static str,
+    /// What becomes of the batch.
+    pub next: &'static str,
+}
+
+impl Decision {
+    fn of(settled: &Settlement) -> Self {
+        Self {
+            outcome: settled.outcome,
+            next: match settled.next {
+                NextState::Ready => "again",
+                NextState::LookUp(..) => "look-up",
+                NextState::Done(_) => "done",
+                NextState::TakenApart { .. } => "taken-apart",
+            },
+        }
+    }
 }
 
 /// What to do next.
@@ -304,7 +327,7 @@ impl Machine {
         Ok(())
     }
 
-    /// What an answer changes. `jitter` spreads a wait.
+    /// Writes down what an answer changes, and returns it in a word. `jitter` spreads a wait.
     ///
     /// # Errors
     /// [`Error`] if the store fails; the batch then stays claimed, and its outcome unknown.
@@ -315,11 +338,11 @@ impl Machine {
         jitter: u32,
         batch: BatchId,
         answer: &Answer,
-    ) -> Result<(), Error> {
+    ) -> Result<Decision, Error> {
         self.write(store, batch, now, jitter, |at| settle(at, answer))
     }
 
-    /// What a lookup changes. `jitter` spreads a wait.
+    /// Writes down what a lookup changes, and returns it in a word. `jitter` spreads a wait.
     ///
     /// # Errors
     /// [`Error`] if the store fails; the batch is then looked up again.
@@ -330,7 +353,7 @@ impl Machine {
         jitter: u32,
         batch: BatchId,
         looked_up: &LookedUp,
-    ) -> Result<(), Error> {
+    ) -> Result<Decision, Error> {
         self.write(store, batch, now, jitter, |at| settle_lookup(at, looked_up))
     }
 
@@ -342,7 +365,7 @@ impl Machine {
         now: DateTime<Utc>,
         jitter: u32,
         decide: impl FnOnce(&Situation<'_>) -> Settlement,
-    ) -> Result<(), Error> {
+    ) -> Result<Decision, Error> {
         let (policy, token_refreshed) = (self.policy, self.token == TokenUse::Refreshed);
         let settled = store.settle(self.connection, batch, |pending: &Pending| {
             decide(&Situation {
@@ -358,14 +381,16 @@ impl Machine {
                 jitter,
             })
         });
-        let refresh = match settled {
-            Ok(settled) => settled.refresh,
+        let (refresh, decision) = match settled {
+            Ok(settled) => (settled.refresh, Decision::of(&settled)),
             // Disconnected or erased meanwhile: there is nothing left to write down.
-            Err(StoreError::Missing(_)) => false,
+            Err(StoreError::Missing(_)) => {
+                (false, Decision { outcome: "nothing left", next: "gone" })
+            }
             Err(error) => return Err(error.into()),
         };
         self.token = if refresh { TokenUse::Refused } else { TokenUse::Needed };
-        Ok(())
+        Ok(decision)
     }
 
     /// The step that gets a token, if there is none: before the claim, so that what is claimed is

@@ -1,8 +1,9 @@
-//! Each step and decision, for a developer's log. An entry is made of fixed words, counts and
-//! instants of the SDK's own doings: there is no place in it for a person's data or a secret.
+//! Each step and decision, for a developer's log. An entry is made of the SDK's own fixed words, of
+//! counts, numbers of this database's rows, HTTP statuses and durations. No value of it can hold a
+//! text that came from outside, or the time of anything measured.
 
-use chrono::{DateTime, SecondsFormat, Utc};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 /// How much an entry matters.
@@ -23,22 +24,26 @@ pub enum LogLevel {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum LogValue {
-    /// How many, or which by its number in this database.
-    Number(i64),
+    /// Which one, by its number in this database.
+    Id(i64),
+    /// How many.
+    Count(u64),
+    /// An HTTP status.
+    Status(u16),
     /// One of the SDK's own words.
     Word(&'static str),
-    /// When the SDK does something.
-    Instant(DateTime<Utc>),
-    /// How long it takes.
+    /// How long something took, or is waited for.
     Duration(Duration),
 }
 
 impl fmt::Display for LogValue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Number(number) => write!(f, "{number}"),
+            Self::Id(id) => write!(f, "{id}"),
+            Self::Count(count) => write!(f, "{count}"),
+            Self::Status(status) => write!(f, "{status}"),
+            Self::Word(word) if word.contains(' ') => write!(f, "{word:?}"),
             Self::Word(word) => f.write_str(word),
-            Self::Instant(at) => f.write_str(&at.to_rfc3339_opts(SecondsFormat::Secs, true)),
             Self::Duration(duration) => write!(f, "{}ms", duration.as_millis()),
         }
     }
@@ -50,9 +55,9 @@ impl From<&'static str> for LogValue {
     }
 }
 
-impl From<DateTime<Utc>> for LogValue {
-    fn from(at: DateTime<Utc>) -> Self {
-        Self::Instant(at)
+impl From<bool> for LogValue {
+    fn from(holds: bool) -> Self {
+        Self::Word(if holds { "yes" } else { "no" })
     }
 }
 
@@ -62,38 +67,21 @@ impl From<Duration> for LogValue {
     }
 }
 
-impl From<i64> for LogValue {
-    fn from(number: i64) -> Self {
-        Self::Number(number)
-    }
-}
-
 impl From<u64> for LogValue {
-    fn from(number: u64) -> Self {
-        Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
+    fn from(count: u64) -> Self {
+        Self::Count(count)
     }
 }
 
 impl From<usize> for LogValue {
-    fn from(number: usize) -> Self {
-        Self::Number(i64::try_from(number).unwrap_or(i64::MAX))
-    }
-}
-
-impl From<u32> for LogValue {
-    fn from(number: u32) -> Self {
-        Self::Number(number.into())
-    }
-}
-
-impl From<u16> for LogValue {
-    fn from(number: u16) -> Self {
-        Self::Number(number.into())
+    fn from(count: usize) -> Self {
+        Self::Count(count as u64)
     }
 }
 
 /// One step or decision. Printed: `batch-sent connection=1 batch=7 entries=500`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LogEntry<'a> {
     /// How much it matters.
     pub level: LogLevel,
@@ -110,10 +98,59 @@ impl fmt::Display for LogEntry<'_> {
     }
 }
 
-/// Takes a log's entries. It is called on the SDK's own threads: hand over what takes time.
+/// Takes a log's entries.
+///
+/// It is called on the SDK's own threads, in the middle of its work: hand over what takes time. An
+/// entry over which it panics is lost, and nothing else.
+///
+/// # Example
+/// ```
+/// use cgm_submitter::environment::{LogEntry, LogLevel, LogSink};
+///
+/// struct ToTheConsole;
+///
+/// impl LogSink for ToTheConsole {
+///     fn log(&self, entry: &LogEntry<'_>) {
+///         if entry.level >= LogLevel::Info {
+///             println!("{entry}");
+///         }
+///     }
+/// }
+/// ```
 pub trait LogSink: Send + Sync {
     /// Something happened.
     fn log(&self, entry: &LogEntry<'_>);
+}
+
+/// What an entry says beside its step.
+type Fields<'a> = &'a [(&'static str, LogValue)];
+
+impl dyn LogSink + '_ {
+    /// Logs a detail.
+    pub(crate) fn debug(&self, step: &'static str, fields: Fields<'_>) {
+        self.note(LogLevel::Debug, step, fields);
+    }
+
+    /// Logs a step.
+    pub(crate) fn info(&self, step: &'static str, fields: Fields<'_>) {
+        self.note(LogLevel::Info, step, fields);
+    }
+
+    /// Logs what needs attention.
+    pub(crate) fn warn(&self, step: &'static str, fields: Fields<'_>) {
+        self.note(LogLevel::Warn, step, fields);
+    }
+
+    /// Logs a failure.
+    pub(crate) fn error(&self, step: &'static str, fields: Fields<'_>) {
+        self.note(LogLevel::Error, step, fields);
+    }
+
+    fn note(&self, level: LogLevel, step: &'static str, fields: Fields<'_>) {
+        // An answer that came must be written down, whatever an app's log does.
+        let entry = LogEntry { level, step, fields };
+        let _ = catch_unwind(AssertUnwindSafe(|| self.log(&entry)));
+    }
 }
 
 /// Keeps no log.
@@ -144,22 +181,47 @@ impl LogSink for TracingLog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::Mutex;
+
+    /// Keeps the first entry, and panics over every later one.
+    #[derive(Default)]
+    struct Failing(Mutex<Option<String>>);
+
+    impl LogSink for Failing {
+        fn log(&self, entry: &LogEntry<'_>) {
+            let before = self.0.lock().unwrap().replace(entry.to_string());
+            assert!(before.is_none(), "one entry is enough");
+        }
+    }
 
     #[test]
     fn an_entry_prints_as_one_line() {
-        let at: DateTime<Utc> = "2026-03-01T12:00:00Z".parse().unwrap();
         let fields = [
-            ("batch", 7_i64.into()),
-            ("status", 429_u16.into()),
-            ("until", at.into()),
+            ("batch", LogValue::Id(7)),
+            ("entries", 500_usize.into()),
+            ("status", LogValue::Status(429)),
+            ("again", true.into()),
             ("took", Duration::from_millis(1500).into()),
             ("because", "receiver-asked".into()),
+            ("decided", "all refused alike".into()),
         ];
         let entry = LogEntry { level: LogLevel::Warn, step: "answered", fields: &fields };
         assert_eq!(
             entry.to_string(),
-            "answered batch=7 status=429 until=2026-03-01T12:00:00Z took=1500ms \
-             because=receiver-asked"
+            "answered batch=7 entries=500 status=429 again=yes took=1500ms \
+             because=receiver-asked decided=\"all refused alike\""
+        );
+    }
+
+    #[test]
+    fn a_sink_that_panics_stops_nothing() {
+        let sink = std::sync::Arc::new(Failing::default());
+        let log: std::sync::Arc<dyn LogSink> = sink.clone();
+        log.info("first", &[]);
+        log.warn("second", &[]);
+        assert_eq!(
+            sink.0.lock().unwrap_or_else(|kept| kept.into_inner()).as_deref(),
+            Some("second")
         );
     }
 }

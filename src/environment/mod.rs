@@ -138,4 +138,15 @@ pub struct Environment {
     pub vault: Arc<dyn Vault>,
     /// Locks between processes and tasks.
     pub locks: Arc<dyn Locks>,
+    /// Takes each step and decision; [`NoLog`] for none.
+    pub log: Arc<dyn LogSink>,
+}
+
+impl Environment {
+    /// The same, and each step and decision goes to `log`. With the feature `tracing`, a
+    /// `TracingLog` passes them to the app's `tracing`.
+    #[must_use]
+    pub fn with_log(self, log: Arc<dyn LogSink>) -> Self {
+        Self { log, ..self }
+    }
 }

@@ -19,7 +19,7 @@ mod tests;
 mod transport;
 
 use crate::environment::{
-    Environment, FileLocks, SystemClock, SystemEntropy, SystemTimer, Transport,
+    Environment, FileLocks, NoLog, SystemClock, SystemEntropy, SystemTimer, Transport,
 };
 use crate::transport::{HostedTransport, RequestLimits};
 use crate::{Config, Submitter};
@@ -66,6 +66,7 @@ impl CgmSubmitter {
             transport,
             vault: Arc::new(host::ForeignVault(vault)),
             locks: Arc::new(FileLocks),
+            log: Arc::new(NoLog),
         };
         Arc::new(Self { submitter: Submitter::new(Config::new(database), environment) })
     }

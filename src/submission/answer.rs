@@ -27,6 +27,19 @@ pub enum NoAnswer {
     NotMade,
 }
 
+impl NoAnswer {
+    /// The stable word for it.
+    pub const fn code(self) -> &'static str {
+        match self {
+            Self::NotArrived => "not-arrived",
+            Self::Lost => "lost",
+            Self::TooLarge => "too-large",
+            Self::SenderDied => "sender-died",
+            Self::NotMade => "not-made",
+        }
+    }
+}
+
 /// An answer as it came.
 #[derive(Clone)]
 pub struct Response {

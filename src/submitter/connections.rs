@@ -25,8 +25,10 @@ impl Submitter {
         &self,
         receiver: Receiver,
     ) -> Result<AuthorizationRequest, Error> {
-        self.run(|inner| async move { Ok(inner.parts().await?.connector.begin(&receiver).await?) })
-            .await
+        self.run("begin-connection", |inner| async move {
+            Ok(inner.parts().await?.connector.begin(&receiver).await?)
+        })
+        .await
     }
 
     /// Completes connecting with the URL the browser was redirected to. Nothing is sent before the
@@ -51,7 +53,7 @@ impl Submitter {
     /// [`Error`] if the redirect is not the one asked for, was denied, or brings a token for
     /// another patient.
     pub async fn complete_connection(&self, redirect_url: String) -> Result<Connection, Error> {
-        self.run(|inner| async move {
+        self.run("complete-connection", |inner| async move {
             let parts = inner.parts().await?;
             let record = parts.connector.complete(&redirect_url).await?;
             Ok(Connection::of(record))
@@ -81,7 +83,7 @@ impl Submitter {
     /// [`Error`] if the receiver does not answer or shows another patient, there is no such
     /// connection, or it needs the person to authorise again.
     pub async fn fetch_patient(&self, connection: ConnectionId) -> Result<Connection, Error> {
-        self.run(|inner| async move {
+        self.run("fetch-patient", |inner| async move {
             let record = inner.parts().await?.connector.fetch_patient(connection).await?;
             Ok(Connection::of(record))
         })
@@ -112,7 +114,7 @@ impl Submitter {
     /// [`Submitter::fetch_patient`] and show both first), the connection is for another patient, or
     /// there is no such connection.
     pub async fn confirm_patient(&self, connection: ConnectionId) -> Result<(), Error> {
-        self.run(|inner| async move {
+        self.run("confirm-patient", |inner| async move {
             inner.parts().await?.connector.confirm(connection).await?;
             Ok(())
         })
@@ -135,7 +137,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn connections(&self) -> Result<Vec<Connection>, Error> {
-        self.run(|inner| async move {
+        self.run("connections", |inner| async move {
             let records = inner.parts().await?.store.call(|store| store.connections()).await?;
             Ok(records.into_iter().map(Connection::of).collect())
         })
@@ -158,9 +160,9 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database or the vault fails.
     pub async fn disconnect(&self, connection: ConnectionId) -> Result<Revocation, Error> {
-        self.run(
-            |inner| async move { Ok(inner.parts().await?.connector.disconnect(connection).await?) },
-        )
+        self.run("disconnect", |inner| async move {
+            Ok(inner.parts().await?.connector.disconnect(connection).await?)
+        })
         .await
     }
 
@@ -181,11 +183,22 @@ impl Submitter {
     /// [`Error`] if the receiver does not answer, or not with all of them, or the connection needs
     /// the person. The orders that were read before stay.
     pub async fn refresh_orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
-        self.run(|inner| async move {
+        self.run("refresh-orders", |inner| async move {
             let (today, now) = (inner.today().await?, inner.now());
             let parts = inner.parts().await?;
             let when = (now, today);
-            order_search::refresh_orders(&parts.store, &parts.connector, connection, when).await
+            let orders =
+                order_search::refresh_orders(&parts.store, &parts.connector, connection, when)
+                    .await?;
+            inner.environment.log.info(
+                "orders-read",
+                &[
+                    ("connection", connection.into()),
+                    ("active", orders.active.len().into()),
+                    ("not-followed", orders.refused.len().into()),
+                ],
+            );
+            Ok(orders)
         })
         .await
     }
@@ -207,7 +220,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the host cannot tell the time zone, or the database fails.
     pub async fn orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
-        self.run(|inner| async move {
+        self.run("orders", |inner| async move {
             let today = inner.today().await?;
             let parts = inner.parts().await?;
             parts

@@ -51,7 +51,7 @@ impl Submitter {
         budget: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<SubmissionOutcome, Error> {
-        self.run_telling(on_event, move |inner, hear| async move {
+        self.run_telling("submit-now", on_event, move |inner, hear| async move {
             let deadline = inner.deadline(budget);
             let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
@@ -76,6 +76,14 @@ impl Submitter {
                     Ok((ids, planned.left_out))
                 })
                 .await?;
+            inner.environment.log.info(
+                "planned",
+                &[
+                    ("connection", connection.into()),
+                    ("submissions", submissions.len().into()),
+                    ("left-out", left_out.len().into()),
+                ],
+            );
             let run = if submissions.is_empty() {
                 Run {
                     stopped: Stopped::Finished,
@@ -117,7 +125,7 @@ impl Submitter {
         budget: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<RunReport, Error> {
-        self.run_telling(on_event, move |inner, hear| async move {
+        self.run_telling("run-due", on_event, move |inner, hear| async move {
             let deadline = inner.deadline(budget);
             let parts = inner.parts().await?;
             let connections = parts.store.call(|store| store.connections()).await?;
@@ -165,7 +173,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn cancel(&self, submission: SubmissionId) -> Result<(), Error> {
-        self.run(|inner| async move {
+        self.run("cancel", |inner| async move {
             let parts = inner.parts().await?;
             parts
                 .store
@@ -197,7 +205,7 @@ impl Submitter {
         &self,
         connection: ConnectionId,
     ) -> Result<Vec<UnknownItem>, Error> {
-        self.run(|inner| async move {
+        self.run("unknown-outcomes", |inner| async move {
             let parts = inner.parts().await?;
             let unknown = parts.store.call(move |store| store.unknown_outcomes(connection)).await?;
             let item = |one: crate::store::UnknownOutcome| UnknownItem {
@@ -224,7 +232,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn retry_unknown(&self, connection: ConnectionId) -> Result<usize, Error> {
-        self.run(|inner| async move {
+        self.run("retry-unknown", |inner| async move {
             let parts = inner.parts().await?;
             Ok(parts.store.call(move |store| store.retry_unknown(connection)).await?)
         })
@@ -246,7 +254,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn dismiss_unknown(&self, connection: ConnectionId) -> Result<usize, Error> {
-        self.run(|inner| async move {
+        self.run("dismiss-unknown", |inner| async move {
             let parts = inner.parts().await?;
             Ok(parts.store.call(move |store| store.dismiss_unknown(connection)).await?)
         })

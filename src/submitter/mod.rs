@@ -100,18 +100,35 @@ impl Submitter {
         Self { inner: Arc::new(inner), lifecycle: Lifecycle::new() }
     }
 
-    /// Runs work on the SDK's own runtime and waits for it.
-    async fn run<T, F>(&self, work: impl FnOnce(Arc<Inner>) -> F) -> Result<T, Error>
+    /// Runs the work of `call` on the SDK's own runtime and waits for it.
+    async fn run<T, F>(
+        &self,
+        call: &'static str,
+        work: impl FnOnce(Arc<Inner>) -> F,
+    ) -> Result<T, Error>
     where
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        self.lifecycle.run(work(Arc::clone(&self.inner))).await
+        let Environment { log, clock, .. } = &self.inner.environment;
+        let begun = clock.monotonic();
+        let done = self.lifecycle.run(work(Arc::clone(&self.inner))).await;
+        let took = clock.monotonic().saturating_sub(begun);
+        let fields = [("call", call.into()), ("took", took.into())];
+        match &done {
+            Ok(_) => log.debug("call-ended", &fields),
+            Err(error) => {
+                let [call, took] = fields;
+                log.warn("call-failed", &[call, ("code", error.code().word().into()), took]);
+            }
+        }
+        done
     }
 
     /// The same for work that tells what happens.
     async fn run_telling<T, F>(
         &self,
+        call: &'static str,
         on_event: impl Fn(Event) + Send + Sync + 'static,
         work: impl FnOnce(Arc<Inner>, Box<Tell>) -> F + Send + 'static,
     ) -> Result<T, Error>
@@ -119,7 +136,7 @@ impl Submitter {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
-        self.run(|inner| async move {
+        self.run(call, |inner| async move {
             let timer = Arc::clone(&inner.environment.timer);
             let (tell, listener) = events::heard_by(on_event);
             let done = Box::pin(work(inner, Box::new(tell))).await;
@@ -149,6 +166,7 @@ impl Submitter {
     /// loses nothing.
     pub async fn pause(&self) -> Result<(), Error> {
         let inner = Arc::clone(&self.inner);
+        self.inner.environment.log.info("pause", &[]);
         self.lifecycle.alone(Phase::Paused, move || inner.release()).await
     }
 
@@ -167,6 +185,7 @@ impl Submitter {
     /// # Errors
     /// [`Error::Closed`] after `close`.
     pub fn resume(&self) -> Result<(), Error> {
+        self.inner.environment.log.info("resume", &[]);
         self.lifecycle.resume()
     }
 
@@ -186,6 +205,7 @@ impl Submitter {
     /// As `pause`.
     pub async fn close(&self) -> Result<(), Error> {
         let inner = Arc::clone(&self.inner);
+        self.inner.environment.log.info("close", &[]);
         self.lifecycle.alone(Phase::Closed, move || inner.release()).await
     }
 
@@ -211,6 +231,7 @@ impl Submitter {
     /// [`Error`] if the secure storage or the disk fails: call it again then.
     pub async fn erase(&self) -> Result<(), Error> {
         let inner = Arc::clone(&self.inner);
+        self.inner.environment.log.info("erase", &[]);
         self.lifecycle.alone(Phase::Open, move || inner.erase()).await
     }
 
@@ -240,7 +261,7 @@ impl Submitter {
         connection: ConnectionId,
         request: SubmissionRequest,
     ) -> Result<SubmissionPreview, Error> {
-        self.run(|inner| async move {
+        self.run("preview", |inner| async move {
             let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
             parts
@@ -300,7 +321,7 @@ impl Submitter {
         patience: Duration,
         on_event: impl Fn(Event) + Send + Sync + 'static,
     ) -> Result<Verification, Error> {
-        self.run_telling(on_event, move |inner, hear| async move {
+        self.run_telling("verify", on_event, move |inner, hear| async move {
             inner.parts().await?.delivery.verify(submission, patience, &*hear).await
         })
         .await
@@ -322,7 +343,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] where the database fails.
     pub async fn quarantine(&self, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
-        self.run(|inner| async move {
+        self.run("quarantine", |inner| async move {
             let parts = inner.parts().await?;
             parts.store.call(move |store| content::refused(store, connection)).await
         })
@@ -345,7 +366,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] where the database fails.
     pub async fn retry_refused(&self, connection: ConnectionId) -> Result<usize, Error> {
-        self.run(|inner| async move {
+        self.run("retry-refused", |inner| async move {
             let parts = inner.parts().await?;
             Ok(parts.store.call(move |store| store.retry_refused(connection)).await?)
         })
@@ -399,6 +420,8 @@ impl Inner {
     }
 
     async fn open(&self) -> Result<Parts, Error> {
+        let Environment { clock, log, .. } = &self.environment;
+        let begun = clock.monotonic();
         let path = self.config.database.clone();
         let mut locks = path.clone().into_os_string();
         locks.push("-locks");
@@ -419,6 +442,7 @@ impl Inner {
         );
         let delivery =
             Delivery::new(store.clone(), self.environment.clone(), connector.clone(), locks);
+        log.info("opened", &[("took", clock.monotonic().saturating_sub(begun).into())]);
         Ok(Parts { store, connector, delivery })
     }
 }

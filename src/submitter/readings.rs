@@ -4,7 +4,7 @@ use super::{Submitter, content, import};
 use crate::error::Error;
 use crate::glucose::{DateRange, GlucoseUnit, Reading, Sensor, SensorKey, ZoneOffsets};
 use crate::statistics::Summary;
-use crate::store::IngestReport;
+use crate::store::{IngestReport, Store};
 use crate::submitter::{ImportChoices, ImportReport};
 use chrono::{DateTime, Utc};
 
@@ -25,7 +25,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn register_sensor(&self, sensor: Sensor) -> Result<(), Error> {
-        self.run(|inner| async move {
+        self.run("register-sensor", |inner| async move {
             let parts = inner.parts().await?;
             parts.store.call(move |store| store.register_sensor(&sensor).map(drop)).await?;
             Ok(())
@@ -56,10 +56,21 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails; then nothing of this call was stored.
     pub async fn ingest(&self, readings: Vec<Reading>) -> Result<IngestReport, Error> {
-        self.run(|inner| async move {
+        self.run("ingest", |inner| async move {
             let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
-            Ok(parts.store.call(move |store| store.ingest(&readings, &zone, now)).await?)
+            let report = parts.store.call(move |store| store.ingest(&readings, &zone, now)).await?;
+            inner.environment.log.info(
+                "ingested",
+                &[
+                    ("stored", report.stored.into()),
+                    ("already-there", report.already_there.into()),
+                    ("replaced", report.replaced.into()),
+                    ("corrected", report.corrected.into()),
+                    ("rejected", report.rejected.len().into()),
+                ],
+            );
+            Ok(report)
         })
         .await
     }
@@ -81,7 +92,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn latest_reading(&self, sensor: SensorKey) -> Result<Option<DateTime<Utc>>, Error> {
-        self.run(|inner| async move {
+        self.run("latest-reading", |inner| async move {
             let parts = inner.parts().await?;
             let seconds = parts.store.call(move |store| store.latest(&sensor)).await?;
             Ok(seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)))
@@ -103,7 +114,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn dates(&self) -> Result<Option<DateRange>, Error> {
-        self.run(|inner| async move {
+        self.run("dates", |inner| async move {
             let zone = inner.zone().await?;
             let parts = inner.parts().await?;
             let extent = parts.store.call(|store| store.extent()).await?;
@@ -139,13 +150,25 @@ impl Submitter {
         choices: impl Into<ImportChoices>,
     ) -> Result<ImportReport, Error> {
         let choices = choices.into();
-        self.run(|inner| async move {
+        self.run("import", |inner| async move {
             let (local, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
-            parts
-                .store
-                .call(move |store| import::import_into(store, &bytes, choices, &local, now))
-                .await
+            let import =
+                move |store: &mut Store| import::import_into(store, &bytes, choices, &local, now);
+            let report = parts.store.call(import).await?;
+            inner.environment.log.info(
+                "imported",
+                &[
+                    ("stored", report.stored.into()),
+                    ("already-there", report.already_there.into()),
+                    ("replaced", report.replaced.into()),
+                    ("corrected", report.corrected.into()),
+                    ("skipped", report.skipped.into()),
+                    ("rejected", report.rejected.len().into()),
+                    ("clock-notes", report.clock_notes.len().into()),
+                ],
+            );
+            Ok(report)
         })
         .await
     }
@@ -167,7 +190,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn own_unit(&self) -> Result<GlucoseUnit, Error> {
-        self.run(|inner| async move {
+        self.run("own-unit", |inner| async move {
             let parts = inner.parts().await?;
             parts.store.call(|store| content::own_unit(store)).await
         })
@@ -189,7 +212,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the host cannot tell.
     pub async fn local_zone(&self) -> Result<ZoneOffsets, Error> {
-        self.run(|inner| async move { inner.zone().await }).await
+        self.run("local-zone", |inner| async move { inner.zone().await }).await
     }
 
     /// The consensus statistics over local dates.
@@ -208,7 +231,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if there are fewer than two readings, or the database fails.
     pub async fn summary(&self, dates: DateRange) -> Result<Summary, Error> {
-        self.run(|inner| async move {
+        self.run("summary", |inner| async move {
             let zone = inner.zone().await?;
             let window = dates.window(&zone)?;
             let today = dates.day_under_way(&zone, inner.now().timestamp())?;

@@ -34,7 +34,7 @@ pub use time::{FixedClock, FixedZone};
 pub use transport::{ScriptedTransport, answer};
 pub use vault::{FileVault, MemoryVault};
 
-use crate::environment::{Environment, SystemEntropy, SystemTimer, Transport};
+use crate::environment::{Environment, NoLog, SystemEntropy, SystemTimer, Transport};
 use chrono::DateTime;
 use std::sync::Arc;
 
@@ -50,5 +50,6 @@ pub fn environment(transport: Arc<dyn Transport>) -> Environment {
         transport,
         vault: Arc::new(MemoryVault::default()),
         locks: Arc::new(MemoryLocks::default()),
+        log: Arc::new(NoLog),
     }
 }

@@ -22,7 +22,7 @@ pub use self::http::{HttpTransport, HttpTransportBuilder, TransportSetupError};
 
 #[cfg(feature = "http-transport")]
 use crate::environment::{
-    Environment, FileLocks, LocalTime, SystemClock, SystemEntropy, SystemTimer, Vault,
+    Environment, FileLocks, LocalTime, NoLog, SystemClock, SystemEntropy, SystemTimer, Vault,
 };
 #[cfg(feature = "http-transport")]
 use std::sync::Arc;
@@ -30,7 +30,7 @@ use std::sync::Arc;
 #[cfg(feature = "http-transport")]
 impl Environment {
     /// The operating system's clocks, randomness and locks and the built-in transport, with the
-    /// app's secure storage and time zone.
+    /// app's secure storage and time zone. No log is kept: [`Environment::with_log`].
     ///
     /// # Errors
     /// [`TransportSetupError`] where TLS cannot be set up.
@@ -47,6 +47,7 @@ impl Environment {
             transport,
             vault,
             locks: Arc::new(FileLocks),
+            log: Arc::new(NoLog),
         })
     }
 }

@@ -90,7 +90,19 @@ impl Delivery {
             verification,
         };
         verifier.verify(parts, capability, &scopes).await?;
-        Ok(verifier.verification)
+        let verification = verifier.verification;
+        self.environment.log.info(
+            "verified",
+            &[
+                ("submission", submission.id.into()),
+                ("confirmed", verification.confirmed.into()),
+                ("to-send-again", verification.to_send_again.into()),
+                ("missing", verification.missing.into()),
+                ("different", verification.different.into()),
+                ("parts-not-verified", verification.not_verified.len().into()),
+            ],
+        );
+        Ok(verification)
     }
 
     async fn capability(&self, connection: &ConnectionRecord) -> Result<Capability, Error> {

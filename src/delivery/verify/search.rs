@@ -4,7 +4,7 @@
 use super::super::{Delivery, Event};
 use super::report::CannotVerify;
 use crate::connect::ConnectError;
-use crate::environment::TransportError;
+use crate::environment::{LogValue, TransportError};
 use crate::error::Error;
 use crate::fhir::{
     Identifier, Paging, PatientId, SearchError, date_search_form, parse_found, search_form,
@@ -240,6 +240,9 @@ impl Search<'_> {
         loop {
             self.leave_alone(busy).await?;
             let response = self.ask_alone(request).await?;
+            let status = LogValue::Status(response.status().as_u16());
+            let fields = [("connection", self.connection.id.into()), ("status", status)];
+            self.delivery.environment.log.debug("verifying", &fields);
             match response.status().as_u16() {
                 200 => return Ok(response),
                 401 | 403 => return Err(Stop::Cannot(CannotVerify::NotGranted)),

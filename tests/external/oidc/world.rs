@@ -3,7 +3,7 @@
 
 use crate::browser::{Browser, Person, get, post};
 use crate::network::{Journal, JournalVault, Wire};
-use cgm_submitter::environment::{Environment, FileLocks, SystemEntropy, SystemTimer};
+use cgm_submitter::environment::{Environment, FileLocks, NoLog, SystemEntropy, SystemTimer};
 use cgm_submitter::glucose::{
     Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset,
 };
@@ -76,6 +76,7 @@ impl World {
             transport: Arc::new(Wire::new(&self.journal)),
             vault: self.vault.clone(),
             locks: Arc::new(FileLocks),
+            log: Arc::new(NoLog),
         };
         Submitter::new(Config::new(self.database()), environment)
     }

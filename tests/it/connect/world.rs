@@ -5,7 +5,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cgm_submitter::ErrorKind;
 use cgm_submitter::connect::{AuthorizationRequest, ConnectError, Connector, Receiver, Unfinished};
 use cgm_submitter::environment::{
-    BoxFuture, Environment, FileLocks, LockFolder, Redirects, SystemEntropy, SystemTimer,
+    BoxFuture, Environment, FileLocks, LockFolder, NoLog, Redirects, SystemEntropy, SystemTimer,
     Transport, TransportError, Vault, VaultError,
 };
 use cgm_submitter::store::{ConnectionId, ConnectionRecord, Store, StoreHandle};
@@ -341,6 +341,7 @@ impl World {
             transport: self.server.clone(),
             vault: self.vault.clone(),
             locks: Arc::new(FileLocks),
+            log: Arc::new(NoLog),
         }
     }
 

@@ -7,6 +7,7 @@ mod confirmation;
 mod faults;
 mod kills;
 mod lifecycle;
+mod log;
 mod orders;
 mod outcome;
 mod privacy;

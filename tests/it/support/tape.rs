@@ -153,6 +153,11 @@ impl Tape {
         self.sent.lock().unwrap().len()
     }
 
+    /// Everything sent so far, in order.
+    pub(crate) fn requests_sent(&self) -> Vec<Sent> {
+        self.sent.lock().unwrap().clone()
+    }
+
     /// Every request that carried a bundle, in order.
     pub(crate) fn bundles(&self) -> Vec<Sent> {
         self.sent.lock().unwrap().iter().filter(|sent| sent.is_bundle).cloned().collect()

@@ -4,8 +4,8 @@
 use super::tape::{Tape, Wire};
 use cgm_submitter::delivery::Event;
 use cgm_submitter::environment::{
-    BoxFuture, Clock, Entropy, Environment, FileLocks, LocalTime, NamedZone, SystemEntropy,
-    SystemTimer, Timer, Transport, Vault, VaultError,
+    BoxFuture, Clock, Entropy, Environment, FileLocks, LocalTime, LogEntry, LogSink, NamedZone,
+    SystemEntropy, SystemTimer, Timer, Transport, Vault, VaultError,
 };
 use cgm_submitter::glucose::{
     Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Sensor, SensorKey, UtcOffset,
@@ -88,7 +88,30 @@ impl Vault for MemoryVault {
     }
 }
 
+/// Every line that an app logged.
+#[derive(Default)]
+pub(crate) struct KeptLog(Mutex<Vec<String>>);
+
+impl LogSink for KeptLog {
+    fn log(&self, entry: &LogEntry<'_>) {
+        self.0.lock().unwrap().push(format!("{:?} {entry}", entry.level));
+    }
+}
+
+impl KeptLog {
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    /// Lines of this step.
+    pub(crate) fn of(&self, step: &str) -> Vec<String> {
+        let is = |line: &String| line.split(' ').nth(1) == Some(step);
+        self.lines().into_iter().filter(is).collect()
+    }
+}
+
 pub(crate) struct World {
+    pub(crate) log: Arc<KeptLog>,
     pub(crate) clinic: Sandbox,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) clock: Arc<FixedClock>,
@@ -112,6 +135,7 @@ impl World {
             folder: tempfile::tempdir().unwrap(),
             clock: Arc::new(FixedClock::new("2024-07-01T08:00:00Z".parse().unwrap())),
             tape: Arc::default(),
+            log: Arc::default(),
             vault: vault.clone(),
             secrets: vault,
             local_time: Arc::new(FixedZone::default()),
@@ -159,6 +183,7 @@ impl World {
             transport,
             vault: self.vault.clone(),
             locks: Arc::new(FileLocks),
+            log: self.log.clone(),
         };
         Submitter::new(Config::new(self.database(database)), change(environment))
     }
