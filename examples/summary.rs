@@ -6,8 +6,9 @@ mod scale;
 
 use cgm_submitter::environment::{Clock, NamedZone, SystemClock};
 use cgm_submitter::import::{ImportError, ImportOptions, import};
+use cgm_submitter::reading::{Sample, SensorId};
 use cgm_submitter::statistics::{Sufficiency, Summary, SummaryBuilder};
-use cgm_submitter::{DateRange, Sample, Scale, SensorId, ZoneOffsets};
+use cgm_submitter::{DateRange, Scale, ZoneOffsets};
 use clap::Parser;
 use std::collections::BTreeMap;
 use std::path::PathBuf;

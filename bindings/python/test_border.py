@@ -48,6 +48,15 @@ class Observer(cgm.HostObserver):
         self.events.append(event)
 
 
+class Log(cgm.HostLogSink):
+    def __init__(self):
+        self.entries = []
+
+    def log(self, entry):
+        self.entries.append(entry)
+        raise RuntimeError("the disk is full")
+
+
 class CancelsAtTheFirst(cgm.HostObserver):
     """Cancels a task once the first batch is under way."""
 
@@ -142,9 +151,9 @@ class Border(unittest.IsolatedAsyncioTestCase):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
 
-    def open(self):
+    def open(self, log=None):
         database = os.path.join(self.folder.name, "me.db")
-        return cgm.CgmSubmitter(database, MemoryVault(), LivesInUtc())
+        return cgm.CgmSubmitter(database, MemoryVault(), LivesInUtc(), log)
 
     async def connect(self, app, clinic):
         request = await app.begin_connection(clinic.receiver)
@@ -179,7 +188,8 @@ class Border(unittest.IsolatedAsyncioTestCase):
 
     async def test_readings_go_from_the_app_to_the_clinic_once(self):
         with Sandbox() as clinic:
-            app = self.open()
+            log = Log()
+            app = self.open(log)
             await app.register_sensor(SENSOR)
             self.assertEqual((await app.ingest(readings(600))).stored, 600)
             connection = await self.connect(app, clinic)
@@ -191,6 +201,12 @@ class Border(unittest.IsolatedAsyncioTestCase):
             self.assertTrue(observer.events)
             again = await app.submit_now(connection.id, everything(), PATIENCE, Observer())
             self.assertEqual(again.tally.requests, 0)
+            self.assertIn("settled", [entry.step for entry in log.entries])
+            [connected] = [entry for entry in log.entries if entry.step == "connected"]
+            self.assertEqual(connected.level, cgm.LogLevel.INFO)
+            number = cgm.LogValue.ID(connection.id.value)
+            self.assertIn(cgm.LogField(name="connection", value=number), connected.fields)
+            self.assertNotIn("Amy", "".join(entry.line for entry in log.entries))
 
     async def test_a_file_asks_for_what_it_leaves_open_and_takes_the_answers(self):
         app = self.open()

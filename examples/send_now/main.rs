@@ -17,10 +17,11 @@ use cgm_submitter::environment::{
     Clock, Environment, FileLocks, NoLog, SystemClock, SystemEntropy, SystemTimer,
 };
 use cgm_submitter::errors::ImportError;
+use cgm_submitter::outcome::{SubmissionPreview, Verification};
 use cgm_submitter::testing::FileVault;
 use cgm_submitter::{
     Config, Connection, ConnectionId, ConnectionState, DateRange, Error, Event, ImportChoices,
-    Receiver, SubmissionOutcome, SubmissionPreview, SubmissionRequest, Submitter, Verification,
+    Receiver, SubmissionOutcome, SubmissionRequest, Submitter,
 };
 use clap::Parser;
 use clinic::Clinic;

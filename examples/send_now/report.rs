@@ -1,10 +1,10 @@
 //! What is told about orders, preview and outcome, for people and as JSON.
 
 use cgm_submitter::errors::ReadingError;
-use cgm_submitter::{
-    CannotVerify, Counts, GlucoseUnit, ImportReport, Orders, OutcomeStatus, SubmissionOutcome,
-    SubmissionPreview, Summary, Verification,
-};
+use cgm_submitter::order::Orders;
+use cgm_submitter::outcome::{CannotVerify, Counts, SubmissionPreview, Verification};
+use cgm_submitter::statistics::Summary;
+use cgm_submitter::{GlucoseUnit, ImportReport, OutcomeStatus, SubmissionOutcome};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -191,7 +191,7 @@ pub(crate) fn verification(verification: &Verification) {
 
 /// The same as JSON.
 pub(crate) fn verification_json(verification: &Verification) -> Value {
-    let cannot = |part: &cgm_submitter::NotVerified| {
+    let cannot = |part: &cgm_submitter::outcome::NotVerified| {
         json!({"part": part.part.word(),
         "why": part.why.to_string()})
     };

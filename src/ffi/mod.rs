@@ -13,18 +13,20 @@ mod calls;
 mod cancellation;
 mod error;
 mod host;
+mod log;
 mod records;
 #[cfg(test)]
 mod tests;
 mod transport;
 
 use crate::environment::{
-    Environment, FileLocks, NoLog, SystemClock, SystemEntropy, SystemTimer, Transport,
+    Environment, FileLocks, LogSink, NoLog, SystemClock, SystemEntropy, SystemTimer, Transport,
 };
 use crate::transport::{HostedTransport, RequestLimits};
 use crate::{Config, Submitter};
 use error::CgmError;
 use host::{HostLocalTime, HostVault};
+use log::{ForeignLog, HostLogSink};
 use std::sync::Arc;
 use transport::{ForeignTransport, HostTransport};
 
@@ -38,16 +40,17 @@ pub struct CgmSubmitter {
 #[uniffi::export]
 impl CgmSubmitter {
     /// A submitter over the database file at `database`, with the platform's secure storage and
-    /// time zone, and the built-in transport.
-    #[uniffi::constructor]
+    /// time zone, and the built-in transport. Steps and decisions go to `log`, if there is one.
+    #[uniffi::constructor(default(log = None))]
     pub fn new(
         database: String,
         vault: Arc<dyn HostVault>,
         local_time: Arc<dyn HostLocalTime>,
+        log: Option<Arc<dyn HostLogSink>>,
     ) -> Result<Arc<Self>, CgmError> {
         let transport = crate::transport::HttpTransport::new()
             .map_err(|e| CgmError::invalid(crate::ErrorCode::Platform, &e))?;
-        Ok(Self::over(Arc::new(transport), database, vault, local_time))
+        Ok(Self::over(Arc::new(transport), database, vault, local_time, log))
     }
 }
 
@@ -57,7 +60,9 @@ impl CgmSubmitter {
         database: String,
         vault: Arc<dyn HostVault>,
         local_time: Arc<dyn HostLocalTime>,
+        log: Option<Arc<dyn HostLogSink>>,
     ) -> Arc<Self> {
+        let log = log.map(|log| -> Arc<dyn LogSink> { Arc::new(ForeignLog(log)) });
         let environment = Environment {
             clock: Arc::new(SystemClock),
             timer: Arc::new(SystemTimer),
@@ -66,7 +71,7 @@ impl CgmSubmitter {
             transport,
             vault: Arc::new(host::ForeignVault(vault)),
             locks: Arc::new(FileLocks),
-            log: Arc::new(NoLog),
+            log: log.unwrap_or_else(|| Arc::new(NoLog)),
         };
         Arc::new(Self { submitter: Submitter::new(Config::new(database), environment) })
     }
@@ -75,17 +80,18 @@ impl CgmSubmitter {
 #[uniffi::export]
 impl CgmSubmitter {
     /// A submitter over the database file at `database`, with the platform's secure storage and
-    /// time zone, and the host's own HTTP stack.
-    #[uniffi::constructor]
+    /// time zone, and the host's own HTTP stack. Steps and decisions go to `log`, if there is one.
+    #[uniffi::constructor(default(log = None))]
     pub fn with_transport(
         database: String,
         vault: Arc<dyn HostVault>,
         local_time: Arc<dyn HostLocalTime>,
         transport: Arc<dyn HostTransport>,
+        log: Option<Arc<dyn HostLogSink>>,
     ) -> Arc<Self> {
         let host = Arc::new(ForeignTransport(transport));
         let hosted = HostedTransport::new(host, RequestLimits::default());
-        Self::over(Arc::new(hosted), database, vault, local_time)
+        Self::over(Arc::new(hosted), database, vault, local_time, log)
     }
 
     /// Stops all work and lets the database go, before the app is suspended. Calls fail with the

@@ -3,6 +3,7 @@
 use super::CgmSubmitter;
 use super::error::CgmError;
 use super::host::{HostError, HostLocalTime, HostVault, OffsetChange};
+use super::log::{HostLogSink, LogEntry, LogField, LogLevel, LogValue};
 use super::records::ConnectionId;
 use super::records::connections::ConnectionState;
 use super::records::dates::DateRange;
@@ -20,7 +21,7 @@ use chrono::{DateTime, Utc};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// What has another name at the border, and what is not there, with the reason.
@@ -112,8 +113,23 @@ struct App {
     cgm: Arc<CgmSubmitter>,
 }
 
+/// Keeps what it hears, and says each time that it failed.
+#[derive(Default)]
+struct Heard(Mutex<Vec<LogEntry>>);
+
+impl HostLogSink for Heard {
+    fn log(&self, entry: LogEntry) -> Result<(), HostError> {
+        self.0.lock().unwrap().push(entry);
+        Err(HostError::Failed)
+    }
+}
+
 impl App {
     fn new() -> Self {
+        Self::with_log(None)
+    }
+
+    fn with_log(log: Option<Arc<dyn HostLogSink>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let offline =
             ScriptedTransport::new(|_| Err(crate::environment::TransportError::Unreachable));
@@ -306,6 +322,35 @@ async fn an_unknown_outcome_is_shown_until_the_person_dismisses_it_or_lets_it_go
     assert_eq!(app.cgm.retry_unknown(connection).await.unwrap(), 0);
 }
 
+#[tokio::test]
+async fn a_host_hears_each_step_and_may_fail_over_it() {
+    let heard = Arc::new(Heard::default());
+    let app = App::with_log(Some(Arc::clone(&heard) as Arc<dyn HostLogSink>));
+    let file = "time,value,unit\n2024-05-01T08:15:00+02:00,6.7,mmol/L\n";
+    app.cgm.import_file(file.into(), None).await.unwrap();
+    let entries = heard.0.lock().unwrap();
+    let imported = entries.iter().find(|entry| entry.step == "imported").unwrap();
+    assert_eq!(imported.level, LogLevel::Info);
+    let stored = LogField { name: "stored".to_owned(), value: LogValue::Count { count: 1 } };
+    assert!(imported.fields.contains(&stored), "{imported:?}");
+    assert!(imported.line.starts_with("imported ") && imported.line.contains(" stored=1"));
+}
+
+#[test]
+fn a_field_of_the_log_keeps_what_it_is() {
+    use crate::environment::LogValue as Value;
+    let wait = Duration::from_millis(1500);
+    for (value, expected) in [
+        (Value::Id(-7), LogValue::Id { id: -7 }),
+        (Value::Count(u64::MAX), LogValue::Count { count: i64::MAX }),
+        (Value::Status(503), LogValue::Status { status: 503 }),
+        (Value::Word("busy"), LogValue::Word { word: "busy".to_owned() }),
+        (Value::Duration(wait), LogValue::Lasting { duration: wait }),
+    ] {
+        assert_eq!(LogValue::from(value), expected);
+    }
+}
+
 #[test]
 fn a_record_of_the_person_prints_its_name_alone() {
     let note = ClockNote {
@@ -348,7 +393,7 @@ fn a_failed_run_says_what_to_do_as_the_error_of_a_call_does() {
 #[test]
 fn a_status_keeps_its_instant_reason_and_state() {
     let until: DateTime<Utc> = "2024-05-01T08:15:00Z".parse().unwrap();
-    let reason = crate::WaitReason::LookUp;
+    let reason = crate::outcome::WaitReason::LookUp;
     let waiting = crate::OutcomeStatus::Waiting { until, reason };
     let blocked = crate::OutcomeStatus::Blocked(crate::ConnectionState::NeedsConsent);
     let state = ConnectionState::NeedsConsent;

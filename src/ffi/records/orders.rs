@@ -17,8 +17,8 @@ pub struct Orders {
     pub refused: Vec<RefusedOrder>,
 }
 
-impl From<crate::Orders> for Orders {
-    fn from(orders: crate::Orders) -> Self {
+impl From<crate::order::Orders> for Orders {
+    fn from(orders: crate::order::Orders) -> Self {
         Self {
             active: orders.active.into_iter().map(StandingOrder::from).collect(),
             refused: orders.refused.into_iter().map(RefusedOrder::from).collect(),

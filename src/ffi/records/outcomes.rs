@@ -22,8 +22,8 @@ pub struct SubmissionPreview {
     pub left_out: Vec<LeftOut>,
 }
 
-impl From<crate::SubmissionPreview> for SubmissionPreview {
-    fn from(preview: crate::SubmissionPreview) -> Self {
+impl From<crate::outcome::SubmissionPreview> for SubmissionPreview {
+    fn from(preview: crate::outcome::SubmissionPreview) -> Self {
         Self {
             readings_to_send: count(preview.readings_to_send()),
             parts: preview.parts.into_iter().map(Preview::from).collect(),
@@ -134,8 +134,8 @@ pub struct RefusedItem {
     pub reason: String,
 }
 
-impl From<crate::RefusedItem> for RefusedItem {
-    fn from(item: crate::RefusedItem) -> Self {
+impl From<crate::outcome::RefusedItem> for RefusedItem {
+    fn from(item: crate::outcome::RefusedItem) -> Self {
         Self { kind: item.kind.into(), time: item.time.map(SystemTime::from), reason: item.reason }
     }
 }
@@ -150,8 +150,8 @@ pub struct UnknownItem {
     pub time: Option<SystemTime>,
 }
 
-impl From<crate::UnknownItem> for UnknownItem {
-    fn from(item: crate::UnknownItem) -> Self {
+impl From<crate::outcome::UnknownItem> for UnknownItem {
+    fn from(item: crate::outcome::UnknownItem) -> Self {
         Self { kind: item.kind.into(), time: item.time.map(SystemTime::from) }
     }
 }

@@ -14,8 +14,8 @@ pub struct RunReport {
     pub connections: Vec<ConnectionRun>,
 }
 
-impl From<crate::RunReport> for RunReport {
-    fn from(report: crate::RunReport) -> Self {
+impl From<crate::outcome::RunReport> for RunReport {
+    fn from(report: crate::outcome::RunReport) -> Self {
         Self {
             tally: report.tally.into(),
             connections: report.connections.into_iter().map(ConnectionRun::from).collect(),
@@ -93,8 +93,8 @@ impl From<CgmError> for RunStatus {
     }
 }
 
-impl From<crate::ConnectionRun> for ConnectionRun {
-    fn from(run: crate::ConnectionRun) -> Self {
+impl From<crate::outcome::ConnectionRun> for ConnectionRun {
+    fn from(run: crate::outcome::ConnectionRun) -> Self {
         Self {
             connection: run.connection.into(),
             tally: run.tally.into(),

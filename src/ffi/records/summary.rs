@@ -72,8 +72,8 @@ impl From<statistics::TimesInRanges> for TimesInRanges {
     }
 }
 
-impl From<crate::Summary> for Summary {
-    fn from(summary: crate::Summary) -> Self {
+impl From<crate::statistics::Summary> for Summary {
+    fn from(summary: crate::statistics::Summary) -> Self {
         let until = summary.until().and_then(|(second, _)| DateTime::from_timestamp(second, 0));
         Self {
             dates: summary.dates().into(),

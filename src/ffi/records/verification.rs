@@ -80,8 +80,8 @@ impl From<delivery::CannotVerify> for CannotVerify {
     }
 }
 
-impl From<crate::Verification> for Verification {
-    fn from(verification: crate::Verification) -> Self {
+impl From<crate::outcome::Verification> for Verification {
+    fn from(verification: crate::outcome::Verification) -> Self {
         let differences = verification.differences.iter().map(|item| DifferentItem {
             what: item.what.into(),
             time: item.time.map(SystemTime::from),

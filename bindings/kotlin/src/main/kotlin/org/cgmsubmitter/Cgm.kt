@@ -5,8 +5,10 @@ import org.cgmsubmitter.ffi.DeliveryEvent
 import org.cgmsubmitter.ffi.FileZone
 import org.cgmsubmitter.ffi.HostException
 import org.cgmsubmitter.ffi.HostLocalTime
+import org.cgmsubmitter.ffi.HostLogSink
 import org.cgmsubmitter.ffi.HostObserver
 import org.cgmsubmitter.ffi.HostVault
+import org.cgmsubmitter.ffi.LogEntry
 import org.cgmsubmitter.ffi.OffsetChange
 import java.io.File
 import java.time.Duration
@@ -14,14 +16,24 @@ import java.time.Instant
 import java.time.ZoneId
 
 /**
- * A submitter over the database file [database], with the app's secure storage and the time zone [zone] tells at each call.
- * Make submitters here rather than by the generated constructor: this one is safe against whatever [vault] throws.
+ * A submitter over the database file [database], with the app's secure storage and the time zone
+ * [zone] tells at each call. Each step and decision goes to [log], which gets no data of the person.
+ *
+ * Make submitters here rather than by the generated constructor: this one is safe against whatever
+ * [vault] throws.
  */
 fun cgmSubmitter(
     database: File,
     vault: HostVault,
+    log: HostLogSink? = null,
     zone: () -> ZoneId = ZoneId::systemDefault,
-): CgmSubmitter = CgmSubmitter(database.path, GuardedVault(vault), PlatformLocalTime(zone))
+): CgmSubmitter = CgmSubmitter(database.path, GuardedVault(vault), PlatformLocalTime(zone), log)
+
+/** Passes each step and decision to [onEntry], on the SDK's own threads: hand over what takes time. */
+fun logSink(onEntry: (LogEntry) -> Unit): HostLogSink =
+    object : HostLogSink {
+        override fun log(entry: LogEntry) = guarded { onEntry(entry) }
+    }
 
 /** Passes what happens during a delivery to [onEvent], off the main thread. */
 fun observer(onEvent: (DeliveryEvent) -> Unit): HostObserver =
@@ -30,8 +42,8 @@ fun observer(onEvent: (DeliveryEvent) -> Unit): HostObserver =
     }
 
 /**
- * Turns whatever an app's code throws into what the border knows. A [java.lang.Error] passes through the generated code unseen,
- * and a token that was not saved would count as saved.
+ * Turns whatever an app's code throws into what the border knows. A [java.lang.Error] passes through
+ * the generated code unseen, and a token that was not saved would count as saved.
  */
 private inline fun <T> guarded(call: () -> T): T =
     try {

@@ -14,6 +14,10 @@ import org.cgmsubmitter.ffi.HostException
 import org.cgmsubmitter.ffi.HostVault
 import org.cgmsubmitter.ffi.ImportChoices
 import org.cgmsubmitter.ffi.ItemKind
+import org.cgmsubmitter.ffi.LogEntry
+import org.cgmsubmitter.ffi.LogField
+import org.cgmsubmitter.ffi.LogLevel
+import org.cgmsubmitter.ffi.LogValue
 import org.cgmsubmitter.ffi.Measurement
 import org.cgmsubmitter.ffi.Reading
 import org.cgmsubmitter.ffi.OrderedContent
@@ -31,6 +35,7 @@ import java.nio.file.Path
 import java.time.Instant
 import java.time.LocalDateTime
 import java.time.ZoneId
+import java.util.Collections
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
@@ -183,6 +188,27 @@ class BorderTest {
                     val run = cgm.runDue(PATIENCE, Events()).connections.single()
                     assertEquals(RunStatus.Served(OutcomeStatus.Done), run.status)
                     assertEquals(Revocation.DONE, cgm.disconnect(connection))
+                }
+            }
+        }
+
+    @Test
+    fun `the log tells each step and may throw`() =
+        runBlocking<Unit> {
+            val entries = Collections.synchronizedList(mutableListOf<LogEntry>())
+            val log =
+                logSink {
+                    entries += it
+                    throw LinkageError()
+                }
+            SandboxEhr().use { clinic ->
+                val app = cgmSubmitter(folder.resolve("me.db").toFile(), FolderVault(folder), log) { ZONE }
+                app.use { cgm ->
+                    val number = clinic.connect(cgm).id.value
+                    val connected = entries.single { it.step == "connected" }
+                    assertEquals(LogLevel.INFO, connected.level)
+                    assertTrue(LogField("connection", LogValue.Id(number)) in connected.fields)
+                    assertFalse(entries.any { "Amy" in it.line })
                 }
             }
         }
