@@ -27,8 +27,8 @@ pub(crate) struct Args {
     /// known model says Low or High.
     #[arg(long, value_name = "40..400mg/dL", value_parser = scale)]
     pub(crate) scale: Option<Scale>,
-    /// What the device's clock was, if a note about it is wrong: its local time in the note, and the
-    /// UTC offset it then had. May be given more than once; answers are kept.
+    /// What the device's clock was, if a note about it is wrong: the note's local time, and the UTC
+    /// offset the clock then had. May be given more than once; answers are kept.
     #[arg(long, value_name = "2024-06-08T03:10:00=+03:00", value_parser = clock)]
     pub(crate) clock: Vec<ClockAnswer>,
     /// Moves rows that are stored by the clock of another time zone to where this one puts them.

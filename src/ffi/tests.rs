@@ -134,8 +134,13 @@ impl App {
         let offline =
             ScriptedTransport::new(|_| Err(crate::environment::TransportError::Unreachable));
         let database = folder.path().join("me.db").to_str().unwrap().to_owned();
-        let cgm =
-            CgmSubmitter::over(Arc::new(offline), database, Arc::new(NoVault), Arc::new(Greenwich));
+        let cgm = CgmSubmitter::over(
+            Arc::new(offline),
+            database,
+            Arc::new(NoVault),
+            Arc::new(Greenwich),
+            log,
+        );
         Self { folder, cgm }
     }
 

@@ -166,8 +166,8 @@ impl Submitter {
         .await
     }
 
-    /// Reads the receiver's standing orders for the patient, and keeps them as they came, also those
-    /// that are not followed. One that the receiver no longer has runs no more.
+    /// Reads the receiver's standing orders for the patient, and keeps them as they came, also
+    /// those that are not followed. One that the receiver no longer has runs no more.
     ///
     /// # Example
     /// ```

@@ -37,7 +37,8 @@ impl Submitter {
     ///     unit: GlucoseUnit::MmolPerL,
     /// };
     /// let budget = Duration::from_secs(60);
-    /// let outcome = cgm.submit_now(connection.id, request, budget, |event| println!("{event:?}")).await?;
+    /// let tell = |event| println!("{event:?}");
+    /// let outcome = cgm.submit_now(connection.id, request, budget, tell).await?;
     /// assert!(outcome.is_complete());
     /// # Ok(()) }) }
     /// ```
@@ -149,8 +150,8 @@ impl Submitter {
         .await
     }
 
-    /// Stops a submission for good: nothing of it is sent any more. What the receiver has of it stays
-    /// there.
+    /// Stops a submission for good: nothing of it is sent any more. What the receiver has of it
+    /// stays there.
     ///
     /// # Example
     /// ```

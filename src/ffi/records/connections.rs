@@ -90,7 +90,7 @@ pub enum ConnectionState {
     NeedsReauthorisation,
     /// The consent does not cover what is to be sent.
     NeedsConsent,
-    /// The receiver is not where or what it was.
+    /// The receiver has moved, or its set-up changed.
     Misconfigured,
     /// A token for another patient came back.
     OtherPatient,

@@ -80,7 +80,7 @@ pub struct Counts {
     pub already_there: i64,
     /// The receiver read them and keeps no copy.
     pub received: i64,
-    /// The receiver will not have them.
+    /// The receiver refused them.
     pub refused: i64,
     /// Sent, and nobody can tell what became of them.
     pub unknown: i64,
@@ -122,7 +122,7 @@ impl From<submission::Tally> for Tally {
     }
 }
 
-/// Something the receiver will not have.
+/// Something the receiver refused.
 #[derive(Clone, uniffi::Record)]
 #[uniffi::export(Debug, Display)]
 pub struct RefusedItem {
@@ -156,13 +156,13 @@ impl From<crate::outcome::UnknownItem> for UnknownItem {
     }
 }
 
-/// A part the receiver will have nothing of for now. The next submission tries again.
+/// A part that the receiver refuses as a whole for now. The next submission tries again.
 #[derive(Clone, uniffi::Record)]
 #[uniffi::export(Debug, Display)]
 pub struct StoppedPart {
     /// Which part.
     pub part: Part,
-    /// Whether for lack of permission; otherwise every entry was refused alike.
+    /// If `true`, for lack of permission; otherwise every entry was refused alike.
     pub for_consent: bool,
     /// The receiver's own words. They may quote an entry: for the person, not for a log.
     pub reason: String,
@@ -271,8 +271,8 @@ pub struct SubmissionOutcome {
     pub complete: bool,
     /// Whether everything has an outcome, or why not.
     pub status: OutcomeStatus,
-    /// The account of the submissions, from their begin, also if they were begun by an earlier
-    /// call; and of what else was delivered on the way.
+    /// The account of the submissions from the beginning, also if an earlier call began them, and
+    /// of what else was delivered on the way.
     pub tally: Tally,
     /// What keeps these dates from being complete.
     pub standing: Standing,
@@ -282,7 +282,7 @@ pub struct SubmissionOutcome {
     pub refused: Vec<RefusedItem>,
     /// What was not sent, and why.
     pub left_out: Vec<LeftOut>,
-    /// Parts the receiver will have nothing of for now. The next submission tries again.
+    /// Parts that the receiver refuses as a whole for now. The next submission tries again.
     pub stopped: Vec<StoppedPart>,
 }
 
