@@ -6,8 +6,8 @@
 
 use super::entries::token_entry;
 use super::{ConnectError, Connector, Inner, Revocation, RevocationsLeft, TokenError};
-use crate::environment::{Deadline, VaultError};
-use crate::smart::{Failures, Secret};
+use crate::environment::{Deadline, Environment, VaultError, within};
+use crate::smart::{FailureReason, Failures, Secret};
 use crate::store::{ConnectionId, NewRevocation, Store, StoreError, StoredRevocation};
 use chrono::TimeDelta;
 use std::time::Duration;
@@ -18,8 +18,8 @@ const LONGEST_PAUSE: TimeDelta = TimeDelta::days(1);
 const LOCK_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Connector {
-    /// Ends a connection: name, birth date, orders and everything queued go at once, then the tokens
-    /// are given back and removed. What of that fails is tried again by
+    /// Ends a connection: name, birth date, orders and everything queued go at once, then the
+    /// tokens are given back and removed. What of that fails is tried again by
     /// [`revoke_pending`](Self::revoke_pending); a failing vault or network does not prevent
     /// ending.
     ///
@@ -30,7 +30,10 @@ impl Connector {
     }
 
     /// Gives back the tokens of ended connections that could not be given back yet, if it is time
-    /// to try again and `deadline` has not passed; returns what is left.
+    /// to try again, until `deadline`; returns what is left.
+    ///
+    /// Dropping the future stops it where it is, which harms nothing: a token that the receiver
+    /// took already is given back once more, and it says yes again.
     ///
     /// # Errors
     /// [`ConnectError::Store`], [`ConnectError::Environment`].
@@ -38,10 +41,7 @@ impl Connector {
         &self,
         deadline: Deadline,
     ) -> Result<RevocationsLeft, ConnectError> {
-        self.detached(ConnectError::Stopped, async move |inner| {
-            inner.revoke_pending(deadline).await
-        })
-        .await
+        self.0.revoke_pending(deadline).await
     }
 
     /// Removes all vault entries of this database: tokens, also those to be given back, and
@@ -102,7 +102,8 @@ impl Inner {
         let known = self.take_unsaved(&record).map(|state| state.revocable().clone());
         let found = self.entry_of(&revocation, known).await;
         drop(lock);
-        Ok(self.revoke(revocation, found).await.unwrap_or(Revocation::Pending))
+        let revoked = self.revoke(revocation, found, Deadline::NEVER).await;
+        Ok(revoked.unwrap_or(Revocation::Pending))
     }
 
     async fn revoke_pending(&self, deadline: Deadline) -> Result<RevocationsLeft, ConnectError> {
@@ -114,7 +115,7 @@ impl Inner {
             }
             if revocation.failures.pause(clock.now()).is_none() {
                 let found = self.entry_of(&revocation, None).await;
-                self.revoke(revocation, found).await?;
+                self.revoke(revocation, found, deadline).await?;
             }
         }
         let (left, now) = (all().await?, self.environment.clock.now());
@@ -136,29 +137,34 @@ impl Inner {
         }
     }
 
-    /// Gives one token back, once; forgets it if that is done, and else says when to try again.
-    /// Under no lock: the receiver may take its time.
+    /// Gives one token back, once; forgets it if that is done, and else notes when to try again,
+    /// also if no answer came before `deadline`. Under no lock: the receiver may take its time.
     async fn revoke(
         &self,
         revocation: StoredRevocation,
         token: Result<Option<Secret>, VaultError>,
+        deadline: Deadline,
     ) -> Result<Revocation, ConnectError> {
         let StoredRevocation { id, what, failures } = revocation;
+        let Environment { clock, timer, log, .. } = &self.environment;
         let outcome = match (&token, &what.endpoint) {
             (Err(_), _) => return Ok(Revocation::Pending),
             (Ok(None), _) => Revocation::NothingToRevoke,
             (Ok(Some(_)), None) => Revocation::NotOffered,
             (Ok(Some(token)), Some(url)) => {
                 let jitter = u32::from_be_bytes(self.random()?);
-                match self.endpoint("", &what.client_id).revoke(url, token).await {
+                let left = deadline.left(clock.monotonic());
+                let endpoint = self.endpoint("", &what.client_id);
+                let answer = within(timer.as_ref(), left, endpoint.revoke(url, token)).await;
+                match answer.unwrap_or(Err((FailureReason::Broken, None))) {
                     Ok(()) => Revocation::Done,
                     Err((reason, asked)) => {
-                        let now = self.environment.clock.now();
+                        let now = clock.now();
                         let failures = failures.and(reason, asked, LONGEST_PAUSE, jitter, now);
                         let pause = failures.pause(now).map_or(now, |pause| pause.until) - now;
                         let wait = pause.to_std().unwrap_or_default();
                         let fields = [("because", reason.into()), ("wait", wait.into())];
-                        self.environment.log.warn("revocation-failed", &fields);
+                        log.warn("revocation-failed", &fields);
                         let defer = move |store: &mut Store| {
                             store.defer_revocation(id, &failures).map_err(ConnectError::from)
                         };
@@ -175,13 +181,7 @@ impl Inner {
         self.store
             .call(move |store| store.remove_revocation(id).map_err(ConnectError::from))
             .await?;
-        let outcome_word = match outcome {
-            Revocation::Done => "done",
-            Revocation::NothingToRevoke => "nothing-to-revoke",
-            Revocation::NotOffered => "not-offered",
-            Revocation::Pending => "pending",
-        };
-        self.environment.log.info("revocation", &[("outcome", outcome_word.into())]);
+        log.info("revocation", &[("outcome", outcome.into())]);
         Ok(outcome)
     }
 
@@ -221,6 +221,6 @@ impl Inner {
         self.entries.save_revocable(&what.entry, token).await?;
         let failures = Failures::default();
         let revocation = StoredRevocation { id, what, failures };
-        self.revoke(revocation, Ok(Some(token.clone()))).await
+        self.revoke(revocation, Ok(Some(token.clone())), Deadline::NEVER).await
     }
 }

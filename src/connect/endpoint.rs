@@ -45,7 +45,8 @@ pub enum EndpointError {
     InvalidGrant,
     /// The app is not known, may not do this, or is expected to have a secret.
     #[error(
-        "the receiver does not accept this app: check the app's registration there (client id, redirect URI, public client without a secret)"
+        "the receiver does not accept this app: check the app's registration there (client id, \
+            redirect URI, public client without a secret)"
     )]
     AppRefused,
     /// The scopes are refused.

@@ -22,7 +22,8 @@ pub enum ConnectError {
     Redirect(#[from] RedirectError),
     /// The client id is empty or overlong.
     #[error(
-        "the client id is empty or longer than 512 characters: take the one the receiver registered for the app"
+        "the client id is empty or longer than 512 characters: take the one the receiver \
+            registered for the app"
     )]
     ClientId,
     /// The receiver's discovery document cannot be used.
@@ -99,7 +100,8 @@ pub enum ConnectError {
     Ended,
     /// The patient's name and birth date were not known, so nobody can have confirmed them.
     #[error(
-        "the patient's name and birth date are not known: fetch the patient, show both, and confirm then"
+        "the patient's name and birth date are not known: fetch the patient, show both, and \
+            confirm then"
     )]
     PatientUnknown,
     /// A token is needed and cannot be had.

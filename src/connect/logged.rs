@@ -1,6 +1,6 @@
 //! What a log may say of a connection: numbers of this database, and the SDK's own words.
 
-use super::TokenError;
+use super::{Revocation, TokenError};
 use crate::environment::LogValue;
 use crate::smart::{FailureReason, ReauthorisationCause};
 use crate::store::{ConnectionId, ConnectionState, SubmissionId};
@@ -50,6 +50,17 @@ impl From<ReauthorisationCause> for LogValue {
             ReauthorisationCause::NoRefreshToken => "no-refresh-token",
             ReauthorisationCause::Refused => "refused",
             ReauthorisationCause::Interrupted => "interrupted",
+        })
+    }
+}
+
+impl From<Revocation> for LogValue {
+    fn from(revocation: Revocation) -> Self {
+        Self::Word(match revocation {
+            Revocation::Done => "done",
+            Revocation::NothingToRevoke => "nothing-to-revoke",
+            Revocation::NotOffered => "not-offered",
+            Revocation::Pending => "pending",
         })
     }
 }

@@ -54,9 +54,9 @@ impl Receiver {
     /// ```
     /// use cgm_submitter::connect::Receiver;
     ///
-    /// let receiver = Receiver::new("https://ehr.example/fhir", "my-app", "com.example.app:/callback");
-    /// assert!(receiver.is_ok());
-    /// assert!(Receiver::new("http://ehr.example/fhir", "my-app", "com.example.app:/callback").is_err());
+    /// let redirect = "com.example.app:/callback";
+    /// assert!(Receiver::new("https://ehr.example/fhir", "my-app", redirect).is_ok());
+    /// assert!(Receiver::new("http://ehr.example/fhir", "my-app", redirect).is_err());
     /// ```
     pub fn new(base: &str, client_id: &str, redirect_uri: &str) -> Result<Self, ConnectError> {
         if client_id.trim().is_empty() || client_id.len() > 512 {

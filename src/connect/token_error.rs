@@ -18,7 +18,8 @@ pub enum TokenError {
     OtherPatient,
     /// The receiver does not accept the app any more; the connection says so too.
     #[error(
-        "{host} no longer accepts this app's client id: check the app's registration at the receiver"
+        "{host} no longer accepts this app's client id: check the app's registration at the \
+            receiver"
     )]
     AppRefused {
         /// The token endpoint's host.

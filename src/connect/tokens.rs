@@ -6,7 +6,7 @@
 use super::{Inner, TokenError};
 use crate::environment::{Lock, LogValue, VaultError};
 use crate::smart::{
-    GrantedScopes, Held, ReauthorisationCause, ReceiverBase, Refresh, Secret, Settled,
+    GrantedScopes, Held, Pause, ReauthorisationCause, ReceiverBase, Refresh, Secret, Settled,
     TokenHistory, TokenState, TokenStep, token_step,
 };
 use crate::store::{
@@ -215,18 +215,12 @@ impl Inner {
                     }
                 })
                 .await?;
-                let now = self.environment.clock.now();
-                match (held, history.failures.pause(now)) {
-                    (Held::Tokens(state), _) if usable => {
+                let pause = history.failures.pause(self.environment.clock.now());
+                match held {
+                    Held::Tokens(state) if usable => {
                         Ok(Refreshed::Token(AccessToken::new(&state, base)))
                     }
-                    (_, Some(pause)) if misconfigured => {
-                        Err(TokenError::Misconfigured { host, reason: pause.reason })
-                    }
-                    (_, Some(pause)) => {
-                        Err(TokenError::Waiting { host, reason: pause.reason, until: pause.until })
-                    }
-                    (_, None) => Err(TokenError::Busy),
+                    _ => Err(put_off(host, pause, misconfigured)),
                 }
             }
             Settled::AppRefused { unmarked } => {
@@ -400,6 +394,15 @@ fn held(loaded: Result<Option<TokenState>, VaultError>) -> Result<Held, VaultErr
 /// The name of the lock of a connection's tokens.
 pub(super) fn lock_name(id: ConnectionId) -> String {
     format!("token-{}", id.0)
+}
+
+/// Why there is no token until the endpoint is asked again.
+fn put_off(host: String, pause: Option<Pause>, misconfigured: bool) -> TokenError {
+    match pause {
+        Some(Pause { reason, .. }) if misconfigured => TokenError::Misconfigured { host, reason },
+        Some(Pause { reason, until }) => TokenError::Waiting { host, reason, until },
+        None => TokenError::Busy,
+    }
 }
 
 /// The token endpoint's host.

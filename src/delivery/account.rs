@@ -3,7 +3,7 @@
 use super::preview::entries_to_send;
 use crate::error::Error;
 use crate::store::{ConnectionId, Store, SubmissionId};
-use crate::submission::Tally;
+use crate::submission::{Plan, Tally};
 
 /// The account of one call, opened at its begin.
 #[derive(Debug)]
@@ -30,11 +30,10 @@ impl Account {
         asked: Vec<SubmissionId>,
     ) -> Result<Self, Error> {
         let record = store.connection(connection)?;
-        let (mut before, mut expected) = (Vec::new(), 0);
-        for submission in store.open_submissions(connection)? {
-            before.push((submission.id, submission.progress.tally));
-            expected += entries_to_send(store, &record, &submission.plan)?;
-        }
+        let open = store.open_submissions(connection)?;
+        let plans: Vec<Plan> = open.iter().map(|submission| submission.plan).collect();
+        let expected = entries_to_send(store, &record, &plans)?;
+        let before = open.iter().map(|one| (one.id, one.progress.tally)).collect();
         Ok(Self { asked, before, expected })
     }
 

@@ -4,9 +4,10 @@
 use super::account::Account;
 use super::event::{Event, OnEvent, Run, Stopped};
 use super::machine::{Machine, Moment, Step};
-use super::requests::within;
 use crate::connect::{AccessToken, Connector};
-use crate::environment::{Deadline, Environment, EnvironmentError, Lock, LockFolder, LogSink};
+use crate::environment::{
+    Deadline, Environment, EnvironmentError, Lock, LockFolder, LogSink, within,
+};
 use crate::error::Error;
 use crate::store::{ConnectionId, ConnectionState, StoreHandle, SubmissionId, SubmissionState};
 use crate::submission::{Policy, WaitReason};
@@ -61,6 +62,7 @@ impl Delivery {
             deadline,
             token: None,
             on_event,
+            told: None,
         };
         let log = &self.environment.log;
         log.info("delivery-begun", &[("connection", connection.into())]);
@@ -70,6 +72,14 @@ impl Delivery {
         }
         let account = Arc::clone(&work.account);
         let counted = self.store.call(move |store| Ok::<_, Error>(account.count(store))).await?;
+        // What was expected and is not sent after all, as a part that the receiver stopped, is no
+        // longer to be delivered.
+        let done = counted.all.entries.total();
+        if let (Stopped::Finished, Some((submission, told))) = (stopped, work.told)
+            && told != done
+        {
+            on_event(Event::Progress { submission, tally: counted.all, total: done });
+        }
         let (requests, entries) = (counted.all.requests, counted.all.entries);
         log.info(
             "delivery-ended",
@@ -119,6 +129,8 @@ pub(super) struct Work<'a> {
     pub(super) deadline: Deadline,
     pub(super) token: Option<AccessToken>,
     pub(super) on_event: &'a OnEvent,
+    /// The submission that progress was last told of, and how many entries were to be delivered.
+    pub(super) told: Option<(SubmissionId, u64)>,
 }
 
 /// What follows a step.

@@ -21,7 +21,8 @@ pub enum Event {
         submission: SubmissionId,
         /// What this call delivered so far, for whichever submission.
         tally: Tally,
-        /// Entries this call has to deliver in all: never fewer than have an outcome.
+        /// Entries this call has to deliver in all, those that several submissions share once:
+        /// never fewer than have an outcome, and as many when nothing is left.
         total: u64,
     },
     /// Nothing can be sent before this instant.

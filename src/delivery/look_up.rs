@@ -1,5 +1,5 @@
-//! Looks up, by identifier, what was sent with unknown outcome. A value one steps: it makes requests
-//! and reads answers, and sends nothing itself.
+//! Looks up, by identifier, what was sent with unknown outcome. A value one steps: it makes
+//! requests and reads answers, and sends nothing itself.
 
 use crate::error::Error;
 use crate::fhir::{Identifier, parse_found, search_form, sent_resources};

@@ -1,7 +1,7 @@
 //! What to send next, and what an answer changes.
 //!
-//! What an answer means is decided in `submission`; this loads what the decision needs, asks for it,
-//! and writes it once. It sends nothing, reads no clock, draws no random number and waits for
+//! What an answer means is decided in `submission`; this loads what the decision needs, asks for
+//! it, and writes it once. It sends nothing, reads no clock, draws no random number and waits for
 //! nothing: the driver and a simulation step the same machine.
 
 use super::batch::{Outgoing, next_batch, outgoing, plain};
@@ -139,8 +139,8 @@ impl Machine {
         })
     }
 
-    /// What to do next, if it can be done before `deadline`. A batch to be sent is claimed when this
-    /// returns.
+    /// What to do next, if it can be done before `deadline`. A batch to be sent is claimed when
+    /// this returns.
     ///
     /// # Errors
     /// [`Error`] if the store or the assembly of a batch fails.

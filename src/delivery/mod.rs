@@ -14,6 +14,7 @@ mod machine;
 mod preview;
 mod requests;
 mod verify;
+mod waits;
 
 pub(crate) use assemble::speaks_known_guide;
 pub use assemble::{Body, next_body, summarise};

@@ -7,16 +7,13 @@ use super::event::Event;
 use super::look_up::LookUp;
 use super::machine::Decision;
 use crate::connect::AccessToken;
-use crate::environment::{Lock, LogValue, Timer, TransportError};
+use crate::environment::{Lock, LogValue, TransportError, within};
 use crate::error::Error;
 use crate::store::BatchId;
 use crate::submission::{Answer, LookedUp, NoAnswer, Policy, Response, RetryAfter};
 use chrono::TimeDelta;
 use http::header;
-use std::future::{Future, poll_fn};
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 impl Delivery {
@@ -90,6 +87,7 @@ impl Work<'_> {
         self.machine = machine;
         self.log_decision(batch, decision);
         let total = self.account.expected().max(counted.all.entries.total());
+        self.told = Some((submission, total));
         (self.on_event)(Event::Progress { submission, tally: counted.all, total });
         Ok(())
     }
@@ -168,20 +166,4 @@ fn request(outgoing: Outgoing) -> Result<http::Request<Vec<u8>>, http::Error> {
         request = request.header(header::CONTENT_ENCODING, "gzip");
     }
     request.body(outgoing.body)
-}
-
-/// What `work` comes to within `limit`; `None` if it does not end in time, and is dropped.
-pub(super) async fn within<T>(
-    timer: &dyn Timer,
-    limit: Duration,
-    work: impl Future<Output = T>,
-) -> Option<T> {
-    let (mut work, mut over) = (pin!(work), timer.sleep(limit));
-    poll_fn(|context| {
-        if let Poll::Ready(done) = work.as_mut().poll(context) {
-            return Poll::Ready(Some(done));
-        }
-        over.as_mut().poll(context).map(|()| None)
-    })
-    .await
 }

@@ -18,6 +18,7 @@ pub use log::TracingLog;
 pub use log::{LogEntry, LogLevel, LogSink, LogValue, NoLog};
 pub use network::{FinalUrl, Redirects, Transport, TransportError};
 pub use system::{FileLocks, SystemClock, SystemEntropy, SystemTimer};
+pub(crate) use time::within;
 pub use time::{Clock, Deadline, Timer};
 #[cfg(feature = "system-zone")]
 pub use zone::{NamedZone, SystemZone, UnknownZone};

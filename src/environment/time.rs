@@ -2,6 +2,9 @@
 
 use super::BoxFuture;
 use chrono::{DateTime, Utc};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
 /// Tells the time.
@@ -78,6 +81,22 @@ impl Deadline {
             (one, other) => Self(one.or(other)),
         }
     }
+}
+
+/// What `work` comes to within `limit`; `None` if it does not end in time, and is dropped.
+pub(crate) async fn within<T>(
+    timer: &dyn Timer,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
+    let (mut work, mut over) = (pin!(work), timer.sleep(limit));
+    poll_fn(|context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(Some(done));
+        }
+        over.as_mut().poll(context).map(|()| None)
+    })
+    .await
 }
 
 #[cfg(test)]

@@ -23,6 +23,7 @@ pub(super) fn error(error: &Error) -> ErrorCode {
         Error::Blocked(state) => blocked(*state),
         Error::NoOrder => ErrorCode::NoOrder,
         Error::Answer { status, .. } => answered(*status),
+        Error::Waiting { .. } => ErrorCode::ReceiverUnavailable,
         Error::Unreadable { .. } => ErrorCode::ReceiverUnreadable,
         Error::Runtime => ErrorCode::Platform,
         Error::Closed => ErrorCode::Closed,
@@ -36,6 +37,7 @@ pub(super) fn error(error: &Error) -> ErrorCode {
 pub(super) fn retry_at(error: &Error) -> Option<DateTime<Utc>> {
     match error {
         Error::Token(error) | Error::Connect(ConnectError::Token(error)) => error.retry_at(),
+        Error::Waiting { until, .. } => Some(*until),
         _ => None,
     }
 }

@@ -13,6 +13,7 @@ use crate::glucose::TimeError;
 use crate::import::ImportError;
 use crate::statistics::SummaryError;
 use crate::store::{ConnectionState, StoreError};
+use crate::submission::WaitReason;
 use chrono::{DateTime, Utc};
 
 /// Why something could not be done. Neither its text nor its fields hold a token, a name, an
@@ -62,6 +63,14 @@ pub enum Error {
         what: &'static str,
         /// The HTTP status.
         status: u16,
+    },
+    /// The receiver asked to be left alone, or failed, and nothing is sent to it before then.
+    #[error("the receiver is left alone for now ({reason}): try again later")]
+    Waiting {
+        /// When it may be asked again.
+        until: DateTime<Utc>,
+        /// Why.
+        reason: WaitReason,
     },
     /// The receiver's answer is not what was asked for.
     #[error("the receiver's {what} is not readable: {why}")]

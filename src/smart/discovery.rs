@@ -80,62 +80,28 @@ impl SmartConfiguration {
         if body.len() > Self::MAX_BYTES {
             return Err(DiscoveryError::TooLarge);
         }
-        let Ok(Value::Object(document)) = serde_json::from_slice::<Value>(body) else {
+        let Ok(Value::Object(fields)) = serde_json::from_slice::<Value>(body) else {
             return Err(DiscoveryError::Unreadable);
         };
-        let endpoint = |field: &'static str| match document.get(field) {
-            None | Some(Value::Null) => Err(DiscoveryError::Missing(field)),
-            Some(Value::String(text)) => resolve(base, field, text),
-            Some(_) => Err(DiscoveryError::Malformed(field)),
-        };
-        let strings = |field: &'static str| match document.get(field) {
-            None | Some(Value::Null) => Ok(Vec::new()),
-            Some(Value::Array(items)) => items
-                .iter()
-                .map(|item| item.as_str().map(str::to_owned))
-                .collect::<Option<Vec<_>>>()
-                .ok_or(DiscoveryError::Malformed(field)),
-            Some(_) => Err(DiscoveryError::Malformed(field)),
-        };
-        let authorization_endpoint = endpoint("authorization_endpoint")?;
-        let token_endpoint = endpoint("token_endpoint")?;
-        if !strings("code_challenge_methods_supported")?.iter().any(|method| method == "S256") {
+        let document = Document { base, fields };
+        let authorization_endpoint = document.endpoint("authorization_endpoint")?;
+        let token_endpoint = document.endpoint("token_endpoint")?;
+        let methods = document.strings("code_challenge_methods_supported")?;
+        if !methods.iter().any(|method| method == "S256") {
             return Err(DiscoveryError::NoS256);
         }
-        let capabilities = strings("capabilities")?;
-        // The list need not be complete: servers that state `client-public` leave `none` out of it.
-        let methods = strings("token_endpoint_auth_methods_supported")?;
-        let public = methods.is_empty()
-            || methods.iter().any(|method| method == "none")
-            || capabilities.iter().any(|capability| capability == "client-public");
-        if !public {
-            return Err(DiscoveryError::NoPublicClients);
-        }
-        let issuer = match document.get("issuer").and_then(Value::as_str) {
-            Some(issuer) if issuer.len() > MAX_URL => {
-                return Err(DiscoveryError::TooLong("issuer"));
-            }
-            issuer => issuer.filter(|issuer| !issuer.is_empty()).map(str::to_owned),
-        };
-        let names_issuer = document.get("authorization_response_iss_parameter_supported")
-            == Some(&Value::Bool(true));
-        // SMART lets a server leave out its issuer. A callback that carries it can only be judged
-        // with it (RFC 9207); and if the code goes to another origin than the person signed in at,
-        // somebody has to say that they are one server.
-        if issuer.is_none() && names_issuer {
-            return Err(DiscoveryError::Missing("issuer"));
-        }
-        if issuer.is_none() && authorization_endpoint.origin() != token_endpoint.origin() {
-            return Err(DiscoveryError::NoIssuer);
-        }
+        let capabilities = document.strings("capabilities")?;
+        document.takes_public_clients(&capabilities)?;
+        let same_origin = authorization_endpoint.origin() == token_endpoint.origin();
+        let (issuer, names_issuer) = document.issuer(same_origin)?;
         Ok(Self {
             authorization_endpoint,
             token_endpoint,
-            revocation_endpoint: endpoint("revocation_endpoint").ok(),
+            revocation_endpoint: document.endpoint("revocation_endpoint").ok(),
             issuer,
             names_issuer,
             capabilities,
-            scopes_supported: strings("scopes_supported")?,
+            scopes_supported: document.strings("scopes_supported")?,
         })
     }
 
@@ -173,6 +139,65 @@ impl SmartConfiguration {
     /// The scopes the server lists; it may know more.
     pub fn scopes_supported(&self) -> &[String] {
         &self.scopes_supported
+    }
+}
+
+/// The document as JSON.
+struct Document<'a> {
+    base: &'a ReceiverBase,
+    fields: serde_json::Map<String, Value>,
+}
+
+impl Document<'_> {
+    fn endpoint(&self, field: &'static str) -> Result<Url, DiscoveryError> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Err(DiscoveryError::Missing(field)),
+            Some(Value::String(text)) => resolve(self.base, field, text),
+            Some(_) => Err(DiscoveryError::Malformed(field)),
+        }
+    }
+
+    fn strings(&self, field: &'static str) -> Result<Vec<String>, DiscoveryError> {
+        match self.fields.get(field) {
+            None | Some(Value::Null) => Ok(Vec::new()),
+            Some(Value::Array(items)) => items
+                .iter()
+                .map(|item| item.as_str().map(str::to_owned))
+                .collect::<Option<Vec<_>>>()
+                .ok_or(DiscoveryError::Malformed(field)),
+            Some(_) => Err(DiscoveryError::Malformed(field)),
+        }
+    }
+
+    /// The list of methods need not be complete: servers that state `client-public` leave `none`
+    /// out of it.
+    fn takes_public_clients(&self, capabilities: &[String]) -> Result<(), DiscoveryError> {
+        let methods = self.strings("token_endpoint_auth_methods_supported")?;
+        let public = methods.is_empty()
+            || methods.iter().any(|method| method == "none")
+            || capabilities.iter().any(|capability| capability == "client-public");
+        if public { Ok(()) } else { Err(DiscoveryError::NoPublicClients) }
+    }
+
+    /// The issuer, and whether every callback names it.
+    ///
+    /// SMART lets a server leave out its issuer. A callback that carries it can only be judged with
+    /// it (RFC 9207); and if the code goes to another origin than the person signed in at, somebody
+    /// has to say that they are one server.
+    fn issuer(&self, same_origin: bool) -> Result<(Option<String>, bool), DiscoveryError> {
+        let issuer = match self.fields.get("issuer").and_then(Value::as_str) {
+            Some(issuer) if issuer.len() > MAX_URL => {
+                return Err(DiscoveryError::TooLong("issuer"));
+            }
+            issuer => issuer.filter(|issuer| !issuer.is_empty()).map(str::to_owned),
+        };
+        let promise = "authorization_response_iss_parameter_supported";
+        let names_issuer = self.fields.get(promise) == Some(&Value::Bool(true));
+        match issuer {
+            None if names_issuer => Err(DiscoveryError::Missing("issuer")),
+            None if !same_origin => Err(DiscoveryError::NoIssuer),
+            issuer => Ok((issuer, names_issuer)),
+        }
     }
 }
 

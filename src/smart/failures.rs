@@ -8,7 +8,8 @@ use std::fmt;
 /// Bare refusals in a row, and the time they last, after which the receiver counts as changed.
 const REFUSALS: u32 = 6;
 const REFUSED_FOR: TimeDelta = TimeDelta::hours(24);
-/// The first pause after a failure, the longest of our own choosing for a token endpoint, and for an endpoint that was not reached: that costs it nothing.
+/// The first pause after a failure, the longest of our own choosing for a token endpoint, and for
+/// an endpoint that was not reached: that costs it nothing.
 const FIRST_PAUSE: TimeDelta = TimeDelta::seconds(4);
 const LONGEST_UNREACHED: TimeDelta = TimeDelta::minutes(1);
 

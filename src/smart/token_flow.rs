@@ -1,13 +1,14 @@
 //! The token flow as decisions: what to do when an access token is needed, and what an answer of
 //! the token endpoint changes. `connect` asks, sends and writes down.
 //!
-//! A refresh is: take the connection's lock, read the vault again, mark the entry, ask, persist, and
-//! only then use. The mark tells a refresh whose answer was never recorded: killed, or cut off. The
-//! same refresh token is then sent again, for the same refresh: if the first request never arrived,
-//! or the receiver allows for lost answers, the connection lives on; if the token was replaced, the
-//! receiver answers `invalid_grant` (and may end the whole family, whose newest token nobody has
-//! any more), and the person authorises again, told so. Not asking would log a person out on every
-//! lost answer and save nothing. After an answer was recorded, its predecessor is never sent again.
+//! A refresh is: take the connection's lock, read the vault again, mark the entry, ask, persist,
+//! and only then use. The mark tells a refresh whose answer was never recorded: killed, or cut off.
+//! The same refresh token is then sent again, for the same refresh: if the first request never
+//! arrived, or the receiver allows for lost answers, the connection lives on; if the token was
+//! replaced, the receiver answers `invalid_grant` (and may end the whole family, whose newest token
+//! nobody has any more), and the person authorises again, told so. Not asking would log a person
+//! out on every lost answer and save nothing. After an answer was recorded, its predecessor is
+//! never sent again.
 
 use super::{FailureReason, Failures, Pause, Secret, TokenResponse, TokenState};
 use crate::backoff::RetryAfter;

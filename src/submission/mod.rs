@@ -2,8 +2,8 @@
 //! engine acts on them.
 //!
 //! Every limit is in [`Policy`]. The response table is data: [`entry_verdict`] for one entry,
-//! [`request_verdict`] for a whole request. [`settle`] makes from an answer everything that is to be
-//! written down: one answer, one [`Settlement`].
+//! [`request_verdict`] for a whole request. [`settle`] makes from an answer everything that is to
+//! be written down: one answer, one [`Settlement`].
 
 mod answer;
 mod manifest;

@@ -1,5 +1,5 @@
-//! What is known of a receiver: what it declares, what it has shown, how much and how fast it takes,
-//! and how long it wants to be left alone.
+//! What is known of a receiver: what it declares, what it has shown, how much and how fast it
+//! takes, and how long it wants to be left alone.
 
 use super::{Policy, Wait, WaitReason};
 use crate::fhir::Promises;
@@ -139,8 +139,8 @@ impl ReceiverFacts {
     }
 }
 
-/// Entries a receiver takes at once, as it was found out. It is not for good: limits are raised, and
-/// some were none.
+/// Entries a receiver takes at once, as it was found out. It is not for good: limits are raised,
+/// and some were none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryLimit {
     /// Entries of a request at most.

@@ -181,15 +181,14 @@ impl Submitter {
     ///
     /// # Errors
     /// [`Error`] if the receiver does not answer, or not with all of them, or the connection needs
-    /// the person. The orders that were read before stay.
+    /// the person. While the receiver is to be left alone, whatever it said so to, it is not asked,
+    /// and [`Error::retry_at`] says until when. The orders that were read before stay.
     pub async fn refresh_orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
         self.run("refresh-orders", |inner| async move {
             let (today, now) = (inner.today().await?, inner.now());
             let parts = inner.parts().await?;
             let when = (now, today);
-            let orders =
-                order_search::refresh_orders(&parts.store, &parts.connector, connection, when)
-                    .await?;
+            let orders = order_search::refresh_orders(&parts, connection, when).await?;
             inner.environment.log.info(
                 "orders-read",
                 &[

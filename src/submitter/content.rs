@@ -116,6 +116,7 @@ pub(super) fn outcome(
     let record = store.connection(connection)?;
     let mut tally = run.others;
     let (mut stopped, mut stall, mut standing) = (Vec::new(), None, Standing::default());
+    let mut open = Vec::new();
     for id in &submissions {
         let submission = store.submission(*id)?;
         tally.add(&submission.progress.tally);
@@ -123,13 +124,14 @@ pub(super) fn outcome(
         stall = stall.or(submission.progress.stall);
         let plan = &submission.plan;
         if submission.state != SubmissionState::Cancelled {
-            standing.open += entries_to_send(store, &record, plan)?;
+            open.push(*plan);
         }
         let set_aside = store.readings_set_aside(connection, plan.wanted.unit, plan.window)?;
         let resources = store.resources_set_aside(connection, plan.dates)?;
         standing.refused += set_aside.refused + resources.refused;
         standing.unknown += set_aside.unknown + resources.unknown;
     }
+    standing.open = entries_to_send(store, &record, &open)?;
     Ok(SubmissionOutcome {
         submissions,
         tally,

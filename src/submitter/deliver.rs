@@ -7,10 +7,13 @@ use crate::environment::Deadline;
 use crate::error::Error;
 use crate::store::{ConnectionId, ConnectionState, SubmissionId, SubmissionState};
 use crate::submission::{Origin, SubmissionRequest, Tally};
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
+
+/// When what failed for now and names no time is tried again.
+const SOON: TimeDelta = TimeDelta::minutes(1);
 
 impl Submitter {
     /// Submits now, and tells what happens on the way. What the receiver has already is not sent
@@ -37,8 +40,8 @@ impl Submitter {
     ///     unit: GlucoseUnit::MmolPerL,
     /// };
     /// let budget = Duration::from_secs(60);
-    /// let tell = |event| println!("{event:?}");
-    /// let outcome = cgm.submit_now(connection.id, request, budget, tell).await?;
+    /// let show = |event| println!("{event:?}");
+    /// let outcome = cgm.submit_now(connection.id, request, budget, show).await?;
     /// assert!(outcome.is_complete());
     /// # Ok(()) }) }
     /// ```
@@ -104,7 +107,8 @@ impl Submitter {
 
     /// Goes on with whatever is queued for any connection, for at most `budget` in all. For
     /// background wake-ups and after a restart. Connections are served side by side: one that hangs
-    /// costs the others nothing.
+    /// costs the others nothing. Beside them, the tokens of ended connections are given back that
+    /// could not be before.
     ///
     /// # Example
     /// ```
@@ -115,6 +119,7 @@ impl Submitter {
     ///
     /// let report = cgm.run_due(Duration::from_secs(25), |_| ()).await?;
     /// println!("{} accepted", report.tally.entries.accepted);
+    /// println!("run again at {:?}", report.next_wake);
     /// # Ok(()) }) }
     /// ```
     ///
@@ -138,13 +143,34 @@ impl Submitter {
                     running.spawn(run_one(parts, connection.id, deadline, on_event));
                 }
             }
-            let mut report = RunReport::default();
-            while let Some(run) = running.join_next().await {
-                let run = run.map_err(|_| Error::Runtime)?;
-                report.tally.add(&run.tally);
-                report.connections.push(run);
-            }
+            let served = async {
+                let mut report = RunReport::default();
+                while let Some(run) = running.join_next().await {
+                    let run = run.map_err(|_| Error::Internal)?;
+                    report.tally.add(&run.tally);
+                    report.connections.push(run);
+                }
+                Ok::<_, Error>(report)
+            };
+            let revoking = parts.connector.revoke_pending(deadline);
+            let (served, revoked) = tokio::join!(served, revoking);
+            let mut report = served?;
             report.connections.sort_by_key(|run| run.connection);
+            let soon = inner.now() + SOON;
+            let revocations = match revoked {
+                Ok(left) => {
+                    report.revocations_left = left.count;
+                    left.next
+                }
+                // What was delivered stays so.
+                Err(error) => {
+                    let code = Error::from(error).code().word();
+                    inner.environment.log.warn("revocations-failed", &[("code", code.into())]);
+                    Some(soon)
+                }
+            };
+            let runs = report.connections.iter().filter_map(|run| run.goes_on(soon));
+            report.next_wake = runs.chain(revocations).min();
             Ok(report)
         })
         .await

@@ -3,7 +3,7 @@
 use super::types::{ImportChoices, ImportReport};
 use crate::error::Error;
 use crate::glucose::{DateRange, Reading, SensorKey, UtcOffset, Window, ZoneOffsets};
-use crate::import::{ClockAnswer, ImportOptions, import};
+use crate::import::{ClockAnswer, Import, ImportOptions, import};
 use crate::store::{ImportSource, Store, StoreError};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use sha2::{Digest, Sha256};
@@ -22,37 +22,11 @@ pub(super) fn import_into(
     local: &ZoneOffsets,
     now: DateTime<Utc>,
 ) -> Result<ImportReport, Error> {
-    let known = store.sensors()?.into_iter().map(|stored| stored.sensor);
     let answers = merged(answers(store)?, &choices.clock_answers);
+    let has_new_answers = !choices.clock_answers.is_empty();
     let fill = choices.zone.clone();
-    let failed = Cell::new(None);
-    let imported = {
-        let stored = |sensor: &SensorKey, from: i64, to: i64| {
-            let window = Window::from_unix(from, to.saturating_add(1));
-            let window = window.map_err(|_| StoreError::Row("reading"));
-            let readings = window.and_then(|window| store.readings_within(sensor, window));
-            readings.unwrap_or_else(|error| {
-                failed.set(Some(error));
-                Vec::new()
-            })
-        };
-        let mut options = ImportOptions::new(now)
-            .with_known(known)
-            .with_stored(&stored)
-            .with_clock_answers(answers.iter().copied())
-            .replacing(choices.replace);
-        if let Some(zone) = choices.zone {
-            options = options.with_zone(zone);
-        }
-        if let Some(scale) = choices.scale {
-            options = options.with_scale(scale);
-        }
-        import(bytes, &options)?
-    };
-    if let Some(error) = failed.take() {
-        return Err(error.into());
-    }
-    if !choices.clock_answers.is_empty() {
+    let imported = read(store, bytes, choices, &answers, now)?;
+    if has_new_answers {
         store.set_meta(ANSWERS, &written(&answers)?)?;
     }
     let (rows, mut readings): (Vec<usize>, Vec<Reading>) =
@@ -81,6 +55,43 @@ pub(super) fn import_into(
         dates,
         clock_notes: imported.clock_notes,
     })
+}
+
+/// What a file holds, read beside what is stored.
+fn read(
+    store: &Store,
+    bytes: &[u8],
+    choices: ImportChoices,
+    answers: &[ClockAnswer],
+    now: DateTime<Utc>,
+) -> Result<Import, Error> {
+    let known = store.sensors()?.into_iter().map(|stored| stored.sensor);
+    let failed = Cell::new(None);
+    let stored = |sensor: &SensorKey, from: i64, to: i64| {
+        let window = Window::from_unix(from, to.saturating_add(1));
+        let window = window.map_err(|_| StoreError::Row("reading"));
+        let readings = window.and_then(|window| store.readings_within(sensor, window));
+        readings.unwrap_or_else(|error| {
+            failed.set(Some(error));
+            Vec::new()
+        })
+    };
+    let mut options = ImportOptions::new(now)
+        .with_known(known)
+        .with_stored(&stored)
+        .with_clock_answers(answers.iter().copied())
+        .replacing(choices.replace);
+    if let Some(zone) = choices.zone {
+        options = options.with_zone(zone);
+    }
+    if let Some(scale) = choices.scale {
+        options = options.with_scale(scale);
+    }
+    let imported = import(bytes, &options)?;
+    match failed.take() {
+        Some(error) => Err(error.into()),
+        None => Ok(imported),
+    }
 }
 
 /// The local dates of readings in the zone that opens a submission's window: a submission of these

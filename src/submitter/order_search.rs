@@ -1,14 +1,16 @@
-//! Asks a receiver for a patient's standing orders, page by page, keeps them as they came, and reads
-//! what is kept.
+//! Asks a receiver for a patient's standing orders, page by page, keeps them as they came, and
+//! reads what is kept.
 
+use super::Parts;
 use super::types::Orders;
-use crate::connect::Connector;
+use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::fhir::{Dialect, OrderVocabulary, Paging, PatientId, SearchError};
 use crate::orders::{
     OrderError, OrderId, OrderSource, ReadOrder, RefusedOrder, parse_order_search, read_order,
 };
-use crate::store::{ConnectionId, ConnectionRecord, FetchedOrder, Store, StoreHandle, StoredOrder};
+use crate::store::{ConnectionId, ConnectionRecord, FetchedOrder, Store, StoredOrder};
+use crate::submission::RetryAfter;
 use chrono::{DateTime, NaiveDate, Utc};
 use url::Url;
 
@@ -16,9 +18,11 @@ use url::Url;
 const MAX_PAGES: usize = 20;
 
 /// Reads the standing orders a receiver has now, keeps them, and tells which run on `today`.
+///
+/// A receiver that is to be left alone is not asked, and one that asks for it here is left alone by
+/// everything.
 pub(super) async fn refresh_orders(
-    store: &StoreHandle,
-    connector: &Connector,
+    Parts { store, connector, delivery }: &Parts,
     connection: ConnectionId,
     (now, today): (DateTime<Utc>, NaiveDate),
 ) -> Result<Orders, Error> {
@@ -36,8 +40,13 @@ pub(super) async fn refresh_orders(
             .header(http::header::ACCEPT, "application/fhir+json")
             .body(Vec::new())
             .map_err(|_| unreadable("its next page is elsewhere"))?;
+        refuse_while_it_waits(delivery, connection).await?;
         let response = connector.ask(connection, &request).await?;
-        let status = response.status().as_u16();
+        let (status, asked) = (response.status().as_u16(), RetryAfter::of(response.headers()));
+        if matches!(status, 429 | 503) || (asked.is_some() && is_temporary(status)) {
+            delivery.leave_alone(connection, 1, asked).await?;
+            refuse_while_it_waits(delivery, connection).await?;
+        }
         if status != 200 {
             return Err(Error::Answer { what: "orders", status });
         }
@@ -59,6 +68,19 @@ pub(super) async fn refresh_orders(
             stored_orders(store, &record, today)
         })
         .await
+}
+
+/// Fails if the receiver is to be left alone.
+async fn refuse_while_it_waits(delivery: &Delivery, connection: ConnectionId) -> Result<(), Error> {
+    match delivery.standing_wait(connection).await? {
+        Some((until, reason)) => Err(Error::Waiting { until, reason }),
+        None => Ok(()),
+    }
+}
+
+/// Whether a status says that the same request can succeed later.
+const fn is_temporary(status: u16) -> bool {
+    matches!(status, 408 | 425 | 429 | 500..=599)
 }
 
 /// The orders as last read, and which of them run on `today`.

@@ -220,11 +220,16 @@ impl OutcomeStatus {
 
 /// What a run over all connections did.
 #[derive(Debug, Default)]
+#[non_exhaustive]
 pub struct RunReport {
     /// What was delivered, to all of them.
     pub tally: Tally,
     /// Each connection that can send, in the order of their numbers.
     pub connections: Vec<ConnectionRun>,
+    /// Tokens of ended connections that their receivers have not taken back yet.
+    pub revocations_left: usize,
+    /// When the next run is of use at the earliest; `None` if nothing is left that time brings on.
+    pub next_wake: Option<DateTime<Utc>>,
 }
 
 impl RunReport {
@@ -243,6 +248,18 @@ pub struct ConnectionRun {
     pub tally: Tally,
     /// Whether anything is left, and why it was not sent; or what failed.
     pub status: Result<OutcomeStatus, Error>,
+}
+
+impl ConnectionRun {
+    /// When it goes on by itself, if it does. `soon` is for what can be tried again and names no
+    /// time.
+    pub(super) fn goes_on(&self, soon: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match &self.status {
+            Ok(OutcomeStatus::Waiting { until, .. }) => Some(*until),
+            Err(error) if error.retryable() => Some(error.retry_at().unwrap_or(soon)),
+            Ok(OutcomeStatus::Done | OutcomeStatus::Blocked(_)) | Err(_) => None,
+        }
+    }
 }
 
 /// What an import has to know besides the file. From an `Option<ZoneOffsets>`: that zone, and

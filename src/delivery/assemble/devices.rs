@@ -39,7 +39,7 @@ impl Assembly<'_> {
         Ok(found)
     }
 
-    pub(super) fn device<'s>(&'s self, sensor: &'s StoredSensor) -> DeviceEntry<'s> {
+    pub(in crate::delivery) fn device<'s>(&'s self, sensor: &'s StoredSensor) -> DeviceEntry<'s> {
         DeviceEntry {
             subject: &self.subject,
             device: sensor.sensor.device(),

@@ -1,5 +1,5 @@
-//! What is done about accepted entries that a first look does not find: a second look, and then they
-//! are marked for sending again if that is safe.
+//! What is done about accepted entries that a first look does not find: a second look, and then
+//! they are marked for sending again if that is safe.
 
 use super::super::assemble::accepted_body;
 use super::Verifier;

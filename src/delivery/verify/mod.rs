@@ -311,8 +311,8 @@ impl Verifier<'_> {
         self.look(part, expected, per_request).await
     }
 
-    /// What a search by date finds of these; `None` if its answer is in doubt: it fails, has no end,
-    /// or finds fewer than half of what was accepted.
+    /// What a search by date finds of these; `None` if its answer is in doubt: it fails, has no
+    /// end, or finds fewer than half of what was accepted.
     async fn dated(&mut self, expected: &[Expected]) -> Result<Option<FoundUnder>, Stop> {
         let wanted: HashSet<Identifier> = expected.iter().map(|one| one.identifier).collect();
         let seconds = expected.iter().filter_map(Expected::key).map(ReadingKey::seconds);

@@ -1,4 +1,5 @@
-//! What a verification says: how much of what was accepted the receiver has, and what of it differs.
+//! What a verification says: how much of what was accepted the receiver has, and what of it
+//! differs.
 
 use crate::fhir::{Addresses, Comparison, EntryKind, Identifier, compare};
 use crate::store::ReadingKey;

@@ -12,7 +12,7 @@ use crate::fhir::{
 use crate::glucose::GlucoseUnit;
 use crate::smart::ResourceType;
 use crate::store::ConnectionRecord;
-use crate::submission::{Backoff, Part, ReceiverFacts, RetryAfter, Wait, WaitReason};
+use crate::submission::{Part, RetryAfter};
 use http::header::{self, HeaderName, HeaderValue};
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -214,12 +214,11 @@ impl Search<'_> {
     /// Waits as long as the receiver is to be left alone, whatever it said so to; fails if that is
     /// longer than the patience left.
     async fn leave_alone(&mut self, status: u16) -> Result<(), Stop> {
-        let (id, environment) = (self.connection.id, &self.delivery.environment);
+        let environment = &self.delivery.environment;
         loop {
-            let receiver =
-                self.delivery.store.call(move |store| store.connection(id)).await?.receiver;
+            let wait = self.delivery.standing_wait(self.connection.id).await?;
+            let Some((until, reason)) = wait else { return Ok(()) };
             let now = environment.clock.now();
-            let Some((until, reason)) = receiver.waits(now) else { return Ok(()) };
             let pause = (until - now).to_std().unwrap_or_default();
             let Some(left) = self.left.checked_sub(pause) else {
                 return Err(Error::Answer { what: "what it accepted", status }.into());
@@ -235,7 +234,6 @@ impl Search<'_> {
         &mut self,
         request: &http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, Stop> {
-        let backoff = Backoff::default();
         let (mut attempt, mut busy) = (0, 503);
         loop {
             self.leave_alone(busy).await?;
@@ -250,19 +248,7 @@ impl Search<'_> {
                     attempt += 1;
                     busy = status;
                     let asked = RetryAfter::of(response.headers());
-                    let (now, jitter) =
-                        (self.delivery.environment.clock.now(), self.delivery.jitter()?);
-                    let wait = Wait::after(now, backoff.delay(attempt, jitter, asked, now));
-                    let reason =
-                        asked.map_or(WaitReason::ReceiverBusy, |_| WaitReason::ReceiverAsked);
-                    let id = self.connection.id;
-                    let note = move |store: &mut crate::store::Store| {
-                        let left_alone = |receiver: &mut ReceiverFacts| {
-                            receiver.leave_alone(now, wait, reason);
-                        };
-                        store.change_receiver(id, left_alone).map_err(Error::from)
-                    };
-                    self.delivery.store.call(note).await?;
+                    self.delivery.leave_alone(self.connection.id, attempt, asked).await?;
                 }
                 400 | 404 | 405 | 406 | 410 | 414 | 415 | 422 | 501 => {
                     return Err(Stop::Cannot(CannotVerify::NotOffered));

@@ -1,7 +1,7 @@
 //! What an answer changes: one answer in, everything to be written down out.
 //!
-//! Pure. [`settle`] is given what is known and what came back, and returns a [`Settlement`] that the
-//! store writes in one transaction. The response table of the design is a table of tests here.
+//! Pure. [`settle`] is given what is known and what came back, and returns a [`Settlement`] that
+//! the store writes in one transaction. The response table of the design is a table of tests here.
 
 mod entries;
 mod lookup;

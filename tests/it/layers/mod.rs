@@ -36,6 +36,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "smart",
             "statistics",
             "store",
+            "submission",
             "transport",
         ],
     ),

@@ -4,6 +4,7 @@
 mod bad_input;
 mod changes;
 mod confirmation;
+mod ending;
 mod faults;
 mod kills;
 mod lifecycle;
@@ -16,3 +17,4 @@ mod refusals;
 mod right_record;
 mod two_at_once;
 mod verifying;
+mod waits;

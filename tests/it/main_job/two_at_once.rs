@@ -1,7 +1,11 @@
 //! Two processes of one app over one database: one request at a time, and nothing twice.
 
-use crate::world::{AMY, MASS, NO_WAIT, World, own, reading, sensor, stock};
-use cgm_submitter::OutcomeStatus;
+use crate::tape::{Fate, Gate};
+use crate::world::{AMY, MASS, NO_WAIT, REDIRECT, World, own, reading, sensor, stock, submit};
+use cgm_submitter::delivery::Event;
+use cgm_submitter::{OutcomeStatus, Receiver, RunReport, Submitter, WaitReason};
+use chrono::TimeDelta;
+use sandbox_ehr::Sandbox;
 use std::time::Duration;
 
 const READINGS: usize = 1_100;
@@ -85,5 +89,85 @@ async fn a_new_database_opened_twice_at_once_is_one_database() {
         stock(&one, 12).await;
         crate::world::submit_all(&one, connection.id).await;
         assert_eq!(world.clinic.resources(AMY, MASS).unwrap().len(), 12);
+    }
+}
+
+/// Why a run over the one connection waits.
+fn wait_reason(report: &RunReport) -> WaitReason {
+    match report.connections[0].status {
+        Ok(OutcomeStatus::Waiting { reason, .. }) => reason,
+        ref status => panic!("{status:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_connection_is_taken_while_it_sends_and_free_while_it_waits() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(30).await;
+    let other = world.app();
+    let gate = Gate::new();
+    world.tape.at_bundle(1, Fate::Hold(gate.clone()));
+    world.clinic.fail_next(1, 503, Some("5")).unwrap();
+    let (tell, mut waits) = tokio::sync::mpsc::unbounded_channel();
+    let on_event = move |event| {
+        if let Event::Waiting { reason, .. } = event {
+            let _ = tell.send(reason);
+        }
+    };
+    let budget = Duration::from_mins(1);
+    let submitting = app.submit_now(connection, own(), budget, on_event);
+    let looking = async {
+        gate.reached().await;
+        let taken = other.run_due(Duration::ZERO, |_| ()).await.unwrap();
+        assert_eq!(wait_reason(&taken), WaitReason::OutOfTime);
+        assert_eq!(world.log.of("lock-held").len(), 1, "a request is under way");
+        gate.open();
+        assert_eq!(waits.recv().await, Some(WaitReason::ReceiverAsked));
+        let free = other.run_due(Duration::ZERO, |_| ()).await.unwrap();
+        assert_eq!(wait_reason(&free), WaitReason::ReceiverAsked, "it could look");
+        assert_eq!(world.log.of("lock-held").len(), 1);
+    };
+    tokio::select! {
+        outcome = submitting => panic!("it waits: {outcome:?}"),
+        () = looking => {}
+    }
+    assert_eq!(world.tape.bundles().len(), 1);
+}
+
+/// Connects to a clinic of its own, with a submission that waits.
+async fn queue_at(world: &World, app: &Submitter, clinic: &Sandbox) {
+    let receiver = Receiver::new(&clinic.base_url(), &clinic.client_id(), REDIRECT).unwrap();
+    let request = app.begin_connection(receiver).await.unwrap();
+    let connection = app.complete_connection(world.browse(&request.url).await).await.unwrap();
+    app.confirm_patient(connection.id).await.unwrap();
+    clinic.fail_next(1, 503, Some("5")).unwrap();
+    submit(app, connection.id).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_hangs_costs_the_other_nothing_and_the_run_keeps_its_budget() {
+    for hangs_at in ["/oauth/token", "bundle"] {
+        let world = World::new().await;
+        let app = world.app();
+        stock(&app, 30).await;
+        let other = Sandbox::builder().auto_approve(AMY).start().await.unwrap();
+        for clinic in [&world.clinic, &other] {
+            queue_at(&world, &app, clinic).await;
+        }
+        world.clinic.expire_access_tokens().unwrap();
+        world.clock.pass(TimeDelta::seconds(30));
+        let base = world.clinic.base_url();
+        world.tape.rule(move |sent| {
+            let is_meant =
+                if hangs_at == "bundle" { sent.is_bundle } else { sent.path == hangs_at };
+            if base.starts_with(&sent.origin) && is_meant { Fate::HangUnsent } else { Fate::Pass }
+        });
+        let budget = Duration::from_secs(4);
+        let run = tokio::time::timeout(Duration::from_secs(40), app.run_due(budget, |_| ()));
+        let run = run.await.expect("one deadline over everything").unwrap();
+        assert_eq!(other.resources(AMY, MASS).unwrap().len(), 30, "{hangs_at}");
+        let statuses: Vec<_> = run.connections.iter().map(|run| &run.status).collect();
+        assert!(matches!(statuses[0], Ok(OutcomeStatus::Waiting { .. })), "{statuses:?}");
+        assert!(matches!(statuses[1], Ok(OutcomeStatus::Done)), "{statuses:?}");
     }
 }

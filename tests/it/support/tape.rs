@@ -14,6 +14,7 @@ use tokio::sync::Semaphore;
 /// A request as it left.
 #[derive(Clone)]
 pub(crate) struct Sent {
+    pub(crate) origin: String,
     pub(crate) path: String,
     pub(crate) query: String,
     pub(crate) gzip: bool,
@@ -28,6 +29,7 @@ impl Sent {
         let header =
             |name| request.headers().get(name).map(|value| value.to_str().unwrap().to_owned());
         Self {
+            origin: format!("http://{}", request.uri().authority().unwrap()),
             path: request.uri().path().to_owned(),
             query: request.uri().query().unwrap_or_default().to_owned(),
             gzip: header("content-encoding").as_deref() == Some("gzip"),

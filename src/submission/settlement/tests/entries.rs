@@ -1,0 +1,96 @@
+//! What the statuses of single entries come to.
+
+use super::*;
+use crate::fhir::EntryKind;
+
+#[test]
+fn an_entrys_status_decides_what_is_written_of_it() {
+    for (status, expected) in [
+        ("201@Observation/1", "delivered"),
+        ("201", "delivered"),
+        ("200@Observation/1", "delivered"),
+        ("200", "delivered"),
+        ("400", "refused"),
+        ("404", "refused"),
+        ("422", "refused"),
+        ("412", "refused"),
+        ("408", "deferred"),
+        ("409", "deferred"),
+        ("425", "deferred"),
+        ("429", "deferred"),
+        ("500", "deferred"),
+        ("503", "deferred"),
+        ("401", "deferred"),
+        ("403", "deferred"),
+    ] {
+        let settled = Case::readings(2).entries(&["201@Observation/0", status]);
+        assert_eq!(records(&settled), ["delivered", expected], "{status}");
+        assert_eq!(settled.progress.position, Position::Readings(Some(2)), "{status}");
+        let blocked = (status == "401").then_some(BlockReason::Reauthorise);
+        assert_eq!(settled.block, blocked, "{status}");
+        let stopped = settled.progress.stopped.iter().any(|stopped| stopped.for_consent);
+        assert_eq!(stopped, status == "403", "{status}");
+    }
+}
+
+#[test]
+fn several_matches_are_set_aside_as_a_duplicate_at_the_receiver() {
+    let settled = Case::readings(1).entries(&["412"]);
+    let NextState::Done(records) = &settled.next else { panic!() };
+    let EntryRecord::Refused { reason } = &records[0] else { panic!() };
+    assert!(reason.starts_with("duplicate at the receiver"), "{reason}");
+}
+
+#[test]
+fn received_without_a_copy_is_remembered_of_the_receiver() {
+    let settled = Case::readings(1).entries(&["200"]);
+    assert!(settled.receiver.keeps_no_copies);
+    assert_eq!(settled.progress.tally.readings.received, 1);
+}
+
+#[test]
+fn conditional_entries_refused_with_400_are_probed_and_a_201_to_the_probe_proves_the_lack() {
+    let mut case = Case::readings(3);
+    let settled = case.entries(&["400", "400", "400"]);
+    assert!(settled.progress.probe);
+    assert_eq!(settled.next, apart(false));
+    case = Case { progress: settled.progress, ..Case::readings(1) };
+    case.batch.conditional = false;
+    let proved = case.entries(&["201"]);
+    assert_eq!(proved.receiver.conditional_create, Some(false));
+    assert!(!proved.progress.probe);
+    let refused = case.entries(&["400"]);
+    assert_eq!(refused.receiver.conditional_create, None, "the content is wrong");
+    assert_eq!(refused.progress.probes_refused, 1);
+}
+
+#[test]
+fn a_wait_asked_for_an_entry_binds_the_receiver_and_not_one_submission() {
+    let answer = asked(200, RetryAfter::Seconds(120), &bundle(&["201", "429"]));
+    let settled = Case::readings(2).settle(&answer);
+    assert_eq!(left_alone(&settled, now()), 120);
+    let reason = settled.receiver.waits(now()).unwrap().1;
+    assert_eq!(reason, WaitReason::ReceiverAsked);
+    let own = Case::readings(2).entries(&["201", "429"]);
+    assert_eq!(left_alone(&own, now()), 0, "it did not ask");
+    assert!(own.progress.wait.ends(now()).is_some(), "the submission waits all the same");
+}
+
+#[test]
+fn a_unit_stays_together_and_is_not_doubled() {
+    let summary = |case: &mut Case| {
+        let item = || Item::Resource("urn:uuid:1".to_owned(), EntryKind::Summary, None);
+        case.batch.manifest =
+            vec![ManifestEntry { unit: 0, item: item() }, ManifestEntry { unit: 0, item: item() }];
+        case.batch.part = Part::Summary;
+    };
+    let mut case = Case::readings(2);
+    summary(&mut case);
+    assert_eq!(records(&case.entries(&["201", "503"])), ["deferred", "deferred"]);
+    let mut case = Case::unguarded(2);
+    summary(&mut case);
+    case.batch.conditional = false;
+    let settled = case.entries(&["201", "503"]);
+    assert_eq!(records(&settled), ["delivered", "unknown"], "sent again, it would be there twice");
+    assert_eq!(settled.progress.tally.entries.unknown, 1);
+}

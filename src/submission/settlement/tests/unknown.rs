@@ -1,0 +1,139 @@
+//! Outcomes nobody knows: lost and unreadable answers, looking up, and what was cancelled.
+
+use super::*;
+use crate::submission::LookedUp;
+
+#[test]
+fn an_unknown_outcome_is_not_repeated_before_the_lease_ends() {
+    let settled = Case::readings(4).settle(&Answer::None(NoAnswer::Lost));
+    assert_eq!(settled.next, NextState::Ready);
+    assert_eq!(left_alone(&settled, now()), 70);
+    let mut case = Case::readings(4);
+    case.now = now() + MINUTE * 2;
+    let settled = case.settle(&Answer::None(NoAnswer::SenderDied));
+    assert_eq!(left_alone(&settled, case.now), 0, "the lease is over");
+}
+
+#[test]
+fn after_a_second_unknown_outcome_smaller_batches_go_under_the_same_identifiers() {
+    let mut case = Case::readings(500);
+    case.then(case.settle(&Answer::None(NoAnswer::Lost)));
+    let settled = case.settle(&Answer::None(NoAnswer::Lost));
+    assert_eq!(settled.next, apart(true));
+    assert_eq!(settled.receiver.batch_size(&case.policy), 250);
+    assert!(left_alone(&settled, now()) >= 70, "the first may still be under way");
+    let read = case.entries(&["201"; 500]);
+    assert_eq!(read.progress.unknowns, 0, "an answer ends the row");
+}
+
+#[test]
+fn what_cannot_be_repeated_safely_is_looked_up_or_rests() {
+    let lost = Answer::None(NoAnswer::Lost);
+    let mut case = Case::unguarded(2);
+    let rests = case.settle(&lost);
+    assert_eq!(records(&rests), ["unknown", "unknown"]);
+    assert_eq!(rests.progress.tally.readings.unknown, 2);
+    case.searchable = true;
+    assert!(matches!(case.settle(&lost).next, NextState::LookUp(..)));
+    // Known to look before it creates: the same bytes again.
+    for declare in [true, false] {
+        case.receiver.declares_conditional_create = declare;
+        case.receiver.finds_again = !declare;
+        assert_eq!(case.settle(&lost).next, NextState::Ready);
+    }
+    case.receiver.conditional_create = Some(false);
+    assert!(matches!(case.settle(&lost).next, NextState::LookUp(..)), "shown to lack it after all");
+    // A probe has no condition.
+    let mut probe = Case::readings(1);
+    probe.batch.conditional = false;
+    assert_eq!(records(&probe.settle(&lost)), ["unknown"]);
+}
+
+fn looked_up(case: &Case, found: &[Option<&str>]) -> Settlement {
+    let found = found.iter().map(|place| place.map(str::to_owned)).collect();
+    settle_lookup(&case.at(), &LookedUp::Searched(found))
+}
+
+#[test]
+fn it_is_looked_up_twice_ten_minutes_apart_before_it_goes_again() {
+    let mut case = Case::unguarded(2);
+    case.searchable = true;
+    case.batch.attempts.unknown = 1;
+    let first = looked_up(&case, &[None, None]);
+    let NextState::LookUp(wait, reason) = first.next else { panic!("{:?}", first.next) };
+    assert_eq!((wait.ends(now()), reason), (Some(now() + MINUTE * 10), WaitReason::LookUp));
+    case.then(first);
+    assert_eq!(looked_up(&case, &[None, None]).next, NextState::Ready, "not there: again");
+    let some = looked_up(&case, &[Some("Observation/1"), None]);
+    assert_eq!(records(&some), ["delivered", "deferred"], "the rest in a new batch");
+    assert!(some.progress.deferred);
+    let all = looked_up(&case, &[Some("Observation/1"), Some("")]);
+    assert_eq!(records(&all), ["delivered", "delivered"]);
+    assert_eq!(all.progress.tally.readings.already_there, 2);
+    case.open = false;
+    assert_eq!(looked_up(&case, &[None, None]).next, apart(true), "cancelled: not again");
+}
+
+#[test]
+fn a_search_that_never_answers_ends_in_an_outcome_that_rests() {
+    let mut case = Case::unguarded(1);
+    case.batch.attempts.unknown = 1;
+    assert_eq!(records(&settle_lookup(&case.at(), &LookedUp::Impossible)), ["unknown"]);
+    for _ in 1..case.policy.failed_lookups {
+        let settled = settle_lookup(&case.at(), &LookedUp::Failed(None));
+        assert!(matches!(settled.next, NextState::LookUp(..)));
+        assert!(left_alone(&settled, now()) > 0);
+        case.then(settled);
+    }
+    assert_eq!(records(&settle_lookup(&case.at(), &LookedUp::Failed(None))), ["unknown"]);
+    let asked =
+        settle_lookup(&Case::unguarded(1).at(), &LookedUp::Failed(Some(RetryAfter::Seconds(600))));
+    assert_eq!(left_alone(&asked, now()), 600, "searches obey as well");
+}
+
+#[test]
+fn unreadable_answers_are_an_unknown_outcome_and_end_in_a_blocked_connection() {
+    let one_of_two = bundle(&["201"]);
+    let unreadable = [
+        said(202, ""),
+        said(200, ""),
+        said(204, ""),
+        said(200, "<html>"),
+        said(200, &one_of_two),
+        Answer::None(NoAnswer::TooLarge),
+    ];
+    for answer in &unreadable {
+        let settled = Case::readings(2).settle(answer);
+        assert_eq!((settled.next.clone(), settled.attempts.unknown), (NextState::Ready, 1));
+        assert_eq!(settled.block, None);
+    }
+    let until_blocked = |mut case: Case| {
+        let mut sends = 1;
+        loop {
+            let settled = case.settle(&unreadable[0]);
+            if settled.block == Some(BlockReason::Configuration) {
+                return sends;
+            }
+            case.then(settled);
+            sends += 1;
+            assert!(sends < 100, "it is never blocked");
+        }
+    };
+    assert_eq!(until_blocked(Case::readings(1)), 5);
+    let mut unconditional = Case::unguarded(1);
+    unconditional.batch.conditional = false;
+    assert_eq!(until_blocked(unconditional), 2, "each may be stored twice");
+}
+
+#[test]
+fn of_a_cancelled_submission_nothing_goes_and_what_may_be_doubled_rests() {
+    let mut case = Case::readings(2);
+    assert_eq!(settle_given_up(&case.at()).next, apart(false));
+    case.batch.attempts.unknown = 1;
+    assert_eq!(settle_given_up(&case.at()).next, apart(true), "a later one may send it safely");
+    let mut case = Case::unguarded(2);
+    case.batch.attempts.unknown = 1;
+    assert_eq!(records(&settle_given_up(&case.at())), ["unknown", "unknown"]);
+    case.searchable = true;
+    assert!(matches!(settle_given_up(&case.at()).next, NextState::LookUp(..)));
+}
