@@ -265,6 +265,7 @@ class Border(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(await app.retry_unknown(connection.id), 0)
             self.assertEqual(await app.dismiss_unknown(connection.id), 0)
             report = await app.run_due(PATIENCE, Observer())
+            self.assertEqual((report.revocations_left, report.next_wake), (0, None))
             [run] = report.connections
             self.assertEqual(run.connection, connection.id)
             self.assertEqual(run.status, cgm.RunStatus.SERVED(cgm.OutcomeStatus.DONE()))

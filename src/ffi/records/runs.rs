@@ -1,7 +1,7 @@
 //! What a run over all connections did.
 
-use super::ConnectionId;
 use super::outcomes::{OutcomeStatus, Tally};
+use super::{ConnectionId, count};
 use crate::ffi::error::CgmError;
 use std::time::SystemTime;
 
@@ -12,6 +12,10 @@ pub struct RunReport {
     pub tally: Tally,
     /// Each connection that can send, in the order of their numbers.
     pub connections: Vec<ConnectionRun>,
+    /// Tokens of ended connections that their receivers have not taken back yet.
+    pub revocations_left: i64,
+    /// When the next run is of use at the earliest; null if nothing is left that time brings on.
+    pub next_wake: Option<SystemTime>,
 }
 
 impl From<crate::outcome::RunReport> for RunReport {
@@ -19,6 +23,8 @@ impl From<crate::outcome::RunReport> for RunReport {
         Self {
             tally: report.tally.into(),
             connections: report.connections.into_iter().map(ConnectionRun::from).collect(),
+            revocations_left: count(report.revocations_left),
+            next_wake: report.next_wake.map(SystemTime::from),
         }
     }
 }

@@ -40,6 +40,7 @@ import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
 import kotlin.test.assertFalse
+import kotlin.test.assertNull
 import kotlin.test.assertTrue
 
 /** What the border does with what a host gives it, throws at it, and prints. */
@@ -185,8 +186,10 @@ class BorderTest {
                     assertEquals(emptyList(), cgm.unknownOutcomes(connection))
                     assertEquals(0L, cgm.retryUnknown(connection))
                     assertEquals(0L, cgm.dismissUnknown(connection))
-                    val run = cgm.runDue(PATIENCE, Events()).connections.single()
-                    assertEquals(RunStatus.Served(OutcomeStatus.Done), run.status)
+                    val report = cgm.runDue(PATIENCE, Events())
+                    assertEquals(RunStatus.Served(OutcomeStatus.Done), report.connections.single().status)
+                    assertEquals(0L, report.revocationsLeft)
+                    assertNull(report.nextWake)
                     assertEquals(Revocation.DONE, cgm.disconnect(connection))
                 }
             }
