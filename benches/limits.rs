@@ -245,7 +245,7 @@ fn submission(connection: &ConnectionRecord, dates: DateRange, window: Window) -
     let wanted =
         Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
     let plan = Plan { wanted, dates, window, day_under_way: None };
-    let progress = Progress::start(&plan);
+    let progress = Progress::start();
     SubmissionRecord {
         id: SubmissionId(1),
         connection: connection.id,

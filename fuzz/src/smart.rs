@@ -1,10 +1,11 @@
 //! SMART: discovery, callback, token response, scopes.
 
 use super::{quotes_nothing, shows_nothing};
+use cgm_submitter::fhir::{Dialect, ResourceType, SearchToken};
 use cgm_submitter::smart::{
     AuthorizationState, GrantedScopes, PendingAuthorization, PkceVerifier, ReceiverBase,
-    RedirectUri, ResourceType, ScopeForm, ScopeRequest, SearchToken, SmartConfiguration,
-    TokenResponse, TokenState, state_of, validate,
+    RedirectUri, ScopeForm, ScopeRequest, SmartConfiguration, TokenResponse, TokenState, state_of,
+    validate,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::LazyLock;
@@ -124,7 +125,7 @@ pub(super) fn token(data: &[u8]) {
         Err(error) => return quotes_nothing(&error),
     };
     shows_nothing(&response);
-    let asked = ScopeRequest::new(ScopeForm::Granular).text();
+    let asked = ScopeRequest::new(ScopeForm::Granular).text(Dialect::Hl7Cgm);
     let state = match TokenState::granted(response.clone(), asked, now()) {
         Ok(state) => state,
         Err(error) => return quotes_nothing(&error),

@@ -118,7 +118,7 @@ impl Inner {
             index.pending.remove(&name);
             let refused =
                 (judged.as_ref().err() == Some(&CallbackError::InvalidScope)).then(|| {
-                    let named = refused_scopes(redirect_url, pending.scopes);
+                    let named = refused_scopes(redirect_url, &pending);
                     ask_simpler(&mut index.scopes, &pending, named)
                 });
             self.entries.save_index(&index).await?;
@@ -156,7 +156,7 @@ impl Inner {
         let _lock = self.index_lock().await?;
         let mut index = self.entries.index().await?;
         if refused {
-            let named = pending.scopes.named_in(description.as_deref().unwrap_or_default());
+            let named = pending.scopes_named_in(description.as_deref().unwrap_or_default());
             let refused = ask_simpler(&mut index.scopes, pending, named);
             self.entries.save_index(&index).await?;
             return Ok(ConnectError::Scopes(refused));
@@ -191,7 +191,7 @@ impl Inner {
     ) -> Result<ConnectionRecord, ConnectError> {
         let host = || host_of(pending.token_endpoint.as_str());
         let now = self.environment.clock.now();
-        let token = TokenState::granted(response, pending.scopes.text(), now)
+        let token = TokenState::granted(response, pending.scope(), now)
             .map_err(|error| ConnectError::Endpoint { host: host(), error: error.into() })?;
         let base = pending.base.as_str().to_owned();
         let existing = self

@@ -1,9 +1,10 @@
 //! Looks up, by identifier, what was sent with unknown outcome. A value one steps: it makes
 //! requests and reads answers, and sends nothing itself.
 
+use super::assemble::dialect;
 use crate::error::Error;
-use crate::fhir::{Identifier, parse_found, search_form, sent_resources};
-use crate::smart::{GrantedScopes, ResourceType, SearchToken};
+use crate::fhir::{Identifier, ResourceType, parse_found, search_form, sent_resources};
+use crate::smart::GrantedScopes;
 use crate::store::{BatchId, ConnectionRecord};
 use crate::submission::{LookedUp, Part, RetryAfter};
 use http::header;
@@ -39,24 +40,17 @@ impl std::fmt::Debug for LookUp {
     }
 }
 
-/// The type a part's resources have.
-const fn resource_type(part: Part) -> ResourceType {
-    match part {
-        Part::Devices => ResourceType::Device,
-        Part::Summary | Part::Readings => ResourceType::Observation,
-    }
-}
-
 /// Whether a part's resources can be searched for: the receiver offers it, and granted it.
 pub(super) fn is_searchable(connection: &ConnectionRecord, part: Part) -> bool {
-    let (offered, category) = match part {
-        Part::Devices => (connection.receiver.searches_devices, None),
-        Part::Summary | Part::Readings => {
-            (connection.receiver.searches_observations, Some(SearchToken::LABORATORY))
-        }
+    let Ok(dialect) = dialect(connection) else { return false };
+    let written = dialect.writes(part);
+    let offered = match written.resource {
+        ResourceType::Device => connection.receiver.searches_devices,
+        ResourceType::Observation => connection.receiver.searches_observations,
+        _ => false,
     };
     let scopes = GrantedScopes::parse(&connection.details.scopes);
-    offered && scopes.may_search(resource_type(part), category)
+    offered && scopes.may_search(written.resource, written.category)
 }
 
 impl LookUp {
@@ -71,7 +65,11 @@ impl LookUp {
             .map_err(|_| Error::Assembly("the receiver's address is malformed"))?;
         Ok(Self {
             batch,
-            resources: format!("{}/{}", connection.base, resource_type(part).name()),
+            resources: format!(
+                "{}/{}",
+                connection.base,
+                dialect(connection)?.writes(part).resource.name()
+            ),
             base,
             wanted: sent_resources(json).into_iter().map(|(identifier, _)| identifier).collect(),
             found: HashMap::new(),

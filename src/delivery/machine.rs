@@ -308,12 +308,11 @@ impl Machine {
             return Ok(());
         }
         let mut submission = submission.clone();
-        let first = Position::first(submission.plan.wanted);
         let progress = &mut submission.progress;
         // The ledger, not the position, tells whether everything was sent: a reading may have come
         // in, or been corrected, behind the position.
-        let again = progress.deferred || progress.position != first;
-        progress.position = first;
+        let again = progress.deferred || progress.position != Position::Start;
+        progress.position = Position::Start;
         let deferred = progress.deferred;
         if again
             && (deferred

@@ -18,6 +18,7 @@ mod kind;
 mod lenient;
 mod outcome;
 mod patient;
+mod permission;
 mod read_back;
 mod reading;
 mod resource;
@@ -32,12 +33,13 @@ pub use bundle::{
 pub use capability::{Capability, CapabilityError, Promises, parse_capability};
 pub use codes::{CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER, SummaryMember};
 pub use device::DeviceEntry;
-pub use dialect::{Dialect, OrderVocabulary, Stage};
+pub use dialect::{DatesForm, Dialect, OrderVocabulary, Part, ScheduleForm, Written};
 pub use envelope::{EntryOutcome, Envelope, ResponseError, parse_response};
 pub use identity::Identifier;
 pub use kind::{Covered, EntryKind};
 pub use outcome::{OutcomeText, parse_outcome};
 pub use patient::{PatientError, PatientIdentity, parse_patient};
+pub use permission::{ResourceType, SearchToken};
 pub use read_back::{
     Addresses, Comparison, Found, compare, date_search_form, parse_found, search_form,
     sent_resources,

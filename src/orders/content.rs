@@ -1,6 +1,6 @@
 //! What an order asks for, by the canonicals of the profiles it names.
 
-use crate::fhir::{PROFILE_BASE, SummaryMember};
+use crate::fhir::{OrderVocabulary, SummaryMember};
 use crate::glucose::GlucoseUnit;
 use serde::{Deserialize, Serialize};
 
@@ -50,11 +50,11 @@ impl Content {
         }
     }
 
-    /// The content a profile's canonical names, with or without `|version`; none where we do not
-    /// know it.
-    pub fn from_canonical(canonical: &str) -> Option<Self> {
+    /// The content that the canonical of a guide's profile names, with or without `|version`; `None`
+    /// if it is not known.
+    pub fn from_canonical(canonical: &str, words: &OrderVocabulary) -> Option<Self> {
         let unversioned = canonical.split('|').next()?;
-        Self::from_profile(unversioned.strip_prefix(PROFILE_BASE)?)
+        Self::from_profile(unversioned.strip_prefix(words.canonicals)?)
     }
 
     /// Whether it is worked out from whole days, of which too few mean little.

@@ -8,8 +8,8 @@ use super::content::Content;
 use super::error::{OrderError, OrderStatus};
 use super::occurrence::Occurrence;
 use super::order::OrderId;
-use super::request::{ONE_TIME_SPEC, Part, ServiceRequest, read_profiles, single};
-use crate::fhir::{Json, ONE_TIME_ORDER, PatientId, days_of, lenient};
+use super::request::{Part, ServiceRequest, read_profiles, single};
+use crate::fhir::{Json, OrderVocabulary, PatientId, days_of, lenient};
 use crate::glucose::DateRange;
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -75,7 +75,8 @@ struct Period {
     end: Option<String>,
 }
 
-/// Reads a one-time order for `patient` at the receiver whose FHIR base is `base`.
+/// Reads a one-time order for `patient` at the receiver whose FHIR base is `base` and whose orders
+/// have these words.
 ///
 /// Its dates are whole local days, both included. Of a month or a year all days count; of a time,
 /// the day it falls on by the offset it is written with.
@@ -84,6 +85,7 @@ struct Period {
 /// [`OneTimeOrderError`]: nothing of such an order is followed.
 pub fn parse_one_time_order(
     body: &[u8],
+    words: &OrderVocabulary,
     base: &Url,
     patient: &PatientId,
 ) -> Result<OneTimeOrder, OneTimeOrderError> {
@@ -93,7 +95,7 @@ pub fn parse_one_time_order(
     let raw: Json<'_> = serde_json::from_slice(body).map_err(|_| OneTimeOrderError::Unparsable)?;
     let request: ServiceRequest<'_> =
         serde_json::from_str(raw.get()).map_err(|_| OrderError::Unreadable)?;
-    if !request.is_service_request() || !request.has_code(ONE_TIME_ORDER) {
+    if !request.is_service_request() || !request.has_code(words.system, words.one_time) {
         return Err(OneTimeOrderError::NotOneTime);
     }
     request.check(base, patient)?;
@@ -102,8 +104,8 @@ pub fn parse_one_time_order(
         return Err(OneTimeOrderError::NotActive);
     }
     let occurrence = request.occurrence()?;
-    let specs = request.extensions(ONE_TIME_SPEC)?;
-    if specs.iter().any(|spec| !spec.is_ours()) {
+    let specs = request.extensions(words.dates.extension)?;
+    if specs.iter().any(|spec| !spec.is_of(words)) {
         return Err(OrderError::OtherGuide.into());
     }
     let [spec] = specs.as_slice() else {
@@ -114,13 +116,14 @@ pub fn parse_one_time_order(
         });
     };
     let parts = spec.parts()?;
-    let dates = read_dates(&parts)?;
-    let (content, unknown_profiles) = read_profiles(&parts)?;
+    let dates = read_dates(&parts, words)?;
+    let (content, unknown_profiles) = read_profiles(&parts, words)?;
     Ok(OneTimeOrder { id, occurrence, dates, content, unknown_profiles })
 }
 
-fn read_dates(parts: &[Part<'_>]) -> Result<DateRange, OneTimeOrderError> {
-    let stated = single(parts, "timePeriod").map_err(|_| OneTimeOrderError::UnreadableDates)?;
+fn read_dates(parts: &[Part<'_>], words: &OrderVocabulary) -> Result<DateRange, OneTimeOrderError> {
+    let stated =
+        single(parts, words.dates.period).map_err(|_| OneTimeOrderError::UnreadableDates)?;
     let period = stated.and_then(|part| part.value_period).ok_or(OneTimeOrderError::NoDates)?;
     let period: Period =
         serde_json::from_str(period.get()).map_err(|_| OneTimeOrderError::UnreadableDates)?;
@@ -139,13 +142,22 @@ fn read_dates(parts: &[Part<'_>]) -> Result<DateRange, OneTimeOrderError> {
 mod tests {
     use super::super::error::MAX_PROFILES;
     use super::*;
-    use crate::fhir::{CGM_CODE_SYSTEM, PROFILE_BASE, STANDING_ORDER};
+    use crate::fhir::{CGM_CODE_SYSTEM, Dialect, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER};
     use crate::glucose::GlucoseUnit;
     use serde_json::{Value, json};
 
+    fn words() -> OrderVocabulary {
+        Dialect::Hl7Cgm.orders().unwrap()
+    }
+
     fn parse(body: &Value) -> Result<OneTimeOrder, OneTimeOrderError> {
         let base = Url::parse("https://ehr.example/fhir").unwrap();
-        parse_one_time_order(body.to_string().as_bytes(), &base, &PatientId::new("p-1").unwrap())
+        parse_one_time_order(
+            body.to_string().as_bytes(),
+            &words(),
+            &base,
+            &PatientId::new("p-1").unwrap(),
+        )
     }
 
     fn spec(parts: Value) -> Value {
@@ -200,7 +212,8 @@ mod tests {
         ] {
             let path = folder.join(format!("ServiceRequest-cgmDataSubmission{name}.json"));
             let order =
-                parse_one_time_order(&std::fs::read(path).unwrap(), &base, &patient).unwrap();
+                parse_one_time_order(&std::fs::read(path).unwrap(), &words(), &base, &patient)
+                    .unwrap();
             assert_eq!(
                 (order.dates.to_string().as_str(), order.content.as_slice()),
                 (dates, &[content][..]),
@@ -348,7 +361,9 @@ mod tests {
         assert!(error.to_string().contains("50"), "{error}");
         let (base, patient) =
             (Url::parse("https://a.example").unwrap(), PatientId::new("p").unwrap());
-        let spaces = |count| parse_one_time_order(&vec![b' '; count], &base, &patient).unwrap_err();
+        let spaces = |count| {
+            parse_one_time_order(&vec![b' '; count], &words(), &base, &patient).unwrap_err()
+        };
         assert_eq!(spaces(MAX_BYTES), OneTimeOrderError::Unparsable);
         assert_eq!(spaces(MAX_BYTES + 1), OneTimeOrderError::TooLarge);
         assert!(OneTimeOrderError::TooLarge.to_string().contains("1048576"));

@@ -7,8 +7,8 @@
 use super::error::{MAX_SCHEDULES, OrderError, OrderStatus};
 use super::order::{OrderId, RefusedOrder, Schedule, StandingOrder};
 use super::period::{PeriodError, TimeUnit, UcumPeriod};
-use super::request::{Extension, Kind, Part, SCHEDULE, ServiceRequest, read_profiles, single};
-use crate::fhir::{Json, PatientId};
+use super::request::{Extension, Kind, Part, ServiceRequest, read_profiles, single};
+use crate::fhir::{Json, OrderVocabulary, PatientId};
 use serde::Deserialize;
 use url::Url;
 
@@ -45,28 +45,37 @@ impl ReadOrder {
     }
 }
 
-/// Reads a resource of the receiver whose FHIR base is `base`, as it came; `None` if it has nothing
-/// to do with glucose data.
-pub fn read_order(resource: &str, base: &Url, patient: &PatientId) -> Option<ReadOrder> {
+/// Reads a resource of the receiver whose FHIR base is `base` and whose orders have these words, as
+/// it came; `None` if it has nothing to do with glucose data.
+pub fn read_order(
+    resource: &str,
+    words: &OrderVocabulary,
+    base: &Url,
+    patient: &PatientId,
+) -> Option<ReadOrder> {
     let Ok(request) = serde_json::from_str::<ServiceRequest<'_>>(resource) else {
         return Some(ReadOrder::refused_as_a_whole(None, OrderError::Unreadable));
     };
     let id = request.id();
-    let read = match request.kind() {
+    let read = match request.kind(words) {
         Kind::Other => return None,
         Kind::Alike(reason) => Err(reason),
         Kind::Standing => request
             .check(base, patient)
             .and_then(|()| id.clone().ok_or(OrderError::Id))
-            .and_then(|id| read_standing(&request, id)),
+            .and_then(|id| read_standing(&request, id, words)),
     };
     Some(read.unwrap_or_else(|reason| ReadOrder::refused_as_a_whole(id, reason)))
 }
 
-fn read_standing(request: &ServiceRequest<'_>, id: OrderId) -> Result<ReadOrder, OrderError> {
+fn read_standing(
+    request: &ServiceRequest<'_>,
+    id: OrderId,
+    words: &OrderVocabulary,
+) -> Result<ReadOrder, OrderError> {
     let status = OrderStatus::from_code(&request.status);
     let occurrence = request.occurrence()?;
-    let stated = request.extensions(SCHEDULE)?;
+    let stated = request.extensions(words.schedule.extension)?;
     if stated.len() > MAX_SCHEDULES {
         return Err(OrderError::TooMany);
     }
@@ -79,7 +88,7 @@ fn read_standing(request: &ServiceRequest<'_>, id: OrderId) -> Result<ReadOrder,
         refuse(None, OrderError::NoSchedule);
     }
     for (index, extension) in stated.iter().enumerate() {
-        match read_schedule(extension) {
+        match read_schedule(extension, words) {
             Ok(schedule) => schedules.push(schedule),
             // Nobody needs to know what is wrong with an order that is over.
             Err(_) if status != OrderStatus::Active => {}
@@ -90,20 +99,23 @@ fn read_standing(request: &ServiceRequest<'_>, id: OrderId) -> Result<ReadOrder,
     Ok(ReadOrder { id: Some(id), order: Some(order), refused })
 }
 
-fn read_schedule(extension: &Extension<'_>) -> Result<Schedule, OrderError> {
-    if !extension.is_ours() {
+fn read_schedule(
+    extension: &Extension<'_>,
+    words: &OrderVocabulary,
+) -> Result<Schedule, OrderError> {
+    if !extension.is_of(words) {
         return Err(OrderError::OtherGuide);
     }
     let parts = extension.parts()?;
     let quantity = |part: &Part<'_>| read_period(part.value_quantity);
-    let period = single(&parts, "submissionPeriod")?
+    let period = single(&parts, words.schedule.period)?
         .map_or(Err(PeriodError::Missing), quantity)
         .map_err(OrderError::Period)?;
-    let lookback = single(&parts, "lookbackPeriod")?
+    let lookback = single(&parts, words.schedule.lookback)?
         .map(quantity)
         .transpose()
         .map_err(OrderError::Lookback)?;
-    let (content, unknown_profiles) = read_profiles(&parts)?;
+    let (content, unknown_profiles) = read_profiles(&parts, words)?;
     Ok(Schedule { period, lookback, content, unknown_profiles })
 }
 

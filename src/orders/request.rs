@@ -6,16 +6,11 @@ use super::error::{MAX_CANONICAL, MAX_EXTENSIONS, MAX_PROFILES, OrderError};
 use super::occurrence::Occurrence;
 use super::order::OrderId;
 use crate::fhir::{
-    CGM_CODE_SYSTEM, Elements, Json, ONE_TIME_ORDER, PROFILE_BASE, PatientId, STANDING_ORDER,
-    lenient, shown,
+    Elements, Json, ONE_TIME_ORDER, OrderVocabulary, PatientId, STANDING_ORDER, lenient, shown,
 };
 use serde::Deserialize;
 use url::Url;
 
-/// The extension, by the last part of its URL, that says how often data is wanted.
-pub(super) const SCHEDULE: &str = "data-submission-schedule";
-/// The extension that says from when to when data is wanted once.
-pub(super) const ONE_TIME_SPEC: &str = "data-submission-one-time-spec";
 /// What the codes, and the profiles, of orders for glucose data are called in any guide and draft.
 const ORDER_WORDS: [&str; 6] = [
     STANDING_ORDER,
@@ -31,7 +26,7 @@ const DRAFTS: &str = "http://argo.run/cgm/";
 /// What a request is to this app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A standing order of the guide.
+    /// A standing order of the receiver's guide.
     Standing,
     /// It looks like an order for glucose data, and is none that is followed.
     Alike(OrderError),
@@ -128,29 +123,28 @@ impl<'a> ServiceRequest<'a> {
         self.resource_type == "ServiceRequest"
     }
 
-    /// Whether it is an order of this code of the guide's own code system.
-    pub(super) fn has_code(&self, code: &str) -> bool {
-        self.code
-            .coding
-            .each()
-            .any(|coding: Coding| coding.system == CGM_CODE_SYSTEM && coding.code == code)
+    /// Whether it has this code of this code system.
+    pub(super) fn has_code(&self, system: &str, code: &str) -> bool {
+        self.code.coding.each().any(|coding: Coding| coding.system == system && coding.code == code)
     }
 
-    /// What it is to this app: told by its code, its extensions and the profiles it claims.
-    pub(super) fn kind(&self) -> Kind {
+    /// What it is to this app, of a receiver whose orders have these words: told by its code, its
+    /// extensions and the profiles it claims.
+    pub(super) fn kind(&self, words: &OrderVocabulary) -> Kind {
         if !self.is_service_request() {
             return Kind::Other;
         }
-        if self.has_code(STANDING_ORDER) {
+        if self.has_code(words.system, words.standing) {
             return Kind::Standing;
         }
-        if self.has_code(ONE_TIME_ORDER) {
+        if self.has_code(words.system, words.one_time) {
             return Kind::Alike(OrderError::OneTime);
         }
         let codings = self.code.coding.each().filter(|one: &Coding| is_order_word(&one.code));
         let codes = codings.map(|one: Coding| one.system);
         let extensions = self.extension.each().map(|one: Extension<'_>| one.url);
-        let named = |url: &String| [SCHEDULE, ONE_TIME_SPEC].contains(&last_part(url));
+        let forms = [words.schedule.extension, words.dates.extension];
+        let named = |url: &String| forms.contains(&last_part(url));
         let profiles = self.meta.profile.each();
         let claimed = |url: &String| is_order_word(last_part(url));
         let mut signs =
@@ -223,8 +217,8 @@ impl Subject<'_> {
 
 impl<'a> Extension<'a> {
     /// Whether it is the guide's own.
-    pub(super) fn is_ours(&self) -> bool {
-        self.url.starts_with(PROFILE_BASE)
+    pub(super) fn is_of(&self, words: &OrderVocabulary) -> bool {
+        self.url.starts_with(words.canonicals)
     }
 
     /// What it consists of.
@@ -254,13 +248,16 @@ pub(super) fn single<'p, 'a>(
 
 /// The data these parts name, each once, and the canonicals we do not know, as the person may see
 /// them.
-pub(super) fn read_profiles(parts: &[Part<'_>]) -> Result<(Vec<Content>, Vec<String>), OrderError> {
+pub(super) fn read_profiles(
+    parts: &[Part<'_>],
+    words: &OrderVocabulary,
+) -> Result<(Vec<Content>, Vec<String>), OrderError> {
     let (mut content, mut unknown_profiles) = (Vec::new(), Vec::new());
-    for part in parts.iter().filter(|part| part.url == "submissionDataProfile") {
+    for part in parts.iter().filter(|part| part.url == words.profile) {
         if part.value_canonical.trim().is_empty() {
             return Err(OrderError::NoCanonical);
         }
-        match Content::from_canonical(&part.value_canonical) {
+        match Content::from_canonical(&part.value_canonical, words) {
             Some(known) if content.contains(&known) => {}
             Some(known) => content.push(known),
             None => unknown_profiles.push(shown(&part.value_canonical, MAX_CANONICAL)),

@@ -4,7 +4,7 @@
 
 use super::order::{OrderId, RefusedOrder, StandingOrder};
 use super::read::read_order;
-use crate::fhir::{PatientId, SearchError, parse_search_page};
+use crate::fhir::{OrderVocabulary, PatientId, SearchError, parse_search_page};
 use sha2::{Digest, Sha256};
 use std::fmt;
 use std::fmt::Write as _;
@@ -68,12 +68,14 @@ impl fmt::Debug for OrderSearch {
     }
 }
 
-/// Reads a page of the orders for `patient` at the receiver whose FHIR base is `base`.
+/// Reads a page of the orders for `patient` at the receiver whose FHIR base is `base` and whose
+/// orders have these words.
 ///
 /// # Errors
 /// [`SearchError`]. An order that cannot be followed is no error but [`OrderSearch::refused`].
 pub fn parse_order_search(
     body: &[u8],
+    words: &OrderVocabulary,
     base: &Url,
     patient: &PatientId,
 ) -> Result<OrderSearch, SearchError> {
@@ -86,7 +88,7 @@ pub fn parse_order_search(
         next: page.next,
     };
     for resource in page.matches {
-        let Some(read) = read_order(resource.get(), base, patient) else { continue };
+        let Some(read) = read_order(resource.get(), words, base, patient) else { continue };
         found.orders.extend(read.order);
         found.refused.extend(read.refused);
         found.sources.push(OrderSource { id: read.id, json: resource.get().to_owned() });
@@ -104,12 +106,16 @@ mod tests {
     use super::super::error::{OrderError, OrderStatus};
     use super::super::period::PeriodError;
     use super::*;
-    use crate::fhir::{CGM_CODE_SYSTEM, PROFILE_BASE, STANDING_ORDER};
+    use crate::fhir::{CGM_CODE_SYSTEM, Dialect, PROFILE_BASE, STANDING_ORDER};
     use crate::glucose::GlucoseUnit;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     const UCUM: &str = "http://unitsofmeasure.org";
+
+    fn words() -> OrderVocabulary {
+        Dialect::Hl7Cgm.orders().unwrap()
+    }
 
     fn base() -> Url {
         Url::parse("https://ehr.example/fhir").unwrap()
@@ -120,7 +126,12 @@ mod tests {
     }
 
     fn search(body: &Value) -> Result<OrderSearch, SearchError> {
-        parse_order_search(body.to_string().as_bytes(), &base(), &PatientId::new("p-1").unwrap())
+        parse_order_search(
+            body.to_string().as_bytes(),
+            &words(),
+            &base(),
+            &PatientId::new("p-1").unwrap(),
+        )
     }
 
     fn page(resources: &[Value]) -> Value {
@@ -186,7 +197,7 @@ mod tests {
         let example: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let body = page(&[example]).to_string();
         let patient = PatientId::new("patientExample").unwrap();
-        let found = parse_order_search(body.as_bytes(), &base(), &patient).unwrap();
+        let found = parse_order_search(body.as_bytes(), &words(), &base(), &patient).unwrap();
         assert_eq!((found.refused.len(), found.next), (0, None));
         let [order] = found.orders.as_slice() else { panic!("one order") };
         assert!(order.runs_on(today()));
@@ -450,7 +461,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = parse_order_search(&bytes, &base(), &PatientId::new("p").unwrap());
+            let _ = parse_order_search(&bytes, &words(), &base(), &PatientId::new("p").unwrap());
         }
 
         #[test]
@@ -458,7 +469,7 @@ mod tests {
             let mut body = page(&[with("x", json!(1))]).to_string().into_bytes();
             let at = at.index(body.len());
             body[at] = byte;
-            let _ = parse_order_search(&body, &base(), &PatientId::new("p-1").unwrap());
+            let _ = parse_order_search(&body, &words(), &base(), &PatientId::new("p-1").unwrap());
         }
     }
 }

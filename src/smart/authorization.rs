@@ -72,7 +72,7 @@ impl PendingAuthorization {
             .append_pair("response_type", "code")
             .append_pair("client_id", &self.client_id)
             .append_pair("redirect_uri", self.redirect_uri.as_str())
-            .append_pair("scope", self.scopes.text())
+            .append_pair("scope", self.scope())
             .append_pair("state", self.state.expose())
             .append_pair("aud", self.base.as_str())
             .append_pair("code_challenge", &self.verifier.challenge())
@@ -108,7 +108,7 @@ mod tests {
             ("response_type", "code"),
             ("client_id", "my app"),
             ("redirect_uri", "com.example.app:/callback"),
-            ("scope", pending.scopes.text()),
+            ("scope", pending.scope()),
             ("state", pending.state.expose()),
             ("aud", "https://ehr.example/fhir"),
             ("code_challenge", &pending.verifier.challenge()),

@@ -5,7 +5,7 @@
 //! that gave none is refused. That a callback counts once is the caller's part: the pending
 //! authorisation is taken out of the vault before the code is used.
 
-use super::{PendingAuthorization, ScopeRequest, Secret};
+use super::{PendingAuthorization, Secret};
 use chrono::{DateTime, Utc};
 use url::Url;
 
@@ -132,10 +132,10 @@ pub fn state_of(redirect_url: &str) -> Result<Secret, CallbackError> {
 }
 
 /// Which of the scopes asked for the server names in its reason for a refusal.
-pub fn refused_scopes(redirect_url: &str, asked: ScopeRequest) -> Vec<&'static str> {
+pub fn refused_scopes(redirect_url: &str, asked: &PendingAuthorization) -> Vec<&'static str> {
     let Ok(url) = read(redirect_url) else { return Vec::new() };
     let reason = url.query_pairs().find(|(name, _)| name == "error_description");
-    reason.map_or_else(Vec::new, |(_, reason)| asked.named_in(&reason))
+    reason.map_or_else(Vec::new, |(_, reason)| asked.scopes_named_in(&reason))
 }
 
 /// The code of a callback that belongs to `pending`.
@@ -248,11 +248,11 @@ mod tests {
 
     #[test]
     fn only_scopes_that_were_asked_for_are_taken_from_a_servers_reason() {
-        let asked = pending().scopes;
+        let asked = pending();
         let named = |reason: &str| {
             let mut url = Url::parse("com.example.app:/callback?error=invalid_scope").unwrap();
             url.query_pairs_mut().append_pair("error_description", reason);
-            refused_scopes(url.as_str(), asked)
+            refused_scopes(url.as_str(), &asked)
         };
         assert_eq!(
             named(
@@ -262,7 +262,7 @@ mod tests {
             "in the order they were asked for"
         );
         assert_eq!(named("patient/Device.cux and patient/Encounter.rs for Jane"), [""; 0]);
-        assert_eq!(refused_scopes("no url", asked), [""; 0]);
+        assert_eq!(refused_scopes("no url", &asked), [""; 0]);
     }
 
     #[test]

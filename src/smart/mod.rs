@@ -25,7 +25,7 @@ pub use failures::{FailureReason, Failures, Pause};
 pub use pending::PendingAuthorization;
 pub use redirect::{RedirectError, RedirectUri};
 pub use scope_request::{ScopeForm, ScopeRequest, ScopesRefused};
-pub use scopes::{GrantedScopes, ResourceType, SearchToken};
+pub use scopes::GrantedScopes;
 pub use secret::Secret;
 pub use token::{OtherPatient, TokenState};
 pub use token_flow::{

@@ -4,7 +4,7 @@
 use super::{
     AuthorizationState, PkceVerifier, ReceiverBase, RedirectUri, ScopeRequest, SmartConfiguration,
 };
-use crate::fhir::Promises;
+use crate::fhir::{Dialect, Promises};
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use std::fmt;
@@ -81,6 +81,21 @@ impl PendingAuthorization {
             created_at: now.timestamp(),
             expires_at: now.timestamp() + Self::LIFETIME.num_seconds(),
         }
+    }
+
+    /// The `scope` that is asked for.
+    pub fn scope(&self) -> &'static str {
+        self.scopes.text(self.dialect())
+    }
+
+    /// The scopes asked for that the server's own words name.
+    pub fn scopes_named_in(&self, reason: &str) -> Vec<&'static str> {
+        self.scopes.named_in(self.dialect(), reason)
+    }
+
+    /// Who speaks no guide that is known here is asked as if it spoke HL7 CGM: it may be updated.
+    fn dialect(&self) -> Dialect {
+        self.dialect.as_deref().and_then(Dialect::from_code).unwrap_or_default()
     }
 
     /// When it started.

@@ -1,9 +1,8 @@
 //! The scopes to ask a receiver for: v1 (`.read`, `.write`) and v2 (`.cruds?category=…`) of SMART
-//! App Launch.
-//!
-//! What to ask for comes from the HL7 CGM guide, section "Data Submission".
+//! App Launch. What is asked for stands in the table of the receiver's dialect.
 
 use super::SmartConfiguration;
+use crate::fhir::Dialect;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -23,10 +22,11 @@ pub enum ScopeForm {
 ///
 /// # Example
 /// ```
+/// use cgm_submitter::fhir::Dialect;
 /// use cgm_submitter::smart::{ScopeForm, ScopeRequest};
 ///
 /// let request = ScopeRequest::new(ScopeForm::V2);
-/// assert!(request.text().ends_with("patient/Device.cu"));
+/// assert!(request.text(Dialect::Hl7Cgm).ends_with("patient/Device.cu"));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScopeRequest {
@@ -91,10 +91,10 @@ impl ScopeRequest {
 
     /// The scopes asked for that `reason`, the server's own words, names. The words themselves may
     /// be about a person and are repeated to nobody.
-    pub fn named_in(self, reason: &str) -> Vec<&'static str> {
+    pub fn named_in(self, dialect: Dialect, reason: &str) -> Vec<&'static str> {
         const AROUND: &[char] = &['"', '\'', '`', ',', '.', ';', ':', '(', ')', '[', ']'];
         let words = || reason.split_whitespace().map(|word| word.trim_matches(AROUND));
-        self.text().split(' ').filter(|scope| words().any(|word| word == *scope)).collect()
+        self.text(dialect).split(' ').filter(|scope| words().any(|word| word == *scope)).collect()
     }
 
     /// How they are written.
@@ -102,38 +102,15 @@ impl ScopeRequest {
         self.form
     }
 
-    /// The `scope` parameter.
-    pub fn text(self) -> &'static str {
-        match (self.form, self.read_back) {
-            (ScopeForm::Granular, false) => {
-                "launch/patient offline_access patient/Patient.r \
-                 patient/ServiceRequest.rs?code=cgm-data-submission-standing-order \
-                 patient/DiagnosticReport.cu?category=LAB patient/Observation.cu?category=laboratory patient/Device.cu"
-            }
-            (ScopeForm::Granular, true) => {
-                "launch/patient offline_access patient/Patient.r \
-                 patient/ServiceRequest.rs?code=cgm-data-submission-standing-order \
-                 patient/DiagnosticReport.cu?category=LAB patient/Observation.crus?category=laboratory \
-                 patient/Device.crus"
-            }
-            (ScopeForm::V2, false) => {
-                "launch/patient offline_access patient/Patient.r patient/ServiceRequest.rs \
-                 patient/DiagnosticReport.cu patient/Observation.cu patient/Device.cu"
-            }
-            (ScopeForm::V2, true) => {
-                "launch/patient offline_access patient/Patient.r patient/ServiceRequest.rs \
-                 patient/DiagnosticReport.cu patient/Observation.crus patient/Device.crus"
-            }
-            (ScopeForm::V1, false) => {
-                "launch/patient offline_access patient/Patient.read patient/ServiceRequest.read \
-                 patient/DiagnosticReport.write patient/Observation.write patient/Device.write"
-            }
-            (ScopeForm::V1, true) => {
-                "launch/patient offline_access patient/Patient.read patient/ServiceRequest.read \
-                 patient/DiagnosticReport.write patient/Observation.read patient/Observation.write \
-                 patient/Device.read patient/Device.write"
-            }
-        }
+    /// The `scope` parameter, for a receiver that speaks `dialect`.
+    pub const fn text(self, dialect: Dialect) -> &'static str {
+        let scopes = dialect.scopes();
+        let [sending, reading_back] = match self.form {
+            ScopeForm::Granular => scopes.granular,
+            ScopeForm::V2 => scopes.v2,
+            ScopeForm::V1 => scopes.v1,
+        };
+        if self.read_back { reading_back } else { sending }
     }
 }
 

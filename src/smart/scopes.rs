@@ -3,65 +3,7 @@
 //! A grant may be less or more than what was asked for; a restriction that is not understood grants
 //! nothing.
 
-/// A kind of resource this SDK reads or writes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ResourceType {
-    /// The person.
-    Patient,
-    /// What a receiver asks for.
-    ServiceRequest,
-    /// The report as PDF.
-    DiagnosticReport,
-    /// Readings and summaries.
-    Observation,
-    /// The sensor.
-    Device,
-}
-
-impl ResourceType {
-    /// Its name in FHIR.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Patient => "Patient",
-            Self::ServiceRequest => "ServiceRequest",
-            Self::DiagnosticReport => "DiagnosticReport",
-            Self::Observation => "Observation",
-            Self::Device => "Device",
-        }
-    }
-}
-
-/// A coded property by which a grant may be restricted, as in `?category=laboratory`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SearchToken {
-    /// The search parameter.
-    pub parameter: &'static str,
-    /// The code system.
-    pub system: &'static str,
-    /// The code.
-    pub code: &'static str,
-}
-
-impl SearchToken {
-    /// The category this SDK gives readings and summaries.
-    pub const LABORATORY: Self = Self {
-        parameter: "category",
-        system: "http://terminology.hl7.org/CodeSystem/observation-category",
-        code: "laboratory",
-    };
-    /// The category this SDK gives a report.
-    pub const LAB: Self = Self {
-        parameter: "category",
-        system: "http://terminology.hl7.org/CodeSystem/v2-0074",
-        code: "LAB",
-    };
-    /// The code of standing orders.
-    pub const STANDING_ORDER: Self = Self {
-        parameter: "code",
-        system: "http://hl7.org/fhir/uv/cgm/CodeSystem/cgm",
-        code: "cgm-data-submission-standing-order",
-    };
-}
+use crate::fhir::{ResourceType, SearchToken};
 
 /// What a grant allows, by resource type.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -200,12 +142,13 @@ impl Grant {
 mod tests {
     use super::super::{ScopeForm, ScopeRequest};
     use super::*;
+    use crate::fhir::Dialect;
     use proptest::prelude::*;
 
     #[test]
     fn every_form_asked_for_covers_what_is_sent_once_granted() {
         for form in [ScopeForm::Granular, ScopeForm::V2, ScopeForm::V1] {
-            let granted = GrantedScopes::parse(ScopeRequest::new(form).text());
+            let granted = GrantedScopes::parse(ScopeRequest::new(form).text(Dialect::Hl7Cgm));
             assert!(
                 granted.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY)),
                 "{form:?}"
@@ -227,7 +170,9 @@ mod tests {
             assert!(!granted.may_create(ResourceType::Patient, None), "{form:?}");
             assert!(granted.offline());
 
-            let granted = GrantedScopes::parse(ScopeRequest::new(form).with_read_back(true).text());
+            let granted = GrantedScopes::parse(
+                ScopeRequest::new(form).with_read_back(true).text(Dialect::Hl7Cgm),
+            );
             assert!(
                 granted.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY)),
                 "{form:?}"

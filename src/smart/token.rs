@@ -152,8 +152,8 @@ impl fmt::Debug for TokenState {
 
 #[cfg(test)]
 mod tests {
-    use super::super::ResourceType;
     use super::*;
+    use crate::fhir::ResourceType;
     use proptest::prelude::*;
 
     fn now() -> DateTime<Utc> {

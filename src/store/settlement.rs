@@ -1,5 +1,6 @@
 //! What a receiver's answers change: the ledger, the earlier versions, the quarantine.
 
+use super::packing::HISTORY;
 use super::readings::StoredReading;
 use super::{
     ConnectionId, ReadingKey, Store, StoreError, key, ledger, quarantine, readings, versions,
@@ -66,17 +67,17 @@ pub(super) fn record_accepted(
             .transpose()?;
         let next: Option<i64> = rows.next()?.map(|row| row.get(0)).transpose()?;
         drop(rows);
-        let current = match found {
-            Some((at, packed)) if at == key.packed() => Some(versions::current(tx, key, packed)?),
-            _ => None,
-        };
+        let there = found.filter(|(at, _)| *at == key.packed()).map(|(_, packed)| packed);
+        let current = there.map(|packed| versions::current(tx, key, packed)).transpose()?;
         if current != Some(version) {
             if versions::stands_at(tx, key, version)?.is_some() {
                 remember(tx, (connection, unit), key, version)?;
             }
             continue;
         }
-        if version > 0 {
+        // A reading that moved here is at its first version here, and has earlier ones elsewhere: a
+        // late word of those must find that this one was accepted.
+        if there.is_some_and(|packed| packed & HISTORY != 0) {
             versions::remember(tx, (connection, unit), key, version)?;
         }
         let key = key.packed();
@@ -202,6 +203,22 @@ mod tests {
         scratch.take(&[reading("s", 0, value(100))]);
         let unsent = unsent(&scratch, to);
         assert_eq!(unsent[0].history, [was(0)], "the same fact again, restored");
+    }
+
+    #[test]
+    fn a_late_word_of_where_a_reading_stood_before_does_not_send_it_again() {
+        let mut scratch = Scratch::new();
+        let to = scratch.connect("https://a.example");
+        scratch.register("s");
+        let record =
+            |seconds| crate::store::testing::with_record(reading("s", seconds, value(100)), "r0");
+        scratch.take(&[record(300)]);
+        let before = unsent(&scratch, to)[0].key;
+        send(&mut scratch, to);
+        scratch.take(&[record(0)]);
+        send(&mut scratch, to);
+        scratch.store.record_accepted(to, MASS, &[(before, 0)]).unwrap();
+        assert_eq!(unsent(&scratch, to), []);
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What a submission sends, over which dates, and how far it has come.
 
+use crate::fhir::{Dialect, Part};
 use crate::glucose::{DateRange, GlucoseUnit, Window};
 use serde::{Deserialize, Serialize};
 
@@ -28,6 +29,17 @@ pub struct Plan {
     /// The unix second at which the day began that was under way when this was planned, if the
     /// dates include it. Kept with the plan, so that what it sends is the same whenever it is sent.
     pub day_under_way: Option<i64>,
+}
+
+impl Wanted {
+    /// Whether a part is to be sent.
+    pub const fn has(self, part: Part) -> bool {
+        match part {
+            Part::Devices => self.devices,
+            Part::Summary => self.summary,
+            Part::Readings => self.readings,
+        }
+    }
 }
 
 impl Plan {
@@ -60,35 +72,6 @@ impl Origin {
     }
 }
 
-/// A part of what a submission sends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
-pub enum Part {
-    /// The devices.
-    Devices,
-    /// The summary with its members.
-    Summary,
-    /// The readings.
-    Readings,
-}
-
-impl Part {
-    /// In a word for a person.
-    pub const fn word(self) -> &'static str {
-        match self {
-            Self::Devices => "devices",
-            Self::Summary => "the summary",
-            Self::Readings => "readings",
-        }
-    }
-}
-
-impl std::fmt::Display for Part {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
 /// A part a receiver will have nothing of, for now: the submission goes on without it, and the next
 /// one tries again.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -113,9 +96,11 @@ impl std::fmt::Debug for Stopped {
 }
 
 /// How far a submission has come. The ledger tells what is still lacking; this only saves looking
-/// again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// again. Which part comes after which is the dialect's to say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Position {
+    /// Before the first part.
+    Start,
     /// The devices, which later requests refer to by the location they got.
     Devices,
     /// The summary.
@@ -127,26 +112,88 @@ pub enum Position {
 }
 
 impl Position {
-    /// Where a submission starts.
-    pub const fn first(wanted: Wanted) -> Self {
-        if wanted.devices {
-            Self::Devices
-        } else if wanted.summary {
-            Self::Summary
-        } else if wanted.readings {
-            Self::Readings(None)
-        } else {
-            Self::End
+    /// At the begin of a part.
+    pub const fn of(part: Part) -> Self {
+        match part {
+            Part::Devices => Self::Devices,
+            Part::Summary => Self::Summary,
+            Part::Readings => Self::Readings(None),
         }
     }
 
-    /// The part that comes next; none at the end.
+    /// The part that comes next; `None` before the first and after the last.
     pub const fn part(self) -> Option<Part> {
         match self {
             Self::Devices => Some(Part::Devices),
             Self::Summary => Some(Part::Summary),
             Self::Readings(_) => Some(Part::Readings),
-            Self::End => None,
+            Self::Start | Self::End => None,
+        }
+    }
+
+    /// Once the part here is done: at the dialect's next stage of those that are wanted.
+    #[must_use]
+    pub fn after(self, wanted: Wanted, dialect: Dialect) -> Self {
+        let passed = self.order(dialect).0;
+        let mut next = dialect.stages().iter().skip(passed);
+        next.find(|part| wanted.has(**part)).map_or(Self::End, |part| Self::of(*part))
+    }
+
+    /// Whether a submission comes here no later than to `other`.
+    pub fn is_up_to(self, other: Self, dialect: Dialect) -> bool {
+        self.order(dialect) <= other.order(dialect)
+    }
+
+    /// How many stages have begun, and how far the last one is.
+    fn order(self, dialect: Dialect) -> (usize, Option<i64>) {
+        let begun = || dialect.stages().iter().position(|part| Some(*part) == self.part());
+        match self {
+            Self::Start => (0, None),
+            Self::Devices | Self::Summary => (begun().map_or(0, |before| before + 1), None),
+            Self::Readings(after) => (begun().map_or(0, |before| before + 1), after),
+            Self::End => (usize::MAX, None),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(devices: bool, summary: bool, readings: bool) -> Wanted {
+        Wanted { devices, summary, readings, unit: GlucoseUnit::MgPerDl }
+    }
+
+    #[test]
+    fn a_submission_goes_through_the_dialects_stages_leaving_out_what_is_not_wanted() {
+        for dialect in Dialect::ALL {
+            let parts = |wanted| {
+                let next = |at: &Position| Some(at.after(wanted, dialect));
+                let all = std::iter::successors(Some(Position::Start), next).skip(1);
+                all.map_while(Position::part).collect::<Vec<_>>()
+            };
+            assert_eq!(parts(wanted(true, true, true)), dialect.stages());
+            assert_eq!(parts(wanted(false, false, true)), [Part::Readings]);
+            assert_eq!(parts(wanted(true, false, true)), [Part::Devices, Part::Readings]);
+            assert!(parts(wanted(false, false, false)).is_empty());
+        }
+    }
+
+    #[test]
+    fn positions_stand_in_the_order_of_the_dialects_stages() {
+        for dialect in Dialect::ALL {
+            let of = |part| match part {
+                Part::Readings => [None, Some(-1), Some(7)].map(Position::Readings).to_vec(),
+                other => vec![Position::of(other)],
+            };
+            let stages = dialect.stages().iter().flat_map(|part| of(*part));
+            let all: Vec<_> =
+                [Position::Start].into_iter().chain(stages).chain([Position::End]).collect();
+            for (i, one) in all.iter().enumerate() {
+                for (j, other) in all.iter().enumerate() {
+                    assert_eq!(one.is_up_to(*other, dialect), i <= j, "{one:?} {other:?}");
+                }
+            }
         }
     }
 }

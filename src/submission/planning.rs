@@ -3,10 +3,11 @@
 //! Pure: the orders, the person's zone and unit, what the receiver granted and the time come in as
 //! arguments; what is stored is asked for through a function.
 
-use super::plan::{Part, Plan, Wanted};
+use super::plan::{Plan, Wanted};
+use crate::fhir::{Dialect, Part};
 use crate::glucose::{DateRange, GlucoseUnit, TimeError, ZoneOffsets};
 use crate::orders::{Content, Schedule, StandingOrder};
-use crate::smart::{GrantedScopes, ResourceType, SearchToken};
+use crate::smart::GrantedScopes;
 use chrono::{DateTime, NaiveDate, Utc};
 
 /// What is to be submitted.
@@ -95,7 +96,9 @@ pub struct Circumstances<'a> {
     pub orders: &'a [StandingOrder],
     /// The unit of the person's device.
     pub own_unit: GlucoseUnit,
-    /// What the receiver granted.
+    /// What the receiver speaks.
+    pub dialect: Dialect,
+    /// What it granted.
     pub scopes: &'a GrantedScopes,
     /// The person's zone.
     pub zone: &'a ZoneOffsets,
@@ -137,7 +140,7 @@ pub fn plan(
 ) -> Result<Planned, PlanningError> {
     let mut planned = Planned::default();
     for (wanted, dates) in wishes(request, circumstances, &mut planned)? {
-        let wanted = granted(wanted, circumstances.scopes, &mut planned);
+        let wanted = granted(wanted, circumstances, &mut planned);
         let window = dates.window(circumstances.zone)?;
         let now = circumstances.now.timestamp();
         let day_under_way = dates.day_under_way(circumstances.zone, now)?;
@@ -240,19 +243,19 @@ fn unsupported(schedule: &Schedule) -> impl Iterator<Item = Unsupported> {
 }
 
 /// What of it the receiver granted.
-fn granted(wanted: Wanted, scopes: &GrantedScopes, planned: &mut Planned) -> Wanted {
-    let observations = scopes.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY));
-    let devices = scopes.may_create(ResourceType::Device, None);
-    let mut keep = |wanted: bool, granted: bool, what| {
-        if wanted && !granted {
-            planned.leave_out(LeftOut::NotGranted(what));
+fn granted(wanted: Wanted, circumstances: &Circumstances<'_>, planned: &mut Planned) -> Wanted {
+    let mut keep = |part| {
+        let written = circumstances.dialect.writes(part);
+        let granted = circumstances.scopes.may_create(written.resource, written.category);
+        if wanted.has(part) && !granted {
+            planned.leave_out(LeftOut::NotGranted(part));
         }
-        wanted && granted
+        wanted.has(part) && granted
     };
     Wanted {
-        devices: keep(wanted.devices, devices, Part::Devices),
-        summary: keep(wanted.summary, observations, Part::Summary),
-        readings: keep(wanted.readings, observations, Part::Readings),
+        devices: keep(Part::Devices),
+        summary: keep(Part::Summary),
+        readings: keep(Part::Readings),
         unit: wanted.unit,
     }
 }
@@ -304,6 +307,7 @@ mod tests {
         let circumstances = Circumstances {
             orders,
             own_unit,
+            dialect: Dialect::Hl7Cgm,
             scopes: &GrantedScopes::parse(scopes),
             zone: &ZoneOffsets::fixed(UtcOffset::from_minutes(120).unwrap()),
             trigger,
@@ -400,6 +404,7 @@ mod tests {
         let circumstances = Circumstances {
             orders: &[],
             own_unit: MgPerDl,
+            dialect: Dialect::Hl7Cgm,
             scopes: &GrantedScopes::parse(ALL),
             zone: &zone,
             trigger: Trigger::Person,

@@ -1,6 +1,6 @@
 //! How far a submission has come, and what it learnt on the way.
 
-use super::{Plan, Policy, Position, Stopped, Tally, Wait};
+use super::{Policy, Position, Stopped, Tally, Wait};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -99,10 +99,10 @@ pub struct Stall {
 }
 
 impl Progress {
-    /// At the start of `plan`.
-    pub fn start(plan: &Plan) -> Self {
+    /// At the start.
+    pub fn start() -> Self {
         Self {
-            position: Position::first(plan.wanted),
+            position: Position::Start,
             tally: Tally::default(),
             pass: 1,
             deferred: false,

@@ -5,7 +5,7 @@ use super::types::{OutcomeStatus, RefusedItem, Stalled, Standing, SubmissionOutc
 use crate::delivery::{Run, entries_to_send, summarise};
 use crate::environment::{Entropy, Lock};
 use crate::error::Error;
-use crate::fhir::EntryKind;
+use crate::fhir::{Dialect, EntryKind};
 use crate::glucose::{GlucoseUnit, Window, ZoneOffsets};
 use crate::smart::GrantedScopes;
 use crate::store::{ConnectionId, ConnectionRecord, Store, SubmissionId, SubmissionState};
@@ -56,9 +56,12 @@ pub(super) fn planned(
         }
         SubmissionRequest::Own { .. } => Vec::new(),
     };
+    let dialect = connection.details.dialect.as_deref().and_then(Dialect::from_code);
+    let dialect = dialect.unwrap_or_default();
     let circumstances = Circumstances {
         orders: &orders,
         own_unit: own_unit(store)?,
+        dialect,
         scopes: &GrantedScopes::parse(&connection.details.scopes),
         zone,
         trigger: Trigger::Person,

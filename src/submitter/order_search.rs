@@ -28,8 +28,7 @@ pub(super) async fn refresh_orders(
 ) -> Result<Orders, Error> {
     let record = store.call(move |store| store.connection(connection)).await?;
     let (base, patient) = of_connection(&record)?;
-    let dialect = record.details.dialect.as_deref().and_then(Dialect::from_code);
-    let Some(words) = dialect.unwrap_or_default().orders() else {
+    let Some(words) = words_of(&record) else {
         return store.call(move |store| stored_orders(store, &record, today)).await;
     };
     let mut next = Some(first_page(&base, &patient, words)?);
@@ -50,7 +49,8 @@ pub(super) async fn refresh_orders(
         if status != 200 {
             return Err(Error::Answer { what: "orders", status });
         }
-        let found = parse_order_search(response.body(), &base, &patient).map_err(search_failed)?;
+        let found =
+            parse_order_search(response.body(), &words, &base, &patient).map_err(search_failed)?;
         // What a search that failed did not find is not gone.
         if found.failed {
             return Err(unreadable("the receiver says that its search failed"));
@@ -91,16 +91,22 @@ pub(super) fn stored_orders(
 ) -> Result<Orders, Error> {
     let (base, patient) = of_connection(connection)?;
     let mut orders = Orders { active: Vec::new(), refused: Vec::new() };
+    let Some(words) = words_of(connection) else { return Ok(orders) };
     for stored in store.orders(connection.id)? {
         if stored.gone_at.is_none() {
-            orders.add(read_stored(&stored, &base, &patient), today);
+            orders.add(read_stored(&stored, &words, &base, &patient), today);
         }
     }
     Ok(orders)
 }
 
-fn read_stored(stored: &StoredOrder, base: &Url, patient: &PatientId) -> ReadOrder {
-    let read = stored.json.as_deref().and_then(|json| read_order(json, base, patient));
+fn read_stored(
+    stored: &StoredOrder,
+    words: &OrderVocabulary,
+    base: &Url,
+    patient: &PatientId,
+) -> ReadOrder {
+    let read = stored.json.as_deref().and_then(|json| read_order(json, words, base, patient));
     read.unwrap_or_else(|| {
         let id = OrderId::new(stored.key.as_str()).ok();
         let refused =
@@ -138,6 +144,12 @@ fn first_page(base: &Url, patient: &PatientId, words: OrderVocabulary) -> Result
         .append_pair("patient", patient.as_str())
         .append_pair("code", &format!("{}|{}", words.system, words.standing));
     Ok(page)
+}
+
+/// The words of its orders; `None` if they come out of band.
+fn words_of(record: &ConnectionRecord) -> Option<OrderVocabulary> {
+    let dialect = record.details.dialect.as_deref().and_then(Dialect::from_code);
+    dialect.unwrap_or_default().orders()
 }
 
 fn of_connection(record: &ConnectionRecord) -> Result<(Url, PatientId), Error> {

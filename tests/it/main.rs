@@ -24,3 +24,14 @@ mod support;
 
 #[cfg(all(feature = "shell", feature = "http-transport"))]
 use support::{tape, world, zone};
+
+/// How many of what a slow test can try it tries: all if nobody waits (`--profile ci`), at the desk
+/// a third.
+fn share_of(all: u32) -> u32 {
+    if is_thorough() { all } else { all.div_ceil(3) }
+}
+
+/// Whether nobody waits.
+fn is_thorough() -> bool {
+    std::env::var("NEXTEST_PROFILE").is_ok_and(|profile| profile == "ci")
+}

@@ -12,13 +12,13 @@ pub use summary::summarise;
 
 use crate::error::Error;
 use crate::fhir::{
-    self, AssembledBundle, BundleLimits, BundleWriter, Covered, Dialect, PatientId, Stage,
+    self, AssembledBundle, BundleLimits, BundleWriter, Covered, Dialect, PatientId,
     SubjectReference,
 };
 use crate::store::{
     ConnectionRecord, ReadingKey, SentResource, SentStatus, Store, SubmissionRecord,
 };
-use crate::submission::{Item, ManifestEntry, Part, Plan, Position};
+use crate::submission::{Item, ManifestEntry, Plan, Position};
 use chrono::{DateTime, Utc};
 
 /// A batch before it is compressed and frozen.
@@ -64,6 +64,7 @@ pub fn next_body(
             Position::Devices => assembly.devices(&assembly.unknown_devices()?)?,
             Position::Summary => assembly.summary()?,
             Position::Readings(after) => assembly.unsent_readings(after)?,
+            Position::Start => None,
             Position::End => return Ok(None),
         };
         match body {
@@ -93,7 +94,7 @@ pub(super) fn accepted_body(
             let accepted = store.accepted(connection.id, code, plan.window, key, limit)?;
             assembly.readings(&accepted, after)
         }
-        Position::End => Ok(None),
+        Position::Start | Position::End => Ok(None),
     }
 }
 
@@ -149,18 +150,9 @@ impl<'a> Assembly<'a> {
         })
     }
 
-    /// Where the submission stands after the part at `position`: at the dialect's next stage of
-    /// those that are wanted.
+    /// Where the submission stands after the part at `position`.
     fn after(&self, position: Position) -> Position {
-        let Plan { wanted, .. } = *self.plan;
-        let mut stages = self.dialect.stages().iter();
-        let _ = stages.find(|stage| Some(part(**stage)) == position.part());
-        let next = stages.find_map(|stage| match part(*stage) {
-            Part::Devices => wanted.devices.then_some(Position::Devices),
-            Part::Summary => wanted.summary.then_some(Position::Summary),
-            Part::Readings => wanted.readings.then_some(Position::Readings(None)),
-        });
-        next.unwrap_or(Position::End)
+        position.after(self.plan.wanted, self.dialect)
     }
 
     /// Units a batch may have.
@@ -176,15 +168,6 @@ impl<'a> Assembly<'a> {
         BundleWriter::new(self.now, BundleLimits { max_entries, max_bytes })
             .for_dialect(self.dialect)
             .with_conditional_create(self.conditional)
-    }
-}
-
-/// The part of a submission that a stage is.
-const fn part(stage: Stage) -> Part {
-    match stage {
-        Stage::Devices => Part::Devices,
-        Stage::Summary => Part::Summary,
-        Stage::Readings => Part::Readings,
     }
 }
 

@@ -13,18 +13,21 @@ mod search;
 
 pub use report::{CannotVerify, Difference, NotVerified, Verification};
 
-use super::assemble::{accepted_body, covered};
+use super::assemble::{accepted_body, covered, dialect};
 use super::{Delivery, Event};
 use crate::error::Error;
-use crate::fhir::{Addresses, Capability, EntryKind, Identifier, parse_capability, sent_resources};
-use crate::smart::{GrantedScopes, SearchToken};
+use crate::fhir::{
+    Addresses, Capability, EntryKind, Identifier, ResourceType, Written, parse_capability,
+    sent_resources,
+};
+use crate::smart::GrantedScopes;
 use crate::store::{
     ConnectionRecord, ConnectionState, ReadingKey, SentStatus, Store, SubmissionId, SubmissionState,
 };
 use crate::submission::{Part, Plan, Position};
 use http::header;
 use report::{Expected, as_json};
-use search::{FoundUnder, PER_FORM, Search, Stop, resource_type};
+use search::{FoundUnder, PER_FORM, Search, Stop};
 use std::collections::HashSet;
 use std::time::Duration;
 use url::Url;
@@ -63,7 +66,9 @@ impl Delivery {
         if connection.state != ConnectionState::Active {
             return Err(Error::Blocked(connection.state));
         }
-        let parts = parts_of(&submission.plan);
+        let dialect = dialect(&connection)?;
+        let parts = dialect.stages().iter().copied();
+        let parts = parts.filter(|part| submission.plan.wanted.has(*part));
         let mut verification = Verification::default();
         if submission.state == SubmissionState::Open {
             let why = CannotVerify::Unfinished;
@@ -76,8 +81,15 @@ impl Delivery {
             capability.conditional_create || connection.receiver.finds_again;
         let base = Url::parse(&connection.base)
             .map_err(|_| Error::Assembly("the receiver's address is malformed"))?;
-        let search =
-            Search { delivery: self, base, connection, left: patience, forms: true, on_event };
+        let search = Search {
+            delivery: self,
+            base,
+            connection,
+            dialect,
+            left: patience,
+            forms: true,
+            on_event,
+        };
         let mut verifier = Verifier {
             search,
             by_date: capability.observation_search_by_date,
@@ -119,42 +131,23 @@ impl Delivery {
     }
 }
 
-/// The parts of what a submission sends.
-fn parts_of(plan: &Plan) -> impl Iterator<Item = Part> + use<> {
-    let parts = [
-        (plan.wanted.devices, Part::Devices),
-        (plan.wanted.summary, Part::Summary),
-        (plan.wanted.readings, Part::Readings),
-    ];
-    parts.into_iter().filter_map(|(wanted, part)| wanted.then_some(part))
-}
-
-/// Whether a part's resources can be searched for by identifier.
+/// Whether what a part writes can be searched for by identifier.
 fn searchable(
-    part: Part,
+    written: Written,
     capability: Capability,
     scopes: &GrantedScopes,
 ) -> Result<(), CannotVerify> {
-    let (offered, category) = match part {
-        Part::Devices => (capability.device_search_by_identifier, None),
-        Part::Summary | Part::Readings => {
-            (capability.observation_search_by_identifier, Some(SearchToken::LABORATORY))
-        }
+    let offered = match written.resource {
+        ResourceType::Device => capability.device_search_by_identifier,
+        ResourceType::Observation => capability.observation_search_by_identifier,
+        _ => false,
     };
-    if !scopes.may_search(resource_type(part), category) {
+    if !scopes.may_search(written.resource, written.category) {
         Err(CannotVerify::NotGranted)
     } else if !offered {
         Err(CannotVerify::NotOffered)
     } else {
         Ok(())
-    }
-}
-
-const fn start_of(part: Part) -> Position {
-    match part {
-        Part::Devices => Position::Devices,
-        Part::Summary => Position::Summary,
-        Part::Readings => Position::Readings(None),
     }
 }
 
@@ -168,7 +161,7 @@ fn accepted_entries(
     if part == Part::Readings {
         return Ok(store.accepted_count(connection.id, plan.wanted.unit, plan.window)?);
     }
-    let body = accepted_body(store, connection, plan, start_of(part), PER_BODY)?;
+    let body = accepted_body(store, connection, plan, Position::of(part), PER_BODY)?;
     Ok(body.map_or(0, |body| body.manifest.len()) as u64)
 }
 
@@ -199,7 +192,7 @@ impl Verifier<'_> {
     ) -> Result<(), Error> {
         let mut offered = Vec::new();
         for part in parts {
-            match searchable(part, capability, scopes) {
+            match searchable(self.search.dialect.writes(part), capability, scopes) {
                 Ok(()) => offered.push(part),
                 Err(why) => self.verification.not_verified.push(NotVerified { part, why }),
             }
@@ -235,7 +228,7 @@ impl Verifier<'_> {
     }
 
     async fn part(&mut self, part: Part) -> Result<(), Stop> {
-        let mut next = Some(start_of(part));
+        let mut next = Some(Position::of(part));
         self.found = 0;
         let mut lacking = Vec::new();
         while let Some(position) = next {

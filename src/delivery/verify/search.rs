@@ -7,10 +7,9 @@ use crate::connect::ConnectError;
 use crate::environment::{LogValue, TransportError};
 use crate::error::Error;
 use crate::fhir::{
-    Identifier, Paging, PatientId, SearchError, date_search_form, parse_found, search_form,
+    Dialect, Identifier, Paging, PatientId, SearchError, date_search_form, parse_found, search_form,
 };
 use crate::glucose::GlucoseUnit;
-use crate::smart::ResourceType;
 use crate::store::ConnectionRecord;
 use crate::submission::{Part, RetryAfter};
 use http::header::{self, HeaderName, HeaderValue};
@@ -82,6 +81,7 @@ pub(super) struct Search<'a> {
     pub(super) delivery: &'a Delivery,
     pub(super) base: Url,
     pub(super) connection: ConnectionRecord,
+    pub(super) dialect: Dialect,
     /// What is left of the patience.
     pub(super) left: Duration,
     /// Whether the receiver takes searches as forms, as far as is known.
@@ -191,7 +191,8 @@ impl Search<'_> {
                     .ok_or_else(malformed)?
             }
         };
-        let resources = format!("{}/{}", self.connection.base, resource_type(part).name());
+        let resources =
+            format!("{}/{}", self.connection.base, self.dialect.writes(part).resource.name());
         let request = if self.forms {
             http::Request::post(format!("{resources}/_search"))
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
@@ -256,14 +257,6 @@ impl Search<'_> {
                 status => return Err(Error::Answer { what: "what it accepted", status }.into()),
             }
         }
-    }
-}
-
-/// The type a part's resources have.
-pub(super) const fn resource_type(part: Part) -> ResourceType {
-    match part {
-        Part::Devices => ResourceType::Device,
-        Part::Summary | Part::Readings => ResourceType::Observation,
     }
 }
 

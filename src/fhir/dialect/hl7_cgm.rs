@@ -1,9 +1,15 @@
 //! HL7 CGM STU1 1.0.0, <http://hl7.org/fhir/uv/cgm>.
 
 use super::super::bundle::BundleLimits;
-use super::super::codes::{CGM_CODE_SYSTEM, RANGES, STANDING_ORDER, SummaryMember};
+use super::super::codes::{
+    CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, RANGES, STANDING_ORDER, SummaryMember,
+};
 use super::super::envelope::Envelope;
-use super::{Content, Figure, Guide, Member, OrderVocabulary, Range, Stage};
+use super::super::permission::{ResourceType, SearchToken};
+use super::{
+    Content, DatesForm, Figure, Guide, Member, OrderVocabulary, Part, Range, ScheduleForm, Scopes,
+    Written,
+};
 use crate::glucose::GlucoseUnit;
 
 pub(super) const GUIDE: Guide = Guide {
@@ -11,13 +17,63 @@ pub(super) const GUIDE: Guide = Guide {
     operation: "/$submit-cgm-bundle",
     envelope: Envelope::Transaction,
     tag: None,
-    // A server may accept a subset.
-    all_or_nothing: false,
     refuses_conditions_it_ignores: true,
     limits: BundleLimits { max_entries: 500, max_bytes: 1_000_000 },
-    stages: &[Stage::Devices, Stage::Summary, Stage::Readings],
-    orders: Some(OrderVocabulary { system: CGM_CODE_SYSTEM, standing: STANDING_ORDER }),
+    stages: &[Part::Devices, Part::Summary, Part::Readings],
+    writes,
+    scopes: SCOPES,
+    orders: Some(ORDERS),
     members,
+};
+
+const fn writes(part: Part) -> Written {
+    match part {
+        Part::Devices => Written { resource: ResourceType::Device, category: None },
+        Part::Summary | Part::Readings => {
+            Written { resource: ResourceType::Observation, category: Some(SearchToken::LABORATORY) }
+        }
+    }
+}
+
+/// Of the guide's section "Data Submission". It has no scope for reading back.
+const SCOPES: Scopes = Scopes {
+    granular: [
+        "launch/patient offline_access patient/Patient.r \
+         patient/ServiceRequest.rs?code=cgm-data-submission-standing-order \
+         patient/DiagnosticReport.cu?category=LAB \
+         patient/Observation.cu?category=laboratory patient/Device.cu",
+        "launch/patient offline_access patient/Patient.r \
+         patient/ServiceRequest.rs?code=cgm-data-submission-standing-order \
+         patient/DiagnosticReport.cu?category=LAB \
+         patient/Observation.crus?category=laboratory patient/Device.crus",
+    ],
+    v2: [
+        "launch/patient offline_access patient/Patient.r patient/ServiceRequest.rs \
+         patient/DiagnosticReport.cu patient/Observation.cu patient/Device.cu",
+        "launch/patient offline_access patient/Patient.r patient/ServiceRequest.rs \
+         patient/DiagnosticReport.cu patient/Observation.crus patient/Device.crus",
+    ],
+    v1: [
+        "launch/patient offline_access patient/Patient.read patient/ServiceRequest.read \
+         patient/DiagnosticReport.write patient/Observation.write patient/Device.write",
+        "launch/patient offline_access patient/Patient.read patient/ServiceRequest.read \
+         patient/DiagnosticReport.write patient/Observation.read patient/Observation.write \
+         patient/Device.read patient/Device.write",
+    ],
+};
+
+const ORDERS: OrderVocabulary = OrderVocabulary {
+    system: CGM_CODE_SYSTEM,
+    standing: STANDING_ORDER,
+    one_time: ONE_TIME_ORDER,
+    canonicals: PROFILE_BASE,
+    schedule: ScheduleForm {
+        extension: "data-submission-schedule",
+        period: "submissionPeriod",
+        lookback: "lookbackPeriod",
+    },
+    dates: DatesForm { extension: "data-submission-one-time-spec", period: "timePeriod" },
+    profile: "submissionDataProfile",
 };
 
 /// The figures a summary refers to, and how each is coded.

@@ -6,7 +6,9 @@ mod plain;
 use super::bundle::BundleLimits;
 use super::codes::SummaryMember;
 use super::envelope::{Envelope, Tag};
+use super::permission::{ResourceType, SearchToken};
 use crate::glucose::GlucoseUnit;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 /// A guide for submitting CGM data.
@@ -30,39 +32,109 @@ pub(super) struct Guide {
     pub(super) envelope: Envelope,
     /// A mark of every bundle.
     pub(super) tag: Option<Tag>,
-    /// Whether one refused entry refuses the request.
-    all_or_nothing: bool,
     /// Whether a receiver that lacks conditional create refuses entries that ask for it.
     refuses_conditions_it_ignores: bool,
     /// How large a bundle may become at first.
     limits: BundleLimits,
-    /// What is sent, in this order.
-    stages: &'static [Stage],
+    /// What is sent, in this order: later parts refer to the locations earlier ones got.
+    stages: &'static [Part],
+    /// What each part writes.
+    writes: fn(Part) -> Written,
+    /// The scopes to ask for.
+    scopes: Scopes,
     /// How orders are found; `None` if they come out of band.
     orders: Option<OrderVocabulary>,
     /// The figures of a summary whose mean is given in a unit.
     pub(super) members: fn(GlucoseUnit) -> &'static [Member],
 }
 
-/// A part of what is sent: later ones refer to the locations earlier ones got.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A part of what a submission sends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub enum Stage {
-    /// Devices, in requests of their own.
+pub enum Part {
+    /// The devices, in requests of their own.
     Devices,
     /// The summary with its members: one unit.
     Summary,
-    /// Readings.
+    /// The readings.
     Readings,
 }
 
-/// The words by which a guide's orders are known.
+impl Part {
+    /// In a word for a person.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Devices => "devices",
+            Self::Summary => "the summary",
+            Self::Readings => "readings",
+        }
+    }
+}
+
+impl std::fmt::Display for Part {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.word())
+    }
+}
+
+/// What the resources of a part are: permission is asked for, given and looked for by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// Their type.
+    pub resource: ResourceType,
+    /// The category they carry.
+    pub category: Option<SearchToken>,
+}
+
+/// The `scope` parameter in each way scopes are written: for sending alone, and for reading back
+/// what was sent, too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Scopes {
+    /// SMART v2 with `?category=…`.
+    pub granular: [&'static str; 2],
+    /// SMART v2 without restrictions.
+    pub v2: [&'static str; 2],
+    /// SMART v1.
+    pub v1: [&'static str; 2],
+}
+
+/// The words by which a guide's orders are known, and in which they say what they want.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderVocabulary {
     /// The code system.
     pub system: &'static str,
     /// A standing order's code in it.
     pub standing: &'static str,
+    /// A one-time order's code in it.
+    pub one_time: &'static str,
+    /// What the canonicals of the guide's extensions and profiles begin with.
+    pub canonicals: &'static str,
+    /// How a standing order says how often data is wanted.
+    pub schedule: ScheduleForm,
+    /// How a one-time order says of which dates data is wanted.
+    pub dates: DatesForm,
+    /// The part of either that names, as a canonical, the profile of wanted data.
+    pub profile: &'static str,
+}
+
+/// An extension that says how often data is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ScheduleForm {
+    /// The last part of its URL.
+    pub extension: &'static str,
+    /// The part that says, as a quantity, how often.
+    pub period: &'static str,
+    /// The part that says, as a quantity, how far back data reaches.
+    pub lookback: &'static str,
+}
+
+/// An extension that says from when to when data is wanted once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DatesForm {
+    /// The last part of its URL.
+    pub extension: &'static str,
+    /// The part that says, as a period, from when to when.
+    pub period: &'static str,
 }
 
 /// A fact of a summary.
@@ -170,11 +242,6 @@ impl Dialect {
         self.guide().envelope
     }
 
-    /// Whether one refused entry refuses the request.
-    pub const fn all_or_nothing(self) -> bool {
-        self.guide().all_or_nothing
-    }
-
     /// Whether a receiver that speaks this guide and lacks conditional create refuses entries that
     /// ask for it, and stores none of them.
     pub const fn refuses_conditions_it_ignores(self) -> bool {
@@ -187,12 +254,22 @@ impl Dialect {
     }
 
     /// What is sent, in this order.
-    pub(crate) const fn stages(self) -> &'static [Stage] {
+    pub(crate) const fn stages(self) -> &'static [Part] {
         self.guide().stages
     }
 
+    /// What a part writes.
+    pub fn writes(self, part: Part) -> Written {
+        (self.guide().writes)(part)
+    }
+
+    /// The scopes to ask for.
+    pub(crate) const fn scopes(self) -> &'static Scopes {
+        &self.guide().scopes
+    }
+
     /// How orders are found; `None` if they come out of band.
-    pub(crate) const fn orders(self) -> Option<OrderVocabulary> {
+    pub const fn orders(self) -> Option<OrderVocabulary> {
         self.guide().orders
     }
 
@@ -254,7 +331,7 @@ mod tests {
     #[test]
     fn a_summary_goes_in_one_request_only_where_references_inside_it_resolve() {
         for dialect in Dialect::ALL {
-            let together = dialect.stages().contains(&Stage::Summary);
+            let together = dialect.stages().contains(&Part::Summary);
             assert!(!together || dialect.envelope().resolves_inside(), "{dialect:?}");
             for unit in [GlucoseUnit::MgPerDl, GlucoseUnit::MmolPerL] {
                 assert!(dialect.summary_entries(unit) <= dialect.limits().max_entries);

@@ -6,7 +6,6 @@ pub(super) const GUIDE: Guide = Guide {
     code: "plain",
     // A transaction goes to the base itself.
     operation: "",
-    all_or_nothing: true,
     refuses_conditions_it_ignores: false,
     ..hl7_cgm::GUIDE
 };

@@ -62,7 +62,7 @@ impl Store {
                 encode(&origin, "submission")?,
                 plan.key(origin),
                 encode(plan, "submission")?,
-                encode(&Progress::start(plan), "submission")?
+                encode(&Progress::start(), "submission")?
             ],
             |row| row.get(0),
         )?;

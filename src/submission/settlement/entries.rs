@@ -105,7 +105,7 @@ impl Situation<'_> {
         progress.deferred |= later || reauthorise;
         progress.deferrals = if later { progress.deferrals.saturating_add(1) } else { 0 };
         if let Some(isolation) = &mut progress.isolation
-            && self.batch.position_after <= isolation.until
+            && self.batch.position_after.is_up_to(isolation.until, self.batch.dialect)
         {
             isolation.accepted |= accepted;
             isolation.failed = 0;

@@ -4,10 +4,8 @@ use super::world::*;
 use cgm_submitter::ErrorKind;
 use cgm_submitter::connect::{ConnectError, EndpointError, Receiver, TokenError};
 use cgm_submitter::environment::{Clock, TransportError};
-use cgm_submitter::fhir::Dialect;
-use cgm_submitter::smart::{
-    BaseError, CallbackError, DiscoveryError, ResourceType, SearchToken, TokenResponseError,
-};
+use cgm_submitter::fhir::{Dialect, ResourceType, SearchToken};
+use cgm_submitter::smart::{BaseError, CallbackError, DiscoveryError, TokenResponseError};
 use cgm_submitter::store::ConnectionState;
 use chrono::TimeDelta;
 use serde_json::{Value, json};

@@ -1,12 +1,13 @@
 //! What holds for any bytes and any order.
 
 use super::{HEADER, REAL_BYTES, REAL_IMPORT, clarity, read, told, within};
+use crate::share_of;
 use cgm_submitter::glucose::{GlucoseUnit, GlucoseValue, ReadingError, Scale};
 use cgm_submitter::import::{ImportedReading, RejectedRow, import};
 use proptest::prelude::*;
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(share_of(400)))]
 
     #[test]
     fn no_bytes_make_it_panic(
@@ -36,7 +37,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(share_of(12)))]
 
     #[test]
     fn a_cut_anywhere_loses_the_cut_row_only(cut in 3_000_usize..2_426_178) {

@@ -41,10 +41,7 @@ impl Case {
         });
         let position_after = Position::Readings(Some(i64::from(count)));
         let attempts = Attempts { sent: 1, first_sent: Some(0), ..Attempts::default() };
-        let dates = "2026-02-01..2026-02-14".parse().unwrap();
-        let window = crate::glucose::Window::from_unix(0, 1_000_000).unwrap();
-        let plan = crate::submission::Plan { wanted: WANTED, dates, window, day_under_way: None };
-        let progress = Progress { position: Position::Readings(None), ..Progress::start(&plan) };
+        let progress = Progress { position: Position::Readings(None), ..Progress::start() };
         Self {
             policy: Policy::default(),
             receiver: ReceiverFacts::default(),
