@@ -81,10 +81,11 @@ fn main() {
         lasting::opening_after_a_kill(&generated);
     }
     if asked("size") {
-        size("bytes a reading on disk, 930,990", &generated);
-        size("bytes a reading on disk, newest first", &newest_first);
+        size("bytes a reading on disk, 930,990", &generated, 20.0);
+        size("bytes a reading on disk, newest first", &newest_first, 20.0);
         if let Some(real) = &real {
-            size("bytes a reading on disk, real file", real);
+            // Each has its transmitter's count beside it.
+            size("bytes a reading on disk, real file", real, 24.0);
         }
     }
     // Last: it counts in every file that is opened after it.
@@ -341,7 +342,7 @@ fn assembly(real: &Data) {
     );
 }
 
-fn size(what: &str, data: &Data) {
+fn size(what: &str, data: &Data, goal: f64) {
     let (folder, empty_folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let mut filled = filled(&folder, data);
     let mut empty = store(&empty_folder, data);
@@ -349,6 +350,6 @@ fn size(what: &str, data: &Data) {
     empty.checkpoint().unwrap();
     let bytes = (filled.size_on_disk().unwrap() - empty.size_on_disk().unwrap()) as f64
         / data.readings.len() as f64;
-    let word = if bytes <= 20.0 { "reached" } else { "MISSED" };
-    println!("{what:<58} {bytes:>10.1} {:>10} {:>7}  ≤ 20 {word}", "", "");
+    let word = if bytes <= goal { "reached" } else { "MISSED" };
+    println!("{what:<58} {bytes:>10.1} {:>10} {:>7}  ≤ {goal} {word}", "", "");
 }

@@ -96,9 +96,9 @@ impl Model {
         let mut batch = batch.to_vec();
         batch.sort_by_key(|(sensor, seconds, ..)| key(*sensor, *seconds));
         let mut moved: Vec<(usize, ReadingKey)> = Vec::new();
-        let moves: Vec<_> = batch.iter().filter_map(|row| self.moves(*row)).collect();
-        for (holder, target, said) in &moves {
-            let stays = !moves.iter().any(|(leaving, ..)| leaving == target);
+        let under_way: Vec<_> = batch.iter().filter_map(|row| self.moves(*row)).collect();
+        for (holder, target, said) in &under_way {
+            let stays = !under_way.iter().any(|(leaving, ..)| leaving == target);
             if stays && self.readings.get(target).is_some_and(|there| there.said == *said) {
                 self.supersede(*target);
                 let version = self.next_version(*target);

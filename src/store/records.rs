@@ -164,14 +164,14 @@ mod tests {
         reading("s", seconds, value(mg_dl)).with_record_key(key)
     }
 
-    fn stored(scratch: &Scratch) -> Vec<(i64, Option<RecordKey>)> {
+    fn stored(scratch: &Scratch) -> Vec<(i64, RecordKey)> {
         let all = Window::from_unix(0, i64::MAX).unwrap();
         let readings = scratch.store.readings_within(&SensorKey::new("s").unwrap(), all).unwrap();
-        readings.iter().map(|r| (r.seconds() - BASE, r.record_key().cloned())).collect()
+        readings.iter().map(|r| (r.seconds() - BASE, r.record_key().unwrap().clone())).collect()
     }
 
-    fn key(series: &str, count: u32) -> Option<RecordKey> {
-        Some(RecordKey::counted(series, count).unwrap())
+    fn key(series: &str, count: u32) -> RecordKey {
+        RecordKey::counted(series, count).unwrap()
     }
 
     #[test]
@@ -230,6 +230,6 @@ mod tests {
         scratch.take(&[counted(0, 100, "8A", 7)]);
         let other = reading("s", 300, value(101)).with_record_key(text.clone());
         assert_eq!(scratch.take(&[other]).stored, 1);
-        assert_eq!(stored(&scratch), [(0, key("8A", 7)), (300, Some(text))]);
+        assert_eq!(stored(&scratch), [(0, key("8A", 7)), (300, text)]);
     }
 }
