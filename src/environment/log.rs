@@ -221,4 +221,65 @@ mod tests {
         log.warn("second", &[]);
         assert_eq!(sink.0.load(Ordering::Relaxed), 2);
     }
+
+    #[cfg(feature = "tracing")]
+    mod passed_to_tracing {
+        use super::super::*;
+        use std::sync::Mutex;
+        use tracing::field::{Field, Visit};
+        use tracing::span::{Attributes, Id, Record};
+        use tracing::{Event, Metadata, Subscriber};
+
+        static HEARD: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+        /// Writes down what it is told.
+        struct Listener;
+
+        impl Subscriber for Listener {
+            fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+                metadata.target() == "cgm_submitter"
+            }
+
+            fn new_span(&self, _: &Attributes<'_>) -> Id {
+                Id::from_u64(1)
+            }
+
+            fn event(&self, event: &Event<'_>) {
+                let mut line = event.metadata().level().to_string();
+                event.record(&mut Message(&mut line));
+                HEARD.lock().unwrap().push(line);
+            }
+
+            fn record(&self, _: &Id, _: &Record<'_>) {}
+            fn record_follows_from(&self, _: &Id, _: &Id) {}
+            fn enter(&self, _: &Id) {}
+            fn exit(&self, _: &Id) {}
+        }
+
+        struct Message<'a>(&'a mut String);
+
+        impl Visit for Message<'_> {
+            fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+                use std::fmt::Write as _;
+                write!(self.0, " {field}: {value:?}").unwrap();
+            }
+        }
+
+        #[test]
+        fn an_entry_goes_to_the_apps_tracing_at_its_level() {
+            tracing::subscriber::set_global_default(Listener).unwrap();
+            let log: &dyn LogSink = &TracingLog;
+            log.debug("token-needed", &[("connection", LogValue::Id(1))]);
+            log.info("sending", &[]);
+            log.warn("waiting", &[]);
+            log.error("other-patient", &[]);
+            let expected = [
+                "DEBUG message: token-needed connection=1",
+                "INFO message: sending",
+                "WARN message: waiting",
+                "ERROR message: other-patient",
+            ];
+            assert_eq!(*HEARD.lock().unwrap(), expected);
+        }
+    }
 }

@@ -48,13 +48,15 @@ pub enum CallbackError {
     OtherState,
     /// From another authorisation server.
     #[error(
-        "what the browser brought back is from another authorisation server: begin the connection again"
+        "what the browser brought back is from another authorisation server: begin the connection \
+            again"
     )]
     OtherIssuer,
     /// From an authorisation server that says its name, while the receiver's SMART configuration
     /// gives none to compare it with.
     #[error(
-        "the authorisation server says its name, and the receiver's SMART configuration has no issuer to compare it with: the receiver must state it"
+        "the authorisation server says its name, and the receiver's SMART configuration has no \
+            issuer to compare it with: the receiver must state it"
     )]
     UnknownIssuer,
     /// More than an hour old.
@@ -68,7 +70,8 @@ pub enum CallbackError {
     InvalidScope,
     /// The server does not accept the app.
     #[error(
-        "the receiver does not accept this app: check the app's registration there (client id, redirect URI, public client without a secret)"
+        "the receiver does not accept this app: check the app's registration there (client id, \
+            redirect URI, public client without a secret)"
     )]
     AppRefused,
     /// Another error, by its code if it is a known one.

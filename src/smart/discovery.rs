@@ -43,12 +43,14 @@ pub enum DiscoveryError {
     NoS256,
     /// The endpoints are at two origins, and nobody says whose they are.
     #[error(
-        "the receiver's authorization_endpoint and token_endpoint are at different origins, and its SMART configuration has no issuer: the receiver must state it"
+        "the receiver's authorization_endpoint and token_endpoint are at different origins, and \
+            its SMART configuration has no issuer: the receiver must state it"
     )]
     NoIssuer,
     /// Only apps with a secret get a token.
     #[error(
-        "the receiver gives tokens only to apps that keep a secret, which an app on a phone cannot: check the app's registration there, it must be a public client"
+        "the receiver gives tokens only to apps that keep a secret, which an app on a phone \
+            cannot: check the app's registration there, it must be a public client"
     )]
     NoPublicClients,
 }

@@ -11,7 +11,8 @@ use url::Url;
 pub enum RedirectError {
     /// Not an absolute URI.
     #[error(
-        "the redirect URI is not a URI: write it like com.example.app:/callback or https://app.example/callback"
+        "the redirect URI is not a URI: write it like com.example.app:/callback or \
+            https://app.example/callback"
     )]
     Unreadable,
     /// Plain http off this machine, or a scheme a browser or the system takes for itself.
@@ -19,7 +20,8 @@ pub enum RedirectError {
     Scheme,
     /// A query, fragment or user name.
     #[error(
-        "the redirect URI has a query, fragment or user name: leave it off, state carries what must come back"
+        "the redirect URI has a query, fragment or user name: leave it off, state carries what \
+            must come back"
     )]
     Extras,
 }

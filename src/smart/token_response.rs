@@ -32,7 +32,8 @@ pub enum TokenResponseError {
     NotBearer,
     /// The response names no patient: a person is never searched for.
     #[error(
-        "the receiver did not say whose record the token is for: ask it to give the patient with launch/patient"
+        "the receiver did not say whose record the token is for: ask it to give the patient with \
+            launch/patient"
     )]
     NoPatient,
 }

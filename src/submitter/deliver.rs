@@ -156,6 +156,7 @@ impl Submitter {
             let (served, revoked) = tokio::join!(served, revoking);
             let mut report = served?;
             report.connections.sort_by_key(|run| run.connection);
+            inner.log_failures(&report.connections);
             let soon = inner.now() + SOON;
             let revocations = match revoked {
                 Ok(left) => {
@@ -301,6 +302,16 @@ async fn run_one(
 }
 
 impl Inner {
+    fn log_failures(&self, runs: &[ConnectionRun]) {
+        for run in runs {
+            if let Err(error) = &run.status {
+                let code = error.code().word();
+                let fields = [("connection", run.connection.into()), ("code", code.into())];
+                self.environment.log.warn("delivery-failed", &fields);
+            }
+        }
+    }
+
     fn deadline(&self, budget: Duration) -> Deadline {
         Deadline::after(self.environment.clock.as_ref(), budget)
     }

@@ -217,5 +217,7 @@ async fn a_receiver_that_cannot_be_served_any_more_holds_up_no_other() {
         matches!(due.into_first_error(), Some(Error::Dialect)),
         "and the first one is still spoken of"
     );
+    let logged = world.log.of("delivery-failed");
+    assert_eq!(logged, ["Warn delivery-failed connection=1 code=receiver-dialect"]);
     assert!(world.holds("Observation").is_empty());
 }
