@@ -1,7 +1,7 @@
 //! Orders: a page of standing orders, and a one-time order.
 
 use super::{is_showable, quotes_nothing, shows_nothing};
-use cgm_submitter::fhir::{Dialect, OrderVocabulary, PatientId};
+use cgm_submitter::fhir::{Dialect, OrderVocabulary, PatientId, order_vocabulary};
 use cgm_submitter::orders::{
     Content, OneTimeOrder, OrderId, StandingOrder, parse_one_time_order, parse_order_search,
 };
@@ -9,7 +9,8 @@ use chrono::{Datelike, NaiveDate};
 use std::sync::LazyLock;
 use url::Url;
 
-static WORDS: LazyLock<OrderVocabulary> = LazyLock::new(|| Dialect::Hl7Cgm.orders().unwrap());
+static WORDS: LazyLock<OrderVocabulary> =
+    LazyLock::new(|| order_vocabulary(Dialect::Hl7Cgm).unwrap());
 static BASE: LazyLock<Url> = LazyLock::new(|| Url::parse("https://ehr.example/fhir").unwrap());
 static PATIENT: LazyLock<PatientId> = LazyLock::new(|| PatientId::new("p-1").unwrap());
 

@@ -22,6 +22,12 @@ pub enum Dialect {
     Plain,
 }
 
+/// How orders are found in a dialect; `None` if they come out of band. No method, so that an app
+/// does not see what only this crate reads.
+pub const fn order_vocabulary(dialect: Dialect) -> Option<OrderVocabulary> {
+    dialect.orders()
+}
+
 /// What a guide says: data, and nowhere else a question which guide it is.
 pub(super) struct Guide {
     /// The stable word for it.
@@ -259,7 +265,7 @@ impl Dialect {
     }
 
     /// What a part writes.
-    pub fn writes(self, part: Part) -> Written {
+    pub(crate) fn writes(self, part: Part) -> Written {
         (self.guide().writes)(part)
     }
 
@@ -269,7 +275,7 @@ impl Dialect {
     }
 
     /// How orders are found; `None` if they come out of band.
-    pub const fn orders(self) -> Option<OrderVocabulary> {
+    pub(crate) const fn orders(self) -> Option<OrderVocabulary> {
         self.guide().orders
     }
 

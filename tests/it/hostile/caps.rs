@@ -3,8 +3,8 @@
 use cgm_submitter::fhir::{
     Addresses, CGM_CODE_SYSTEM, CapabilityError, Comparison, Dialect, OrderVocabulary,
     PROFILE_BASE, PatientError, PatientId, ResourceType, ResponseError, STANDING_ORDER,
-    SearchError, compare, parse_capability, parse_found, parse_outcome, parse_patient,
-    parse_response,
+    SearchError, compare, order_vocabulary, parse_capability, parse_found, parse_outcome,
+    parse_patient, parse_response,
 };
 use cgm_submitter::import::{self, ImportError, ImportOptions};
 use cgm_submitter::orders::{OrderError, parse_order_search};
@@ -37,7 +37,7 @@ fn patient() -> PatientId {
 }
 
 fn words() -> OrderVocabulary {
-    Dialect::Hl7Cgm.orders().unwrap()
+    order_vocabulary(Dialect::Hl7Cgm).unwrap()
 }
 
 fn base() -> Url {
