@@ -1,11 +1,7 @@
 //! Orders: a page of standing orders, and a one-time order.
 
 use super::{is_showable, quotes_nothing, shows_nothing};
-<<<<<<< HEAD
-use cgm_submitter::fhir::{Dialect, OrderVocabulary, PatientId, order_vocabulary};
-=======
 use cgm_submitter::fhir::{OrderVocabulary, PatientId};
->>>>>>> main
 use cgm_submitter::orders::{
     Content, OneTimeOrder, OrderId, StandingOrder, parse_one_time_order, parse_order_search,
 };
@@ -13,11 +9,6 @@ use chrono::{Datelike, NaiveDate};
 use std::sync::LazyLock;
 use url::Url;
 
-<<<<<<< HEAD
-static WORDS: LazyLock<OrderVocabulary> =
-    LazyLock::new(|| order_vocabulary(Dialect::Hl7Cgm).unwrap());
-=======
->>>>>>> main
 static BASE: LazyLock<Url> = LazyLock::new(|| Url::parse("https://ehr.example/fhir").unwrap());
 static PATIENT: LazyLock<PatientId> = LazyLock::new(|| PatientId::new("p-1").unwrap());
 

@@ -33,9 +33,7 @@ pub use bundle::{
 pub use capability::{Capability, CapabilityError, Promises, parse_capability};
 pub use codes::{CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER, SummaryMember};
 pub use device::DeviceEntry;
-pub use dialect::{
-    DatesForm, Dialect, OrderVocabulary, Part, ScheduleForm, Written, order_vocabulary,
-};
+pub use dialect::{DatesForm, Dialect, OrderVocabulary, Part, ScheduleForm, Written};
 pub use envelope::{EntryOutcome, Envelope, ResponseError, parse_response};
 pub use identity::Identifier;
 pub use kind::{Covered, EntryKind};

@@ -22,12 +22,6 @@ pub enum Dialect {
     Plain,
 }
 
-/// How orders are found in a dialect; `None` if they come out of band. No method, so that an app
-/// does not see what only this crate reads.
-pub const fn order_vocabulary(dialect: Dialect) -> Option<OrderVocabulary> {
-    dialect.orders()
-}
-
 /// What a guide says: data, and nowhere else a question which guide it is.
 pub(super) struct Guide {
     /// The stable word for it.

@@ -1,16 +1,9 @@
 //! At its cap an input is read; one more and it is refused, by an error that names the cap.
 
 use cgm_submitter::fhir::{
-<<<<<<< HEAD
-    Addresses, CGM_CODE_SYSTEM, CapabilityError, Comparison, Dialect, OrderVocabulary,
-    PROFILE_BASE, PatientError, PatientId, ResourceType, ResponseError, STANDING_ORDER,
-    SearchError, compare, order_vocabulary, parse_capability, parse_found, parse_outcome,
-    parse_patient, parse_response,
-=======
     Addresses, CGM_CODE_SYSTEM, CapabilityError, Comparison, OrderVocabulary, PROFILE_BASE,
     PatientError, PatientId, ResourceType, ResponseError, STANDING_ORDER, SearchError, compare,
     parse_capability, parse_found, parse_outcome, parse_patient, parse_response,
->>>>>>> main
 };
 use cgm_submitter::import::{self, ImportError, ImportOptions};
 use cgm_submitter::orders::{OrderError, parse_order_search};
@@ -42,13 +35,6 @@ fn patient() -> PatientId {
     PatientId::new("p-1").unwrap()
 }
 
-<<<<<<< HEAD
-fn words() -> OrderVocabulary {
-    order_vocabulary(Dialect::Hl7Cgm).unwrap()
-}
-
-=======
->>>>>>> main
 fn base() -> Url {
     Url::parse("https://ehr.example/fhir").unwrap()
 }
