@@ -255,7 +255,7 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] where the database fails, or an order was asked for and there is none.
+    /// [`Error`] if the database fails, or an order was asked for and there is none.
     pub async fn preview(
         &self,
         connection: ConnectionId,
@@ -284,7 +284,7 @@ impl Submitter {
 
     /// Verifies a finished submission: asks the receiver for what it accepted, by identifier, and
     /// compares. What the receiver turns out to lack is sent again by the next submission,
-    /// once, where that cannot put it there twice.
+    /// once, if that cannot put it there twice.
     ///
     /// A receiver that cannot be asked, for lack of permission
     /// ([`Receiver::with_read_back`](crate::Receiver::with_read_back)) or of a search, is not an
@@ -314,7 +314,7 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] where the receiver does not answer, the connection needs the person, or the
+    /// [`Error`] if the receiver does not answer, the connection needs the person, or the
     /// database or the vault fails.
     pub async fn verify(
         &self,
@@ -342,7 +342,7 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] where the database fails.
+    /// [`Error`] if the database fails.
     pub async fn quarantine(&self, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
         self.run("quarantine", |inner| async move {
             let parts = inner.parts().await?;
@@ -351,8 +351,8 @@ impl Submitter {
         .await
     }
 
-    /// Lets everything a receiver refused be sent again with the next submission; how many there
-    /// are. For when the receiver, or what it was that it refused, was mended.
+    /// Lets everything a receiver refused be sent again with the next submission; returns how much
+    /// that is. For when the receiver, or what it was that it refused, was mended.
     ///
     /// # Example
     /// ```
@@ -365,7 +365,7 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] where the database fails.
+    /// [`Error`] if the database fails.
     pub async fn retry_refused(&self, connection: ConnectionId) -> Result<usize, Error> {
         self.run("retry-refused", |inner| async move {
             let parts = inner.parts().await?;

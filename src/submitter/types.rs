@@ -47,7 +47,7 @@ pub struct Connection {
 pub struct Patient {
     /// The patient id at the receiver.
     pub id: String,
-    /// The name, where the receiver gives one.
+    /// The name, if the receiver gives one.
     pub name: Option<String>,
     /// The birth date as the receiver writes it, `YYYY-MM-DD`.
     pub birth_date: Option<String>,
