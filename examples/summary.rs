@@ -1,10 +1,14 @@
 //! `cargo run --example summary -- --import FILE`: the consensus statistics of a file of glucose
 //! readings.
 
+#[path = "shared/scale.rs"]
+mod scale;
+
 use cgm_submitter::environment::{Clock, NamedZone, SystemClock};
-use cgm_submitter::import::{ImportOptions, import};
+use cgm_submitter::import::{ImportError, ImportOptions, import};
+use cgm_submitter::reading::{Sample, SensorId};
 use cgm_submitter::statistics::{Sufficiency, Summary, SummaryBuilder};
-use cgm_submitter::{DateRange, Sample, SensorId, ZoneOffsets};
+use cgm_submitter::{DateRange, Scale, ZoneOffsets};
 use clap::Parser;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,10 +22,14 @@ struct Args {
     /// Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
     #[arg(long)]
     import: PathBuf,
-    /// The time zone of the file's clock, for example Europe/Bucharest. Required where its times
-    /// have no UTC offset.
+    /// The time zone of the file's clock, for example Europe/Bucharest. Required if its times have no
+    /// UTC offset.
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<NamedZone>,
+    /// The lowest and highest value the device shows. Required for a file in which a device of no
+    /// known model says Low or High.
+    #[arg(long, value_name = "40..400mg/dL", value_parser = scale::scale)]
+    scale: Option<Scale>,
     /// Local dates, both included: 2024-05-01..2024-05-14. Default: all dates of the file.
     #[arg(long)]
     window: Option<DateRange>,
@@ -49,7 +57,17 @@ fn run(args: &Args) -> Result<(), Failure> {
     if let Some(zone) = &zone {
         options = options.with_zone(zone.clone());
     }
-    let file = import(&bytes, &options)?;
+    if let Some(scale) = args.scale {
+        options = options.with_scale(scale);
+    }
+    let file = import(&bytes, &options).map_err(|error| {
+        let option = match error {
+            ImportError::TimeZoneRequired => ", with --time-zone Europe/Bucharest",
+            ImportError::ScaleRequired { .. } => ", with --scale 40..400mg/dL",
+            _ => "",
+        };
+        format!("{}: {error}{option}", args.import.display())
+    })?;
     for rejected in &file.rejected {
         eprintln!("row {}: {}", rejected.row, rejected.reason);
     }

@@ -73,33 +73,26 @@ pub use secrecy;
 
 // ---- readings ----
 pub use glucose::{
-    AbsentReason, DateRange, Device, GlucoseUnit, GlucoseValue, LocalInstant, Measurement, Reading,
-    RecordKey, Sample, Scale, Sensor, SensorId, SensorKey, UtcOffset, Window, ZoneOffsets,
+    DateRange, Device, GlucoseUnit, GlucoseValue, Measurement, Reading, Scale, Sensor, SensorKey,
+    UtcOffset, ZoneOffsets,
 };
-pub use statistics::Summary;
 
-// ---- connecting, and what the receiver asks for ----
+// ---- connecting ----
 #[cfg(feature = "shell")]
-pub use connect::{AuthorizationRequest, Receiver, Revocation};
-pub use fhir::{Dialect, EntryKind, PatientId};
-pub use smart::{ReceiverBase, RedirectUri};
+pub use connect::{AuthorizationRequest, Receiver};
 #[cfg(feature = "shell")]
 pub use store::{ConnectionId, ConnectionState};
 
-// ---- submitting, and what came of it ----
+// ---- submitting ----
 #[cfg(feature = "shell")]
-pub use delivery::{CannotVerify, Difference, Event, NotVerified, Preview, Verification};
+pub use delivery::Event;
 #[cfg(feature = "shell")]
-pub use store::{IngestReport, RejectedReading, SubmissionId};
-pub use submission::{
-    Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, SubmissionRequest, Tally, Unsupported,
-    WaitReason, Wanted,
-};
+pub use store::SubmissionId;
+pub use submission::SubmissionRequest;
 #[cfg(feature = "shell")]
 pub use submitter::{
-    Config, Connection, ConnectionRun, ImportChoices, ImportReport, Orders, OutcomeStatus, Patient,
-    RefusedItem, RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview, Submitter,
-    UnknownItem,
+    Config, Connection, ImportChoices, ImportReport, OutcomeStatus, Patient, SubmissionOutcome,
+    Submitter,
 };
 
 #[cfg(feature = "shell")]
@@ -111,12 +104,43 @@ pub use transport::ReqwestTransport;
 #[cfg(feature = "http-transport")]
 pub use transport::{HttpTransport, HttpTransportBuilder};
 
+/// What else a reading is made of, and what becomes of readings that are handed over.
+pub mod reading {
+    pub use super::glucose::{AbsentReason, LocalInstant, RecordKey, Sample, SensorId, Window};
+    #[cfg(feature = "shell")]
+    pub use super::store::{IngestReport, RejectedReading};
+}
+
+/// How a receiver is named, which guide it speaks, and what becomes of its token at the end.
+pub mod receiver {
+    #[cfg(feature = "shell")]
+    pub use super::connect::Revocation;
+    pub use super::fhir::{Dialect, PatientId};
+    pub use super::smart::{ReceiverBase, RedirectUri};
+}
+
 /// What a receiver's order says: its schedules, how often, how far back, and which data.
 pub mod order {
     pub use super::fhir::SummaryMember;
     pub use super::orders::{
         Content, Occurrence, OrderId, OrderStatus, RefusedOrder, Schedule, StandingOrder, TimeUnit,
         UcumPeriod,
+    };
+    #[cfg(feature = "shell")]
+    pub use super::submitter::Orders;
+}
+
+/// What would be sent, how a submission stands in detail, and what a receiver has of it.
+pub mod outcome {
+    #[cfg(feature = "shell")]
+    pub use super::delivery::{CannotVerify, Difference, NotVerified, Preview, Verification};
+    pub use super::fhir::EntryKind;
+    pub use super::submission::{
+        Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, Tally, Unsupported, WaitReason, Wanted,
+    };
+    #[cfg(feature = "shell")]
+    pub use super::submitter::{
+        ConnectionRun, RefusedItem, RunReport, Stalled, Standing, SubmissionPreview, UnknownItem,
     };
 }
 

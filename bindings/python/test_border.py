@@ -48,6 +48,15 @@ class Observer(cgm.HostObserver):
         self.events.append(event)
 
 
+class Log(cgm.HostLogSink):
+    def __init__(self):
+        self.entries = []
+
+    def log(self, entry):
+        self.entries.append(entry)
+        raise RuntimeError("the disk is full")
+
+
 class CancelsAtTheFirst(cgm.HostObserver):
     """Cancels a task once the first batch is under way."""
 
@@ -67,7 +76,9 @@ def readings(count):
             sensor=SENSOR.key,
             time=end - step * n,
             utc_offset_minutes=0,
-            measurement=cgm.Measurement.VALUE(value=str(90 + n % 100), unit=cgm.GlucoseUnit.MG_PER_DL),
+            measurement=cgm.Measurement.VALUE(
+                value=str(90 + n % 100), unit=cgm.GlucoseUnit.MG_PER_DL
+            ),
             record_key=None,
         )
         for n in range(count)
@@ -77,9 +88,26 @@ def readings(count):
 def everything():
     today = datetime.datetime.now(UTC).date()
     first = today - datetime.timedelta(days=9)
-    return cgm.SubmissionRequest.OWN(
-        first_date=str(first), last_date=str(today), unit=cgm.GlucoseUnit.MG_PER_DL
-    )
+    dates = cgm.DateRange(first=str(first), last=str(today))
+    return cgm.SubmissionRequest.OWN(dates=dates, unit=cgm.GlucoseUnit.MG_PER_DL)
+
+
+HEADER = (
+    "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,Patient Info,Device Info,"
+    "Source Device ID,Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams),"
+    "Duration (hh:mm:ss),Glucose Rate of Change (mg/dL/min),Transmitter Time (Long Integer),"
+    "Transmitter ID\n"
+)
+
+
+def travelled():
+    """A Clarity export: ten days two hours east of UTC, then three days an hour further east."""
+    start = datetime.datetime(2024, 1, 10)
+    rows = []
+    for hour in range(312):
+        local = start + datetime.timedelta(hours=hour + (2 if hour < 240 else 3))
+        rows.append(f"1,{local.isoformat()},EGV,,,,phone,110,,,,,{hour * 3600},TX\n")
+    return (HEADER + "".join(rows)).encode()
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -94,8 +122,8 @@ class Sandbox:
         self.options = options
 
     def __enter__(self):
-        command = [os.environ["CGM_SANDBOX"], "--port", "0", "--auto-approve", "amy-shaw", "--quiet"]
-        command += self.options
+        command = [os.environ["CGM_SANDBOX"], "--port", "0", "--quiet"]
+        command += ["--auto-approve", "amy-shaw", *self.options]
         self.process = subprocess.Popen(
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True
         )
@@ -123,9 +151,9 @@ class Border(unittest.IsolatedAsyncioTestCase):
         self.folder = tempfile.TemporaryDirectory()
         self.addCleanup(self.folder.cleanup)
 
-    def open(self):
+    def open(self, log=None):
         database = os.path.join(self.folder.name, "me.db")
-        return cgm.CgmSubmitter(database, MemoryVault(), LivesInUtc())
+        return cgm.CgmSubmitter(database, MemoryVault(), LivesInUtc(), log)
 
     async def connect(self, app, clinic):
         request = await app.begin_connection(clinic.receiver)
@@ -135,9 +163,13 @@ class Border(unittest.IsolatedAsyncioTestCase):
         return connection
 
     def assert_hidden(self, record, shown):
-        forms = [str(record), repr(record), f"{record}", "%s" % record, "%r" % record, format(record)]
+        forms = [str(record), repr(record), f"{record}", format(record)]
+        forms += ["%s" % record, "%r" % record]
         self.assertEqual(forms, [shown] * len(forms))
         self.assertEqual(f"{[record]}", f"[{shown}]")
+
+    async def readings_to_send(self, app, connection):
+        return (await app.preview(connection.id, everything())).readings_to_send
 
     async def test_a_record_printed_in_any_form_shows_nothing_of_the_person(self):
         reading = readings(1)[0]
@@ -150,20 +182,94 @@ class Border(unittest.IsolatedAsyncioTestCase):
             number = connection.id.value
             self.assert_hidden(connection, f"Connection(id={number}, state=Unconfirmed, …)")
             self.assertEqual(connection.patient_name, "Amy Shaw")
+            again = await app.fetch_patient(connection.id)
+            self.assertEqual(again.patient_name, "Amy Shaw")
+            self.assertEqual(again.state, cgm.ConnectionState.ACTIVE)
 
     async def test_readings_go_from_the_app_to_the_clinic_once(self):
         with Sandbox() as clinic:
-            app = self.open()
+            log = Log()
+            app = self.open(log)
             await app.register_sensor(SENSOR)
             self.assertEqual((await app.ingest(readings(600))).stored, 600)
             connection = await self.connect(app, clinic)
             observer = Observer()
             outcome = await app.submit_now(connection.id, everything(), PATIENCE, observer)
             self.assertTrue(outcome.complete)
-            self.assertEqual(outcome.readings_accepted, 600)
+            self.assertEqual(outcome.status, cgm.OutcomeStatus.DONE())
+            self.assertEqual(outcome.tally.readings.accepted, 600)
             self.assertTrue(observer.events)
             again = await app.submit_now(connection.id, everything(), PATIENCE, Observer())
-            self.assertEqual(again.requests, 0)
+            self.assertEqual(again.tally.requests, 0)
+            self.assertIn("settled", [entry.step for entry in log.entries])
+            [connected] = [entry for entry in log.entries if entry.step == "connected"]
+            self.assertEqual(connected.level, cgm.LogLevel.INFO)
+            number = cgm.LogValue.ID(connection.id.value)
+            self.assertIn(cgm.LogField(name="connection", value=number), connected.fields)
+            self.assertNotIn("Amy", "".join(entry.line for entry in log.entries))
+
+    async def test_a_file_asks_for_what_it_leaves_open_and_takes_the_answers(self):
+        app = self.open()
+        with self.assertRaises(cgm.CgmError.Invalid) as refused:
+            await app.import_file(travelled())
+        self.assertEqual(refused.exception.code, "file-needs-answer")
+        always = datetime.datetime(1990, 1, 1, tzinfo=UTC)
+        east = cgm.OffsetChange(_from=always, utc_offset_minutes=120)
+        choices = cgm.ImportChoices(zone=cgm.FileZone.OTHER(name="Africa/Tripoli", offsets=[east]))
+        report = await app.import_file(travelled(), choices)
+        self.assertEqual(report.stored, 312)
+        self.assertEqual(report.format, cgm.FileFormat.DEXCOM_CLARITY)
+        self.assertEqual(report.dates.first, "2024-01-10")
+        [note] = report.clock_notes
+        self.assert_hidden(note, "ClockNote(…)")
+        self.assertEqual((note.event, note.open), (cgm.ClockEvent.MOVED, True))
+        moved_at = datetime.datetime.fromisoformat(note.at)
+        self.assertEqual(moved_at, datetime.datetime(2024, 1, 20, 3))
+        self.assertEqual(note.minutes_after - note.minutes_before, 60)
+
+        [minutes, *_] = note.alternative_minutes
+        choices.clock_answers = [cgm.ClockAnswer(at=note.at, utc_offset_minutes=minutes)]
+        told = await app.import_file(travelled(), choices)
+        self.assertEqual(told.replaced, 312)
+        self.assertEqual([note.basis for note in told.clock_notes], [cgm.ClockBasis.TOLD])
+
+    async def test_low_is_taken_by_the_scale_the_app_gives(self):
+        app = self.open()
+        file = (
+            b"time,value,unit,device,status\n"
+            b"2024-05-01T08:15:00Z,,mg/dL,acme,low\n"
+            b"2024-05-01T08:20:00Z,110,mg/dL,acme,ok\n"
+        )
+        with self.assertRaises(cgm.CgmError.Invalid) as refused:
+            await app.import_file(file)
+        self.assertEqual(refused.exception.code, "file-needs-answer")
+        scale = cgm.Scale(lowest="40", highest="400", unit=cgm.GlucoseUnit.MG_PER_DL)
+        report = await app.import_file(file, cgm.ImportChoices(scale=scale))
+        self.assertEqual(report.stored, 2)
+        summary = await app.summary(await app.dates())
+        self.assert_hidden(summary, "Summary(…)")
+        self.assertEqual((summary.readings, summary.clipped, summary.mean_mg_dl), (2, 1, 74.5))
+
+    async def test_what_the_clinic_asks_for_and_lacks_is_told(self):
+        with Sandbox() as clinic:
+            app = self.open()
+            connection = await self.connect(app, clinic)
+            orders = await app.refresh_orders(connection.id)
+            [order] = orders.active
+            self.assert_hidden(order, "StandingOrder(…)")
+            self.assertIn(cgm.OrderedContent.SUMMARY(), order.schedules[0].content)
+            self.assertEqual(len((await app.orders(connection.id)).active), 1)
+            self.assertEqual(await app.quarantine(connection.id), [])
+            self.assertEqual(await app.retry_refused(connection.id), 0)
+            self.assertEqual(await app.unknown_outcomes(connection.id), [])
+            self.assertEqual(await app.retry_unknown(connection.id), 0)
+            self.assertEqual(await app.dismiss_unknown(connection.id), 0)
+            report = await app.run_due(PATIENCE, Observer())
+            self.assertEqual((report.revocations_left, report.next_wake), (0, None))
+            [run] = report.connections
+            self.assertEqual(run.connection, connection.id)
+            self.assertEqual(run.status, cgm.RunStatus.SERVED(cgm.OutcomeStatus.DONE()))
+            self.assertEqual(await app.disconnect(connection.id), cgm.Revocation.DONE)
 
     async def test_an_error_says_what_to_do_by_its_kind_and_code(self):
         app = self.open()
@@ -183,15 +289,17 @@ class Border(unittest.IsolatedAsyncioTestCase):
             await app.ingest(readings(1200))
             connection = await self.connect(app, clinic)
             observer = CancelsAtTheFirst()
-            # The cancelled request may be at work at the clinic as long as it was given, and a while.
-            call = app.submit_now(connection.id, everything(), datetime.timedelta(seconds=3), observer)
+            # The cancelled request may be at work at the clinic as long as it was given, and a
+            # while.
+            budget = datetime.timedelta(seconds=3)
+            call = app.submit_now(connection.id, everything(), budget, observer)
             observer.task = asyncio.create_task(call)
             with self.assertRaises(asyncio.CancelledError):
                 await observer.task
-            self.assertGreater(await app.readings_to_send(connection.id, everything()), 0)
+            self.assertGreater(await self.readings_to_send(app, connection), 0)
             outcome = await app.submit_now(connection.id, everything(), PATIENCE, Observer())
             self.assertTrue(outcome.complete)
-            self.assertEqual(await app.readings_to_send(connection.id, everything()), 0)
+            self.assertEqual(await self.readings_to_send(app, connection), 0)
 
 
 if __name__ == "__main__":

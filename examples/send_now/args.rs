@@ -1,7 +1,10 @@
 //! The command line.
 
+use crate::scale::scale;
 use cgm_submitter::environment::NamedZone;
-use cgm_submitter::{DateRange, GlucoseUnit};
+use cgm_submitter::import::ClockAnswer;
+use cgm_submitter::{DateRange, GlucoseUnit, Scale, UtcOffset};
+use chrono::FixedOffset;
 use clap::Parser;
 use std::path::PathBuf;
 
@@ -20,6 +23,17 @@ pub(crate) struct Args {
     /// no UTC offset.
     #[arg(long, value_name = "ZONE")]
     pub(crate) time_zone: Option<NamedZone>,
+    /// The lowest and highest value the device shows. Required for a file in which a device of no
+    /// known model says Low or High.
+    #[arg(long, value_name = "40..400mg/dL", value_parser = scale)]
+    pub(crate) scale: Option<Scale>,
+    /// What the device's clock was, if a note about it is wrong: the note's local time, and the UTC
+    /// offset the clock then had. May be given more than once; answers are kept.
+    #[arg(long, value_name = "2024-06-08T03:10:00=+03:00", value_parser = clock)]
+    pub(crate) clock: Vec<ClockAnswer>,
+    /// Moves rows that are stored by the clock of another time zone to where this one puts them.
+    #[arg(long, requires = "import")]
+    pub(crate) replace: bool,
     /// The FHIR base URL of a real receiver.
     #[arg(long, value_name = "URL")]
     pub(crate) receiver: Option<String>,
@@ -57,4 +71,16 @@ impl Args {
         let machine = || NamedZone::of_this_device().ok();
         self.time_zone.or_else(machine).unwrap_or(NamedZone::UTC)
     }
+}
+
+/// Reads `2024-06-08T03:10:00=+03:00`.
+fn clock(text: &str) -> Result<ClockAnswer, String> {
+    let form = || "write it like 2024-06-08T03:10:00=+03:00".to_owned();
+    let (at, offset) = text.split_once('=').ok_or_else(form)?;
+    let offset: FixedOffset = offset.parse().map_err(|_| form())?;
+    let offset = UtcOffset::from_minutes(offset.local_minus_utc() / 60);
+    Ok(ClockAnswer {
+        at: at.parse().map_err(|_| form())?,
+        offset: offset.map_err(|error| error.to_string())?,
+    })
 }

@@ -9,15 +9,19 @@ mod demo;
 mod person;
 mod recorder;
 mod report;
+#[path = "../shared/scale.rs"]
+mod scale;
 
 use args::Args;
 use cgm_submitter::environment::{
     Clock, Environment, FileLocks, NoLog, SystemClock, SystemEntropy, SystemTimer,
 };
+use cgm_submitter::errors::ImportError;
+use cgm_submitter::outcome::{SubmissionPreview, Verification};
 use cgm_submitter::testing::FileVault;
 use cgm_submitter::{
-    Config, Connection, ConnectionId, ConnectionState, DateRange, ErrorCode, Event, Receiver,
-    SubmissionOutcome, SubmissionPreview, SubmissionRequest, Submitter, Verification,
+    Config, Connection, ConnectionId, ConnectionState, DateRange, Error, Event, ImportChoices,
+    Receiver, SubmissionOutcome, SubmissionRequest, Submitter,
 };
 use clap::Parser;
 use clinic::Clinic;
@@ -154,9 +158,16 @@ async fn take_in(cgm: &Submitter, args: &Args) -> Result<Taken, Failure> {
     };
     let zone = args.time_zone.map(|zone| zone.whole(now)).transpose()?;
     let bytes = std::fs::read(file).map_err(at(file))?;
-    let report = cgm.import(bytes, zone).await.map_err(|error| {
-        let option = match error.code() {
-            ErrorCode::FileNeedsAnswer => "; the option is --time-zone, as in Europe/Bucharest",
+    let choices = ImportChoices {
+        zone,
+        scale: args.scale,
+        clock_answers: args.clock.clone(),
+        replace: args.replace,
+    };
+    let report = cgm.import(bytes, choices).await.map_err(|error| {
+        let option = match &error {
+            Error::Import(ImportError::TimeZoneRequired) => ", with --time-zone Europe/Bucharest",
+            Error::Import(ImportError::ScaleRequired { .. }) => ", with --scale 40..400mg/dL",
             _ => "",
         };
         format!("{}: {error}{option}", file.display())

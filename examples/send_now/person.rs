@@ -2,7 +2,8 @@
 
 use std::io::{IsTerminal, Write};
 
-/// Waits for the browser to come back, on a loopback port of the system's choosing (RFC 8252 §7.3).
+/// Waits for the browser to come back, on a loopback port of the system's choosing (RFC 8252,
+/// section 7.3).
 pub(crate) struct Listener {
     redirect_uri: String,
     redirects: tokio::sync::mpsc::Receiver<String>,

@@ -1,9 +1,10 @@
 //! What is told about orders, preview and outcome, for people and as JSON.
 
-use cgm_submitter::{
-    CannotVerify, Counts, GlucoseUnit, ImportReport, Orders, OutcomeStatus, SubmissionOutcome,
-    SubmissionPreview, Summary, Verification,
-};
+use cgm_submitter::errors::ReadingError;
+use cgm_submitter::order::Orders;
+use cgm_submitter::outcome::{CannotVerify, Counts, SubmissionPreview, Verification};
+use cgm_submitter::statistics::Summary;
+use cgm_submitter::{GlucoseUnit, ImportReport, OutcomeStatus, SubmissionOutcome};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,6 +22,12 @@ pub(crate) fn import(file: &Path, report: &ImportReport) {
     }
     for note in &report.clock_notes {
         println!("  {note}");
+        if note.open {
+            let at = note.at.format("%Y-%m-%dT%H:%M:%S");
+            for other in &note.alternatives {
+                println!("    UTC{other} is said with --clock {at}={other}");
+            }
+        }
     }
     let mut reasons: BTreeMap<String, Vec<usize>> = BTreeMap::new();
     for (row, reason) in &report.rejected {
@@ -31,6 +38,11 @@ pub(crate) fn import(file: &Path, report: &ImportReport) {
         let more =
             if rows.len() > 5 { format!(" and {} more", rows.len() - 5) } else { String::new() };
         println!("  refused, row {}{more}: {reason}", first.join(", "));
+    }
+    let elsewhere =
+        |reason: &ReadingError| matches!(reason, ReadingError::AlreadyImportedElsewhere { .. });
+    if report.rejected.iter().any(|(_, reason)| elsewhere(reason)) {
+        println!("  give the earlier --time-zone, or --replace to move what is stored");
     }
 }
 
@@ -179,7 +191,7 @@ pub(crate) fn verification(verification: &Verification) {
 
 /// The same as JSON.
 pub(crate) fn verification_json(verification: &Verification) -> Value {
-    let cannot = |part: &cgm_submitter::NotVerified| {
+    let cannot = |part: &cgm_submitter::outcome::NotVerified| {
         json!({"part": part.part.word(),
         "why": part.why.to_string()})
     };

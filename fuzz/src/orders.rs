@@ -1,7 +1,7 @@
 //! Orders: a page of standing orders, and a one-time order.
 
 use super::{is_showable, quotes_nothing, shows_nothing};
-use cgm_submitter::fhir::{Dialect, OrderVocabulary, PatientId};
+use cgm_submitter::fhir::{OrderVocabulary, PatientId};
 use cgm_submitter::orders::{
     Content, OneTimeOrder, OrderId, StandingOrder, parse_one_time_order, parse_order_search,
 };
@@ -9,13 +9,12 @@ use chrono::{Datelike, NaiveDate};
 use std::sync::LazyLock;
 use url::Url;
 
-static WORDS: LazyLock<OrderVocabulary> = LazyLock::new(|| Dialect::Hl7Cgm.orders().unwrap());
 static BASE: LazyLock<Url> = LazyLock::new(|| Url::parse("https://ehr.example/fhir").unwrap());
 static PATIENT: LazyLock<PatientId> = LazyLock::new(|| PatientId::new("p-1").unwrap());
 
 /// Orders are bounded, ask for dates of this world, and come back from the store as they were.
 pub(super) fn search(data: &[u8]) {
-    let found = match parse_order_search(data, &WORDS, &BASE, &PATIENT) {
+    let found = match parse_order_search(data, &OrderVocabulary::HL7_CGM, &BASE, &PATIENT) {
         Ok(found) => found,
         Err(error) => return quotes_nothing(&error),
     };
@@ -46,7 +45,7 @@ pub(super) fn search(data: &[u8]) {
 
 /// An order asks for known dates, and comes back from the store as it was.
 pub(super) fn one_time(data: &[u8]) {
-    let order = match parse_one_time_order(data, &WORDS, &BASE, &PATIENT) {
+    let order = match parse_one_time_order(data, &OrderVocabulary::HL7_CGM, &BASE, &PATIENT) {
         Ok(order) => order,
         Err(error) => return quotes_nothing(&error),
     };

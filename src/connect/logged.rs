@@ -3,7 +3,7 @@
 use super::{Revocation, TokenError};
 use crate::environment::LogValue;
 use crate::smart::{FailureReason, ReauthorisationCause};
-use crate::store::{BatchId, ConnectionId, ConnectionState, SubmissionId};
+use crate::store::{ConnectionId, ConnectionState, SubmissionId};
 use crate::submission::WaitReason;
 
 impl From<ConnectionId> for LogValue {
@@ -14,12 +14,6 @@ impl From<ConnectionId> for LogValue {
 
 impl From<SubmissionId> for LogValue {
     fn from(id: SubmissionId) -> Self {
-        Self::Id(id.0)
-    }
-}
-
-impl From<BatchId> for LogValue {
-    fn from(id: BatchId) -> Self {
         Self::Id(id.0)
     }
 }

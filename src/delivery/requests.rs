@@ -63,7 +63,7 @@ impl Work<'_> {
             &[
                 ("connection", self.connection.into()),
                 ("submission", submission.into()),
-                ("batch", batch.into()),
+                ("batch", LogValue::Id(batch.0)),
                 ("entries", outgoing.entries.into()),
                 ("bytes", outgoing.body.len().into()),
                 ("compressed", outgoing.gzip.into()),
@@ -100,8 +100,10 @@ impl Work<'_> {
     ) -> Result<(), Error> {
         let (batch, jitter) = (look_up.batch, self.delivery.jitter()?);
         let clock = Arc::clone(&self.delivery.environment.clock);
-        self.log()
-            .info("looking-up", &[("connection", self.connection.into()), ("batch", batch.into())]);
+        self.log().info(
+            "looking-up",
+            &[("connection", self.connection.into()), ("batch", LogValue::Id(batch.0))],
+        );
         let longest = Policy::default().request_timeout.to_std().unwrap_or_default();
         let looked_up = loop {
             let request = look_up.request()?;
@@ -131,7 +133,7 @@ impl Work<'_> {
     }
 
     fn log_answer(&self, batch: BatchId, answer: &Answer) {
-        let which = ("batch", batch.into());
+        let which = ("batch", LogValue::Id(batch.0));
         match answer {
             Answer::Response(response) => self.log().info(
                 "answered",
@@ -150,7 +152,8 @@ impl Work<'_> {
 
     fn log_decision(&self, batch: BatchId, decision: Decision) {
         let Decision { outcome, next } = decision;
-        let fields = [("batch", batch.into()), ("outcome", outcome.into()), ("next", next.into())];
+        let fields =
+            [("batch", LogValue::Id(batch.0)), ("outcome", outcome.into()), ("next", next.into())];
         self.log().info("settled", &fields);
     }
 }

@@ -14,7 +14,7 @@ pub struct Cancellation(watch::Sender<bool>);
 
 #[uniffi::export]
 impl Cancellation {
-    /// One that nobody asked for yet.
+    /// A cancellation not yet requested.
     #[uniffi::constructor]
     pub fn new() -> Arc<Self> {
         Arc::new(Self::default())

@@ -1,10 +1,12 @@
 //! What a host implements: secure storage, its time zone, an observer. Synchronous and fallible,
 //! all of them.
 
-use super::records::{self, count};
+use super::records::count;
+use super::records::imports::zone_offsets;
+use super::records::outcomes::WaitReason;
 use crate::delivery::Event;
 use crate::environment::{EnvironmentError, LocalTime, Vault, VaultError};
-use crate::glucose::{TimeError, UtcOffset, ZoneOffsets};
+use crate::glucose::ZoneOffsets;
 use chrono::{DateTime, Utc};
 use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
@@ -40,7 +42,7 @@ impl From<HostError> for VaultError {
 /// The platform's secure storage: Keychain, Keystore.
 #[uniffi::export(foreign)]
 pub trait HostVault: Send + Sync {
-    /// The value under `name`; null where there is none.
+    /// The value under `name`; null if there is none.
     fn load(&self, name: String) -> Result<Option<String>, HostError>;
     /// Puts `value` under `name`; it is on disk when this returns.
     fn save(&self, name: String, value: String) -> Result<(), HostError>;
@@ -88,8 +90,8 @@ pub enum DeliveryEvent {
     Waiting {
         /// When it goes on.
         until: SystemTime,
-        /// Why, in a word: `receiver-asked`, `receiver-busy`, `no-connection` and so on.
-        reason: String,
+        /// Why.
+        reason: WaitReason,
     },
     /// The receiver was asked for more of what it accepted.
     Verifying {
@@ -134,11 +136,7 @@ impl LocalTime for ForeignLocalTime {
         let name = self.0.zone_name().map_err(|_| EnvironmentError::LocalTime)?;
         let changes =
             self.0.transitions(from.into(), to.into()).map_err(|_| EnvironmentError::LocalTime)?;
-        let offsets = changes.into_iter().map(|change| {
-            let from = records::instant(change.from)?.timestamp();
-            Ok::<_, TimeError>((from, UtcOffset::from_minutes(change.utc_offset_minutes)?))
-        });
-        Ok(ZoneOffsets::new(name, offsets.collect::<Result<_, _>>()?)?)
+        Ok(zone_offsets(name, changes)?)
     }
 }
 
@@ -153,7 +151,7 @@ pub(super) fn events_to(observer: Arc<dyn HostObserver>) -> impl Fn(Event) + Sen
                 total: count(total),
             },
             Event::Waiting { until, reason } => {
-                DeliveryEvent::Waiting { until: until.into(), reason: reason.code().to_owned() }
+                DeliveryEvent::Waiting { until: until.into(), reason: reason.into() }
             }
             Event::Verifying { done, total, .. } => {
                 DeliveryEvent::Verifying { done: count(done), total: count(total) }

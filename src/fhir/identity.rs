@@ -14,6 +14,7 @@ use super::subject::PatientId;
 use crate::glucose::{Device, EarlierReading, GlucoseUnit, Measurement, SensorKey};
 use chrono::NaiveDate;
 use serde::{Serialize, Serializer};
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fmt;
 use uuid::Uuid;
@@ -235,6 +236,9 @@ impl Name {
     }
 
     pub(super) fn identifier(&self) -> Identifier {
-        Identifier(Uuid::new_v5(&NAMESPACE, self.0.as_bytes()))
+        let hash = Sha1::new().chain_update(NAMESPACE).chain_update(&self.0).finalize();
+        let mut bytes = [0; 16];
+        bytes.iter_mut().zip(hash).for_each(|(byte, of_hash)| *byte = of_hash);
+        Identifier(uuid::Builder::from_sha1_bytes(bytes).into_uuid())
     }
 }

@@ -18,6 +18,7 @@ use crate::glucose::{
 };
 use serde::Serialize;
 use std::fmt;
+use std::sync::LazyLock;
 
 /// The device a reading came from.
 #[derive(Clone, Copy)]
@@ -91,48 +92,51 @@ impl ReadingEntry<'_> {
         out: &mut Vec<u8>,
     ) -> Option<()> {
         let time = FhirDateTime::instant(self.seconds, self.offset)?;
+        let fixed = Fixed::of(self.unit);
         append(out, &[r#"{"resourceType":"Observation""#]);
         if let Some(replaced) = replaces {
             append(out, &[r#","extension":"#]);
             append_json(out, &Replaced::Identifier(replaced).extension());
         }
-        append(
-            out,
-            &[
-                r#","identifier":[{"system":""#,
-                URI_SYSTEM,
-                r#"","value":""#,
-                urn.as_str(),
-                r#""}],"status":""#,
-                if replaces.is_some() { "corrected" } else { "final" },
-                r#"","category":"#,
-                CATEGORY,
-                r#","code":{"coding":[{"system":""#,
-                LOINC,
-                r#"","code":""#,
-                reading_code(self.unit),
-                r#""}]},"subject":{"reference":""#,
-                self.subject.as_str(),
-                r#""},"effectiveDateTime":""#,
-                time.as_str(),
-                r#"","#,
-            ],
-        );
+        let status = if replaces.is_some() { "corrected" } else { "final" };
+        let identified = [&fixed.identifier, urn.as_str(), r#""}],"status":""#, status];
+        append(out, &identified);
+        let subject = [&fixed.code, self.subject.as_str()];
+        append(out, &subject);
+        append(out, &[r#""},"effectiveDateTime":""#, time.as_str(), r#"","#]);
         match self.measurement {
-            Measurement::Value(value) => self.write_value(value, None, out),
-            Measurement::Below(limit) => self.write_value(limit, Some("<"), out),
-            Measurement::Above(limit) => self.write_value(limit, Some(">"), out),
-            Measurement::Absent(reason) => append(
-                out,
-                &[
-                    r#""dataAbsentReason":{"coding":[{"system":""#,
-                    DATA_ABSENT_REASON,
-                    r#"","code":""#,
-                    reason.code(),
-                    r#""}]}"#,
-                ],
-            ),
+            Measurement::Value(value) => self.write_value(fixed, value, None, out),
+            Measurement::Below(limit) => self.write_value(fixed, limit, Some("<"), out),
+            Measurement::Above(limit) => self.write_value(fixed, limit, Some(">"), out),
+            Measurement::Absent(reason) => {
+                append(out, &[&fixed.absent, reason.code(), r#""}]}"#]);
+            }
         }
+        self.write_device(out);
+        append(out, &["}"]);
+        Some(())
+    }
+
+    /// `beyond` is the comparator of a clipped value, and the code of its interpretation.
+    fn write_value(
+        &self,
+        fixed: &Fixed,
+        value: GlucoseValue,
+        beyond: Option<&str>,
+        out: &mut Vec<u8>,
+    ) {
+        let digits = Decimal::from(value.to_unit(self.unit)).digits();
+        append(out, &[r#""valueQuantity":{"value":"#, digits.as_str()]);
+        if let Some(comparator) = beyond {
+            append(out, &[r#","comparator":""#, comparator, r#"""#]);
+        }
+        append(out, &[&fixed.unit]);
+        if let Some(code) = beyond {
+            append(out, &[&fixed.interpretation, code, r#""}]}]"#]);
+        }
+    }
+
+    fn write_device(&self, out: &mut Vec<u8>) {
         match self.device {
             Some(DeviceReference::Entry(device)) => {
                 append(out, &[r#","device":{"reference":""#, device.text().as_str(), r#""}"#]);
@@ -144,25 +148,48 @@ impl ReadingEntry<'_> {
             }
             None => {}
         }
-        append(out, &["}"]);
-        Some(())
+    }
+}
+
+/// What stands between the parts in which readings of a unit differ: put together once.
+struct Fixed {
+    /// Up to the identifier.
+    identifier: String,
+    /// From the status to the subject.
+    code: String,
+    /// What follows the digits.
+    unit: String,
+    /// Up to the code of why there is no value.
+    absent: String,
+    /// Up to the code of an interpretation.
+    interpretation: String,
+}
+
+impl Fixed {
+    fn of(unit: GlucoseUnit) -> &'static Self {
+        static MASS: LazyLock<Fixed> = LazyLock::new(|| Fixed::new(GlucoseUnit::MgPerDl));
+        static MOLAR: LazyLock<Fixed> = LazyLock::new(|| Fixed::new(GlucoseUnit::MmolPerL));
+        match unit {
+            GlucoseUnit::MgPerDl => &MASS,
+            GlucoseUnit::MmolPerL => &MOLAR,
+        }
     }
 
-    /// `beyond` is the comparator of a clipped value, and the code of its interpretation.
-    fn write_value(&self, value: GlucoseValue, beyond: Option<&str>, out: &mut Vec<u8>) {
-        let unit = glucose_unit(self.unit);
-        let comparator = beyond.map(|beyond| [r#","comparator":""#, beyond, r#"""#]);
-        append(
-            out,
-            &[
-                r#""valueQuantity":{"value":"#,
-                Decimal::from(value.to_unit(self.unit)).digits().as_str(),
-            ],
-        );
-        append(out, comparator.as_ref().map_or(&[], |parts| parts));
-        append(
-            out,
-            &[
+    fn new(of: GlucoseUnit) -> Self {
+        let (code, unit) = (reading_code(of), glucose_unit(of));
+        Self {
+            identifier: [r#","identifier":[{"system":""#, URI_SYSTEM, r#"","value":""#].concat(),
+            code: [
+                r#"","category":"#,
+                CATEGORY,
+                r#","code":{"coding":[{"system":""#,
+                LOINC,
+                r#"","code":""#,
+                code,
+                r#""}]},"subject":{"reference":""#,
+            ]
+            .concat(),
+            unit: [
                 r#","unit":""#,
                 unit.text,
                 r#"","system":""#,
@@ -170,19 +197,20 @@ impl ReadingEntry<'_> {
                 r#"","code":""#,
                 unit.code,
                 r#""}"#,
-            ],
-        );
-        if let Some(code) = beyond {
-            append(
-                out,
-                &[
-                    r#","interpretation":[{"coding":[{"system":""#,
-                    OBSERVATION_INTERPRETATION,
-                    r#"","code":""#,
-                    code,
-                    r#""}]}]"#,
-                ],
-            );
+            ]
+            .concat(),
+            absent: [
+                r#""dataAbsentReason":{"coding":[{"system":""#,
+                DATA_ABSENT_REASON,
+                r#"","code":""#,
+            ]
+            .concat(),
+            interpretation: [
+                r#","interpretation":[{"coding":[{"system":""#,
+                OBSERVATION_INTERPRETATION,
+                r#"","code":""#,
+            ]
+            .concat(),
         }
     }
 }

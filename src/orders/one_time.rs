@@ -142,19 +142,15 @@ fn read_dates(parts: &[Part<'_>], words: &OrderVocabulary) -> Result<DateRange, 
 mod tests {
     use super::super::error::MAX_PROFILES;
     use super::*;
-    use crate::fhir::{CGM_CODE_SYSTEM, Dialect, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER};
+    use crate::fhir::{CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER};
     use crate::glucose::GlucoseUnit;
     use serde_json::{Value, json};
-
-    fn words() -> OrderVocabulary {
-        Dialect::Hl7Cgm.orders().unwrap()
-    }
 
     fn parse(body: &Value) -> Result<OneTimeOrder, OneTimeOrderError> {
         let base = Url::parse("https://ehr.example/fhir").unwrap();
         parse_one_time_order(
             body.to_string().as_bytes(),
-            &words(),
+            &OrderVocabulary::HL7_CGM,
             &base,
             &PatientId::new("p-1").unwrap(),
         )
@@ -211,9 +207,13 @@ mod tests {
             ("OneTimeOrder30DayExample", "2024-12-17..2025-01-16", Content::Summary),
         ] {
             let path = folder.join(format!("ServiceRequest-cgmDataSubmission{name}.json"));
-            let order =
-                parse_one_time_order(&std::fs::read(path).unwrap(), &words(), &base, &patient)
-                    .unwrap();
+            let order = parse_one_time_order(
+                &std::fs::read(path).unwrap(),
+                &OrderVocabulary::HL7_CGM,
+                &base,
+                &patient,
+            )
+            .unwrap();
             assert_eq!(
                 (order.dates.to_string().as_str(), order.content.as_slice()),
                 (dates, &[content][..]),
@@ -362,7 +362,8 @@ mod tests {
         let (base, patient) =
             (Url::parse("https://a.example").unwrap(), PatientId::new("p").unwrap());
         let spaces = |count| {
-            parse_one_time_order(&vec![b' '; count], &words(), &base, &patient).unwrap_err()
+            parse_one_time_order(&vec![b' '; count], &OrderVocabulary::HL7_CGM, &base, &patient)
+                .unwrap_err()
         };
         assert_eq!(spaces(MAX_BYTES), OneTimeOrderError::Unparsable);
         assert_eq!(spaces(MAX_BYTES + 1), OneTimeOrderError::TooLarge);

@@ -106,16 +106,12 @@ mod tests {
     use super::super::error::{OrderError, OrderStatus};
     use super::super::period::PeriodError;
     use super::*;
-    use crate::fhir::{CGM_CODE_SYSTEM, Dialect, PROFILE_BASE, STANDING_ORDER};
+    use crate::fhir::{CGM_CODE_SYSTEM, PROFILE_BASE, STANDING_ORDER};
     use crate::glucose::GlucoseUnit;
     use proptest::prelude::*;
     use serde_json::{Value, json};
 
     const UCUM: &str = "http://unitsofmeasure.org";
-
-    fn words() -> OrderVocabulary {
-        Dialect::Hl7Cgm.orders().unwrap()
-    }
 
     fn base() -> Url {
         Url::parse("https://ehr.example/fhir").unwrap()
@@ -128,7 +124,7 @@ mod tests {
     fn search(body: &Value) -> Result<OrderSearch, SearchError> {
         parse_order_search(
             body.to_string().as_bytes(),
-            &words(),
+            &OrderVocabulary::HL7_CGM,
             &base(),
             &PatientId::new("p-1").unwrap(),
         )
@@ -197,7 +193,9 @@ mod tests {
         let example: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
         let body = page(&[example]).to_string();
         let patient = PatientId::new("patientExample").unwrap();
-        let found = parse_order_search(body.as_bytes(), &words(), &base(), &patient).unwrap();
+        let found =
+            parse_order_search(body.as_bytes(), &OrderVocabulary::HL7_CGM, &base(), &patient)
+                .unwrap();
         assert_eq!((found.refused.len(), found.next), (0, None));
         let [order] = found.orders.as_slice() else { panic!("one order") };
         assert!(order.runs_on(today()));
@@ -461,7 +459,7 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = parse_order_search(&bytes, &words(), &base(), &PatientId::new("p").unwrap());
+            let _ = parse_order_search(&bytes, &OrderVocabulary::HL7_CGM, &base(), &PatientId::new("p").unwrap());
         }
 
         #[test]
@@ -469,7 +467,7 @@ mod tests {
             let mut body = page(&[with("x", json!(1))]).to_string().into_bytes();
             let at = at.index(body.len());
             body[at] = byte;
-            let _ = parse_order_search(&body, &words(), &base(), &PatientId::new("p-1").unwrap());
+            let _ = parse_order_search(&body, &OrderVocabulary::HL7_CGM, &base(), &PatientId::new("p-1").unwrap());
         }
     }
 }

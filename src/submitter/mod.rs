@@ -282,15 +282,16 @@ impl Submitter {
         .await
     }
 
-    /// Verifies a finished submission: asks the receiver for what it accepted, by identifier, and
-    /// compares. What the receiver turns out to lack is sent again by the next submission,
-    /// once, if that cannot put it there twice.
+    /// Verifies a finished submission: asks the receiver for what it accepted, and compares. What
+    /// the receiver turns out to lack is sent again by the next submission, once, if that cannot
+    /// put it there twice.
     ///
-    /// A receiver that cannot be asked, for lack of permission
-    /// ([`Receiver::with_read_back`](crate::Receiver::with_read_back)) or of a search, is not an
-    /// error: the parts that could not be verified are in the result.
-    /// 25,000 readings take some forty requests to a receiver that can be asked by date, else a few
-    /// hundred; waits the receiver asks for are waited out up to `patience`.
+    /// A receiver that cannot be asked is not an error: the result says which parts could not be
+    /// verified, and why. It needs a search, and the person's leave to read
+    /// ([`Receiver::with_read_back`](crate::Receiver::with_read_back)).
+    ///
+    /// 25,000 readings take some forty requests to a receiver that can be asked by date, otherwise
+    /// a few hundred. Waits that the receiver asks for are waited out up to `patience`.
     ///
     /// # Example
     /// ```
@@ -328,7 +329,7 @@ impl Submitter {
         .await
     }
 
-    /// What receivers refused and is set aside.
+    /// What the receiver refused: it is set aside, and not sent again as it is.
     ///
     /// # Example
     /// ```
@@ -351,8 +352,8 @@ impl Submitter {
         .await
     }
 
-    /// Lets everything a receiver refused be sent again with the next submission; returns how much
-    /// that is. For when the receiver, or what it was that it refused, was mended.
+    /// Lets everything the receiver refused be sent again with the next submission; returns how
+    /// much that is. For when the receiver was mended.
     ///
     /// # Example
     /// ```

@@ -100,7 +100,7 @@ impl SubmissionPreview {
     }
 }
 
-/// Something the receiver will not have.
+/// Something the receiver refused.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RefusedItem {
     /// What it is.
@@ -127,14 +127,14 @@ impl std::fmt::Debug for RefusedItem {
 pub struct SubmissionOutcome {
     /// The submissions it is made of.
     pub submissions: Vec<SubmissionId>,
-    /// The account of all of them, from their begin, also if they were begun by an earlier call;
-    /// and of what else was delivered on the way.
+    /// The account of all of them from the beginning, also if an earlier call began them, and of
+    /// what else was delivered on the way.
     pub tally: Tally,
     /// What the receiver refused, of these and of earlier ones, and nobody dismissed.
     pub refused: Vec<RefusedItem>,
     /// What was not sent, and why.
     pub left_out: Vec<LeftOut>,
-    /// Parts the receiver will have nothing of for now. The next submission tries again.
+    /// Parts that the receiver refuses as a whole for now. The next submission tries again.
     pub stopped: Vec<Stopped>,
     /// What keeps these dates from being complete.
     pub standing: Standing,

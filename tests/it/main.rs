@@ -18,6 +18,8 @@ mod import;
 mod layers;
 #[cfg(all(feature = "shell", feature = "http-transport"))]
 mod main_job;
+#[cfg(all(feature = "shell", feature = "http-transport"))]
+mod send_now;
 mod statistics;
 #[cfg(all(feature = "shell", feature = "http-transport"))]
 mod support;

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use crate::SandboxError;
 
 /// Milliseconds since 1970, UTC.
-#[allow(
+#[expect(
     clippy::disallowed_methods,
     reason = "the sandbox is a server: it lives in real time, and reads it only here"
 )]
@@ -24,7 +24,7 @@ pub(crate) fn instant_text(millis: i64) -> String {
 }
 
 /// A secret of 256 random bits, as base64url without padding (43 characters).
-#[allow(
+#[expect(
     clippy::disallowed_methods,
     reason = "tokens must not be guessable; this is the only random number in the sandbox"
 )]

@@ -1,9 +1,9 @@
 //! Receivers and connections.
 
 use super::{ConnectionId, hidden};
-use crate::connect;
 use crate::ffi::error::CgmError;
 use crate::store::ConnectionState as State;
+use crate::{connect, fhir};
 use std::fmt;
 use std::time::SystemTime;
 
@@ -22,6 +22,27 @@ pub struct Receiver {
     /// can be verified.
     #[uniffi(default = false)]
     pub read_back: bool,
+    /// Which guide the receiver speaks, if the app knows; otherwise it is found out.
+    #[uniffi(default = None)]
+    pub dialect: Option<Dialect>,
+}
+
+/// The guide a receiver speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Dialect {
+    /// HL7 CGM STU1.
+    Hl7Cgm,
+    /// No guide: any FHIR R4 server that takes transactions.
+    Plain,
+}
+
+impl From<Dialect> for fhir::Dialect {
+    fn from(dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Hl7Cgm => Self::Hl7Cgm,
+            Dialect::Plain => Self::Plain,
+        }
+    }
 }
 
 impl TryFrom<Receiver> for connect::Receiver {
@@ -29,8 +50,14 @@ impl TryFrom<Receiver> for connect::Receiver {
 
     fn try_from(receiver: Receiver) -> Result<Self, CgmError> {
         let made = Self::new(&receiver.base, &receiver.client_id, &receiver.redirect_uri);
-        let made = made.map_err(crate::Error::from)?;
-        Ok(if receiver.read_back { made.with_read_back() } else { made })
+        let mut made = made.map_err(crate::Error::from)?;
+        if receiver.read_back {
+            made = made.with_read_back();
+        }
+        if let Some(dialect) = receiver.dialect {
+            made = made.with_dialect(dialect.into());
+        }
+        Ok(made)
     }
 }
 
@@ -63,7 +90,7 @@ pub enum ConnectionState {
     NeedsReauthorisation,
     /// The consent does not cover what is to be sent.
     NeedsConsent,
-    /// The receiver is not where or what it was.
+    /// The receiver has moved, or its set-up changed.
     Misconfigured,
     /// A token for another patient came back.
     OtherPatient,
@@ -125,6 +152,30 @@ impl From<crate::Connection> for Connection {
             patient_name: connection.patient.name,
             birth_date: connection.patient.birth_date,
             state: connection.state.into(),
+        }
+    }
+}
+
+/// What became of a connection's token at the receiver.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, uniffi::Enum)]
+pub enum Revocation {
+    /// The receiver took it back.
+    Done,
+    /// There was no token.
+    NothingToRevoke,
+    /// The receiver has no place to give tokens back: the token ends by itself.
+    NotOffered,
+    /// It could not be given back yet: it is tried again until the receiver took it.
+    Pending,
+}
+
+impl From<connect::Revocation> for Revocation {
+    fn from(revocation: connect::Revocation) -> Self {
+        match revocation {
+            connect::Revocation::Done => Self::Done,
+            connect::Revocation::NothingToRevoke => Self::NothingToRevoke,
+            connect::Revocation::NotOffered => Self::NotOffered,
+            connect::Revocation::Pending => Self::Pending,
         }
     }
 }

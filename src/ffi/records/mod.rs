@@ -1,8 +1,14 @@
 //! The plain records that cross the border, and how they map to the SDK's types.
 
 pub(super) mod connections;
+pub(super) mod dates;
+pub(super) mod imports;
+pub(super) mod orders;
+pub(super) mod outcomes;
 pub(super) mod readings;
+pub(super) mod runs;
 pub(super) mod submissions;
+pub(super) mod summary;
 pub(super) mod verification;
 
 use crate::{glucose, store};

@@ -37,6 +37,30 @@ impl From<GlucoseUnit> for glucose::GlucoseUnit {
     }
 }
 
+/// The lowest and the highest value a device shows.
+#[derive(Clone, Debug, uniffi::Record)]
+pub struct Scale {
+    /// The lowest, as decimal text: `40`.
+    pub lowest: String,
+    /// The highest: `400`.
+    pub highest: String,
+    /// The unit of both.
+    pub unit: GlucoseUnit,
+}
+
+impl TryFrom<Scale> for glucose::Scale {
+    type Error = CgmError;
+
+    fn try_from(scale: Scale) -> Result<Self, CgmError> {
+        let value = |text: &str| {
+            GlucoseValue::parse(text, scale.unit.into())
+                .map_err(|e| CgmError::invalid(ErrorCode::InvalidSensor, &e))
+        };
+        Self::new(value(&scale.lowest)?, value(&scale.highest)?)
+            .map_err(|e| CgmError::invalid(ErrorCode::InvalidSensor, &e))
+    }
+}
+
 /// A sensor readings are accepted from.
 #[derive(Clone, uniffi::Record)]
 #[uniffi::export(Debug, Display)]
@@ -45,8 +69,11 @@ pub struct Sensor {
     pub key: String,
     /// Maker and model as a person knows it.
     pub device_name: String,
-    /// The maker's serial number, where known.
+    /// The maker's serial number, if known.
     pub serial: Option<String>,
+    /// What the device shows; beyond it, it says "Low" and "High".
+    #[uniffi(default = None)]
+    pub scale: Option<Scale>,
 }
 
 impl TryFrom<Sensor> for glucose::Sensor {
@@ -55,7 +82,11 @@ impl TryFrom<Sensor> for glucose::Sensor {
     fn try_from(sensor: Sensor) -> Result<Self, CgmError> {
         let invalid = |e: glucose::SensorError| CgmError::invalid(ErrorCode::InvalidSensor, &e);
         let device = Device::new(sensor.device_name, sensor.serial.as_deref()).map_err(invalid)?;
-        Ok(Self::new(SensorKey::new(sensor.key).map_err(invalid)?, device))
+        let made = Self::new(SensorKey::new(sensor.key).map_err(invalid)?, device);
+        Ok(match sensor.scale {
+            Some(scale) => made.with_scale(scale.try_into()?),
+            None => made,
+        })
     }
 }
 
@@ -96,11 +127,11 @@ pub struct Reading {
     pub sensor: String,
     /// When it was measured.
     pub time: SystemTime,
-    /// Minutes east of UTC where the person was; null where not known.
+    /// Minutes east of UTC where the person was; null if not known.
     pub utc_offset_minutes: Option<i32>,
     /// What the sensor said.
     pub measurement: Measurement,
-    /// The maker's own key of the record, where it has one.
+    /// The maker's own key of the record, if it has one.
     pub record_key: Option<String>,
 }
 
@@ -142,7 +173,7 @@ pub struct Rejected {
 }
 
 impl Rejected {
-    fn new(row: i64, reason: &ReadingError) -> Self {
+    pub(super) fn new(row: i64, reason: &ReadingError) -> Self {
         Self { row, reason: reason.into(), explanation: reason.to_string() }
     }
 }
@@ -238,34 +269,5 @@ pub(in crate::ffi) fn ingest_report(
         replaced: count(report.replaced),
         corrected: count(report.corrected),
         rejected,
-    }
-}
-
-/// What became of a file.
-#[derive(Clone, Debug, uniffi::Record)]
-pub struct ImportReport {
-    /// Stored.
-    pub stored: i64,
-    /// There already.
-    pub already_there: i64,
-    /// Corrections of readings that were not sent yet.
-    pub replaced: i64,
-    /// Corrections of readings that were sent: they are sent again as corrected.
-    pub corrected: i64,
-    /// Rows that were refused.
-    pub rejected: Vec<Rejected>,
-}
-
-impl From<crate::ImportReport> for ImportReport {
-    fn from(report: crate::ImportReport) -> Self {
-        let rejected =
-            report.rejected.iter().map(|(row, reason)| Rejected::new(count(*row), reason));
-        Self {
-            stored: count(report.stored),
-            already_there: count(report.already_there),
-            replaced: count(report.replaced),
-            corrected: count(report.corrected),
-            rejected: rejected.collect(),
-        }
     }
 }

@@ -1,28 +1,20 @@
-//! What is submitted, and how it stands.
+//! What is submitted, and what of it is left out.
 
-use super::connections::ConnectionState;
-use super::{SubmissionId, count, hidden};
+use super::dates::DateRange;
+use super::readings::GlucoseUnit;
 use crate::ffi::error::CgmError;
-use crate::ffi::records::readings::GlucoseUnit;
 use crate::fhir::EntryKind;
-use crate::submission::Unsupported;
-use crate::{ErrorCode, OutcomeStatus, glucose, submission};
-use chrono::{DateTime, NaiveDate, Utc};
-use std::time::SystemTime;
-
-hidden!(RefusedItem);
+use crate::submission::{self, Unsupported};
 
 /// What is to be submitted.
 #[derive(Clone, Debug, uniffi::Enum)]
 pub enum SubmissionRequest {
-    /// What the receiver's standing orders ask for, up to yesterday.
+    /// What the receiver's standing orders ask for, today up to now included.
     Ordered,
-    /// What the person chose, readings included, over local dates, both included.
+    /// What the person chose, readings included.
     Own {
-        /// `YYYY-MM-DD`.
-        first_date: String,
-        /// `YYYY-MM-DD`.
-        last_date: String,
+        /// Over these local dates.
+        dates: DateRange,
         /// The unit of readings and of the summary's mean.
         unit: GlucoseUnit,
     },
@@ -32,20 +24,12 @@ impl TryFrom<SubmissionRequest> for crate::SubmissionRequest {
     type Error = CgmError;
 
     fn try_from(request: SubmissionRequest) -> Result<Self, CgmError> {
-        match request {
-            SubmissionRequest::Ordered => Ok(Self::Ordered),
-            SubmissionRequest::Own { first_date, last_date, unit } => {
-                let date = |text: &str| {
-                    text.parse::<NaiveDate>().map_err(|_| glucose::TimeError::Unreadable)
-                };
-                let dates = date(&first_date)
-                    .and_then(|first| glucose::DateRange::new(first, date(&last_date)?));
-                Ok(Self::Own {
-                    dates: dates.map_err(|e| CgmError::invalid(ErrorCode::InvalidTime, &e))?,
-                    unit: unit.into(),
-                })
+        Ok(match request {
+            SubmissionRequest::Ordered => Self::Ordered,
+            SubmissionRequest::Own { dates, unit } => {
+                Self::Own { dates: dates.try_into()?, unit: unit.into() }
             }
-        }
+        })
     }
 }
 
@@ -127,97 +111,6 @@ impl From<submission::LeftOut> for LeftOut {
             submission::LeftOut::NotSupported(Unsupported::UnknownProfile) => Self::UnknownProfile,
             submission::LeftOut::OtherUnit { sent } => Self::OtherUnit { sent: sent.into() },
             submission::LeftOut::TooFewReadings => Self::TooFewReadings,
-        }
-    }
-}
-
-/// What a receiver will not have.
-#[derive(Clone, uniffi::Record)]
-#[uniffi::export(Debug, Display)]
-pub struct RefusedItem {
-    /// What it is.
-    pub kind: ItemKind,
-    /// When it was measured, for a reading.
-    pub time: Option<SystemTime>,
-    /// The receiver's own words. They may quote the entry: for the person, not for a log.
-    pub reason: String,
-}
-
-impl From<crate::RefusedItem> for RefusedItem {
-    fn from(item: crate::RefusedItem) -> Self {
-        Self { kind: item.kind.into(), time: item.time.map(SystemTime::from), reason: item.reason }
-    }
-}
-
-/// How a submission stands.
-#[derive(Clone, Debug, uniffi::Record)]
-pub struct SubmissionOutcome {
-    /// The submissions it was made of, to be verified.
-    pub submissions: Vec<SubmissionId>,
-    /// Requests sent.
-    pub requests: i64,
-    /// Entries newly created at the receiver.
-    pub accepted: i64,
-    /// Entries the receiver had already.
-    pub already_there: i64,
-    /// Entries the receiver read and keeps no copy of.
-    pub received: i64,
-    /// Entries the receiver will not have.
-    pub refused: i64,
-    /// Of the accepted ones, readings.
-    pub readings_accepted: i64,
-    /// Whether everything was delivered and nothing refused.
-    pub complete: bool,
-    /// Where it waits: until when.
-    pub waiting_until: Option<SystemTime>,
-    /// Where it waits: why, in a word.
-    pub waiting_reason: Option<String>,
-    /// Entries that were sent over these dates, and nobody can tell whether the receiver has them.
-    pub unknown: i64,
-    /// Entries over these dates that are still to be sent.
-    pub open: i64,
-    /// Since when the receiver fails again and again, if it does.
-    pub stalled_since: Option<SystemTime>,
-    /// Where the connection needs the person: its state.
-    pub blocked: Option<ConnectionState>,
-    /// What the receiver refused, of this submission and of earlier ones.
-    pub refused_items: Vec<RefusedItem>,
-    /// What was not sent, and why.
-    pub left_out: Vec<LeftOut>,
-    /// Parts the receiver will have nothing of for now. The next submission tries again.
-    pub stopped: Vec<Part>,
-}
-
-impl From<crate::SubmissionOutcome> for SubmissionOutcome {
-    fn from(outcome: crate::SubmissionOutcome) -> Self {
-        let entries = outcome.tally.entries;
-        Self {
-            submissions: outcome.submissions.iter().copied().map(SubmissionId::from).collect(),
-            requests: count(outcome.tally.requests),
-            accepted: count(entries.accepted),
-            already_there: count(entries.already_there),
-            received: count(entries.received),
-            refused: count(entries.refused),
-            readings_accepted: count(outcome.tally.readings.accepted),
-            complete: outcome.is_complete(),
-            waiting_until: match outcome.status {
-                OutcomeStatus::Waiting { until, .. } => Some(DateTime::<Utc>::into(until)),
-                _ => None,
-            },
-            waiting_reason: match outcome.status {
-                OutcomeStatus::Waiting { reason, .. } => Some(reason.code().to_owned()),
-                _ => None,
-            },
-            unknown: count(outcome.standing.unknown),
-            open: count(outcome.standing.open),
-            stalled_since: outcome.stalled.map(|stalled| stalled.since.into()),
-            blocked: match outcome.status {
-                OutcomeStatus::Blocked(state) => Some(state.into()),
-                _ => None,
-            },
-            refused_items: outcome.refused.into_iter().map(RefusedItem::from).collect(),
-            left_out: outcome.left_out.into_iter().map(LeftOut::from).collect(),
-            stopped: outcome.stopped.iter().map(|stopped| Part::from(stopped.part)).collect(),
         }
     }
 }

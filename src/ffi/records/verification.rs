@@ -7,17 +7,16 @@ use std::time::SystemTime;
 
 hidden!(DifferentItem);
 
-/// What a receiver has of a submission, as far as it lets itself be asked. The counts are of
-/// entries.
+/// What a receiver has of a submission, as far as it can be asked. The counts are of entries.
 #[derive(Clone, Debug, uniffi::Record)]
 pub struct Verification {
     /// Whether the receiver has everything it accepted, as it was sent.
     pub complete: bool,
     /// It has these as they were sent.
     pub confirmed: i64,
-    /// It does not have these: the next submission sends them again.
+    /// It lacks these: the next submission sends them again.
     pub to_send_again: i64,
-    /// It was not found to have these, and they are not sent again.
+    /// A search did not find these, and they are not sent again.
     pub missing: i64,
     /// It has these, and they say something else.
     pub different: i64,
@@ -27,7 +26,7 @@ pub struct Verification {
     pub not_verified: Vec<NotVerified>,
 }
 
-/// Something that stands otherwise at the receiver than it was sent.
+/// Something that the receiver has otherwise than it was sent.
 #[derive(Clone, uniffi::Record)]
 #[uniffi::export(Debug, Display)]
 pub struct DifferentItem {
@@ -35,7 +34,7 @@ pub struct DifferentItem {
     pub what: ItemKind,
     /// When it was measured, for a reading.
     pub time: Option<SystemTime>,
-    /// The element that differs; null where the clinic marked the whole as entered in error.
+    /// The element that differs; null if the clinic marked the whole as entered in error.
     pub element: Option<String>,
 }
 
@@ -80,8 +79,8 @@ impl From<delivery::CannotVerify> for CannotVerify {
     }
 }
 
-impl From<crate::Verification> for Verification {
-    fn from(verification: crate::Verification) -> Self {
+impl From<crate::outcome::Verification> for Verification {
+    fn from(verification: crate::outcome::Verification) -> Self {
         let differences = verification.differences.iter().map(|item| DifferentItem {
             what: item.what.into(),
             time: item.time.map(SystemTime::from),

@@ -22,7 +22,7 @@ pub(super) const GUIDE: Guide = Guide {
     stages: &[Part::Devices, Part::Summary, Part::Readings],
     writes,
     scopes: SCOPES,
-    orders: Some(ORDERS),
+    orders: Some(OrderVocabulary::HL7_CGM),
     members,
 };
 
@@ -62,19 +62,22 @@ const SCOPES: Scopes = Scopes {
     ],
 };
 
-const ORDERS: OrderVocabulary = OrderVocabulary {
-    system: CGM_CODE_SYSTEM,
-    standing: STANDING_ORDER,
-    one_time: ONE_TIME_ORDER,
-    canonicals: PROFILE_BASE,
-    schedule: ScheduleForm {
-        extension: "data-submission-schedule",
-        period: "submissionPeriod",
-        lookback: "lookbackPeriod",
-    },
-    dates: DatesForm { extension: "data-submission-one-time-spec", period: "timePeriod" },
-    profile: "submissionDataProfile",
-};
+impl OrderVocabulary {
+    /// HL7 CGM's.
+    pub const HL7_CGM: Self = Self {
+        system: CGM_CODE_SYSTEM,
+        standing: STANDING_ORDER,
+        one_time: ONE_TIME_ORDER,
+        canonicals: PROFILE_BASE,
+        schedule: ScheduleForm {
+            extension: "data-submission-schedule",
+            period: "submissionPeriod",
+            lookback: "lookbackPeriod",
+        },
+        dates: DatesForm { extension: "data-submission-one-time-spec", period: "timePeriod" },
+        profile: "submissionDataProfile",
+    };
+}
 
 /// The figures a summary refers to, and how each is coded.
 const fn members(unit: GlucoseUnit) -> &'static [Member] {

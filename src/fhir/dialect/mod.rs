@@ -259,7 +259,7 @@ impl Dialect {
     }
 
     /// What a part writes.
-    pub fn writes(self, part: Part) -> Written {
+    pub(crate) fn writes(self, part: Part) -> Written {
         (self.guide().writes)(part)
     }
 
@@ -269,7 +269,7 @@ impl Dialect {
     }
 
     /// How orders are found; `None` if they come out of band.
-    pub const fn orders(self) -> Option<OrderVocabulary> {
+    pub(crate) const fn orders(self) -> Option<OrderVocabulary> {
         self.guide().orders
     }
 

@@ -4,8 +4,9 @@ use crate::browser::Person;
 use crate::network::{Passed, token_requests};
 use crate::world::{APP, World, parameter, submit, submit_all, submit_blocked};
 use cgm_submitter::connect::Revocation;
+use cgm_submitter::outcome::LeftOut;
 use cgm_submitter::store::ConnectionState;
-use cgm_submitter::{LeftOut, OutcomeStatus, Receiver};
+use cgm_submitter::{OutcomeStatus, Receiver};
 use chrono::TimeDelta;
 
 #[tokio::test]

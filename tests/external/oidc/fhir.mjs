@@ -1,5 +1,6 @@
-// The FHIR base: as little of HL7 CGM as an app needs to connect and to submit. Whether a token is good, and for whom and for what, is asked
-// of the provider's introspection endpoint for every request.
+// The FHIR base: as little of HL7 CGM as an app needs to connect and to submit. Whether a token is
+// good, and for whom and for what, is asked of the provider's introspection endpoint for every
+// request.
 
 import { buffer } from 'node:stream/consumers';
 import { gunzipSync } from 'node:zlib';
@@ -17,7 +18,8 @@ export class Fhir {
 
   async answer(request, response, path) {
     const [status, resource] = await this.#resource(request, path);
-    const headers = { 'content-type': 'application/fhir+json', ...(status === 401 && { 'www-authenticate': 'Bearer' }) };
+    const challenge = status === 401 && { 'www-authenticate': 'Bearer' };
+    const headers = { 'content-type': 'application/fhir+json', ...challenge };
     response.writeHead(status, headers).end(JSON.stringify(resource));
   }
 
@@ -27,9 +29,16 @@ export class Fhir {
 
     const token = await this.#introspect(request.headers.authorization);
     if (!token.active) return [401, problem('login')];
-    if (path === `Patient/${token.sub}`) return allows(token, 'Patient', 'r') ? [200, person(token.sub)] : [403, problem('forbidden')];
-    if (path === 'ServiceRequest') return allows(token, 'ServiceRequest', 's') ? [200, bundle('searchset', [])] : [403, problem('forbidden')];
-    if (path === '$submit-cgm-bundle' && request.method === 'POST') return [200, await this.#take(request, token)];
+    if (path === `Patient/${token.sub}`) {
+      return allows(token, 'Patient', 'r') ? [200, person(token.sub)] : [403, problem('forbidden')];
+    }
+    if (path === 'ServiceRequest') {
+      const allowed = allows(token, 'ServiceRequest', 's');
+      return allowed ? [200, bundle('searchset', [])] : [403, problem('forbidden')];
+    }
+    if (path === '$submit-cgm-bundle' && request.method === 'POST') {
+      return [200, await this.#take(request, token)];
+    }
     return [404, problem('not-found')];
   }
 
@@ -38,7 +47,14 @@ export class Fhir {
     const published = await this.#published();
     return {
       ...published,
-      capabilities: ['launch-standalone', 'client-public', 'context-standalone-patient', 'permission-offline', 'permission-patient', 'permission-v2'],
+      capabilities: [
+        'launch-standalone',
+        'client-public',
+        'context-standalone-patient',
+        'permission-offline',
+        'permission-patient',
+        'permission-v2',
+      ],
     };
   }
 
@@ -60,11 +76,15 @@ export class Fhir {
 
   async #take(request, token) {
     const body = await buffer(request);
-    const { type, entry } = JSON.parse(request.headers['content-encoding'] === 'gzip' ? gunzipSync(body) : body);
+    const zipped = request.headers['content-encoding'] === 'gzip';
+    const { type, entry } = JSON.parse(zipped ? gunzipSync(body) : body);
     const answers = entry.map(({ resource }) => {
-      if (!allows(token, resource.resourceType, 'c')) return { response: { status: '403', outcome: problem('forbidden') } };
+      if (!allows(token, resource.resourceType, 'c')) {
+        return { response: { status: '403', outcome: problem('forbidden') } };
+      }
       this.#log.say(token.sub, `took ${resource.resourceType}`);
-      return { response: { status: '201', location: `${resource.resourceType}/${crypto.randomUUID()}/_history/1` } };
+      const location = `${resource.resourceType}/${crypto.randomUUID()}/_history/1`;
+      return { response: { status: '201', location } };
     });
     return bundle(`${type}-response`, answers);
   }
@@ -80,9 +100,17 @@ function allows({ scope = '' }, resource, letter) {
 
 const bundle = (type, entry) => ({ resourceType: 'Bundle', type, entry });
 
-const problem = (code) => ({ resourceType: 'OperationOutcome', issue: [{ severity: 'error', code }] });
+const problem = (code) => ({
+  resourceType: 'OperationOutcome',
+  issue: [{ severity: 'error', code }],
+});
 
-const person = (id) => ({ resourceType: 'Patient', id, name: [{ family: 'Real', given: ['Person'] }], birthDate: '1980-02-29' });
+const person = (id) => ({
+  resourceType: 'Patient',
+  id,
+  name: [{ family: 'Real', given: ['Person'] }],
+  birthDate: '1980-02-29',
+});
 
 const capabilities = {
   resourceType: 'CapabilityStatement',
@@ -92,5 +120,15 @@ const capabilities = {
   fhirVersion: '4.0.1',
   format: ['json'],
   instantiates: ['http://hl7.org/fhir/uv/cgm/CapabilityStatement/cgm-data-receiver'],
-  rest: [{ mode: 'server', operation: [{ name: 'submit-cgm-bundle', definition: 'http://hl7.org/fhir/uv/cgm/OperationDefinition/submit-cgm-bundle' }] }],
+  rest: [
+    {
+      mode: 'server',
+      operation: [
+        {
+          name: 'submit-cgm-bundle',
+          definition: 'http://hl7.org/fhir/uv/cgm/OperationDefinition/submit-cgm-bundle',
+        },
+      ],
+    },
+  ],
 };

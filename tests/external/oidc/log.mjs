@@ -1,4 +1,5 @@
-// What the provider itself says happened, by the person it happened to, so that a test sees it from the server's side.
+// What the provider itself says happened, by the person it happened to, so that a test sees it from
+// the server's side.
 
 export class Log {
   #lines = new Map();
@@ -9,9 +10,13 @@ export class Log {
     for (const kind of ['grant', 'authorization_code', 'refresh_token']) {
       provider.on(`${kind}.saved`, ({ jti, accountId }) => this.#persons.set(jti, accountId));
     }
-    provider.on('grant.success', ({ oidc: { params } }) => this.#say(params.code ?? params.refresh_token, params.grant_type));
+    provider.on('grant.success', ({ oidc: { params } }) =>
+      this.#say(params.code ?? params.refresh_token, params.grant_type),
+    );
     provider.on('grant.revoked', (_ctx, grant) => this.#say(grant, 'grant revoked'));
-    provider.on('grant.error', ({ oidc: { params } }, error) => this.#say(params.code ?? params.refresh_token, error.error_detail));
+    provider.on('grant.error', ({ oidc: { params } }, error) =>
+      this.#say(params.code ?? params.refresh_token, error.error_detail),
+    );
     provider.on('server_error', (_ctx, error) => console.error(error));
   }
 
@@ -24,6 +29,7 @@ export class Log {
   }
 
   answer(response, person) {
-    response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(this.#lines.get(person) ?? []));
+    const lines = JSON.stringify(this.#lines.get(person) ?? []);
+    response.writeHead(200, { 'content-type': 'application/json' }).end(lines);
   }
 }

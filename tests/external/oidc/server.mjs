@@ -1,14 +1,16 @@
-// An authorisation server that nobody here wrote, for tests/external/oidc: oidc-provider, as a clinic would put it before its FHIR
-// server. `npm ci`, then `node server.mjs`: it listens on 127.0.0.1 on a free port, says `ready ORIGIN`, and forgets everything at its end,
-// which comes with that of its standard input: who started it may be killed and cannot leave it behind.
+// An authorisation server that nobody here wrote, for tests/external/oidc: oidc-provider, as a
+// clinic would put it before its FHIR server. `npm ci`, then `node server.mjs`: it listens on
+// 127.0.0.1 on a free port, says `ready ORIGIN`, and forgets everything at its end, which comes
+// with that of its standard input: who started it may be killed and cannot leave it behind.
 //
-// OAuth is oidc-provider's own: PKCE, codes, rotation and the detection of reuse, revocation, introspection, the issuer in the callback.
-// Ours is what every such clinic has to add, and nothing that judges a token:
+// OAuth is oidc-provider's own: PKCE, codes, rotation and the detection of reuse, revocation,
+// introspection, the issuer in the callback. Ours is what every such clinic has to add, and nothing
+// that judges a token:
 //
-//   smart.mjs        what SMART App Launch adds to OAuth
-//   pages.mjs        the pages on which a person signs in and allows
-//   fhir.mjs         the FHIR base; a token is good there while introspection says so
-//   log.mjs          what the provider says happened, for tests to ask
+// smart.mjs        what SMART App Launch adds to OAuth
+// pages.mjs        the pages on which a person signs in and allows
+// fhir.mjs         the FHIR base; a token is good there while introspection says so
+// log.mjs          what the provider says happened, for tests to ask
 //
 // Whoever signs in is the patient of that id: tests take a new one each and never meet.
 
@@ -39,8 +41,11 @@ const CLIENTS = [
   // Its access ends within seconds.
   app('cgm-app-brief'),
   // Scopes with restrictions are not for it.
-  app('cgm-app-simple', { scope: ['offline_access', ...SCOPES.filter((scope) => !scope.includes('?'))].join(' ') }),
-  // As OpenID Connect has it: offline_access counts only with prompt=consent, which SMART does not know.
+  app('cgm-app-simple', {
+    scope: ['offline_access', ...SCOPES.filter((scope) => !scope.includes('?'))].join(' '),
+  }),
+  // As OpenID Connect has it: offline_access counts only with prompt=consent, which SMART does not
+  // know.
   app('cgm-app-openid'),
 ];
 const LIFETIMES = { 'cgm-app-brief': 5 };
@@ -66,9 +71,13 @@ const provider = new Provider(origin, {
     devInteractions: { enabled: false },
     introspection: {
       enabled: true,
-      allowedPolicy: (_ctx, client, token) => [fhirClient.client_id, token.clientId].includes(client.clientId),
+      allowedPolicy: (_ctx, client, token) =>
+        [fhirClient.client_id, token.clientId].includes(client.clientId),
     },
-    revocation: { enabled: true, allowedPolicy: (_ctx, client, token) => client.clientId === token.clientId },
+    revocation: {
+      enabled: true,
+      allowedPolicy: (_ctx, client, token) => client.clientId === token.clientId,
+    },
   },
   pkce: { required: () => true },
   rotateRefreshToken: true,
@@ -103,10 +112,16 @@ const oauth = provider.callback();
 server.on('request', async (request, response) => {
   const { pathname } = new URL(request.url, origin);
   try {
-    if (pathname.startsWith('/fhir/')) await fhir.answer(request, response, pathname.slice('/fhir/'.length));
-    else if (pathname.startsWith('/interaction/')) await onPage(request, response, pathname);
-    else if (pathname.startsWith('/log/')) log.answer(response, pathname.slice('/log/'.length));
-    else await oauth(request, response);
+    const resource = '/fhir/';
+    if (pathname.startsWith(resource)) {
+      await fhir.answer(request, response, pathname.slice(resource.length));
+    } else if (pathname.startsWith('/interaction/')) {
+      await onPage(request, response, pathname);
+    } else if (pathname.startsWith('/log/')) {
+      log.answer(response, pathname.slice('/log/'.length));
+    } else {
+      await oauth(request, response);
+    }
   } catch (error) {
     console.error(error);
     response.writeHead(500).end(String(error));

@@ -1,4 +1,5 @@
-// What SMART App Launch adds to OAuth: its scopes, that `offline_access` is asked for by the scope alone, and whose record a token is for.
+// What SMART App Launch adds to OAuth: its scopes, that `offline_access` is asked for by the scope
+// alone, and whose record a token is for.
 
 export const SCOPES = [
   'launch/patient',
@@ -15,11 +16,13 @@ export const SCOPES = [
 // Koa middleware around the provider, for all clients but these.
 export const smart = (openidOnly) => async (ctx, next) => {
   const { scope = '', client_id: client } = ctx.query;
-  if (ctx.path === '/auth' && !openidOnly.includes(client) && scope.split(' ').includes('offline_access')) {
+  const offline = () => scope.split(' ').includes('offline_access');
+  if (ctx.path === '/auth' && !openidOnly.includes(client) && offline()) {
     ctx.query = { ...ctx.query, prompt: 'consent' };
   }
   await next();
-  if (ctx.path === '/token' && ctx.status === 200 && ctx.body.scope?.split(' ').includes('launch/patient')) {
+  const ofPatient = () => ctx.body.scope?.split(' ').includes('launch/patient');
+  if (ctx.path === '/token' && ctx.status === 200 && ofPatient()) {
     ctx.body.patient = ctx.oidc.entities.Account.accountId;
   }
 };

@@ -1,10 +1,9 @@
 //! At its cap an input is read; one more and it is refused, by an error that names the cap.
 
 use cgm_submitter::fhir::{
-    Addresses, CGM_CODE_SYSTEM, CapabilityError, Comparison, Dialect, OrderVocabulary,
-    PROFILE_BASE, PatientError, PatientId, ResourceType, ResponseError, STANDING_ORDER,
-    SearchError, compare, parse_capability, parse_found, parse_outcome, parse_patient,
-    parse_response,
+    Addresses, CGM_CODE_SYSTEM, CapabilityError, Comparison, OrderVocabulary, PROFILE_BASE,
+    PatientError, PatientId, ResourceType, ResponseError, STANDING_ORDER, SearchError, compare,
+    parse_capability, parse_found, parse_outcome, parse_patient, parse_response,
 };
 use cgm_submitter::import::{self, ImportError, ImportOptions};
 use cgm_submitter::orders::{OrderError, parse_order_search};
@@ -34,10 +33,6 @@ fn padded(document: &Value, size: usize) -> Vec<u8> {
 
 fn patient() -> PatientId {
     PatientId::new("p-1").unwrap()
-}
-
-fn words() -> OrderVocabulary {
-    Dialect::Hl7Cgm.orders().unwrap()
 }
 
 fn base() -> Url {
@@ -86,9 +81,22 @@ fn no_document_is_larger_than_its_cap() {
     assert!(parse_outcome(&padded(&outcome, LARGEST + 1)).is_none());
 
     let orders = page(&json!([]), &json!([]));
-    assert!(parse_order_search(&padded(&orders, LARGEST), &words(), &base(), &patient()).is_ok());
-    let error = parse_order_search(&padded(&orders, LARGEST + 1), &words(), &base(), &patient())
-        .unwrap_err();
+    assert!(
+        parse_order_search(
+            &padded(&orders, LARGEST),
+            &OrderVocabulary::HL7_CGM,
+            &base(),
+            &patient()
+        )
+        .is_ok()
+    );
+    let error = parse_order_search(
+        &padded(&orders, LARGEST + 1),
+        &OrderVocabulary::HL7_CGM,
+        &base(),
+        &patient(),
+    )
+    .unwrap_err();
     assert_eq!(error, SearchError::TooLarge);
     names(&error, LARGEST);
 
@@ -137,7 +145,12 @@ fn an_answer_with_more_entries_than_were_sent_is_refused_by_its_length() {
 #[test]
 fn a_page_of_orders_has_no_list_longer_than_its_cap() {
     let read = |page: &Value| {
-        parse_order_search(page.to_string().as_bytes(), &words(), &base(), &patient())
+        parse_order_search(
+            page.to_string().as_bytes(),
+            &OrderVocabulary::HL7_CGM,
+            &base(),
+            &patient(),
+        )
     };
     let many = |count: usize| json!(vec![json!({}); count]);
     assert!(read(&page(&many(2_000), &many(2_000))).is_ok());
@@ -177,8 +190,13 @@ fn an_order_has_no_list_longer_than_its_cap() {
             "subject": {"reference": "Patient/p-1"}, "extension": extension,
         });
         let page = page(&json!([{"resource": order}]), &json!([]));
-        let found =
-            parse_order_search(page.to_string().as_bytes(), &words(), &base(), &patient()).unwrap();
+        let found = parse_order_search(
+            page.to_string().as_bytes(),
+            &OrderVocabulary::HL7_CGM,
+            &base(),
+            &patient(),
+        )
+        .unwrap();
         found.refused.first().map(|refused| refused.reason)
     };
     let schedule = |profiles: usize| {

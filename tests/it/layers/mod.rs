@@ -1,6 +1,7 @@
 //! No arrow points upward: a module uses only what lies below it.
 
 mod architecture;
+mod front_door;
 mod paths;
 
 use paths::{Source, names};

@@ -3,8 +3,9 @@
 use crate::tape::Fate;
 use crate::world::{AMY, NO_WAIT, REDIRECT, World, reading, stock, submit};
 use cgm_submitter::environment::Clock;
+use cgm_submitter::receiver::Revocation;
 use cgm_submitter::store::ConnectionId;
-use cgm_submitter::{Receiver, Revocation, Submitter};
+use cgm_submitter::{Receiver, Submitter};
 use chrono::TimeDelta;
 use std::time::Duration;
 

@@ -7,10 +7,9 @@ use crate::world::{
 use crate::zone::zone;
 use cgm_submitter::glucose::{Measurement, Reading, SensorKey};
 use cgm_submitter::orders::{OrderError, OrderStatus, PeriodError};
+use cgm_submitter::outcome::LeftOut;
 use cgm_submitter::store::ConnectionId;
-use cgm_submitter::{
-    Error, LeftOut, OutcomeStatus, SubmissionOutcome, SubmissionRequest, Submitter,
-};
+use cgm_submitter::{Error, OutcomeStatus, SubmissionOutcome, SubmissionRequest, Submitter};
 use chrono::{DateTime, TimeDelta, Utc};
 use sandbox_ehr::Sandbox;
 use serde_json::{Value, json};
@@ -184,7 +183,7 @@ async fn an_order_does_not_run_after_its_time_and_is_shown_with_its_reason() {
         during("2024-07-02", "2024-12-31"),
     ];
     let (app, connection) = with_orders(&world, &orders, vec![at(noon(1), mg(100))]).await;
-    let said = |orders: &cgm_submitter::Orders| {
+    let said = |orders: &cgm_submitter::order::Orders| {
         let running: Vec<_> = orders.active.iter().map(|one| one.id.as_str().to_owned()).collect();
         let refused = orders.refused.iter();
         let refused: Vec<_> =
@@ -362,7 +361,9 @@ async fn what_an_order_asks_for_and_this_version_does_not_make_is_said() {
     let (app, connection) = with_orders(&world, &orders, vec![at(noon(1), mg(100))]).await;
     let outcome = submit(&app, connection).await;
     assert!(
-        outcome.left_out.contains(&LeftOut::NotSupported(cgm_submitter::Unsupported::Report)),
+        outcome
+            .left_out
+            .contains(&LeftOut::NotSupported(cgm_submitter::outcome::Unsupported::Report)),
         "{:?}",
         outcome.left_out
     );

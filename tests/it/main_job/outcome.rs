@@ -4,9 +4,10 @@
 use crate::tape::Fate;
 use crate::world::{LEASE, NO_WAIT, SUMMARY, SUMMARY_ENTRIES, World, own, submit};
 use cgm_submitter::OutcomeStatus;
+use cgm_submitter::SubmissionRequest;
 use cgm_submitter::delivery::Event;
 use cgm_submitter::glucose::GlucoseUnit;
-use cgm_submitter::{SubmissionRequest, Tally};
+use cgm_submitter::outcome::Tally;
 use std::sync::{Arc, Mutex};
 
 /// What was told of progress: entries with an outcome, and entries in all.

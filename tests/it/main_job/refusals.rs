@@ -3,9 +3,10 @@
 
 use crate::tape::Fate;
 use crate::world::{AMY, MASS, SUMMARY, World, own, reading, reading_of, submit, submit_all};
+use cgm_submitter::OutcomeStatus;
 use cgm_submitter::fhir::EntryKind;
+use cgm_submitter::outcome::{LeftOut, RefusedItem};
 use cgm_submitter::submission::Part;
-use cgm_submitter::{LeftOut, OutcomeStatus, RefusedItem};
 use chrono::{DateTime, Utc};
 use sandbox_ehr::{Limits, Sandbox};
 use serde_json::{Value, json};

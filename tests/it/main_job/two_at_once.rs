@@ -3,7 +3,8 @@
 use crate::tape::{Fate, Gate};
 use crate::world::{AMY, MASS, NO_WAIT, REDIRECT, World, own, reading, sensor, stock, submit};
 use cgm_submitter::delivery::Event;
-use cgm_submitter::{OutcomeStatus, Receiver, RunReport, Submitter, WaitReason};
+use cgm_submitter::outcome::{RunReport, WaitReason};
+use cgm_submitter::{OutcomeStatus, Receiver, Submitter};
 use chrono::TimeDelta;
 use sandbox_ehr::Sandbox;
 use std::time::Duration;

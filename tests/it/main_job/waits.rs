@@ -2,7 +2,8 @@
 
 use crate::world::{NO_WAIT, World, submit};
 use cgm_submitter::environment::Clock;
-use cgm_submitter::{Error, OutcomeStatus, WaitReason};
+use cgm_submitter::outcome::WaitReason;
+use cgm_submitter::{Error, OutcomeStatus};
 use chrono::TimeDelta;
 use sandbox_ehr::Endpoint;
 

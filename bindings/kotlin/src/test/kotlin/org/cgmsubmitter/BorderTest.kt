@@ -2,25 +2,45 @@ package org.cgmsubmitter
 
 import kotlinx.coroutines.runBlocking
 import org.cgmsubmitter.ffi.CgmException
+import org.cgmsubmitter.ffi.ClockAnswer
+import org.cgmsubmitter.ffi.ClockBasis
+import org.cgmsubmitter.ffi.ClockEvent
 import org.cgmsubmitter.ffi.ConnectionId
 import org.cgmsubmitter.ffi.ConnectionState
+import org.cgmsubmitter.ffi.DateRange
+import org.cgmsubmitter.ffi.FileFormat
 import org.cgmsubmitter.ffi.GlucoseUnit
 import org.cgmsubmitter.ffi.HostException
 import org.cgmsubmitter.ffi.HostVault
+import org.cgmsubmitter.ffi.ImportChoices
+import org.cgmsubmitter.ffi.ItemKind
+import org.cgmsubmitter.ffi.LogEntry
+import org.cgmsubmitter.ffi.LogField
+import org.cgmsubmitter.ffi.LogLevel
+import org.cgmsubmitter.ffi.LogValue
 import org.cgmsubmitter.ffi.Measurement
 import org.cgmsubmitter.ffi.Reading
+import org.cgmsubmitter.ffi.OrderedContent
+import org.cgmsubmitter.ffi.OutcomeStatus
 import org.cgmsubmitter.ffi.Receiver
 import org.cgmsubmitter.ffi.RefusedItem
 import org.cgmsubmitter.ffi.RejectionReason
+import org.cgmsubmitter.ffi.Revocation
+import org.cgmsubmitter.ffi.RunStatus
+import org.cgmsubmitter.ffi.Scale
 import org.cgmsubmitter.ffi.SubmissionRequest
 import org.junit.jupiter.api.Timeout
 import org.junit.jupiter.api.io.TempDir
 import java.nio.file.Path
 import java.time.Instant
+import java.time.LocalDateTime
+import java.time.ZoneId
+import java.util.Collections
 import kotlin.test.Test
 import kotlin.test.assertEquals
 import kotlin.test.assertFailsWith
 import kotlin.test.assertFalse
+import kotlin.test.assertNull
 import kotlin.test.assertTrue
 
 /** What the border does with what a host gives it, throws at it, and prints. */
@@ -111,6 +131,92 @@ class BorderTest {
         }
 
     @Test
+    fun `a file asks for what it leaves open and takes the answers`() =
+        runBlocking<Unit> {
+            open(folder).use { cgm ->
+                val choices = ImportChoices(zone = fileZone(ZoneId.of("Africa/Tripoli")))
+                val report = cgm.importFile(travelled(), choices)
+                assertEquals(312L, report.stored)
+                assertEquals(FileFormat.DEXCOM_CLARITY, report.format)
+                val note = report.clockNotes.single()
+                assertEquals("ClockNote(…)", "$note")
+                assertEquals(ClockEvent.MOVED, note.event)
+                assertTrue(note.open)
+                assertEquals(LocalDateTime.of(2024, 1, 20, 3, 0), LocalDateTime.parse(note.at))
+                assertEquals(60, note.minutesAfter - note.minutesBefore)
+
+                val answer = ClockAnswer(note.at, note.alternativeMinutes.first())
+                val told = cgm.importFile(travelled(), choices.copy(clockAnswers = listOf(answer)))
+                assertEquals(312L, told.replaced)
+                assertEquals(ClockBasis.TOLD, told.clockNotes.single().basis)
+            }
+        }
+
+    @Test
+    fun `low is taken by the scale the app gives`() =
+        runBlocking<Unit> {
+            open(folder).use { cgm ->
+                val file =
+                    "time,value,unit,device,status\n" +
+                        "2024-05-01T08:15:00Z,,mg/dL,acme,low\n" +
+                        "2024-05-01T08:20:00Z,110,mg/dL,acme,ok\n"
+                val refused = assertFailsWith<CgmException.Invalid> { cgm.importFile(file.toByteArray()) }
+                assertEquals("file-needs-answer", refused.code)
+                val choices = ImportChoices(scale = Scale("40", "400", GlucoseUnit.MG_PER_DL))
+                assertEquals(2L, cgm.importFile(file.toByteArray(), choices).stored)
+                val summary = cgm.summary(cgm.dates()!!)
+                assertEquals("Summary(…)", "$summary")
+                assertEquals(74.5, summary.meanMgDl)
+                assertEquals(1L, summary.clipped)
+            }
+        }
+
+    @Test
+    fun `what the clinic asks for and lacks is told`() =
+        runBlocking<Unit> {
+            SandboxEhr().use { clinic ->
+                open(folder).use { cgm ->
+                    val connection = clinic.connect(cgm).id
+                    val order = cgm.refreshOrders(connection).active.single()
+                    assertEquals("StandingOrder(…)", "$order")
+                    assertTrue(OrderedContent.Summary in order.schedules.first().content)
+                    assertEquals(1, cgm.orders(connection).active.size)
+                    assertEquals(emptyList(), cgm.quarantine(connection))
+                    assertEquals(0L, cgm.retryRefused(connection))
+                    assertEquals(emptyList(), cgm.unknownOutcomes(connection))
+                    assertEquals(0L, cgm.retryUnknown(connection))
+                    assertEquals(0L, cgm.dismissUnknown(connection))
+                    val report = cgm.runDue(PATIENCE, Events())
+                    assertEquals(RunStatus.Served(OutcomeStatus.Done), report.connections.single().status)
+                    assertEquals(0L, report.revocationsLeft)
+                    assertNull(report.nextWake)
+                    assertEquals(Revocation.DONE, cgm.disconnect(connection))
+                }
+            }
+        }
+
+    @Test
+    fun `the log tells each step and may throw`() =
+        runBlocking<Unit> {
+            val entries = Collections.synchronizedList(mutableListOf<LogEntry>())
+            val log =
+                logSink {
+                    entries += it
+                    throw LinkageError()
+                }
+            SandboxEhr().use { clinic ->
+                val app = cgmSubmitter(folder.resolve("me.db").toFile(), FolderVault(folder), log) { ZONE }
+                app.use { cgm ->
+                    val number = clinic.connect(cgm).id.value
+                    val connected = entries.single { it.step == "connected" }
+                    assertEquals(LogLevel.INFO, connected.level)
+                    assertTrue(LogField("connection", LogValue.Id(number)) in connected.fields)
+                    assertFalse(entries.any { "Amy" in it.line })
+                }
+            }
+        }
+
+    @Test
     fun `nonsense is refused with a code`() =
         runBlocking<Unit> {
             open(folder).use { cgm ->
@@ -118,7 +224,11 @@ class BorderTest {
                     listOf<Pair<String, suspend () -> Unit>>(
                         "invalid-sensor" to { cgm.registerSensor(SENSOR.copy(key = "")) },
                         "not-found" to { cgm.readingsToSend(ConnectionId(Long.MIN_VALUE), EVERYTHING) },
-                        "invalid-time" to { cgm.readingsToSend(ConnectionId(1), SubmissionRequest.Own("tomorrow", "", GlucoseUnit.MG_PER_DL)) },
+                        "invalid-time" to {
+                            val request = SubmissionRequest.Own(DateRange("tomorrow", ""), GlucoseUnit.MG_PER_DL)
+                            cgm.readingsToSend(ConnectionId(1), request)
+                        },
+                        "file-needs-answer" to { cgm.importFile(travelled()) },
                         "file-refused" to { cgm.importFile(byteArrayOf(0, -1, 0)) },
                     )
                 for ((code, call) in codes) {
@@ -142,12 +252,13 @@ class BorderTest {
                     val connection = cgm.completeConnection(clinic.browse(request.url))
                     assertEquals(ConnectionState.UNCONFIRMED, connection.state)
                     assertEquals("Connection(id=${connection.id.value}, state=Unconfirmed, …)", "$connection")
+                    assertEquals("Amy Shaw", cgm.fetchPatient(connection.id).patientName)
                 }
             }
             val reading = readings(1).single()
             assertEquals("Reading(…)", "$reading")
             assertEquals("Measurement(…)", "${reading.measurement}")
             assertEquals("Sensor(…)", "$SENSOR")
-            assertEquals("[RefusedItem(…)]", "${listOf(RefusedItem("reading", null, "107 mg/dL?"))}")
+            assertEquals("[RefusedItem(…)]", "${listOf(RefusedItem(ItemKind.READING, null, "107 mg/dL?"))}")
         }
 }

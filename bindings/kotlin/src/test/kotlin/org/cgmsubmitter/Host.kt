@@ -1,6 +1,8 @@
 package org.cgmsubmitter
 
 import org.cgmsubmitter.ffi.CgmSubmitter
+import org.cgmsubmitter.ffi.ConnectionId
+import org.cgmsubmitter.ffi.DateRange
 import org.cgmsubmitter.ffi.DeliveryEvent
 import org.cgmsubmitter.ffi.GlucoseUnit
 import org.cgmsubmitter.ffi.HostObserver
@@ -15,7 +17,9 @@ import java.nio.file.StandardCopyOption.ATOMIC_MOVE
 import java.time.Duration
 import java.time.Instant
 import java.time.LocalDate
+import java.time.LocalDateTime
 import java.time.ZoneId
+import java.time.format.DateTimeFormatter
 import java.util.Base64
 import java.util.Collections
 
@@ -89,7 +93,30 @@ fun readings(count: Int): List<Reading> =
 /** Everything [readings] gives, as the person's own choice. */
 val EVERYTHING: SubmissionRequest =
     SubmissionRequest.Own(
-        firstDate = LocalDate.now(ZONE).minusDays(9).toString(),
-        lastDate = LocalDate.now(ZONE).minusDays(1).toString(),
+        dates = LocalDate.now(ZONE).let { DateRange("${it.minusDays(9)}", "${it.minusDays(1)}") },
         unit = GlucoseUnit.MG_PER_DL,
     )
+
+/** How many readings would go now. */
+suspend fun CgmSubmitter.readingsToSend(
+    connection: ConnectionId,
+    request: SubmissionRequest,
+): Long = preview(connection, request).readingsToSend
+
+private const val HEADER =
+    "Index,Timestamp (YYYY-MM-DDThh:mm:ss),Event Type,Event Subtype,Patient Info,Device Info," +
+        "Source Device ID,Glucose Value (mg/dL),Insulin Value (u),Carb Value (grams)," +
+        "Duration (hh:mm:ss),Glucose Rate of Change (mg/dL/min),Transmitter Time (Long Integer)," +
+        "Transmitter ID\n"
+
+/** A Clarity export: ten days two hours east of UTC, then three days an hour further east. */
+fun travelled(): ByteArray {
+    val start = LocalDateTime.of(2024, 1, 10, 0, 0)
+    val stamp = DateTimeFormatter.ofPattern("yyyy-MM-dd'T'HH:mm:ss")
+    val rows =
+        (0L until 312L).joinToString("") { hour ->
+            val local = start.plusHours(hour + if (hour < 240) 2 else 3).format(stamp)
+            "1,$local,EGV,,,,phone,110,,,,,${hour * 3600},TX\n"
+        }
+    return (HEADER + rows).toByteArray()
+}

@@ -13,9 +13,11 @@ import org.cgmsubmitter.ffi.CgmSubmitter
 import org.cgmsubmitter.ffi.ConnectionId
 import org.cgmsubmitter.ffi.ConnectionState
 import org.cgmsubmitter.ffi.DeliveryEvent
+import org.cgmsubmitter.ffi.OutcomeStatus
 import org.junit.jupiter.api.Timeout
 import org.junit.jupiter.api.io.TempDir
 import java.nio.file.Path
+import java.time.Duration
 import java.util.concurrent.CountDownLatch
 import kotlin.concurrent.thread
 import kotlin.test.Test
@@ -39,9 +41,9 @@ class MainJobTest {
         cgm.registerSensor(SENSOR)
         cgm.ingest(readings(count))
         val outcome = cgm.submitNow(clinic.connect(cgm).id, EVERYTHING, PATIENCE, Events())
-        assertTrue(outcome.complete, "refused: ${outcome.refused}, blocked: ${outcome.blocked}")
-        assertEquals(0L, outcome.accepted)
-        assertTrue(outcome.alreadyThere > count.toLong())
+        assertTrue(outcome.complete, "refused: ${outcome.refused.size}, ${outcome.status}")
+        assertEquals(0L, outcome.tally.entries.accepted)
+        assertTrue(outcome.tally.entries.alreadyThere > count.toLong())
     }
 
     private suspend fun connected(
@@ -92,18 +94,19 @@ class MainJobTest {
                     val connection = clinic.connect(cgm)
                     assertEquals("amy-shaw", connection.patientId)
                     assertEquals("Amy Shaw", connection.patientName)
-                    assertEquals(1L, cgm.refreshOrders(connection.id))
+                    assertEquals(1, cgm.refreshOrders(connection.id).active.size)
                     assertEquals(600L, cgm.readingsToSend(connection.id, EVERYTHING))
 
                     val events = Events()
                     val outcome = cgm.submitNow(connection.id, EVERYTHING, PATIENCE, events)
                     assertTrue(outcome.complete)
-                    assertEquals(600L, outcome.readingsAccepted)
-                    assertTrue(events.all.any { it is DeliveryEvent.Progress && it.delivered == outcome.accepted })
+                    assertEquals(OutcomeStatus.Done, outcome.status)
+                    assertEquals(600L, outcome.tally.readings.accepted)
+                    assertTrue(events.all.any { it is DeliveryEvent.Progress && it.delivered == outcome.tally.entries.accepted })
 
                     val again = cgm.submitNow(connection.id, EVERYTHING, PATIENCE, Events())
                     assertTrue(again.complete)
-                    assertEquals(0L, again.requests)
+                    assertEquals(0L, again.tally.requests)
                 }
                 assertEverythingIsThereOnce(clinic, 600)
             }
@@ -114,13 +117,13 @@ class MainJobTest {
         runBlocking<Unit> {
             SandboxEhr().use { clinic ->
                 open(folder).use { connected(it, clinic, 2_000) }
-                KilledApp.killAt(request = 1, folder)
-                KilledApp.killAt(request = 3, folder)
+                KilledApp.killAt(request = 1, folder, Duration.ofSeconds(5))
+                KilledApp.killAt(request = 3, folder, Duration.ofSeconds(25))
                 open(folder).use { cgm ->
                     val connection = cgm.connections().single()
                     assertEquals(ConnectionState.ACTIVE, connection.state)
                     assertTrue(cgm.readingsToSend(connection.id, EVERYTHING) > 0L)
-                    cgm.runDue(PATIENCE, Events())
+                    assertEquals(connection.id, cgm.runDue(PATIENCE, Events()).connections.single().connection)
                     assertEquals(0L, cgm.readingsToSend(connection.id, EVERYTHING))
                 }
                 assertEverythingIsThereOnce(clinic, 2_000)
@@ -153,7 +156,7 @@ class MainJobTest {
                     delay(1_000)
                     assertTrue(events.all.last() is DeliveryEvent.Sending, "nothing happens after the cancellation")
                     assertEquals(2, events.sendings)
-                    assertEquals(2_000uL, cgm.readingsToSend(connection, EVERYTHING))
+                    assertEquals(2_000L, cgm.readingsToSend(connection, EVERYTHING))
 
                     assertTrue(cgm.submitNow(connection, EVERYTHING, PATIENCE, Events()).complete)
                     assertEquals(0L, cgm.readingsToSend(connection, EVERYTHING))

@@ -10,14 +10,14 @@ suspend fun send(cgm: CgmSubmitter, clinic: Receiver, readings: List<Reading>, b
     val report = cgm.ingest(readings) // what is there already is not stored twice
     println("${report.stored} stored, ${report.rejected.size} refused")
 
-    val request = cgm.beginConnection(clinic)
-    val redirect = browse(request.url) // the app may be killed meanwhile
+    val authorisation = cgm.beginConnection(clinic)
+    val redirect = browse(authorisation.url) // the app may be killed meanwhile
     val connection = cgm.completeConnection(redirect)
     println("Is this you? ${connection.patientName}") // nothing is sent before this is answered
     cgm.confirmPatient(connection.id)
 
-    val dates = SubmissionRequest.Own("2024-05-01", "2024-05-14", GlucoseUnit.MG_PER_DL)
-    val outcome = cgm.submitNow(connection.id, dates, Duration.ofMinutes(1), observer { println(it) })
-    println("${outcome.accepted} accepted, ${outcome.refused} refused")
+    val request = SubmissionRequest.Own(DateRange("2024-05-01", "2024-05-14"), GlucoseUnit.MG_PER_DL)
+    val outcome = cgm.submitNow(connection.id, request, Duration.ofMinutes(1), observer { println(it) })
+    println("${outcome.tally.entries.accepted} accepted, ${outcome.refused.size} refused")
 }
 // README
