@@ -148,7 +148,10 @@ class MainJobTest {
                                 cancelled.await()
                             }
                         }
-                    val job = launch(Dispatchers.Default) { cgm.submitNow(connection, EVERYTHING, PATIENCE, events) }
+                    // The cancelled request may be at work at the clinic as long as it was given,
+                    // and a while: the next call waits that long.
+                    val budget = Duration.ofSeconds(5)
+                    val job = launch(Dispatchers.Default) { cgm.submitNow(connection, EVERYTHING, budget, events) }
                     try {
                         secondRequest.await()
                         job.cancelAndJoin()
