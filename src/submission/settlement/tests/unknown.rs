@@ -145,3 +145,13 @@ fn a_new_unknown_outcome_is_looked_up_from_the_start() {
     let settled = case.settle(&Answer::None(NoAnswer::Lost));
     assert_eq!((settled.attempts.lookups, settled.attempts.failed_lookups), (0, 0));
 }
+
+#[test]
+fn unknown_outcomes_bring_a_batch_down_to_five_and_no_further() {
+    for (count, smaller) in [(6, true), (5, false)] {
+        let mut case = Case::readings(count);
+        case.then(case.settle(&Answer::None(NoAnswer::Lost)));
+        let settled = case.settle(&Answer::None(NoAnswer::Lost));
+        assert_eq!(settled.next == apart(true), smaller, "{count}");
+    }
+}
