@@ -12,6 +12,7 @@
 
 mod limits {
     pub(crate) mod bare;
+    pub(crate) mod delivering;
     pub(crate) mod lasting;
     pub(crate) mod memory;
     pub(crate) mod plain;
@@ -30,7 +31,7 @@ use cgm_submitter::store::{
 };
 use cgm_submitter::submission::{Origin, Plan, Position, Progress, Wanted};
 use chrono::{DateTime, TimeDelta, Utc};
-use limits::{bare, lasting, memory::Counting, plain};
+use limits::{bare, delivering, lasting, memory::Counting, plain};
 use std::path::Path;
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -42,30 +43,55 @@ const ROUNDS: usize = 9;
 /// Ten years of five-minute readings, less the gaps of a real wearer.
 const TEN_YEARS: usize = 930_990;
 
+/// `cargo bench -- ingest size` runs the groups of these names alone.
+fn asked(group: &str) -> bool {
+    let all = std::env::args().skip(1);
+    let names: Vec<String> = all.filter(|argument| !argument.starts_with('-')).collect();
+    names.is_empty() || names.iter().any(|name| name == group)
+}
+
 fn main() {
     println!("{:<58} {:>10} {:>10} {:>7}  goal", "", "ours", "limit", "ratio");
     let generated = generated(TEN_YEARS);
-    ingest("ingest 930,990 readings | bare INSERT", &generated);
-    let real = real();
-    if let Some(real) = &real {
-        ingest("ingest the real file's 25,340 | bare INSERT", real);
-    }
     let newest_first = lasting::newest_first(&generated);
-    ingest("ingest 930,990, newest first | bare INSERT, newest first", &newest_first);
-    summaries(&generated);
-    if let Some(real) = &real {
-        summary_of("summary of the real file | bare scan", real);
-        assembly(real);
+    let real = real();
+    if asked("ingest") {
+        ingest("ingest 930,990 readings | bare INSERT", &generated);
+        if let Some(real) = &real {
+            ingest("ingest the real file's 25,340 | bare INSERT", real);
+        }
+        ingest("ingest 930,990, newest first | bare INSERT, newest first", &newest_first);
     }
-    lasting::second_correction(&generated);
-    lasting::opening_after_a_kill(&generated);
-    size("bytes a reading on disk, 930,990", &generated);
-    size("bytes a reading on disk, newest first", &newest_first);
+    if asked("summary") {
+        summaries(&generated);
+        if let Some(real) = &real {
+            summary_of("summary of the real file | bare scan", real);
+        }
+    }
     if let Some(real) = &real {
-        size("bytes a reading on disk, real file", real);
+        if asked("assembly") {
+            assembly(real);
+        }
+        if asked("batch") {
+            delivering::a_batch(real);
+        }
+    }
+    if asked("lasting") {
+        lasting::second_correction(&generated);
+        lasting::opening_after_a_kill(&generated);
+    }
+    if asked("size") {
+        size("bytes a reading on disk, 930,990", &generated, 20.0);
+        size("bytes a reading on disk, newest first", &newest_first, 20.0);
+        if let Some(real) = &real {
+            // Each has its transmitter's count beside it.
+            size("bytes a reading on disk, real file", real, 24.0);
+        }
     }
     // Last: it counts in every file that is opened after it.
-    lasting::one_live_reading(&generated);
+    if asked("live") {
+        lasting::one_live_reading(&generated);
+    }
 }
 
 /// Readings with the sensors they came from.
@@ -316,7 +342,7 @@ fn assembly(real: &Data) {
     );
 }
 
-fn size(what: &str, data: &Data) {
+fn size(what: &str, data: &Data, goal: f64) {
     let (folder, empty_folder) = (TempDir::new().unwrap(), TempDir::new().unwrap());
     let mut filled = filled(&folder, data);
     let mut empty = store(&empty_folder, data);
@@ -324,6 +350,6 @@ fn size(what: &str, data: &Data) {
     empty.checkpoint().unwrap();
     let bytes = (filled.size_on_disk().unwrap() - empty.size_on_disk().unwrap()) as f64
         / data.readings.len() as f64;
-    let word = if bytes <= 20.0 { "reached" } else { "MISSED" };
-    println!("{what:<58} {bytes:>10.1} {:>10} {:>7}  ≤ 20 {word}", "", "");
+    let word = if bytes <= goal { "reached" } else { "MISSED" };
+    println!("{what:<58} {bytes:>10.1} {:>10} {:>7}  ≤ {goal} {word}", "", "");
 }

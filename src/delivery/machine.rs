@@ -21,8 +21,8 @@ use std::time::Duration;
 
 /// The delivery of one connection, as a value one steps.
 ///
-/// The caller holds the connection's lock from [`next`](Self::next) to the end of what it asked for:
-/// a batch found half-sent was left by a process that died. It need not be held while waiting.
+/// The caller holds the connection's lock from [`next`](Self::next) to the end of what it asked
+/// for: a batch found half-sent was left by a process that died. It need not be held while waiting.
 #[derive(Clone, Copy, Debug)]
 pub struct Machine {
     connection: ConnectionId,

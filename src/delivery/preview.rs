@@ -16,18 +16,18 @@ pub struct Preview {
     pub plan: Plan,
     /// Readings stored in its window.
     pub readings: u64,
-    /// Those the receiver does not have yet, where readings are wanted.
+    /// Those the receiver does not have yet, if readings are wanted.
     pub readings_to_send: u64,
     /// Entries in all: readings, devices, the summary and its members.
     pub entries_to_send: u64,
-    /// The statistics over its dates; none under two readings.
+    /// The statistics over its dates; `None` under two readings.
     pub summary: Option<Summary>,
 }
 
 /// What a plan would send now.
 ///
 /// # Errors
-/// [`Error`] where the store fails.
+/// [`Error`] if the store fails.
 pub fn preview(
     store: &Store,
     connection: &ConnectionRecord,

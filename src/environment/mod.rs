@@ -38,7 +38,7 @@ pub trait Entropy: Send + Sync {
     /// Fills `bytes`.
     ///
     /// # Errors
-    /// [`EnvironmentError::Entropy`] where the platform has none.
+    /// [`EnvironmentError::Entropy`] if the platform has none.
     fn fill(&self, bytes: &mut [u8]) -> Result<(), EnvironmentError>;
 }
 
@@ -47,7 +47,7 @@ pub trait LocalTime: Send + Sync {
     /// The zone's offsets over `from..to`.
     ///
     /// # Errors
-    /// [`EnvironmentError::LocalTime`] where the host cannot tell.
+    /// [`EnvironmentError::LocalTime`] if the host cannot tell.
     fn offsets(
         &self,
         from: DateTime<Utc>,
@@ -57,7 +57,7 @@ pub trait LocalTime: Send + Sync {
 
 /// The platform's secure storage: Keychain, Keystore. Small values under short names.
 pub trait Vault: Send + Sync {
-    /// The value under `name`, none where there is none.
+    /// Returns the value under `name`, `None` if there is none.
     ///
     /// # Errors
     /// [`VaultError`].

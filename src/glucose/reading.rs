@@ -2,6 +2,7 @@
 
 use super::{GlucoseError, Measurement, SensorError, SensorKey, TimeError, UtcOffset};
 use chrono::{DateTime, TimeDelta, Utc};
+use std::borrow::Cow;
 use std::fmt;
 
 /// 1990-01-01T00:00:00Z: no continuous monitor is older.
@@ -60,7 +61,20 @@ pub enum ReadingError {
 
 /// A maker's own key of a record, which stays the same when its time or value is corrected.
 #[derive(Clone, PartialEq, Eq, Hash)]
-pub struct RecordKey(Box<str>);
+pub struct RecordKey(Form);
+
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum Form {
+    Text(Box<str>),
+    Count(Box<str>, u32),
+}
+
+fn check_key(key: &str) -> Result<Box<str>, ReadingError> {
+    if key.is_empty() || key.len() > 256 || key.chars().any(char::is_control) {
+        return Err(ReadingError::RecordKey);
+    }
+    Ok(key.into())
+}
 
 impl RecordKey {
     /// A key of 1 to 256 bytes without control characters.
@@ -68,15 +82,33 @@ impl RecordKey {
     /// # Errors
     /// [`ReadingError::RecordKey`].
     pub fn new(key: &str) -> Result<Self, ReadingError> {
-        if key.is_empty() || key.len() > 256 || key.chars().any(char::is_control) {
-            return Err(ReadingError::RecordKey);
-        }
-        Ok(Self(key.into()))
+        Ok(Self(Form::Text(check_key(key)?)))
     }
 
-    /// The key as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
+    /// The key of a record that its maker counts within a series, as a transmitter counts seconds.
+    /// It takes a fraction of the space of a text. A series is named as [`new`](Self::new) says,
+    /// and lasts at most 130 days: a record that moves further is another one.
+    ///
+    /// # Errors
+    /// [`ReadingError::RecordKey`].
+    pub fn counted(series: &str, count: u32) -> Result<Self, ReadingError> {
+        Ok(Self(Form::Count(check_key(series)?, count)))
+    }
+
+    /// Series and count of a [counted](Self::counted) key.
+    pub fn count(&self) -> Option<(&str, u32)> {
+        match &self.0 {
+            Form::Count(series, count) => Some((series, *count)),
+            Form::Text(_) => None,
+        }
+    }
+
+    /// The key as text; series and count with a `/` between them.
+    pub fn text(&self) -> Cow<'_, str> {
+        match &self.0 {
+            Form::Text(text) => Cow::Borrowed(text),
+            Form::Count(series, count) => Cow::Owned(format!("{series}/{count}")),
+        }
     }
 }
 

@@ -125,7 +125,7 @@ fn read(redirect_url: &str) -> Result<Url, CallbackError> {
 /// The state a callback claims, by which the pending authorisation is found.
 ///
 /// # Errors
-/// [`CallbackError`] where there is none, or more than one.
+/// [`CallbackError`] if there is none, or more than one.
 pub fn state_of(redirect_url: &str) -> Result<Secret, CallbackError> {
     let state = parameters(&read(redirect_url)?)?.state.ok_or(CallbackError::Missing("state"))?;
     Ok(Secret::new(state))

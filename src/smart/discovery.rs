@@ -117,7 +117,7 @@ impl SmartConfiguration {
         &self.token_endpoint
     }
 
-    /// Where tokens are given back, where there is such a place.
+    /// Where tokens are given back, if there is such a place.
     pub fn revocation_endpoint(&self) -> Option<&Url> {
         self.revocation_endpoint.as_ref()
     }

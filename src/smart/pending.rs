@@ -31,7 +31,7 @@ pub struct PendingAuthorization {
     pub verifier: PkceVerifier,
     /// The scopes asked for.
     pub scopes: ScopeRequest,
-    /// The authorisation server's name, where it states one.
+    /// The authorisation server's name, if it states one.
     pub issuer: Option<String>,
     /// Whether the callback must name it (RFC 9207).
     #[serde(default)]

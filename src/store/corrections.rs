@@ -30,14 +30,17 @@ pub(super) fn claimed_in(
 /// Keeps the current version as an earlier one, if someone has seen it. True if so.
 pub(super) fn supersede(tx: &Transaction<'_>, reading: &StoredReading) -> Result<bool, StoreError> {
     let version = reading.version(tx)?;
-    if claimed_in(tx, reading.key, version)?.is_empty() {
+    let holders = ledger::covering(tx, reading.key)?;
+    if holders.is_empty() && claimed_in(tx, reading.key, version)?.is_empty() {
         return Ok(false);
     }
     reading.keep_as(tx, version)?;
-    for holder in ledger::covering(tx, reading.key)? {
-        versions::remember(tx, holder, reading.key, version)?;
+    for holder in &holders {
+        versions::remember(tx, *holder, reading.key, version)?;
     }
-    ledger::cut(tx, &[reading.key])?;
+    if !holders.is_empty() {
+        ledger::cut(tx, &[reading.key])?;
+    }
     Ok(true)
 }
 

@@ -440,6 +440,21 @@ mod tests {
     }
 
     #[test]
+    fn who_writes_to_a_database_that_has_no_log_yet_is_waited_for() {
+        let (_folder, path) = closed();
+        let db = Connection::open(&path).unwrap();
+        db.pragma_update(None, "journal_mode", "DELETE").unwrap();
+        db.execute_batch("BEGIN IMMEDIATE").unwrap();
+        std::thread::scope(|scope| {
+            let opening = scope.spawn(|| Store::open(&path).map(drop));
+            std::thread::sleep(Duration::from_millis(300));
+            assert!(!opening.is_finished(), "it waits");
+            db.execute_batch("COMMIT").unwrap();
+            opening.join().unwrap().unwrap();
+        });
+    }
+
+    #[test]
     fn a_new_database_is_opened_by_many_at_once() {
         for _ in 0..20 {
             let folder = tempfile::tempdir().unwrap();

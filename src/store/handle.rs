@@ -21,9 +21,9 @@ struct Shared {
 
 #[derive(Debug)]
 enum Reader {
-    Closed,
     /// Opened by the first read.
     Wanted,
+    Closed,
     Open(Store),
 }
 
@@ -120,23 +120,6 @@ impl StoreHandle {
         })
         .await
     }
-
-    /// Opens it again after [`close`](Self::close).
-    ///
-    /// # Errors
-    /// As [`Store::open`].
-    pub async fn open(&self) -> Result<(), StoreError> {
-        let shared = Arc::clone(&self.0);
-        blocking(move || {
-            let mut writer = lock(&shared.writer);
-            if writer.is_none() {
-                *writer = Some(Store::open(&shared.path)?);
-                *lock(&shared.reader) = Reader::Wanted;
-            }
-            Ok(())
-        })
-        .await
-    }
 }
 
 #[cfg(test)]
@@ -179,7 +162,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn closed_it_says_so_and_opened_again_it_works_on() {
+    async fn closed_it_says_so_and_no_file_of_it_is_open() {
         let (folder, handle) = handle();
         handle.read(Store::extent).await.unwrap();
         handle.close().await.unwrap();
@@ -188,9 +171,6 @@ mod tests {
         assert_eq!(names(), 1, "the database alone, without a log");
         assert!(matches!(handle.read(Store::extent).await, Err(StoreError::Closed)));
         assert!(matches!(handle.call(|s| s.extent()).await, Err(StoreError::Closed)));
-        handle.open().await.unwrap();
-        assert!(handle.call(|store| store.extent()).await.unwrap().is_some());
-        assert!(handle.read(Store::extent).await.unwrap().is_some());
     }
 
     #[tokio::test]

@@ -166,4 +166,25 @@ mod tests {
             .collect();
         assert_eq!(counts, [("open", 2, 1, 1, 1), ("clarity", 1, 2, 0, 1)]);
     }
+    #[test]
+    fn of_two_files_the_later_one_corrects_what_both_say_of_one_second() {
+        use crate::store::testing::with_record;
+        let mut scratch = Scratch::new();
+        scratch.register("s");
+        let (now, zone) = (scratch.now(), ZoneOffsets::fixed(UtcOffset::UTC));
+        let named = |mg_dl, record| with_record(reading("s", 300, value(mg_dl)), record);
+        let files = [
+            [reading("s", 0, value(100)), named(100, "r1")],
+            [reading("s", 0, value(101)), named(101, "r2")],
+        ];
+        let replaced = files.each_ref().map(|rows| {
+            let source = ImportSource { format: "open", digest: [1; 32] };
+            scratch.store.ingest_import(source, &[], rows, &zone, now).unwrap().replaced
+        });
+        assert_eq!(replaced, [0, 2], "and the report says so");
+        let mut said = Vec::new();
+        let all = crate::glucose::Window::from_unix(0, i64::MAX).unwrap();
+        scratch.store.scan(all, |sample| said.push(sample.measurement)).unwrap();
+        assert_eq!(said, [value(101); 2]);
+    }
 }

@@ -5,13 +5,14 @@
 //! so that the same batch again changes nothing.
 
 use super::placement::{self, Contested, Intake, Outcome};
+use super::records::Records;
 use super::{
     ImportSource, ReadingKey, Store, StoreError, imports, key, ledger, packing, repack, sensors,
     versions,
 };
-use crate::glucose::{Reading, ReadingError, RecordKey, Sensor, SensorId, SensorKey, ZoneOffsets};
+use crate::glucose::{Reading, ReadingError, Sensor, SensorId, SensorKey, ZoneOffsets};
 use chrono::{DateTime, Utc};
-use rusqlite::{Transaction, params};
+use rusqlite::{CachedStatement, Transaction, params};
 use std::collections::HashMap;
 
 /// A reading that was not taken, and why.
@@ -75,6 +76,9 @@ impl Source {
     }
 }
 
+/// A reading's sensor and key, or why it has none.
+type Placed = Result<(Source, ReadingKey), ReadingError>;
+
 /// The sensors of a batch, each looked up once.
 #[derive(Default)]
 struct Sources<'a> {
@@ -116,69 +120,111 @@ fn rising(batch: &[Reading]) -> Vec<usize> {
     rows
 }
 
+/// A batch on its way in.
+struct Taking<'a, 'tx> {
+    tx: &'tx Transaction<'tx>,
+    intake: Intake<'a>,
+    insert: CachedStatement<'tx>,
+    sources: Sources<'a>,
+    records: Records<'a>,
+    report: IngestReport,
+    /// Keys of new readings that the ledger's intervals must not cover.
+    late: Vec<ReadingKey>,
+    /// How many came before a later one of their sensor.
+    loose: usize,
+    contested: Vec<Contested<'a>>,
+}
+
+impl<'a> Taking<'a, '_> {
+    /// Where a reading belongs.
+    fn find(&mut self, reading: &'a Reading) -> Result<Placed, StoreError> {
+        if let Err(reason) = reading.check(self.intake.now) {
+            return Ok(Err(reason));
+        }
+        let source = self.sources.of(self.tx, reading.sensor())?;
+        Ok(source.ok_or(ReadingError::UnknownSensor).and_then(|source| {
+            let key = ReadingKey::new(source.id, reading.seconds());
+            Ok((source, key.ok_or(ReadingError::InTheFuture)?))
+        }))
+    }
+
+    /// Takes in what simply fits in; the rest is contested.
+    fn take(&mut self, row: usize, reading: &'a Reading) -> Result<(), StoreError> {
+        let (source, key) = match self.find(reading)? {
+            Ok(placed) => placed,
+            Err(reason) => {
+                self.report.rejected.push(RejectedReading { row, reason });
+                return Ok(());
+            }
+        };
+        let zone = self.intake.zone;
+        let offset = reading.offset().unwrap_or_else(|| zone.offset_at(reading.seconds()));
+        let packed = packing::encode(reading.measurement()) | packing::offset(offset);
+        let record = reading.record_key().map(|r| self.records.pack(self.tx, r)).transpose()?;
+        let import = self.intake.import.map(|import| import.0);
+        let stays = record.as_ref().is_none_or(|record| self.records.note(key, record));
+        let inserted = stays
+            && !within(source.history, key)
+            && self.insert.execute(params![key, packed, record, import])? == 1;
+        if inserted {
+            self.report.stored += 1;
+            self.loose += usize::from(source.last.is_some_and(|last| key.seconds() < last));
+            if within(source.ledger, key) {
+                self.late.push(key);
+            }
+        } else {
+            self.contested.push(Contested { row, key, reading, record, moved: None });
+        }
+        Ok(())
+    }
+
+    /// Puts what is contested in its place, and says what became of all.
+    fn settle(self) -> Result<IngestReport, StoreError> {
+        let Self { tx, intake, sources, records, mut report, .. } = self;
+        ledger::cut(tx, &self.late)?;
+        repack::note_loose(tx, self.loose)?;
+        let all = self.contested.len();
+        let mut contested = placement::last_of_each(self.contested);
+        report.already_there += all - contested.len();
+        placement::move_away(tx, &mut contested, &records)?;
+        for c in &contested {
+            *match placement::place(tx, c, intake)? {
+                Outcome::Stored => &mut report.stored,
+                Outcome::AlreadyThere => &mut report.already_there,
+                Outcome::Replaced => &mut report.replaced,
+                Outcome::Corrected => &mut report.corrected,
+            } += 1;
+        }
+        for source in sources.found.iter().flatten() {
+            sensors::refresh_extent(tx, source.id)?;
+        }
+        report.rejected.sort_by_key(|rejected| rejected.row);
+        Ok(report)
+    }
+}
+
 fn ingest(
     tx: &Transaction<'_>,
     batch: &[Reading],
     intake: Intake<'_>,
 ) -> Result<IngestReport, StoreError> {
-    let mut report = IngestReport::default();
-    let mut sources = Sources::default();
-    let mut contested = Vec::new();
-    let (mut late, mut loose) = (Vec::new(), 0);
-    let mut insert = tx.prepare_cached(INSERT)?;
-    let import = intake.import.map(|import| import.0);
+    let mut taking = Taking {
+        tx,
+        intake,
+        insert: tx.prepare_cached(INSERT)?,
+        sources: Sources::default(),
+        records: Records::of(tx, batch)?,
+        report: IngestReport::default(),
+        late: Vec::new(),
+        loose: 0,
+        contested: Vec::new(),
+    };
     for row in rising(batch) {
-        let Some(reading) = batch.get(row) else { continue };
-        let source = match reading.check(intake.now) {
-            Ok(()) => sources.of(tx, reading.sensor())?.ok_or(ReadingError::UnknownSensor),
-            Err(reason) => Err(reason),
-        };
-        let placed = source.and_then(|source| {
-            let key =
-                ReadingKey::new(source.id, reading.seconds()).ok_or(ReadingError::InTheFuture)?;
-            Ok((source, key))
-        });
-        let (source, key) = match placed {
-            Ok(placed) => placed,
-            Err(reason) => {
-                report.rejected.push(RejectedReading { row, reason });
-                continue;
-            }
-        };
-        let offset = reading.offset().unwrap_or_else(|| intake.zone.offset_at(reading.seconds()));
-        let packed = packing::encode(reading.measurement()) | packing::offset(offset);
-        let record = reading.record_key().map(RecordKey::as_str);
-        let inserted = !within(source.history, key)
-            && insert.execute(params![key, packed, record, import])? == 1;
-        if inserted {
-            report.stored += 1;
-            loose += usize::from(source.last.is_some_and(|last| key.seconds() < last));
-            if within(source.ledger, key) {
-                late.push(key);
-            }
-        } else {
-            contested.push(Contested { row, key, reading, moved: None });
+        if let Some(reading) = batch.get(row) {
+            taking.take(row, reading)?;
         }
     }
-    ledger::cut(tx, &late)?;
-    repack::note_loose(tx, loose)?;
-    let all = contested.len();
-    let mut contested = placement::last_of_each(contested);
-    report.already_there += all - contested.len();
-    placement::move_away(tx, &mut contested)?;
-    for c in &contested {
-        *match placement::place(tx, c, intake)? {
-            Outcome::Stored => &mut report.stored,
-            Outcome::AlreadyThere => &mut report.already_there,
-            Outcome::Replaced => &mut report.replaced,
-            Outcome::Corrected => &mut report.corrected,
-        } += 1;
-    }
-    for source in sources.found.iter().flatten() {
-        sensors::refresh_extent(tx, source.id)?;
-    }
-    report.rejected.sort_by_key(|rejected| rejected.row);
-    Ok(report)
+    taking.settle()
 }
 
 impl Store {

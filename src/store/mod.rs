@@ -24,6 +24,8 @@ mod placement;
 mod quarantine;
 mod read_back;
 mod readings;
+mod record;
+mod records;
 mod repack;
 mod resources;
 mod revocations;

@@ -1,10 +1,12 @@
 //! The store against a naive model of it: readings in a map, every acceptance in a set. Random
 //! histories must leave both with the same answers.
 
-use super::testing::{BASE, Scratch, reading, value, with_record};
+use super::testing::{BASE, Scratch, reading, value};
 use super::unit::UNITS;
 use super::{ConnectionId, ReadingKey, VersionedReading};
-use crate::glucose::{EarlierReading, GlucoseUnit, Measurement, SensorId, Window};
+use crate::glucose::{
+    EarlierReading, GlucoseUnit, Measurement, Reading, RecordKey, SensorId, Window,
+};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,35 +79,44 @@ impl Model {
         }
     }
 
+    /// From where to where a row moves its record, and what it says there.
+    fn moves(
+        &self,
+        (sensor, seconds, said, record): Row,
+    ) -> Option<(ReadingKey, ReadingKey, Measurement)> {
+        let target = key(sensor, seconds);
+        let is_it =
+            |k: &ReadingKey, r: &Stored| r.record == record && k.sensor() == target.sensor();
+        let holder = self.readings.iter().find(|(k, r)| record.is_some() && is_it(k, r));
+        let from = holder.map(|(k, _)| *k).filter(|from| *from != target)?;
+        Some((from, target, value(100 + said)))
+    }
+
     fn ingest(&mut self, batch: &[Row]) {
         let mut batch = batch.to_vec();
         batch.sort_by_key(|(sensor, seconds, ..)| key(*sensor, *seconds));
         let mut moved: Vec<(usize, ReadingKey)> = Vec::new();
-        for (sensor, seconds, _, record) in &batch {
-            let target = key(*sensor, *seconds);
-            let holder = self
-                .readings
-                .iter()
-                .find(|(k, r)| {
-                    record.is_some() && r.record == *record && k.sensor() == target.sensor()
-                })
-                .map(|(k, _)| *k);
-            if let Some(holder) = holder.filter(|h| *h != target) {
-                self.supersede(holder);
-                self.readings.remove(&holder);
-                let belongs = |e: &Earlier| {
-                    (e.at == holder && e.moved_to.is_none()) || e.moved_to == Some(holder)
-                };
-                let theirs = self
-                    .earlier
-                    .iter()
-                    .enumerate()
-                    .filter(|(_, e)| belongs(e))
-                    .map(|(i, _)| (i, target));
-                let theirs: Vec<_> =
-                    theirs.filter(|(i, _)| !moved.iter().any(|(m, _)| m == i)).collect();
-                moved.extend(theirs);
+        let under_way: Vec<_> = batch.iter().filter_map(|row| self.moves(*row)).collect();
+        for (holder, target, said) in &under_way {
+            let stays = !under_way.iter().any(|(leaving, ..)| leaving == target);
+            if stays && self.readings.get(target).is_some_and(|there| there.said == *said) {
+                self.supersede(*target);
+                let version = self.next_version(*target);
+                self.readings.get_mut(target).unwrap().version = version;
             }
+            self.supersede(*holder);
+            self.readings.remove(holder);
+            let belongs = |e: &Earlier| {
+                (e.at == *holder && e.moved_to.is_none()) || e.moved_to == Some(*holder)
+            };
+            let theirs: Vec<_> = self
+                .earlier
+                .iter()
+                .enumerate()
+                .filter(|(i, e)| belongs(e) && !moved.iter().any(|(m, _)| m == i))
+                .map(|(i, _)| (i, *target))
+                .collect();
+            moved.extend(theirs);
         }
         for (index, target) in moved {
             self.earlier[index].moved_to = Some(target);
@@ -260,8 +271,24 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
+/// Odd records are counts, even ones texts.
+fn with_key(reading: Reading, record: u32) -> Reading {
+    let key = if record % 2 == 1 {
+        RecordKey::counted("t", record).unwrap()
+    } else {
+        RecordKey::new(&format!("r{record}")).unwrap()
+    };
+    reading.with_record_key(key)
+}
+
+/// `PROPTEST_CASES` asks for more.
+fn cases() -> ProptestConfig {
+    let asked = std::env::var("PROPTEST_CASES").ok().and_then(|asked| asked.parse().ok());
+    ProptestConfig::with_cases(asked.unwrap_or(48))
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(cases())]
     #[test]
     fn the_store_agrees_with_a_naive_model(
         steps in proptest::collection::vec(step(), 1..20),
@@ -279,11 +306,7 @@ proptest! {
                 Step::Ingest(rows) => {
                     let readings: Vec<_> = rows.iter().map(|(sensor, seconds, said, record)| {
                         let reading = reading(&format!("s{sensor}"), *seconds, value(100 + said));
-                        let record = record.map(|r| format!("r{r}"));
-                        record.map_or_else(
-                            || reading.clone(),
-                            |record| with_record(reading.clone(), &record),
-                        )
+                        record.map_or_else(|| reading.clone(), |r| with_key(reading.clone(), r))
                     }).collect();
                     model.ingest(&rows);
                     let report = scratch.take(&readings);

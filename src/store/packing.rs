@@ -33,6 +33,11 @@ const DIGITS_SHIFT: u32 = 19;
 const REASONS: [AbsentReason; 4] =
     [AbsentReason::Unknown, AbsentReason::Error, AbsentReason::NotPerformed, AbsentReason::Masked];
 
+/// Whether a packed measurement is marked to have earlier versions.
+pub(super) const fn has_history(packed: i64) -> bool {
+    packed & HISTORY != 0
+}
+
 /// An offset in its place.
 #[inline]
 pub(super) fn offset(offset: UtcOffset) -> i64 {

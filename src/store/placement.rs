@@ -2,6 +2,8 @@
 //! elsewhere, or there is history.
 
 use super::readings::StoredReading;
+use super::record::Record;
+use super::records::Records;
 use super::{
     ImportId, ReadingKey, StoreError, corrections, ledger, readings, settlement, versions,
 };
@@ -9,7 +11,7 @@ use crate::glucose::{Measurement, Reading, SensorId, ZoneOffsets};
 use chrono::{DateTime, Utc};
 use rusqlite::Transaction;
 use std::cmp::Reverse;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How a batch is taken in.
 #[derive(Clone, Copy)]
@@ -24,6 +26,7 @@ pub(super) struct Contested<'a> {
     pub(super) row: usize,
     pub(super) key: ReadingKey,
     pub(super) reading: &'a Reading,
+    pub(super) record: Option<Record<'a>>,
     /// Whether its record stood elsewhere: false where nobody had seen it there, true where
     /// someone had.
     pub(super) moved: Option<bool>,
@@ -49,17 +52,20 @@ impl Outcome {
 pub(super) fn last_of_each<'a>(mut contested: Vec<Contested<'a>>) -> Vec<Contested<'a>> {
     contested.sort_unstable_by_key(|c| (c.key, Reverse(c.row)));
     contested.dedup_by_key(|c| c.key);
-    let mut records: HashMap<(SensorId, &'a str), usize> = HashMap::new();
+    let mut records: HashMap<(SensorId, &Record<'a>), usize> = HashMap::new();
     for c in &contested {
-        if let Some(record) = c.reading.record_key() {
-            let row = records.entry((c.key.sensor(), record.as_str())).or_insert(c.row);
+        if let Some(record) = &c.record {
+            let row = records.entry((c.key.sensor(), record)).or_insert(c.row);
             *row = c.row.max(*row);
         }
     }
-    contested.retain(|c| {
-        let last = c.reading.record_key().and_then(|r| records.get(&(c.key.sensor(), r.as_str())));
-        last.is_none_or(|row| *row == c.row)
-    });
+    let last = |c: &Contested<'a>| {
+        let record = c.record.as_ref().and_then(|r| records.get(&(c.key.sensor(), r)));
+        record.is_none_or(|row| *row == c.row)
+    };
+    let last: Vec<bool> = contested.iter().map(last).collect();
+    let mut last = last.into_iter();
+    contested.retain(|_| last.next().unwrap_or_default());
     contested
 }
 
@@ -68,18 +74,35 @@ pub(super) fn last_of_each<'a>(mut contested: Vec<Contested<'a>>) -> Vec<Contest
 pub(super) fn move_away(
     tx: &Transaction<'_>,
     contested: &mut [Contested<'_>],
+    records: &Records<'_>,
 ) -> Result<(), StoreError> {
-    let mut any = false;
-    for c in contested {
-        let Some(record) = c.reading.record_key() else { continue };
-        if let Some(holder) =
-            readings::by_record(tx, c.key.sensor(), record)?.filter(|holder| holder.key != c.key)
-        {
-            c.moved = Some(corrections::move_away(tx, &holder, c.key)?);
-            any = true;
-        }
+    let mut leaving = Vec::new();
+    for (place, c) in contested.iter().enumerate() {
+        let Some(record) = &c.record else { continue };
+        let holder = records.holder(tx, c.key.sensor(), record)?;
+        leaving.extend(holder.filter(|h| h.key != c.key).map(|holder| (place, holder)));
     }
-    if any { versions::settle_moves(tx) } else { Ok(()) }
+    let left: HashSet<ReadingKey> = leaving.iter().map(|(_, holder)| holder.key).collect();
+    for (place, holder) in &leaving {
+        let Some(c) = contested.get_mut(*place) else { continue };
+        if !left.contains(&c.key) {
+            make_way(tx, c)?;
+        }
+        c.moved = Some(corrections::move_away(tx, holder, c.key)?);
+    }
+    if leaving.is_empty() { Ok(()) } else { versions::settle_moves(tx) }
+}
+
+/// If a reading that stays says what a record will say in its place, whoever has it counts as having
+/// an earlier version: what is sent next replaces what the record said where it stood, and is not
+/// taken for that reading's own fact.
+fn make_way(tx: &Transaction<'_>, c: &Contested<'_>) -> Result<(), StoreError> {
+    let Some(there) = readings::at(tx, c.key)? else { return Ok(()) };
+    if there.measurement()?.says_the_same_as(c.reading.measurement()) {
+        corrections::supersede(tx, &there)?;
+        readings::mark_history(tx, c.key)?;
+    }
+    Ok(())
 }
 
 /// How a measurement relates to the one stored for the same instant.
@@ -116,7 +139,7 @@ pub(super) fn place(
     intake: Intake<'_>,
 ) -> Result<Outcome, StoreError> {
     let measurement = c.reading.measurement();
-    let record = c.reading.record_key();
+    let record = c.record.as_ref();
     let mut seen = c.moved;
     let Some(there) = readings::at(tx, c.key)? else {
         let offset = c.reading.offset().unwrap_or_else(|| intake.zone.offset_at(c.key.seconds()));

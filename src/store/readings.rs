@@ -1,27 +1,30 @@
 //! The readings' rows: their table, and one row's life.
 
-use super::packing::{self, HISTORY};
+use super::packing;
+use super::record::Record;
 use super::{ImportId, ReadingKey, StoreError, versions};
-use crate::glucose::{Measurement, RecordKey, SensorId, UtcOffset};
+use crate::glucose::{Measurement, SensorId, UtcOffset};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
-/// The readings' table. `measurement` is packed as [`packing`] says, with the UTC offset; `import`
-/// is the file it came by.
+/// The readings' table. `measurement` is packed as [`packing`] says, with the UTC offset; `record`
+/// is a maker's key, a text or a packed count, `import` the file it came by. The index has the texts
+/// alone: every number is less than they.
 pub(super) const TABLES: &str = "
     CREATE TABLE readings (
         key INTEGER PRIMARY KEY,
         measurement INTEGER NOT NULL,
-        record TEXT,
+        record ANY,
         import INTEGER
     ) STRICT;
-    CREATE UNIQUE INDEX readings_by_record ON readings (key >> 34, record) WHERE record IS NOT NULL;
+    CREATE UNIQUE INDEX readings_by_record ON readings (key >> 34, record)
+        WHERE record > '';
 ";
 
 /// A row of `readings`.
 pub(super) struct StoredReading {
     pub(super) key: ReadingKey,
     packed: i64,
-    record: Option<String>,
+    record: Option<Record<'static>>,
 }
 
 impl StoredReading {
@@ -29,13 +32,13 @@ impl StoredReading {
         packing::decode(self.packed)
     }
 
-    pub(super) fn record(&self) -> Option<&str> {
-        self.record.as_deref()
+    pub(super) const fn record(&self) -> Option<&Record<'static>> {
+        self.record.as_ref()
     }
 
     /// Whether it has earlier versions.
     pub(super) const fn has_history(&self) -> bool {
-        self.packed & HISTORY != 0
+        packing::has_history(self.packed)
     }
 
     /// Its current version.
@@ -63,16 +66,14 @@ pub(super) fn at(db: &Connection, key: ReadingKey) -> Result<Option<StoredReadin
         .optional()?)
 }
 
-/// A sensor's reading with a maker's record key.
+/// A sensor's reading with a maker's record key that is text.
 pub(super) fn by_record(
     db: &Connection,
     sensor: SensorId,
-    record: &RecordKey,
+    record: &Record<'_>,
 ) -> Result<Option<StoredReading>, StoreError> {
-    Ok(db
-        .prepare_cached(&format!("{SELECT} WHERE key >> 34 = ? AND record = ?"))?
-        .query_row(params![sensor.0, record.as_str()], stored)
-        .optional()?)
+    let sql = format!("{SELECT} WHERE key >> 34 = ? AND record = ? AND record > ''");
+    Ok(db.prepare_cached(&sql)?.query_row(params![sensor.0, record], stored).optional()?)
 }
 
 /// Adds a reading where there is none, with the history of its key.
@@ -81,19 +82,14 @@ pub(super) fn insert(
     key: ReadingKey,
     measurement: Measurement,
     offset: UtcOffset,
-    record: Option<&RecordKey>,
+    record: Option<&Record<'_>>,
     import: Option<ImportId>,
 ) -> Result<(), StoreError> {
     let packed = packing::encode(measurement) | packing::offset(offset) | versions::mark(tx, key)?;
     tx.prepare_cached(
         "INSERT INTO readings (key, measurement, record, import) VALUES (?, ?, ?, ?)",
     )?
-    .execute(params![
-        key,
-        packed,
-        record.map(RecordKey::as_str),
-        import.map(|import| import.0)
-    ])?;
+    .execute(params![key, packed, record, import.map(|import| import.0)])?;
     Ok(())
 }
 
@@ -103,7 +99,7 @@ pub(super) fn overwrite(
     key: ReadingKey,
     measurement: Measurement,
     offset: Option<UtcOffset>,
-    record: Option<&RecordKey>,
+    record: Option<&Record<'_>>,
     import: Option<ImportId>,
 ) -> Result<(), StoreError> {
     let packed = packing::encode(measurement) | versions::mark(tx, key)?;
@@ -115,7 +111,7 @@ pub(super) fn overwrite(
         key,
         packed,
         offset.map(packing::offset),
-        record.map(RecordKey::as_str),
+        record,
         packing::OFFSET_MASK,
         import.map(|import| import.0),
     ])?;
@@ -126,10 +122,10 @@ pub(super) fn overwrite(
 pub(super) fn adopt_record(
     tx: &Transaction<'_>,
     key: ReadingKey,
-    record: &RecordKey,
+    record: &Record<'_>,
 ) -> Result<(), StoreError> {
     tx.prepare_cached("UPDATE readings SET record = ? WHERE key = ?")?
-        .execute(params![record.as_str(), key])?;
+        .execute(params![record, key])?;
     Ok(())
 }
 

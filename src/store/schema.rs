@@ -2,7 +2,7 @@
 
 use super::{
     StoreError, connections, history, imports, ledger, meta, orders, outbox, quarantine, read_back,
-    readings, resources, revocations, schedules, sensors, versions,
+    readings, records, resources, revocations, schedules, sensors, versions,
 };
 use rusqlite::{Connection, TransactionBehavior};
 
@@ -14,6 +14,7 @@ const STEPS: &[&[&str]] = &[&[
     meta::TABLES,
     sensors::TABLES,
     imports::TABLES,
+    records::TABLES,
     readings::TABLES,
     connections::TABLES,
     revocations::TABLES,
@@ -31,6 +32,9 @@ const STEPS: &[&[&str]] = &[&[
 /// The newest schema this version knows.
 #[expect(clippy::cast_possible_truncation, reason = "a handful")]
 pub(super) const KNOWN: u32 = STEPS.len() as u32;
+
+/// Tries to switch to the write-ahead log: each other process can be in the way a few times.
+const SWITCHES: u32 = 100;
 
 /// Brings the file to the newest schema, or leaves it untouched. A new file gets marks and tables
 /// in one transaction, before it has a write-ahead log: whoever finds it sees all or nothing.
@@ -52,8 +56,21 @@ pub(super) fn prepare(db: &mut Connection) -> Result<(), StoreError> {
             transaction.commit()?;
         }
     }
-    db.pragma_update(None, "journal_mode", "WAL")?;
-    Ok(())
+    keep_log(db)
+}
+
+/// Switches to the write-ahead log. SQLite does not wait for who writes just then, as it does
+/// everywhere else: beginning to write does, and then it is tried again.
+fn keep_log(db: &mut Connection) -> Result<(), StoreError> {
+    for _ in 0..SWITCHES {
+        match db.pragma_update(None, "journal_mode", "WAL").map_err(StoreError::from) {
+            Err(StoreError::Busy) => {
+                db.transaction_with_behavior(TransactionBehavior::Immediate)?.commit()?;
+            }
+            done => return done,
+        }
+    }
+    Err(StoreError::Busy)
 }
 
 #[derive(PartialEq, Eq)]

@@ -1,9 +1,9 @@
 //! What a receiver's answers change: the ledger, the earlier versions, the quarantine.
 
-use super::packing::HISTORY;
 use super::readings::StoredReading;
 use super::{
-    ConnectionId, ReadingKey, Store, StoreError, key, ledger, quarantine, readings, versions,
+    ConnectionId, ReadingKey, Store, StoreError, key, ledger, packing, quarantine, readings,
+    versions,
 };
 use crate::glucose::GlucoseUnit;
 use rusqlite::Transaction;
@@ -67,17 +67,17 @@ pub(super) fn record_accepted(
             .transpose()?;
         let next: Option<i64> = rows.next()?.map(|row| row.get(0)).transpose()?;
         drop(rows);
-        let there = found.filter(|(at, _)| *at == key.packed()).map(|(_, packed)| packed);
-        let current = there.map(|packed| versions::current(tx, key, packed)).transpose()?;
+        let packed = found.filter(|(at, _)| *at == key.packed()).map(|(_, packed)| packed);
+        let current = packed.map(|packed| versions::current(tx, key, packed)).transpose()?;
         if current != Some(version) {
             if versions::stands_at(tx, key, version)?.is_some() {
                 remember(tx, (connection, unit), key, version)?;
             }
             continue;
         }
-        // A reading that moved here is at its first version here, and has earlier ones elsewhere: a
-        // late word of those must find that this one was accepted.
-        if there.is_some_and(|packed| packed & HISTORY != 0) {
+        // A late word of an earlier version must not take this one for unsent: also the first
+        // version here has earlier ones if its record stood elsewhere.
+        if packed.is_some_and(packing::has_history) {
             versions::remember(tx, (connection, unit), key, version)?;
         }
         let key = key.packed();
@@ -120,7 +120,7 @@ mod tests {
     use super::*;
     use crate::glucose::{Measurement, Window};
     use crate::store::VersionedReading;
-    use crate::store::testing::{Scratch, earlier, reading, value};
+    use crate::store::testing::{Scratch, earlier, reading, value, with_record};
 
     const MASS: GlucoseUnit = GlucoseUnit::MgPerDl;
 
@@ -156,8 +156,8 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_value_that_returns_before_its_correction_was_sent_is_not_sent_again() {
+    /// A reading whose first value went to one connection, and its correction to another.
+    fn corrected_for_one_of_two() -> (Scratch, ConnectionId, ConnectionId) {
         let mut scratch = Scratch::new();
         let (a, b) = (scratch.connect("https://a.example"), scratch.connect("https://b.example"));
         scratch.register("s");
@@ -165,6 +165,12 @@ mod tests {
         send(&mut scratch, a);
         says(&mut scratch, 101);
         send(&mut scratch, b);
+        (scratch, a, b)
+    }
+
+    #[test]
+    fn a_value_that_returns_before_its_correction_was_sent_is_not_sent_again() {
+        let (mut scratch, a, b) = corrected_for_one_of_two();
         says(&mut scratch, 100);
         assert_eq!(unsent(&scratch, a), [], "it has that");
         assert_eq!(histories(&scratch, b), [[value(101)]]);
@@ -172,13 +178,7 @@ mod tests {
 
     #[test]
     fn a_late_word_of_the_correction_makes_the_returned_value_unsent() {
-        let mut scratch = Scratch::new();
-        let (a, b) = (scratch.connect("https://a.example"), scratch.connect("https://b.example"));
-        scratch.register("s");
-        says(&mut scratch, 100);
-        send(&mut scratch, a);
-        says(&mut scratch, 101);
-        send(&mut scratch, b);
+        let (mut scratch, a, _) = corrected_for_one_of_two();
         let key = unsent(&scratch, a)[0].key;
         says(&mut scratch, 100);
         scratch.store.record_accepted(a, MASS, &[(key, 1)]).unwrap();
@@ -186,13 +186,51 @@ mod tests {
     }
 
     #[test]
+    fn a_late_word_of_where_a_record_stood_leaves_its_accepted_new_place_sent() {
+        let mut scratch = Scratch::new();
+        let to = scratch.connect("https://a.example");
+        scratch.register("s");
+        let record = |seconds| with_record(reading("s", seconds, value(100)), "r");
+        scratch.take(&[record(300)]);
+        let old = unsent(&scratch, to)[0].key;
+        send(&mut scratch, to);
+        scratch.take(&[record(0)]);
+        send(&mut scratch, to);
+        scratch.store.record_accepted(to, MASS, &[(old, 0)]).unwrap();
+        assert_eq!(unsent(&scratch, to), [], "it has both");
+    }
+
+    #[test]
+    fn a_record_that_moves_onto_the_same_value_corrects_what_it_said_before() {
+        let mut scratch = Scratch::new();
+        let both = scratch.connect("https://a.example");
+        let the_other = scratch.connect("https://b.example");
+        let the_record = scratch.connect("https://c.example");
+        scratch.register("s");
+        let record = |seconds| with_record(reading("s", seconds, value(100)), "r");
+        scratch.take(&[reading("s", 0, value(100)), record(300)]);
+        let keys: Vec<_> = unsent(&scratch, both).iter().map(|u| (u.key, 0)).collect();
+        scratch.store.record_accepted(both, MASS, &keys).unwrap();
+        scratch.store.record_accepted(the_other, MASS, &keys[..1]).unwrap();
+        scratch.store.record_accepted(the_record, MASS, &keys[1..]).unwrap();
+        assert_eq!(scratch.take(&[record(0)]).corrected, 1);
+        let was = |seconds| earlier(seconds, value(100));
+        let history = |to| unsent(&scratch, to).iter().map(|u| u.history.clone()).next();
+        assert_eq!(history(both), Some(vec![was(0), was(300)]), "the record's is replaced");
+        assert_eq!(history(the_other), None, "it has that");
+        assert_eq!(history(the_record), Some(vec![was(300)]));
+        send(&mut scratch, both);
+        scratch.store.record_accepted(both, MASS, &keys).unwrap();
+        assert_eq!(unsent(&scratch, both), [], "a late word changes nothing");
+        assert_eq!(scratch.take(&[record(0)]).already_there, 1);
+    }
+
+    #[test]
     fn a_fact_that_another_record_left_behind_comes_first() {
         let mut scratch = Scratch::new();
         let to = scratch.connect("https://a.example");
         scratch.register("s");
-        let record = |seconds, name| {
-            crate::store::testing::with_record(reading("s", seconds, value(100)), name)
-        };
+        let record = |seconds, name| with_record(reading("s", seconds, value(100)), name);
         scratch.take(&[record(0, "r0"), record(300, "r1")]);
         send(&mut scratch, to);
         scratch.take(&[record(300, "r0"), record(600, "r1")]);
@@ -206,19 +244,26 @@ mod tests {
     }
 
     #[test]
-    fn a_late_word_of_where_a_reading_stood_before_does_not_send_it_again() {
-        let mut scratch = Scratch::new();
-        let to = scratch.connect("https://a.example");
-        scratch.register("s");
-        let record =
-            |seconds| crate::store::testing::with_record(reading("s", seconds, value(100)), "r0");
-        scratch.take(&[record(300)]);
-        let before = unsent(&scratch, to)[0].key;
-        send(&mut scratch, to);
-        scratch.take(&[record(0)]);
-        send(&mut scratch, to);
-        scratch.store.record_accepted(to, MASS, &[(before, 0)]).unwrap();
-        assert_eq!(unsent(&scratch, to), []);
+    fn an_unrelated_reading_where_a_record_stood_is_another_fact_to_who_has_seen_that() {
+        let was = |seconds| earlier(seconds, value(100));
+        for move_was_sent in [false, true] {
+            let mut scratch = Scratch::new();
+            let seen = scratch.connect("https://a.example");
+            let new = scratch.connect("https://b.example");
+            scratch.register("s");
+            let record = |seconds| with_record(reading("s", seconds, value(100)), "r");
+            scratch.take(&[record(0)]);
+            send(&mut scratch, seen);
+            scratch.take(&[record(300)]);
+            if move_was_sent {
+                send(&mut scratch, seen);
+            }
+            scratch.take(&[reading("s", 0, value(100))]);
+            let to_seen = unsent(&scratch, seen);
+            assert_eq!(to_seen[0].history, [was(0)], "not the identifier the record had there");
+            assert_eq!(to_seen.get(1).map(|moved| moved.history.clone()).is_none(), move_was_sent);
+            assert!(unsent(&scratch, new).iter().all(|unsent| unsent.history.is_empty()));
+        }
     }
 
     #[test]

@@ -1,8 +1,10 @@
 //! A sensor's readings over a stretch of time, with their record keys: what an import matches the
 //! rows of a file with.
 
+use super::record::Record;
+use super::records::Series;
 use super::{ReadingKey, Store, StoreError, key, packing, sensors};
-use crate::glucose::{Reading, RecordKey, SensorKey, Window};
+use crate::glucose::{Reading, SensorKey, Window};
 use chrono::DateTime;
 use rusqlite::params;
 
@@ -22,6 +24,7 @@ impl Store {
         let mut statement = self.db.prepare_cached(
             "SELECT key, measurement, record FROM readings WHERE key BETWEEN ? AND ? ORDER BY key",
         )?;
+        let series = Series::read(&self.db)?;
         let mut rows = statement.query(params![first, last])?;
         let mut readings = Vec::new();
         while let Some(row) = rows.next()? {
@@ -30,10 +33,8 @@ impl Store {
             let time = DateTime::from_timestamp(sample.seconds, 0).ok_or(UNREADABLE)?;
             let reading =
                 Reading::new(sensor.clone(), time, Some(sample.offset), sample.measurement);
-            readings.push(match row.get::<_, Option<String>>(2)? {
-                Some(record) => {
-                    reading.with_record_key(RecordKey::new(&record).map_err(|_| UNREADABLE)?)
-                }
+            readings.push(match row.get::<_, Option<Record<'_>>>(2)? {
+                Some(record) => reading.with_record_key(series.unpack(&record)?),
                 None => reading,
             });
         }

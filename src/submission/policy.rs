@@ -23,36 +23,35 @@ pub struct Policy {
     pub longest_lease: TimeDelta,
     /// How long to wait after a failure.
     pub backoff: Backoff,
-    /// After so many unknown outcomes in a row the batch is too large for the receiver: smaller
-    /// ones are tried.
+    /// Unknown outcomes in a row after which the batch counts as too large for the receiver:
+    /// smaller ones are tried.
     pub unknowns_until_smaller: u32,
     /// The least number of entries that unknown outcomes alone bring a batch down to.
     pub smallest_after_unknowns: usize,
-    /// After so many unreadable answers in a row the receiver is not what it was. Each one may have
-    /// stored everything: where nothing guards against a second copy, fewer are allowed.
+    /// Unreadable answers in a row after which the receiver counts as changed.
     pub unreadable_answers: u32,
-    /// The same for entries without conditional create.
+    /// The same for entries without conditional create: fewer, because each answer may have stored
+    /// everything once more.
     pub unreadable_answers_unconditional: u32,
     /// A request answered 500 so often, alike, and for at least [`bisect_after`](Self::bisect_after)
     /// may fail for one of its entries: an outage is usually over by then.
     pub bisect_failures: u32,
     /// See [`bisect_failures`](Self::bisect_failures).
     pub bisect_after: TimeDelta,
-    /// After so many single units failed with 500 in a row, and none was accepted, the failure is
+    /// Single units that failed with 500 in a row, none accepted, after which the failure counts as
     /// the receiver's own and isolating ends.
     pub isolation_tries: u32,
-    /// A unit that fails alone is to blame only after so many further passes, each
+    /// Further passes after which a unit that fails alone is to blame, each
     /// [`isolation_pause`](Self::isolation_pause) after the one before: it may have met an outage.
     pub isolation_passes: u32,
     /// See [`isolation_passes`](Self::isolation_passes).
     pub isolation_pause: TimeDelta,
     /// Refused unconditional probes after which `ifNoneExist` is ruled out as the cause.
     pub probes: u32,
-    /// After so many single units refused as whole requests with one status, the reason lies with
-    /// the connection.
+    /// Single units refused as whole requests with one status after which the reason lies with the
+    /// connection.
     pub lone_refusals: u32,
-    /// After so many batches of readings refused alike in a row, with none taken, the rest is not
-    /// tried.
+    /// Batches of readings refused alike in a row, none taken, after which the rest is not tried.
     pub alike_batches: u32,
     /// A batch of more entries than this, all refused alike, says something about the connection
     /// and nothing about its entries.
@@ -68,7 +67,7 @@ pub struct Policy {
     pub lookups: u32,
     /// The time between two lookups.
     pub lookup_pause: TimeDelta,
-    /// After so many searches without an answer the outcome rests as unknown.
+    /// Searches without an answer after which the outcome rests as unknown.
     pub failed_lookups: u32,
 }
 

@@ -83,7 +83,7 @@ impl ReceiverFacts {
         policy.max_entries.min(limit).min(pace).max(1)
     }
 
-    /// How long a request of so many entries is expected to take.
+    /// How long a request of `entries` entries is expected to take.
     pub fn estimate(&self, policy: &Policy, entries: usize) -> TimeDelta {
         let each = self.pace.map_or(0, |pace| i64::from(pace.micros_per_entry));
         let entries = i64::try_from(entries).unwrap_or(i64::MAX);
@@ -103,7 +103,7 @@ impl ReceiverFacts {
         self.pace = Some(Pace::observed(policy, entries, took));
     }
 
-    /// Notes that a request of so many entries had no known outcome, again.
+    /// Notes that a request of `entries` entries had no known outcome, again.
     pub fn too_slow(&mut self, policy: &Policy, entries: usize) {
         let half = (entries / 2).max(policy.smallest_after_unknowns);
         let micros_per_entry = micros(policy.request_timeout, half);
@@ -154,7 +154,7 @@ pub struct EntryLimit {
 }
 
 impl EntryLimit {
-    /// Down to so many entries. If a try was too large, the next one comes later.
+    /// Down to `entries`. If a try was too large, the next one comes later.
     fn down_to(self, entries: usize) -> Self {
         let factor = if self.tried_wider { 2 } else { 1 };
         let until_wider = self.until_wider.saturating_mul(factor).min(100_000);

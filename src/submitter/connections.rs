@@ -3,7 +3,7 @@
 use super::{Connection, Orders, Submitter, order_search};
 use crate::connect::{AuthorizationRequest, Receiver, Revocation};
 use crate::error::Error;
-use crate::store::ConnectionId;
+use crate::store::{ConnectionId, Store};
 
 impl Submitter {
     /// Starts connecting to a receiver: open the URL in the system's browser, then pass the
@@ -138,7 +138,7 @@ impl Submitter {
     /// [`Error`] if the database fails.
     pub async fn connections(&self) -> Result<Vec<Connection>, Error> {
         self.run("connections", |inner| async move {
-            let records = inner.parts().await?.store.call(|store| store.connections()).await?;
+            let records = inner.parts().await?.store.read(Store::connections).await?;
             Ok(records.into_iter().map(Connection::of).collect())
         })
         .await
@@ -224,7 +224,7 @@ impl Submitter {
             let parts = inner.parts().await?;
             parts
                 .store
-                .call(move |store| {
+                .read(move |store| {
                     let connection = store.connection(connection)?;
                     order_search::stored_orders(store, &connection, today)
                 })

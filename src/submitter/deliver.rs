@@ -5,7 +5,7 @@ use super::{Inner, Parts, Submitter, content};
 use crate::delivery::{Event, OnEvent, Run, Stopped, speaks_known_guide};
 use crate::environment::Deadline;
 use crate::error::Error;
-use crate::store::{ConnectionId, ConnectionState, SubmissionId, SubmissionState};
+use crate::store::{ConnectionId, ConnectionState, Store, SubmissionId, SubmissionState};
 use crate::submission::{Origin, SubmissionRequest, Tally};
 use chrono::{DateTime, TimeDelta};
 use std::sync::Arc;
@@ -99,7 +99,7 @@ impl Submitter {
             };
             parts
                 .store
-                .call(move |store| content::outcome(store, connection, submissions, left_out, run))
+                .read(move |store| content::outcome(store, connection, submissions, left_out, run))
                 .await
         })
         .await
@@ -134,7 +134,7 @@ impl Submitter {
         self.run_telling("run-due", on_event, move |inner, hear| async move {
             let deadline = inner.deadline(budget);
             let parts = inner.parts().await?;
-            let connections = parts.store.call(|store| store.connections()).await?;
+            let connections = parts.store.read(Store::connections).await?;
             let hear: Arc<OnEvent> = Arc::from(hear);
             let mut running = JoinSet::new();
             for connection in connections {
@@ -235,7 +235,7 @@ impl Submitter {
     ) -> Result<Vec<UnknownItem>, Error> {
         self.run("unknown-outcomes", |inner| async move {
             let parts = inner.parts().await?;
-            let unknown = parts.store.call(move |store| store.unknown_outcomes(connection)).await?;
+            let unknown = parts.store.read(move |store| store.unknown_outcomes(connection)).await?;
             let item = |one: crate::store::UnknownOutcome| UnknownItem {
                 kind: one.kind,
                 time: one.key.and_then(|key| DateTime::from_timestamp(key.seconds(), 0)),

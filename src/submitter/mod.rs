@@ -266,7 +266,7 @@ impl Submitter {
             let parts = inner.parts().await?;
             parts
                 .store
-                .call(move |store| {
+                .read(move |store| {
                     let connection = store.connection(connection)?;
                     let planned = content::planned(store, &connection, request, &zone, now)?;
                     let previews: Vec<_> = planned
@@ -347,7 +347,7 @@ impl Submitter {
     pub async fn quarantine(&self, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
         self.run("quarantine", |inner| async move {
             let parts = inner.parts().await?;
-            parts.store.call(move |store| content::refused(store, connection)).await
+            parts.store.read(move |store| content::refused(store, connection)).await
         })
         .await
     }
@@ -404,12 +404,11 @@ impl Inner {
         Ok(parts.insert(self.open().await?).clone())
     }
 
-    /// Lets the database go when nothing uses it any more.
+    /// Closes the database when nothing uses it any more: no file of it is open afterwards.
     async fn release(self: Arc<Self>) -> Result<(), Error> {
         let Some(parts) = self.parts.lock().await.take() else { return Ok(()) };
         parts.connector.settle().await;
-        drop(parts);
-        Ok(())
+        Ok(parts.store.close().await?)
     }
 
     /// Removes the vault's entries, which the database names, then the database.

@@ -26,10 +26,10 @@ pub(super) async fn refresh_orders(
     connection: ConnectionId,
     (now, today): (DateTime<Utc>, NaiveDate),
 ) -> Result<Orders, Error> {
-    let record = store.call(move |store| store.connection(connection)).await?;
+    let record = store.read(move |store| store.connection(connection)).await?;
     let (base, patient) = of_connection(&record)?;
     let Some(words) = words_of(&record) else {
-        return store.call(move |store| stored_orders(store, &record, today)).await;
+        return store.read(move |store| stored_orders(store, &record, today)).await;
     };
     let mut next = Some(first_page(&base, &patient, words)?);
     let mut paging = Paging::of_at_most(MAX_PAGES);

@@ -94,7 +94,7 @@ impl Submitter {
     pub async fn latest_reading(&self, sensor: SensorKey) -> Result<Option<DateTime<Utc>>, Error> {
         self.run("latest-reading", |inner| async move {
             let parts = inner.parts().await?;
-            let seconds = parts.store.call(move |store| store.latest(&sensor)).await?;
+            let seconds = parts.store.read(move |store| store.latest(&sensor)).await?;
             Ok(seconds.and_then(|seconds| DateTime::from_timestamp(seconds, 0)))
         })
         .await
@@ -117,7 +117,7 @@ impl Submitter {
         self.run("dates", |inner| async move {
             let zone = inner.zone().await?;
             let parts = inner.parts().await?;
-            let extent = parts.store.call(|store| store.extent()).await?;
+            let extent = parts.store.read(Store::extent).await?;
             Ok(extent
                 .map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last)))
                 .transpose()?)
@@ -192,7 +192,7 @@ impl Submitter {
     pub async fn own_unit(&self) -> Result<GlucoseUnit, Error> {
         self.run("own-unit", |inner| async move {
             let parts = inner.parts().await?;
-            parts.store.call(|store| content::own_unit(store)).await
+            parts.store.read(content::own_unit).await
         })
         .await
     }
@@ -238,7 +238,7 @@ impl Submitter {
             let parts = inner.parts().await?;
             parts
                 .store
-                .call(move |store| crate::delivery::summarise(store, dates, window, today))
+                .read(move |store| crate::delivery::summarise(store, dates, window, today))
                 .await
         })
         .await

@@ -7,14 +7,14 @@ use crate::store::{SentResource, StoredSensor};
 use crate::submission::Position;
 
 impl Assembly<'_> {
-    /// The devices whose readings are sent and which the receiver was not told of. Refused once is
-    /// told too: such a device is not sent again, and its readings go without it.
+    /// The devices whose readings are sent and which the receiver was not told of. A refused device
+    /// is not sent again, and its readings omit the reference.
     pub(in crate::delivery) fn unknown_devices(&self) -> Result<Vec<StoredSensor>, Error> {
         self.devices_where(|sent| !sent.is_some_and(SentResource::is_settled))
     }
 
-    /// The devices whose readings are sent, one sensor for each, of those where `is_meant` says so
-    /// of what is known of it.
+    /// The devices whose readings are sent, one sensor for each, whose sent record satisfies
+    /// `is_meant`.
     pub(super) fn devices_where(
         &self,
         is_meant: impl Fn(Option<&SentResource>) -> bool,

@@ -38,10 +38,10 @@ impl std::fmt::Debug for Body {
     }
 }
 
-/// What a submission sends next, as JSON; none where nothing is left.
+/// What a submission sends next, as JSON; `None` if nothing is left.
 ///
 /// # Errors
-/// [`Error`] where the store or the assembly fails.
+/// [`Error`] if the store or the assembly fails.
 pub fn next_body(
     store: &Store,
     connection: &ConnectionRecord,
@@ -75,7 +75,7 @@ pub fn next_body(
 }
 
 /// What the receiver accepted of a submission's part at `position`, written as it would be sent
-/// now, at most `limit` readings; none where there is nothing.
+/// now, at most `limit` readings; `None` if there is nothing.
 pub(super) fn accepted_body(
     store: &Store,
     connection: &ConnectionRecord,
@@ -107,7 +107,7 @@ pub(super) fn conditional(connection: &ConnectionRecord, submission: &Submission
 /// Whether there is a way to write what this receiver reads.
 ///
 /// # Errors
-/// [`Error::Dialect`] where it speaks no guide this version knows.
+/// [`Error::Dialect`] if it speaks no guide this version knows.
 pub(crate) fn speaks_known_guide(connection: &ConnectionRecord) -> Result<(), Error> {
     dialect(connection).map(drop)
 }

@@ -67,7 +67,7 @@ impl Assembly<'_> {
         }))
     }
 
-    /// Where the receiver put a sensor's device, where it is to be referred to.
+    /// Where the receiver put a sensor's device, if it is to be referred to.
     pub(super) fn location_of(&self, sensor: &StoredSensor) -> Result<Option<String>, Error> {
         if !self.plan.wanted.devices {
             return Ok(None);

@@ -10,7 +10,7 @@ use crate::submission::{Plan, Position};
 use chrono::{DateTime, FixedOffset, SecondsFormat};
 
 impl Assembly<'_> {
-    /// The summary and its members, one unit, where `is_meant` says so of what is known of it.
+    /// The summary and its members, one unit, if its sent record satisfies `is_meant`.
     pub(super) fn summary_where(
         &self,
         is_meant: impl Fn(Option<&SentResource>) -> bool,
@@ -103,7 +103,7 @@ pub(in crate::delivery) const fn covered(plan: &Plan) -> Covered {
 /// second at which the last of them began, if it is not over.
 ///
 /// # Errors
-/// [`Error`] under two readings, or where the store fails.
+/// [`Error`] under two readings, or if the store fails.
 pub fn summarise(
     store: &Store,
     dates: DateRange,

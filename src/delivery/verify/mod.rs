@@ -218,7 +218,7 @@ impl Verifier<'_> {
         self.search.delivery.store.call(entries).await
     }
 
-    /// Tells that so many more have an answer.
+    /// Tells that `more` entries have an answer.
     fn tell(&mut self, more: usize) {
         self.done += more as u64;
         // A correction that comes in meanwhile is one more than was counted.

@@ -2,27 +2,35 @@
 
 use super::super::ImportOptions;
 use crate::glucose::{Reading, ReadingError, RecordKey, Sensor};
-use chrono::DateTime;
 use std::collections::HashMap;
 
 /// How far around a file's dates stored readings are looked at: longer than a transmitter lives.
 const AROUND: i64 = 130 * 86_400;
 
+/// The series of rows with nothing but their stamp.
+const STAMPS: &str = "stamp";
+/// What the name of a transmitter's series begins with.
+const TRANSMITTER: &str = "transmitter ";
+
 /// The record key of a row with a count.
 pub(super) fn record(transmitter: &str, tick: i64) -> Result<RecordKey, ReadingError> {
-    RecordKey::new(&format!("{transmitter}/{tick}"))
+    let tick = u32::try_from(tick).map_err(|_| ReadingError::Column("Transmitter Time"))?;
+    RecordKey::counted(&format!("{TRANSMITTER}{transmitter}"), tick)
 }
 
 /// Transmitter and count of a stored record; `None` for one without.
 fn count(record: &RecordKey) -> Option<(&str, i64)> {
-    let (transmitter, tick) = record.as_str().rsplit_once('/')?;
-    Some((transmitter, tick.parse().ok()?))
+    let (series, tick) = record.count()?;
+    Some((series.strip_prefix(TRANSMITTER)?, tick.into()))
 }
 
-/// The record key of a row with nothing but its stamp.
+/// The record key of a row with nothing but its stamp, in seconds as if it were UTC.
 pub(super) fn record_of_stamp(stamp: i64) -> Result<RecordKey, ReadingError> {
-    let local = DateTime::from_timestamp(stamp, 0).unwrap_or_default();
-    RecordKey::new(&local.format("%Y-%m-%dT%H:%M:%S").to_string())
+    match u32::try_from(stamp) {
+        Ok(stamp) => RecordKey::counted(STAMPS, stamp),
+        Err(_) if stamp < 0 => Err(ReadingError::TooOld),
+        Err(_) => Err(ReadingError::InTheFuture),
+    }
 }
 
 /// The stored readings of the sources of a file.

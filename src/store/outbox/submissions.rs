@@ -5,7 +5,7 @@ use super::{decode, encode};
 use crate::store::{ConnectionId, Store, StoreError};
 use crate::submission::{Origin, Plan, Progress};
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, Row, params};
+use rusqlite::{Connection, OptionalExtension, Row, Rows, Transaction, params};
 
 fn submission(row: &Row<'_>) -> Result<SubmissionRecord, StoreError> {
     Ok(SubmissionRecord {
@@ -17,6 +17,41 @@ fn submission(row: &Row<'_>) -> Result<SubmissionRecord, StoreError> {
         state: SubmissionState::from_code(&row.get::<_, String>("state")?)?,
         progress: decode(&row.get::<_, String>("progress")?, "submission")?,
     })
+}
+
+/// The submissions of some rows; one that cannot be read holds up no other.
+fn readable(mut rows: Rows<'_>) -> Result<Vec<SubmissionRecord>, StoreError> {
+    let mut all = Vec::new();
+    while let Some(row) = rows.next()? {
+        match submission(row) {
+            Err(StoreError::Row(_)) => {}
+            read => all.push(read?),
+        }
+    }
+    Ok(all)
+}
+
+/// Ends the open submission with a key if it cannot be read: asked for again, it begins anew.
+fn end_unreadable(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    key: &str,
+) -> Result<(), StoreError> {
+    let open: Option<i64> = tx
+        .prepare_cached(
+            "SELECT id FROM submissions WHERE connection = ? AND key = ? AND state = 'open'",
+        )?
+        .query_row(params![connection.0, key], |row| row.get(0))
+        .optional()?;
+    let Some(id) = open else { return Ok(()) };
+    match find(tx, SubmissionId(id)) {
+        Err(StoreError::Row(_)) => {
+            let state = SubmissionState::Cancelled.code();
+            tx.execute("UPDATE submissions SET state = ? WHERE id = ?", params![state, id])?;
+            Ok(())
+        }
+        found => found.map(drop),
+    }
 }
 
 pub(super) fn find(db: &Connection, id: SubmissionId) -> Result<SubmissionRecord, StoreError> {
@@ -51,7 +86,9 @@ impl Store {
         plan: &Plan,
         now: DateTime<Utc>,
     ) -> Result<SubmissionId, StoreError> {
-        let id = self.db.query_row(
+        let tx = self.write()?;
+        end_unreadable(&tx, connection, &plan.key(origin))?;
+        let id = tx.query_row(
             "INSERT INTO submissions (connection, created_at, origin, key, plan, state, progress)
              VALUES (?, ?, ?, ?, ?, 'open', ?)
              ON CONFLICT (connection, key) WHERE state = 'open' DO UPDATE SET plan = excluded.plan
@@ -66,6 +103,7 @@ impl Store {
             ],
             |row| row.get(0),
         )?;
+        tx.commit()?;
         Ok(SubmissionId(id))
     }
 
@@ -77,7 +115,7 @@ impl Store {
         find(&self.db, id)
     }
 
-    /// A connection's submissions, newest first, at most `limit`.
+    /// A connection's submissions that can be read, newest first, at most `limit`.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -89,15 +127,10 @@ impl Store {
         let mut statement = self.db.prepare_cached(
             "SELECT * FROM submissions WHERE connection = ? ORDER BY id DESC LIMIT ?",
         )?;
-        let mut rows = statement.query(params![connection.0, limit])?;
-        let mut all = Vec::new();
-        while let Some(row) = rows.next()? {
-            all.push(submission(row)?);
-        }
-        Ok(all)
+        readable(statement.query(params![connection.0, limit])?)
     }
 
-    /// A connection's open submissions, oldest first.
+    /// A connection's open submissions that can be read, oldest first.
     ///
     /// # Errors
     /// [`StoreError`].
@@ -108,12 +141,7 @@ impl Store {
         let mut statement = self.db.prepare_cached(
             "SELECT * FROM submissions WHERE connection = ? AND state = 'open' ORDER BY id",
         )?;
-        let mut rows = statement.query([connection.0])?;
-        let mut all = Vec::new();
-        while let Some(row) = rows.next()? {
-            all.push(submission(row)?);
-        }
-        Ok(all)
+        readable(statement.query([connection.0])?)
     }
 
     /// Writes down how far a submission has come.
@@ -150,5 +178,47 @@ impl Store {
         )?;
         tx.commit()?;
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::glucose::{DateRange, GlucoseUnit, UtcOffset, ZoneOffsets};
+    use crate::store::testing::Scratch;
+    use crate::submission::Wanted;
+
+    fn plan(dates: &str) -> Plan {
+        let dates: DateRange = dates.parse().unwrap();
+        let window = dates.window(&ZoneOffsets::fixed(UtcOffset::UTC)).unwrap();
+        let wanted =
+            Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
+        Plan { wanted, dates, window, day_under_way: None }
+    }
+
+    #[test]
+    fn a_submission_that_cannot_be_read_fails_alone_and_can_be_asked_for_again() {
+        for column in ["plan", "progress", "origin"] {
+            let mut scratch = Scratch::new();
+            let to = scratch.connect("https://a.example");
+            let now = scratch.now();
+            let ask = |store: &mut Store, dates| {
+                store.open_submission(to, Origin::Person, &plan(dates), now).unwrap()
+            };
+            let broken = ask(&mut scratch.store, "2024-05-01..2024-05-02");
+            let whole = ask(&mut scratch.store, "2024-06-01..2024-06-02");
+            let sql = format!("UPDATE submissions SET {column} = '{{' WHERE id = ?");
+            scratch.store.db.execute(&sql, [broken.0]).unwrap();
+
+            let ids = |found: Vec<SubmissionRecord>| found.iter().map(|s| s.id).collect::<Vec<_>>();
+            assert_eq!(ids(scratch.store.open_submissions(to).unwrap()), [whole], "{column}");
+            assert_eq!(ids(scratch.store.submissions(to, 9).unwrap()), [whole]);
+            let alone = scratch.store.submission(broken);
+            assert!(matches!(alone, Err(StoreError::Row("submission"))));
+
+            let again = ask(&mut scratch.store, "2024-05-01..2024-05-02");
+            assert_ne!(again, broken);
+            assert_eq!(ids(scratch.store.open_submissions(to).unwrap()), [whole, again]);
+        }
     }
 }

@@ -28,8 +28,8 @@ fn the_form_without_counts_is_placed_by_stamp_and_keyed_by_it() {
         "dexcom-clarity:iPhone G6 2016-10-24T15:24:17Z -04:00 103mg/dL"
     );
     assert_eq!(
-        (reading.row, reading.reading.record_key().unwrap().as_str()),
-        (13, "2016-10-24T11:24:17")
+        (reading.row, reading.reading.record_key().unwrap().count()),
+        (13, Some(("stamp", 1_477_308_257)))
     );
     assert_eq!(first.sensors[0].device().name(), "Dexcom G6");
 

@@ -6,7 +6,7 @@ use super::{
     real_within, stretches, times, told, unix, utc,
 };
 use crate::is_thorough;
-use cgm_submitter::glucose::{Reading, UtcOffset};
+use cgm_submitter::glucose::{Reading, RecordKey, UtcOffset};
 use cgm_submitter::import::{ClockAnswer, ClockEvent};
 use chrono::{Days, NaiveDate};
 use std::collections::{HashMap, HashSet};
@@ -24,17 +24,17 @@ fn real_until(until: &str) -> Vec<u8> {
 /// Instant and offset of a record.
 type Place = (i64, Option<UtcOffset>);
 
-fn place(reading: &Reading) -> (&str, Place) {
-    (reading.record_key().unwrap().as_str(), (reading.seconds(), reading.offset()))
+fn place(reading: &Reading) -> (&RecordKey, Place) {
+    (reading.record_key().unwrap(), (reading.seconds(), reading.offset()))
 }
 
 /// Every record of the whole file.
-fn whole() -> HashMap<&'static str, Place> {
+fn whole() -> HashMap<&'static RecordKey, Place> {
     REAL_IMPORT.readings.iter().map(|found| place(&found.reading)).collect()
 }
 
 /// How many rows of a cut stand elsewhere than in the whole.
-fn differing(cut: &Import, whole: &HashMap<&str, Place>) -> usize {
+fn differing(cut: &Import, whole: &HashMap<&RecordKey, Place>) -> usize {
     let places = cut.readings.iter().map(|found| place(&found.reading));
     places.filter(|(record, place)| whole[record] != *place).count()
 }
@@ -49,7 +49,7 @@ fn follows_the_zone(cut: &Import) -> bool {
 }
 
 /// Every cut is right, or open with its dates, or has no step and follows the zone.
-fn check(cut: &Import, whole: &HashMap<&str, Place>, name: &str) -> bool {
+fn check(cut: &Import, whole: &HashMap<&RecordKey, Place>, name: &str) -> bool {
     assert!(cut.rejected.is_empty(), "{name}");
     let differing = differing(cut, whole);
     let open = cut.clock_notes.iter().any(|note| note.open && !note.alternatives.is_empty());

@@ -98,7 +98,7 @@ impl Stored {
         }
         let readings = import.readings.iter().map(|found| &found.reading).chain(&import.mended);
         for reading in readings {
-            let record = reading.record_key().unwrap().as_str().to_owned();
+            let record = reading.record_key().unwrap().text().into_owned();
             self.readings.insert((reading.sensor().clone(), record), reading.clone());
         }
     }

@@ -58,8 +58,8 @@ fn every_instant_is_its_rows_stamp_less_the_offset_then_in_force() {
         let stamp = unix(&format!("{}Z", cells[3]));
         let (tick, transmitter): (i64, _) = (cells[25].parse().unwrap(), cells[27]);
         assert_eq!(found.reading.seconds(), stamp - expected_offset(transmitter, tick, stamp));
-        let record = found.reading.record_key().unwrap().as_str();
-        assert_eq!(record, format!("{transmitter}/{tick}"));
+        let record = found.reading.record_key().unwrap().text();
+        assert_eq!(record, format!("transmitter {transmitter}/{tick}"));
     }
 }
 

@@ -239,7 +239,7 @@ fn stored(world: &World, database: &str) -> Vec<(i64, i64, String)> {
     let all = Window::from_unix(0, i64::MAX).unwrap();
     let readings = store.readings_within(&sensor, all).unwrap();
     let told = |reading: &Reading| {
-        let record = reading.record_key().unwrap().as_str().to_owned();
+        let record = reading.record_key().unwrap().text().into_owned();
         (reading.seconds(), reading.offset().unwrap().seconds(), record)
     };
     readings.iter().map(told).collect()
