@@ -126,6 +126,14 @@ mod tests {
     }
 
     #[test]
+    fn a_short_wait_that_was_asked_for_is_spread_over_as_long_as_our_own_first() {
+        let backoff = Backoff::default();
+        let asked = Some(RetryAfter::Seconds(3));
+        assert_eq!(backoff.delay(1, 0, asked, now()).num_seconds(), 3);
+        assert_eq!(backoff.delay(1, u32::MAX, asked, now()).num_seconds(), 5);
+    }
+
+    #[test]
     fn an_http_date_is_read_in_all_three_forms() {
         let five_minutes = Some(TimeDelta::minutes(5));
         for text in [

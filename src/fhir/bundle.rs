@@ -92,7 +92,9 @@ impl fmt::Debug for AssembledBundle {
 /// Writes one bundle.
 ///
 /// ```
-/// use cgm_submitter::fhir::{BundleLimits, BundleWriter, DeviceEntry, Fit, PatientId, SubjectReference};
+/// use cgm_submitter::fhir::{
+///     BundleLimits, BundleWriter, DeviceEntry, Fit, PatientId, SubjectReference,
+/// };
 /// use cgm_submitter::glucose::{Device, SensorKey};
 /// let subject = SubjectReference::new(PatientId::new("7")?);
 /// let device = Device::new("Dexcom G6", Some("82AJ0D"))?;

@@ -108,10 +108,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_written_reads_back_as_the_same_instant(seconds in 0_i64..4_000_000_000, minutes in -840_i32..=840) {
-            let text = FhirDateTime::instant(seconds, UtcOffset::from_minutes(minutes).unwrap()).unwrap();
+        fn what_is_written_reads_back_as_the_same_instant(
+            seconds in 0_i64..4_000_000_000,
+            minutes in -840_i32..=840,
+        ) {
+            let offset = UtcOffset::from_minutes(minutes).unwrap();
+            let text = FhirDateTime::instant(seconds, offset).unwrap();
             let read = DateTime::parse_from_rfc3339(text.as_str()).unwrap();
-            prop_assert_eq!((read.timestamp(), read.offset().local_minus_utc()), (seconds, minutes * 60));
+            let found = (read.timestamp(), read.offset().local_minus_utc());
+            prop_assert_eq!(found, (seconds, minutes * 60));
         }
     }
 }

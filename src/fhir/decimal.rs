@@ -188,7 +188,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_glucose_value_is_written_digit_for_digit(mantissa in 1_u32..1_000_000_000, scale in 0_u8..=6) {
+        fn every_glucose_value_is_written_digit_for_digit(
+            mantissa in 1_u32..1_000_000_000,
+            scale in 0_u8..=6,
+        ) {
             if let Ok(value) = GlucoseValue::new(mantissa, scale, GlucoseUnit::MgPerDl) {
                 prop_assert_eq!(text(Decimal::from(value)), value.to_string());
                 let normalised = Decimal::from(value).normalised().digits().as_str().to_owned();

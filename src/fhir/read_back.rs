@@ -283,7 +283,10 @@ mod tests {
             "code": {"coding": [{"system": "http://loinc.org", "code": "99504-3"}]},
             "subject": {"reference": "Patient/7"},
             "effectiveDateTime": "2026-03-01T10:00:00+01:00",
-            "valueQuantity": {"value": 100.10, "unit": "mg/dl", "system": "http://unitsofmeasure.org", "code": "mg/dL"},
+            "valueQuantity": {
+                "value": 100.10, "unit": "mg/dl", "system": "http://unitsofmeasure.org",
+                "code": "mg/dL",
+            },
             "device": {"reference": "Device/1"},
         })
     }
@@ -357,7 +360,9 @@ mod tests {
     #[test]
     fn a_list_may_be_longer_and_in_another_order_and_must_have_every_element() {
         let sent = json!({"component": [{"code": "a", "value": 1}, {"code": "b", "value": 2}]});
-        let longer = json!({"component": [{"code": "c"}, {"code": "b", "value": 2}, {"code": "a", "value": 1}]});
+        let longer = json!({
+            "component": [{"code": "c"}, {"code": "b", "value": 2}, {"code": "a", "value": 1}],
+        });
         let swapped = json!({"component": [{"code": "a", "value": 2}, {"code": "b", "value": 1}]});
         let shorter = json!({"component": [{"code": "a", "value": 1}]});
         assert_eq!(compared(&sent, &longer), Comparison::AsSent);
@@ -395,12 +400,14 @@ mod tests {
         let base = Url::parse("https://ehr.example/fhir").unwrap();
         let ours = "urn:uuid:16d937dd-3dd2-4935-85b5-98d2b1f0d4f6";
         let resource = json!({"resourceType": "Observation", "id": "4", "identifier": [
-            {"system": "urn:x", "value": ours}, {"system": URI_SYSTEM, "value": ours}, {"system": URI_SYSTEM, "value": "7"}, 1]});
+            {"system": "urn:x", "value": ours}, {"system": URI_SYSTEM, "value": ours},
+            {"system": URI_SYSTEM, "value": "7"}, 1]});
         let page = json!({"resourceType": "Bundle", "type": "searchset",
             "link": [{"relation": "next", "url": "?page=2"}],
             "entry": [{"resource": resource, "search": {"mode": "match"}},
                       {"resource": resource, "search": {"mode": "include"}},
-                      {"resource": {"resourceType": "OperationOutcome"}, "search": {"mode": "outcome"}}, {}, 7]});
+                      {"resource": {"resourceType": "OperationOutcome"}, "search": {"mode": "outcome"}},
+                      {}, 7]});
         let body = page.to_string();
         let found = parse_found(body.as_bytes(), &base).unwrap();
         assert_eq!(found.resources.len(), 1);

@@ -9,7 +9,10 @@ use serde::{Serialize, Serializer, ser::Error as _};
 use serde_json::value::RawValue;
 
 /// Every Observation's category. Not mandated, but the guide's scopes are limited by it.
-pub(super) const CATEGORY: &str = r#"[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","code":"laboratory"}]}]"#;
+pub(super) const CATEGORY: &str = concat!(
+    r#"[{"coding":[{"system":"http://terminology.hl7.org/CodeSystem/observation-category","#,
+    r#""code":"laboratory"}]}]"#
+);
 
 fn category<S: Serializer>(json: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
     serde_json::from_str::<&RawValue>(json).map_err(S::Error::custom)?.serialize(serializer)

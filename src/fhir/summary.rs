@@ -22,7 +22,8 @@ use std::fmt;
 pub enum SummaryError {
     /// A figure is no number that can be sent.
     #[error(
-        "the summary's {0} is not a number from 0 to 999999: there are too few readings, leave the summary out"
+        "the summary's {0} is not a number from 0 to 999999: there are too few readings, leave the \
+        summary out"
     )]
     Figure(&'static str),
     /// The times in ranges do not cover all of the time.

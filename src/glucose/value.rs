@@ -373,16 +373,23 @@ mod tests {
         #[test]
         fn what_health_connect_makes_of_a_value_is_the_same(mg_dl in 40..=500_u32) {
             let mass = GlucoseValue::new(mg_dl, 0, MgPerDl).unwrap();
-            for text in [format!("{:.1}", f64::from(mg_dl) / 18.0), format!("{:.6}", f64::from(mg_dl) / 18.0)] {
+            let mmol = f64::from(mg_dl) / 18.0;
+            for text in [format!("{mmol:.1}"), format!("{mmol:.6}")] {
                 let molar = GlucoseValue::parse(&text, MmolPerL).unwrap();
                 prop_assert!(mass.is_same_as(molar) && molar.is_same_as(mass), "{}", text);
             }
         }
 
         #[test]
-        fn sameness_goes_both_ways(a in 60..5_000_u32, b in 60..5_000_u32, scales in (0..3_u8, 0..3_u8)) {
+        fn sameness_goes_both_ways(
+            a in 60..5_000_u32,
+            b in 60..5_000_u32,
+            scales in (0..3_u8, 0..3_u8),
+        ) {
             for (unit, other) in [(MgPerDl, MmolPerL), (MgPerDl, MgPerDl), (MmolPerL, MmolPerL)] {
-                if let (Ok(a), Ok(b)) = (GlucoseValue::new(a, scales.0, unit), GlucoseValue::new(b, scales.1, other)) {
+                let a = GlucoseValue::new(a, scales.0, unit);
+                let b = GlucoseValue::new(b, scales.1, other);
+                if let (Ok(a), Ok(b)) = (a, b) {
                     prop_assert_eq!(a.is_same_as(b), b.is_same_as(a));
                     prop_assert!(!a.is_same_as(b) || (a.mg_dl() - b.mg_dl()).abs() < 1.5);
                 }

@@ -65,7 +65,8 @@ pub enum ImportError {
     },
     /// The open format with other delimiters than commas.
     #[error(
-        "the columns time, value and unit are separated by {delimiter}: save the file with commas between them"
+        "the columns time, value and unit are separated by {delimiter}: save the file with commas \
+        between them"
     )]
     Delimiter {
         /// What separates them: `semicolons` or `tabs`.

@@ -131,7 +131,8 @@ pub enum OrderError {
     NoCanonical,
     /// More schedules or kinds of data than anybody means.
     #[error(
-        "the order has more than {MAX_SCHEDULES} schedules, {MAX_PROFILES} kinds of data in one or {MAX_EXTENSIONS} extensions"
+        "the order has more than {MAX_SCHEDULES} schedules, {MAX_PROFILES} kinds of data in one or \
+        {MAX_EXTENSIONS} extensions"
     )]
     TooMany,
 }

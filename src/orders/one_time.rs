@@ -334,7 +334,8 @@ mod tests {
 
     #[test]
     fn what_it_wants_is_taken_once_and_what_we_do_not_know_is_shown() {
-        let unknown = json!({"url": "submissionDataProfile", "valueCanonical": "http://example.org/n\u{7}ew|2"});
+        let canonical = "http://example.org/n\u{7}ew|2";
+        let unknown = json!({"url": "submissionDataProfile", "valueCanonical": canonical});
         let order = parse(&order(json!([
             may(),
             profile("cgm-device"),

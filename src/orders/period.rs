@@ -315,12 +315,19 @@ mod tests {
         }
 
         #[test]
-        fn every_period_is_written_as_it_is_read(mantissa in 1_u64..1_000_000, scale in 0_u32..=6, unit in 0_usize..7) {
-            let value = format!("{}.{:0w$}", mantissa / 10_u64.pow(scale), mantissa % 10_u64.pow(scale), w = scale as usize);
+        fn every_period_is_written_as_it_is_read(
+            mantissa in 1_u64..1_000_000,
+            scale in 0_u32..=6,
+            unit in 0_usize..7,
+        ) {
+            let one = 10_u64.pow(scale);
+            let (whole, fraction) = (mantissa / one, mantissa % one);
+            let value = format!("{whole}.{fraction:0w$}", w = scale as usize);
             let value = value.trim_end_matches('.');
             if let Ok(period) = UcumPeriod::new(value, UNITS[unit].0) {
                 prop_assert_eq!(period.to_string().parse(), Ok(period));
-                prop_assert!(period.start_before("2024-05-15".parse().unwrap()).unwrap() < "2024-05-15".parse().unwrap());
+                let end = "2024-05-15".parse().unwrap();
+                prop_assert!(period.start_before(end).unwrap() < end);
             }
         }
     }

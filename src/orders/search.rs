@@ -414,7 +414,10 @@ mod tests {
         for nameless in [
             json!({"url": "submissionDataProfile"}),
             json!({"url": "submissionDataProfile", "valueCanonical": " "}),
-            json!({"url": "submissionDataProfile", "valueUri": format!("{PROFILE_BASE}cgm-summary")}),
+            json!({
+                "url": "submissionDataProfile",
+                "valueUri": format!("{PROFILE_BASE}cgm-summary"),
+            }),
         ] {
             assert_eq!(
                 of(json!([fortnightly(), summary(), nameless])),
@@ -459,7 +462,8 @@ mod tests {
     proptest! {
         #[test]
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = parse_order_search(&bytes, &OrderVocabulary::HL7_CGM, &base(), &PatientId::new("p").unwrap());
+            let patient = PatientId::new("p").unwrap();
+            let _ = parse_order_search(&bytes, &OrderVocabulary::HL7_CGM, &base(), &patient);
         }
 
         #[test]
@@ -467,7 +471,8 @@ mod tests {
             let mut body = page(&[with("x", json!(1))]).to_string().into_bytes();
             let at = at.index(body.len());
             body[at] = byte;
-            let _ = parse_order_search(&body, &OrderVocabulary::HL7_CGM, &base(), &PatientId::new("p-1").unwrap());
+            let patient = PatientId::new("p-1").unwrap();
+            let _ = parse_order_search(&body, &OrderVocabulary::HL7_CGM, &base(), &patient);
         }
     }
 }

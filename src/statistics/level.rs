@@ -134,15 +134,21 @@ mod tests {
 
     proptest! {
         #[test]
-        fn amount_and_band_agree_with_the_value(mantissa in 1_u32..1_000_000_000, scale in 0_u8..=6, mass in any::<bool>()) {
+        fn amount_and_band_agree_with_the_value(
+            mantissa in 1_u32..1_000_000_000,
+            scale in 0_u8..=6,
+            mass in any::<bool>(),
+        ) {
             let unit = if mass { MgPerDl } else { MmolPerL };
             let Ok(value) = GlucoseValue::new(mantissa, scale, unit) else { return Ok(()) };
             let level = Level::of(Measurement::Value(value)).unwrap();
             let expected = value.mg_dl();
-            prop_assert!((level.amount as f64 / PER_MG_DL as f64 - expected).abs() <= 1e-12 * expected);
+            let amount = level.amount as f64 / PER_MG_DL as f64;
+            prop_assert!((amount - expected).abs() <= 1e-12 * expected);
             let ends = if mass { [54, 70, 181, 251] } else { [30, 39, 101, 140] };
             let rounded = value.rounded_native();
-            prop_assert_eq!(level.band as usize, ends.iter().filter(|end| rounded >= **end).count());
+            let band = ends.iter().filter(|end| rounded >= **end).count();
+            prop_assert_eq!(level.band as usize, band);
         }
     }
 }

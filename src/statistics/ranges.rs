@@ -132,11 +132,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn reconciling_moves_no_percentage_by_a_whole_unit(minutes in proptest::array::uniform5(0_u64..2_000_000), decimals in 0_u8..=6) {
+        fn reconciling_moves_no_percentage_by_a_whole_unit(
+            minutes in proptest::array::uniform5(0_u64..2_000_000),
+            decimals in 0_u8..=6,
+        ) {
             prop_assume!(minutes.iter().sum::<u64>() > 0);
             let ranges = TimesInRanges::new(minutes);
             let (units, unit) = (ranges.reconciled(decimals), 10_f64.powi(i32::from(decimals)));
-            prop_assert_eq!(units.iter().map(|units| u64::from(*units)).sum::<u64>(), 100 * 10_u64.pow(u32::from(decimals)));
+            let sum: u64 = units.iter().map(|units| u64::from(*units)).sum();
+            prop_assert_eq!(sum, 100 * 10_u64.pow(u32::from(decimals)));
             for (units, percent) in units.into_iter().zip(ranges.percentages()) {
                 prop_assert!((f64::from(units) - percent * unit).abs() < 1.0 + 1e-6);
                 prop_assert!(percent > 0.0 || units == 0);

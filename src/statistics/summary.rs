@@ -21,7 +21,8 @@ pub enum SummaryError {
     /// Under two readings with a value: no deviation, so no coefficient of variation, which a
     /// summary must have.
     #[error(
-        "{readings} reading(s) with a value in {dates}, a summary needs 2: ingest readings first or choose other dates"
+        "{readings} reading(s) with a value in {dates}, a summary needs 2: ingest readings first or \
+        choose other dates"
     )]
     TooFewReadings {
         /// Readings with a value, one per instant.
@@ -66,7 +67,9 @@ impl fmt::Debug for Sufficiency {
 /// dates, not with readings.
 ///
 /// ```
-/// use cgm_submitter::glucose::{GlucoseUnit, GlucoseValue, Measurement, Sample, SensorId, UtcOffset, ZoneOffsets};
+/// use cgm_submitter::glucose::{
+///     GlucoseUnit, GlucoseValue, Measurement, Sample, SensorId, UtcOffset, ZoneOffsets,
+/// };
 /// use cgm_submitter::statistics::SummaryBuilder;
 /// let zone = ZoneOffsets::fixed(UtcOffset::from_minutes(120)?);
 /// let dates: cgm_submitter::glucose::DateRange = "2024-05-01..2024-05-14".parse()?;
@@ -75,7 +78,8 @@ impl fmt::Debug for Sufficiency {
 /// for (n, text) in ["101", "110", "187"].into_iter().enumerate() {
 ///     let seconds = window.start() + 300 * n as i64;
 ///     let measurement = Measurement::Value(GlucoseValue::parse(text, GlucoseUnit::MgPerDl)?);
-///     builder.push(Sample { sensor: SensorId(1), seconds, offset: zone.offset_at(seconds), measurement });
+///     let (sensor, offset) = (SensorId(1), zone.offset_at(seconds));
+///     builder.push(Sample { sensor, seconds, offset, measurement });
 /// }
 /// let summary = builder.finish()?;
 /// assert_eq!(summary.covered_minutes(), 15.0);

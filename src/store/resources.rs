@@ -193,7 +193,8 @@ impl Store {
         connection: ConnectionId,
     ) -> Result<Vec<(EntryKind, String)>, StoreError> {
         let mut statement = self.db.prepare_cached(
-            "SELECT kind, refusal FROM sent_resources WHERE connection = ? AND refusal IS NOT NULL ORDER BY id",
+            "SELECT kind, refusal FROM sent_resources
+                 WHERE connection = ? AND refusal IS NOT NULL ORDER BY id",
         )?;
         let rows =
             statement.query_and_then([connection.0], |row| Ok((kind(row, 0)?, row.get(1)?)))?;

@@ -173,13 +173,15 @@ mod tests {
             let mut all = Vec::new();
             for (number, (start, count, step)) in stretches.into_iter().enumerate() {
                 let seconds: Vec<i64> = (0..count).map(|i| start + i * step).collect();
-                let id = scratch.ingest(&format!("s{number}"), seconds.iter().map(|s| (*s, value(100)))).0;
+                let readings = seconds.iter().map(|s| (*s, value(100)));
+                let id = scratch.ingest(&format!("s{number}"), readings).0;
                 all.extend(seconds.into_iter().map(|s| (scratch.at(s), id)));
             }
             all.sort_unstable();
             let (from, to) = (scratch.at(from), scratch.at(from + length));
             all.retain(|(s, _)| (from..to).contains(s));
-            prop_assert_eq!(scratch.store.count(Window::from_unix(from, to).unwrap()).unwrap(), all.len() as u64);
+            let window = Window::from_unix(from, to).unwrap();
+            prop_assert_eq!(scratch.store.count(window).unwrap(), all.len() as u64);
             prop_assert_eq!(seen(&scratch.store, from, to), all);
         }
     }

@@ -74,7 +74,8 @@ impl Store {
     ) -> Result<(), StoreError> {
         self.db
             .prepare_cached(
-                "INSERT OR IGNORE INTO schedules (order_row, fingerprint, first_run) VALUES (?, ?, ?)",
+                "INSERT OR IGNORE INTO schedules (order_row, fingerprint, first_run)
+                     VALUES (?, ?, ?)",
             )?
             .execute(params![order.0, fingerprint, first_run])?;
         Ok(())

@@ -202,6 +202,27 @@ mod tests {
     const POLICY: fn() -> Policy = Policy::default;
 
     #[test]
+    fn a_request_of_half_the_pace_says_how_fast_a_receiver_is_and_a_smaller_one_does_not() {
+        let policy = Policy::default();
+        for (entries, observed) in [(250, true), (249, false)] {
+            let mut facts = ReceiverFacts::default();
+            facts.answered(&policy, entries, TimeDelta::seconds(1));
+            assert_eq!(facts.pace.is_some(), observed, "{entries}");
+        }
+    }
+
+    #[test]
+    fn a_request_of_the_limits_own_size_that_passes_counts_although_size_was_suspected() {
+        let policy = Policy::default();
+        let mut facts = ReceiverFacts::default();
+        facts.too_large(&policy, 8);
+        for _ in 0..2 {
+            facts.passed(&policy, 8, true);
+        }
+        assert_eq!(facts.entry_limit.map(|limit| (limit.entries, limit.passed)), Some((8, 2)));
+    }
+
+    #[test]
     fn a_batch_becomes_as_small_as_an_answer_within_ten_seconds_needs_and_grows_by_doubling() {
         let (policy, mut facts) = (POLICY(), ReceiverFacts::default());
         let mut answered = |entries, seconds| {

@@ -127,7 +127,8 @@ mod tests {
     async fn a_redirect_that_the_client_followed_is_no_answer() {
         let elsewhere = serve(OK.to_owned()).await;
         let moved = format!(
-            "HTTP/1.1 307 x\r\nlocation: {elsewhere}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            "HTTP/1.1 307 x\r\nlocation: {elsewhere}\r\n\
+            content-length: 0\r\nconnection: close\r\n\r\n"
         );
         assert_eq!(get(&serve(moved).await).await.err(), Some(TransportError::Redirected));
     }

@@ -288,7 +288,8 @@ impl Dialect {
     /// ```
     /// use cgm_submitter::fhir::Dialect;
     /// let base = url::Url::parse("https://ehr.example/fhir/r4")?;
-    /// assert_eq!(Dialect::Hl7Cgm.endpoint(&base).as_str(), "https://ehr.example/fhir/r4/$submit-cgm-bundle");
+    /// let operation = "https://ehr.example/fhir/r4/$submit-cgm-bundle";
+    /// assert_eq!(Dialect::Hl7Cgm.endpoint(&base).as_str(), operation);
     /// assert_eq!(Dialect::Plain.endpoint(&base).as_str(), "https://ehr.example/fhir/r4");
     /// # Ok::<(), url::ParseError>(())
     /// ```

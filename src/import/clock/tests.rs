@@ -86,6 +86,25 @@ fn there_and_back_is_a_journey_if_most_of_the_time_was_at_home() {
 }
 
 #[test]
+fn there_and_back_says_nothing_of_home_if_most_of_the_time_was_between() {
+    let stretches = [(5, 180), (20, 60), (5, 180)];
+    let (offsets, notes) = chosen(rows(MAY, &stretches), &stretches, &[]);
+    assert_eq!(offsets, [180, 60, 180]);
+    let kinds: Vec<_> = notes.iter().map(|note| (note.basis, note.open)).collect();
+    assert_eq!(kinds, [(ClockBasis::LastStretch, true); 2]);
+}
+
+#[test]
+fn a_clock_set_wrong_twice_by_hand_and_taken_back_has_no_step() {
+    let mut rows = rows(MAY, &[(10, 180)]);
+    for (place, row) in rows.iter_mut().enumerate() {
+        row.stamp += if (48..72).contains(&place) { 660 } else { 0 };
+        row.stamp += if (120..144).contains(&place) { 1_140 } else { 0 };
+    }
+    assert!(Track::of(rows).unwrap().steps().is_empty());
+}
+
+#[test]
 fn a_short_last_stretch_is_a_journey_and_a_long_one_is_home() {
     for (last, expected, basis) in
         [(2, [180, 60], ClockBasis::LongestStretch), (4, [300, 180], ClockBasis::LastStretch)]

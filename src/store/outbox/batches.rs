@@ -199,9 +199,9 @@ impl Store {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::glucose::{DateRange, GlucoseUnit, UtcOffset, ZoneOffsets};
-    use crate::store::testing::Scratch;
-    use crate::submission::{Origin, Part, Plan, Position, Wanted};
+    use crate::glucose::{DateRange, GlucoseUnit, UtcOffset, Window, ZoneOffsets};
+    use crate::store::testing::{Scratch, earlier, reading, value};
+    use crate::submission::{ManifestEntry, Origin, Part, Plan, Position, Wanted};
     use chrono::TimeDelta;
 
     fn now() -> DateTime<Utc> {
@@ -254,6 +254,28 @@ mod tests {
             scratch.store.freeze(connection, &fresh).unwrap().is_some(),
             "our own writes are no surprise"
         );
+    }
+
+    #[test]
+    fn a_reading_that_is_corrected_while_a_batch_holds_it_keeps_the_version_that_may_be_sent() {
+        let mut scratch = Scratch::new();
+        let connection = scratch.connect("https://a.example");
+        scratch.register("s");
+        scratch.take(&[reading("s", 0, value(100))]);
+        let submission =
+            scratch.store.open_submission(connection, Origin::Person, &plan(), now()).unwrap();
+        let unit = GlucoseUnit::MgPerDl;
+        let all = Window::from_unix(0, i64::MAX).unwrap();
+        let key = scratch.store.unsent(connection, unit, all, None, 1).unwrap()[0].key;
+        let mut batch = assembled(&scratch.store, submission);
+        let item = Item::Reading(key.packed(), 0, unit);
+        batch.content.manifest = vec![ManifestEntry { unit: 0, item }];
+        scratch.store.freeze(connection, &batch).unwrap().unwrap();
+        scratch.take(&[reading("s", 0, value(101))]);
+        scratch.store.record_accepted(connection, unit, &[(key, 0)]).unwrap();
+        let unsent = scratch.store.unsent(connection, unit, all, None, 1).unwrap();
+        assert_eq!(unsent[0].version, 1);
+        assert_eq!(unsent[0].history, [earlier(0, value(100))]);
     }
 
     #[test]

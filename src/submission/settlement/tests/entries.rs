@@ -49,6 +49,50 @@ fn received_without_a_copy_is_remembered_of_the_receiver() {
 }
 
 #[test]
+fn probes_end_after_three_that_were_refused_for_then_the_content_is_wrong() {
+    for (refused, probes) in [(2, true), (3, false)] {
+        let mut case = Case::readings(1);
+        case.progress.probes_refused = refused;
+        let settled = case.entries(&["400"]);
+        assert_eq!(settled.progress.probe, probes, "{refused}");
+        assert_eq!(settled.receiver.conditional_create, (!probes).then_some(true), "{refused}");
+    }
+}
+
+#[test]
+fn only_more_than_three_readings_refused_alike_and_none_ever_taken_say_something_of_the_receiver() {
+    let refused = |count, accepted| {
+        let mut case = Case::readings(count);
+        case.progress.alike = 2;
+        case.progress.tally.readings.accepted = accepted;
+        let settled = case.entries(&vec!["422"; count as usize]);
+        (settled.progress.alike, settled.progress.stopped.len())
+    };
+    assert_eq!(refused(3, 0), (0, 0), "three prove nothing");
+    assert_eq!(refused(4, 0), (3, 1));
+    assert_eq!(refused(4, 1), (3, 0), "it took one");
+}
+
+#[test]
+fn deferred_devices_are_waited_for_three_times_and_the_fourth_goes_on() {
+    for (deferrals, waits) in [(2, true), (3, false)] {
+        let mut case = Case::readings(1);
+        case.batch.part = Part::Devices;
+        case.progress.position = Position::Devices;
+        case.progress.deferrals = deferrals;
+        let settled = case.entries(&["429"]);
+        assert_eq!(settled.progress.position == Position::Devices, waits, "{deferrals}");
+    }
+}
+
+#[test]
+fn entries_refused_for_different_reasons_are_refused_and_nothing_is_probed() {
+    let settled = Case::readings(2).entries(&["400", "422"]);
+    assert!(!settled.progress.probe);
+    assert_eq!(records(&settled), ["refused", "refused"]);
+}
+
+#[test]
 fn conditional_entries_refused_with_400_are_probed_and_a_201_to_the_probe_proves_the_lack() {
     let mut case = Case::readings(3);
     let settled = case.entries(&["400", "400", "400"]);

@@ -69,3 +69,12 @@ fn a_limit_on_units_widens_by_doubling_up_to_the_normal_one() {
     assert_eq!(wider(Some(250), 500), None, "as much as without a limit");
     assert_eq!(wider(None, 500), None);
 }
+
+#[test]
+fn only_a_500_is_counted_towards_isolating() {
+    let mut case = Case::readings(8);
+    let since = (now() - TimeDelta::days(30)).timestamp();
+    case.batch.attempts.failing = Some(Failing { status: 503, count: 99, since });
+    let settled = case.status(503);
+    assert_eq!((settled.attempts.failing, settled.progress.isolation), (None, None));
+}

@@ -134,3 +134,12 @@ fn a_wait_asked_for_is_obeyed_and_spread_upwards_only() {
     });
     assert_eq!(waits, [120, 135, 150]);
 }
+
+#[test]
+fn a_500_that_speaks_of_size_to_a_small_request_means_something_else() {
+    for (count, halved) in [(50, true), (49, false)] {
+        let settled = Case::readings(count).settle(&said(500, "too large"));
+        assert_eq!(settled.progress.size_suspected, halved, "{count}");
+        assert_eq!(settled.next == apart(false), halved, "{count}");
+    }
+}

@@ -137,3 +137,21 @@ fn of_a_cancelled_submission_nothing_goes_and_what_may_be_doubled_rests() {
     case.searchable = true;
     assert!(matches!(settle_given_up(&case.at()).next, NextState::LookUp(..)));
 }
+
+#[test]
+fn a_new_unknown_outcome_is_looked_up_from_the_start() {
+    let mut case = Case::unguarded(1);
+    (case.batch.attempts.lookups, case.batch.attempts.failed_lookups) = (2, 5);
+    let settled = case.settle(&Answer::None(NoAnswer::Lost));
+    assert_eq!((settled.attempts.lookups, settled.attempts.failed_lookups), (0, 0));
+}
+
+#[test]
+fn unknown_outcomes_bring_a_batch_down_to_five_and_no_further() {
+    for (count, smaller) in [(6, true), (5, false)] {
+        let mut case = Case::readings(count);
+        case.then(case.settle(&Answer::None(NoAnswer::Lost)));
+        let settled = case.settle(&Answer::None(NoAnswer::Lost));
+        assert_eq!(settled.next == apart(true), smaller, "{count}");
+    }
+}
