@@ -136,13 +136,20 @@ impl Entries {
 
     /// An entry this version cannot read counts as absent: the person authorises again.
     async fn load<T: DeserializeOwned>(&self, name: String) -> Result<Option<T>, VaultError> {
-        let found = self.run(move |vault| vault.load(&name)).await?;
+        let found = self.load_text(name).await?;
         Ok(found.and_then(|text| serde_json::from_str(text.expose_secret()).ok()))
     }
 
+    async fn load_text(&self, name: String) -> Result<Option<SecretString>, VaultError> {
+        self.run(move |vault| vault.load(&name)).await
+    }
+
     async fn save<T: Serialize>(&self, name: String, value: &T) -> Result<(), VaultError> {
-        let text =
-            SecretString::from(serde_json::to_string(value).map_err(|_| VaultError::Failed)?);
+        let text = serde_json::to_string(value).map_err(|_| VaultError::Failed)?;
+        self.save_text(name, SecretString::from(text)).await
+    }
+
+    async fn save_text(&self, name: String, text: SecretString) -> Result<(), VaultError> {
         self.run(move |vault| vault.save(&name, &text)).await
     }
 

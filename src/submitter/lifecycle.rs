@@ -9,7 +9,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::{Builder, Handle, Runtime};
-use tokio::sync::{RwLock, oneshot, watch};
+use tokio::sync::{RwLock, watch};
 
 /// Threads the SDK's own futures run on. Blocking work has threads of its own.
 const WORKER_THREADS: usize = 2;
@@ -43,9 +43,9 @@ pub(super) struct Lifecycle {
 }
 
 /// A task that ends when it is no longer waited for.
-struct Aborting<T>(tokio::task::JoinHandle<T>);
+struct Aborting(tokio::task::JoinHandle<Result<(), Error>>);
 
-impl<T> Drop for Aborting<T> {
+impl Drop for Aborting {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -86,11 +86,17 @@ impl Lifecycle {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
+        let (work, result) = erased(work);
+        self.guarded(work).await?;
+        taken(&result)
+    }
+
+    /// Runs `work` while calls are taken, as a task that ends with the wait for it.
+    async fn guarded(&self, work: Work) -> Result<(), Error> {
         let (mut phase, gate) = (self.phase.subscribe(), Arc::clone(&self.gate));
         if let Some(refusal) = phase.borrow().refusal() {
             return Err(refusal);
         }
-        let work = Box::pin(work);
         let guarded = async move {
             let _working = gate.read_owned().await;
             // Paused and resumed while this waited is as good as never.
@@ -100,10 +106,11 @@ impl Lifecycle {
             tokio::select! {
                 biased;
                 _ = phase.wait_for(|phase| *phase != Phase::Open) => Err(Error::Stopped),
-                done = work => done,
+                () = work => Ok(()),
             }
         };
-        self.spawned(guarded).await
+        let mut task = Aborting(self.handle()?.spawn(guarded));
+        (&mut task.0).await.unwrap_or_else(|error| Err(ended(&error)))
     }
 
     /// Stops all work, lets nothing new begin, and runs `work` alone; the phase is `then`
@@ -117,20 +124,24 @@ impl Lifecycle {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
+        let (work, result) = erased(async move { work().await });
+        self.excluding(then, work).await?;
+        taken(&result)
+    }
+
+    async fn excluding(&self, then: Phase, work: Work) -> Result<(), Error> {
         let before = self.phase.send_replace(Phase::Paused);
         if before == Phase::Closed {
             self.phase.send_replace(Phase::Closed);
             return Err(Error::Closed);
         }
         let (phase, gate) = (self.phase.clone(), Arc::clone(&self.gate));
-        let handle = self.handle()?;
-        let task = handle.spawn(async move {
+        let task = self.handle()?.spawn(async move {
             let _alone = gate.write_owned().await;
-            let done = work().await;
+            work.await;
             phase.send_replace(then);
-            done
         });
-        task.await.unwrap_or_else(|error| Err(ended(&error)))
+        task.await.map_err(|error| ended(&error))
     }
 
     /// Takes calls again after a pause.
@@ -159,21 +170,32 @@ impl Lifecycle {
             unfinished.retire(runtime);
         }
     }
+}
 
-    async fn spawned<T: Send + 'static>(
-        &self,
-        work: impl Future<Output = Result<T, Error>> + Send + 'static,
-    ) -> Result<T, Error> {
-        let (give, done) = oneshot::channel();
-        // One type of task for all work: of each type the runtime's code is compiled once more.
-        let work: Pin<Box<dyn Future<Output = ()> + Send>> =
-            Box::pin(async move { drop(give.send(work.await)) });
-        let mut task = Aborting(self.handle()?.spawn(work));
-        match (&mut task.0).await {
-            Ok(()) => done.await.unwrap_or(Err(Error::Stopped)),
-            Err(error) => Err(ended(&error)),
-        }
-    }
+/// A call's work, which leaves its result elsewhere. One type for all calls: what guards, runs and
+/// drops it is compiled once more for each type.
+type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where the result of a call's work is left.
+type Left<T> = Arc<Mutex<Option<Result<T, Error>>>>;
+
+fn erased<T, F>(work: F) -> (Work, Left<T>)
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T, Error>> + Send + 'static,
+{
+    let left = Left::default();
+    let place = Arc::clone(&left);
+    let work = Box::pin(async move {
+        let result = work.await;
+        *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+    });
+    (work, left)
+}
+
+fn taken<T>(left: &Left<T>) -> Result<T, Error> {
+    let result = left.lock().unwrap_or_else(PoisonError::into_inner).take();
+    result.unwrap_or(Err(Error::Stopped))
 }
 
 /// What a task that did not end by itself ended of.

@@ -225,6 +225,7 @@ impl Phone {
                         break done;
                     }
                 }
+                Reply::None(NoAnswer::Redirected) => break LookedUp::Redirected,
                 Reply::None(_) => break LookedUp::Failed(None),
             }
         };
