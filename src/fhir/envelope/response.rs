@@ -8,6 +8,7 @@ use super::super::lenient::{Elements, Json, MAX_BYTES, lenient};
 use super::super::outcome::{self, OutcomeText};
 use super::super::subject::is_fhir_id;
 use serde::Deserialize;
+use std::collections::HashSet;
 use std::fmt;
 
 /// Characters of a location.
@@ -35,6 +36,9 @@ pub enum ResponseError {
     /// An entry without a readable status.
     #[error("the receiver's answer has no status for entry {0}")]
     MissingStatus(usize),
+    /// Two entries that were created at one place: one of them was not.
+    #[error("the receiver's answer puts entry {0} where another was put")]
+    SamePlace(usize),
     /// Larger than is read.
     #[error("the receiver's answer is larger than {MAX_BYTES} bytes")]
     TooLarge,
@@ -132,13 +136,18 @@ pub fn parse_response(
             found: entries.count,
         });
     }
-    answer
-        .entry
-        .kept
-        .into_iter()
-        .enumerate()
-        .map(|(index, entry)| entry_outcome(index, entry))
-        .collect()
+    let entries = answer.entry.kept.into_iter().enumerate();
+    let outcomes: Vec<_> =
+        entries.map(|(index, entry)| entry_outcome(index, entry)).collect::<Result<_, _>>()?;
+    let mut places = HashSet::new();
+    for (index, outcome) in outcomes.iter().enumerate() {
+        if let (201, Some(place)) = (outcome.status, outcome.reference())
+            && !places.insert(place)
+        {
+            return Err(ResponseError::SamePlace(index));
+        }
+    }
+    Ok(outcomes)
 }
 
 fn entry_outcome(index: usize, entry: Json<'_>) -> Result<EntryOutcome, ResponseError> {

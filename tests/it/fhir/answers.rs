@@ -41,6 +41,17 @@ fn each_entry_has_its_own_outcome() {
 }
 
 #[test]
+fn two_entries_created_at_one_place_are_no_answer() {
+    let at = |status: &str, place: &str| json!({"response": {"status": status, "location": place}});
+    let created = at("201 Created", "Observation/12/_history/1");
+    let again = [at("201", "Observation/13"), created.clone(), at("201", "Observation/12")];
+    assert_eq!(parse_response(&answer(&again), 3), Err(ResponseError::SamePlace(2)));
+    // What was there, or is no place of a resource, says nothing.
+    let fine = [at("200", "Observation/12"), at("201", "Observation"), at("201", "Observation")];
+    assert_eq!(parse_response(&answer(&fine), 3).unwrap().len(), 3);
+}
+
+#[test]
 fn what_is_no_answer_is_refused() {
     let ok = json!({"response": {"status": "201"}});
     let bundle = |kind: &str| {
