@@ -274,7 +274,9 @@ impl Store {
 mod tests {
     use super::*;
     use crate::glucose::UtcOffset;
-    use crate::glucose::{AbsentReason, GlucoseUnit, GlucoseValue, Measurement, Sample, Window};
+    use crate::glucose::{
+        AbsentReason, GlucoseUnit, GlucoseValue, Measurement, Sample, SensorKey, Window,
+    };
     use crate::store::ConnectionId;
     use crate::store::testing::{BASE, Scratch, earlier, reading, value, with_record};
 
