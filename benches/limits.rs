@@ -85,7 +85,7 @@ fn main() {
         size("bytes a reading on disk, newest first", &newest_first, 20.0);
         if let Some(real) = &real {
             // Each has its transmitter's count beside it.
-            size("bytes a reading on disk, real file", real, 24.0);
+            size("bytes a reading on disk, real file", real, 20.0);
         }
     }
     // Last: it counts in every file that is opened after it.

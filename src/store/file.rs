@@ -418,9 +418,8 @@ mod tests {
         other.set_meta("a", "b").unwrap();
         let moved = scratch.take(&[with_record(reading("s", 7, value(40)), "r0")]);
         assert_eq!((moved.replaced, moved.stored), (1, 0), "the record is found");
-        let again =
-            "INSERT INTO readings (key, measurement, record) SELECT key + 1, measurement, record
-                     FROM readings LIMIT 1";
+        let again = "INSERT INTO reading_records (key, record) SELECT key + 1, record
+                     FROM reading_records LIMIT 1";
         assert!(scratch.store.db.execute(again, []).is_err(), "and stays unique");
     }
 

@@ -4,16 +4,18 @@
 //! where there is one. Of several rows of one batch for the same instant or record the last counts,
 //! so that the same batch again changes nothing.
 
+use super::insertion::{Insertion, NewRow};
 use super::placement::{self, Contested, Intake, Outcome};
+use super::record::{Record, StoredRecord};
 use super::records::Records;
+use super::sources::{Source, Sources, within};
 use super::{
-    ImportSource, ReadingKey, Store, StoreError, imports, key, ledger, packing, repack, sensors,
-    versions,
+    ImportSource, ReadingKey, Store, StoreError, imports, ledger, packing, readings, repack,
+    sensors,
 };
-use crate::glucose::{Reading, ReadingError, Sensor, SensorId, SensorKey, ZoneOffsets};
+use crate::glucose::{Reading, ReadingError, Sensor, ZoneOffsets};
 use chrono::{DateTime, Utc};
-use rusqlite::{CachedStatement, Transaction, params};
-use std::collections::HashMap;
+use rusqlite::Transaction;
 
 /// A reading that was not taken, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,67 +49,8 @@ impl IngestReport {
     }
 }
 
-/// A sensor of the batch.
-#[derive(Clone, Copy)]
-struct Source {
-    id: SensorId,
-    /// Unix second of the latest reading stored before.
-    last: Option<i64>,
-    /// Keys among which the ledger has intervals: a new reading there cuts one.
-    ledger: Option<(i64, i64)>,
-    /// Keys among which there is history: a new reading there takes the slow way.
-    history: Option<(i64, i64)>,
-}
-
-fn within(range: Option<(i64, i64)>, key: ReadingKey) -> bool {
-    range.is_some_and(|(first, last)| (first..=last).contains(&key.packed()))
-}
-
-impl Source {
-    fn find(tx: &Transaction<'_>, key: &SensorKey) -> Result<Option<Self>, StoreError> {
-        let Some((id, last)) = sensors::id_and_last(tx, key)? else { return Ok(None) };
-        let whole = key::whole(id);
-        Ok(Some(Self {
-            id,
-            last,
-            ledger: ledger::range(tx, whole)?,
-            history: versions::range(tx, whole)?,
-        }))
-    }
-}
-
 /// A reading's sensor and key, or why it has none.
 type Placed = Result<(Source, ReadingKey), ReadingError>;
-
-/// The sensors of a batch, each looked up once.
-#[derive(Default)]
-struct Sources<'a> {
-    found: Vec<Option<Source>>,
-    by_key: HashMap<&'a SensorKey, usize>,
-    last: Option<(&'a SensorKey, usize)>,
-}
-
-impl<'a> Sources<'a> {
-    fn of(
-        &mut self,
-        tx: &Transaction<'_>,
-        key: &'a SensorKey,
-    ) -> Result<Option<Source>, StoreError> {
-        let known = self.last.filter(|(last, _)| *last == key).map(|(_, place)| place);
-        let place = if let Some(place) = known.or_else(|| self.by_key.get(key).copied()) {
-            place
-        } else {
-            self.found.push(Source::find(tx, key)?);
-            self.by_key.insert(key, self.found.len() - 1);
-            self.found.len() - 1
-        };
-        self.last = Some((key, place));
-        Ok(self.found.get(place).copied().flatten())
-    }
-}
-
-const INSERT: &str = "INSERT INTO readings (key, measurement, record, import) VALUES (?, ?, ?, ?)
-    ON CONFLICT DO NOTHING";
 
 /// The rows of a batch as they are best inserted: each sensor's in rising time, because pages fill
 /// up only that way. Rows of one instant stay in the order given.
@@ -124,9 +67,9 @@ fn rising(batch: &[Reading]) -> Vec<usize> {
 struct Taking<'a, 'tx> {
     tx: &'tx Transaction<'tx>,
     intake: Intake<'a>,
-    insert: CachedStatement<'tx>,
+    insertion: Insertion<'tx>,
     sources: Sources<'a>,
-    records: Records<'a>,
+    records: Records,
     report: IngestReport,
     /// Keys of new readings that the ledger's intervals must not cover.
     late: Vec<ReadingKey>,
@@ -160,12 +103,15 @@ impl<'a> Taking<'a, '_> {
         let zone = self.intake.zone;
         let offset = reading.offset().unwrap_or_else(|| zone.offset_at(reading.seconds()));
         let packed = packing::encode(reading.measurement()) | packing::offset(offset);
-        let record = reading.record_key().map(|r| self.records.pack(self.tx, r)).transpose()?;
-        let import = self.intake.import.map(|import| import.0);
-        let stays = record.as_ref().is_none_or(|record| self.records.note(key, record));
+        let record = reading.record_key().map(|record| self.records.identify(record));
+        let stays = match &record {
+            Some(record) => self.records.stays(self.tx, key, record)?,
+            None => true,
+        };
+        let is_new = self.sources.is_newest(key);
         let inserted = stays
             && !within(source.history, key)
-            && self.insert.execute(params![key, packed, record, import])? == 1;
+            && self.insert(key, packed, record.as_ref(), is_new)?;
         if inserted {
             self.report.stored += 1;
             self.loose += usize::from(source.last.is_some_and(|last| key.seconds() < last));
@@ -178,9 +124,38 @@ impl<'a> Taking<'a, '_> {
         Ok(())
     }
 
+    /// Inserts a reading if nothing stands at its key, as is known of a new one.
+    fn insert(
+        &mut self,
+        key: ReadingKey,
+        packed: i64,
+        record: Option<&Record<'_>>,
+        is_new: bool,
+    ) -> Result<bool, StoreError> {
+        let stored = record.map(|record| self.records.stored(self.tx, key, record)).transpose()?;
+        let import = self.intake.import.map(|import| import.0);
+        let mut row = NewRow { key, packed, count: None, import };
+        if let Some(StoredRecord::Text(text)) = stored {
+            let inserted = self.insertion.insert(row)?;
+            if inserted {
+                readings::add_text(self.tx, key, &text)?;
+            }
+            return Ok(inserted);
+        }
+        if let Some(StoredRecord::Count(count)) = stored {
+            row.count = Some(count);
+        }
+        if !is_new {
+            return self.insertion.insert(row);
+        }
+        self.insertion.append(row)?;
+        Ok(true)
+    }
+
     /// Puts what is contested in its place, and says what became of all.
     fn settle(self) -> Result<IngestReport, StoreError> {
-        let Self { tx, intake, sources, records, mut report, .. } = self;
+        let Self { tx, intake, mut insertion, sources, mut records, mut report, .. } = self;
+        insertion.end()?;
         ledger::cut(tx, &self.late)?;
         repack::note_loose(tx, self.loose)?;
         let all = self.contested.len();
@@ -188,15 +163,15 @@ impl<'a> Taking<'a, '_> {
         report.already_there += all - contested.len();
         placement::move_away(tx, &mut contested, &records)?;
         for c in &contested {
-            *match placement::place(tx, c, intake)? {
+            *match placement::place(tx, c, intake, &mut records)? {
                 Outcome::Stored => &mut report.stored,
                 Outcome::AlreadyThere => &mut report.already_there,
                 Outcome::Replaced => &mut report.replaced,
                 Outcome::Corrected => &mut report.corrected,
             } += 1;
         }
-        for source in sources.found.iter().flatten() {
-            sensors::refresh_extent(tx, source.id)?;
+        for sensor in sources.known() {
+            sensors::refresh_extent(tx, sensor)?;
         }
         report.rejected.sort_by_key(|rejected| rejected.row);
         Ok(report)
@@ -211,7 +186,7 @@ fn ingest(
     let mut taking = Taking {
         tx,
         intake,
-        insert: tx.prepare_cached(INSERT)?,
+        insertion: Insertion::new(tx)?,
         sources: Sources::default(),
         records: Records::of(tx, batch)?,
         report: IngestReport::default(),
@@ -299,7 +274,9 @@ impl Store {
 mod tests {
     use super::*;
     use crate::glucose::UtcOffset;
-    use crate::glucose::{AbsentReason, GlucoseUnit, GlucoseValue, Measurement, Sample, Window};
+    use crate::glucose::{
+        AbsentReason, GlucoseUnit, GlucoseValue, Measurement, Sample, SensorKey, Window,
+    };
     use crate::store::ConnectionId;
     use crate::store::testing::{BASE, Scratch, earlier, reading, value, with_record};
 

@@ -5,12 +5,14 @@
 
 mod connections;
 mod corrections;
+mod counts;
 mod error;
 mod file;
 mod handle;
 mod history;
 mod imports;
 mod ingest;
+mod insertion;
 mod json;
 mod key;
 mod ledger;
@@ -34,6 +36,7 @@ mod schedules;
 mod schema;
 mod sensors;
 mod settlement;
+mod sources;
 mod stretch;
 #[cfg(test)]
 mod testing;

@@ -73,7 +73,7 @@ pub(super) fn last_of_each<'a>(mut contested: Vec<Contested<'a>>) -> Vec<Contest
 pub(super) fn move_away(
     tx: &Transaction<'_>,
     contested: &mut [Contested<'_>],
-    records: &Records<'_>,
+    records: &Records,
 ) -> Result<(), StoreError> {
     let mut leaving = Vec::new();
     for (place, c) in contested.iter().enumerate() {
@@ -136,9 +136,11 @@ pub(super) fn place(
     tx: &Transaction<'_>,
     c: &Contested<'_>,
     intake: Intake<'_>,
+    records: &mut Records,
 ) -> Result<Outcome, StoreError> {
     let measurement = c.reading.measurement();
-    let record = c.record.as_ref();
+    let record = c.record.as_ref().map(|r| records.stored(tx, c.key, r)).transpose()?;
+    let record = record.as_ref();
     let mut seen = c.moved;
     let Some(there) = readings::at(tx, c.key)? else {
         let offset = c.reading.offset().unwrap_or_else(|| intake.zone.offset_at(c.key.seconds()));
@@ -150,7 +152,7 @@ pub(super) fn place(
     match relation(tx, &there, measurement)? {
         Relation::Same => {
             if let (None, Some(record)) = (there.record(), record) {
-                readings::adopt_record(tx, c.key, record)?;
+                readings::set_record(tx, c.key, record)?;
             }
             if seen.is_some() {
                 readings::mark_history(tx, c.key)?;

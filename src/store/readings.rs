@@ -1,30 +1,35 @@
 //! The readings' rows: their table, and one row's life.
 
 use super::packing;
-use super::record::Record;
+use super::record::StoredRecord;
 use super::{ImportId, ReadingKey, StoreError, versions};
 use crate::glucose::{Measurement, SensorId, UtcOffset};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 
 /// The readings' table. `measurement` is packed as [`packing`] says, with the UTC offset; `record`
-/// is a maker's key, a text or a packed count, `import` the file it came by. The index has the texts
-/// alone: every number is less than they.
+/// is a maker's count as [`records`](super::records) says, `import` the file it came by. Makers'
+/// keys that are texts are in a table of their own: an index here would cost every reading that is
+/// inserted a third, if it has such a key or not.
 pub(super) const TABLES: &str = "
     CREATE TABLE readings (
         key INTEGER PRIMARY KEY,
         measurement INTEGER NOT NULL,
-        record ANY,
+        record INTEGER,
         import INTEGER
     ) STRICT;
-    CREATE UNIQUE INDEX readings_by_record ON readings (key >> 34, record)
-        WHERE record > '';
+";
+
+/// Readings' record keys that are texts. Unique within a sensor.
+pub(super) const RECORDS: &str = "
+    CREATE TABLE reading_records (key INTEGER PRIMARY KEY, record TEXT NOT NULL) STRICT;
+    CREATE UNIQUE INDEX reading_by_record ON reading_records (record, key >> 34);
 ";
 
 /// A row of `readings`.
 pub(super) struct StoredReading {
     pub(super) key: ReadingKey,
     packed: i64,
-    record: Option<Record<'static>>,
+    record: Option<StoredRecord<'static>>,
 }
 
 impl StoredReading {
@@ -32,7 +37,7 @@ impl StoredReading {
         packing::decode(self.packed)
     }
 
-    pub(super) const fn record(&self) -> Option<&Record<'static>> {
+    pub(super) const fn record(&self) -> Option<&StoredRecord<'static>> {
         self.record.as_ref()
     }
 
@@ -52,7 +57,10 @@ impl StoredReading {
     }
 }
 
-const SELECT: &str = "SELECT key, measurement, record FROM readings";
+/// Readings with their record keys, whichever these are.
+pub(super) const SELECT: &str = "SELECT r.key, r.measurement,
+    coalesce(r.record, (SELECT t.record FROM reading_records t WHERE t.key = r.key))
+    FROM readings r";
 
 fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredReading> {
     Ok(StoredReading { key: row.get(0)?, packed: row.get(1)?, record: row.get(2)? })
@@ -61,7 +69,7 @@ fn stored(row: &rusqlite::Row<'_>) -> rusqlite::Result<StoredReading> {
 /// The reading at a key.
 pub(super) fn at(db: &Connection, key: ReadingKey) -> Result<Option<StoredReading>, StoreError> {
     Ok(db
-        .prepare_cached(&format!("{SELECT} WHERE key = ?"))?
+        .prepare_cached(&format!("{SELECT} WHERE r.key = ?"))?
         .query_row([key], stored)
         .optional()?)
 }
@@ -70,10 +78,13 @@ pub(super) fn at(db: &Connection, key: ReadingKey) -> Result<Option<StoredReadin
 pub(super) fn by_record(
     db: &Connection,
     sensor: SensorId,
-    record: &Record<'_>,
+    record: &str,
 ) -> Result<Option<StoredReading>, StoreError> {
-    let sql = format!("{SELECT} WHERE key >> 34 = ? AND record = ? AND record > ''");
-    Ok(db.prepare_cached(&sql)?.query_row(params![sensor.0, record], stored).optional()?)
+    let found: Option<ReadingKey> = db
+        .prepare_cached("SELECT key FROM reading_records WHERE record = ? AND key >> 34 = ?")?
+        .query_row(params![record, sensor.0], |row| row.get(0))
+        .optional()?;
+    found.map_or(Ok(None), |key| at(db, key))
 }
 
 /// Adds a reading where there is none, with the history of its key.
@@ -82,15 +93,13 @@ pub(super) fn insert(
     key: ReadingKey,
     measurement: Measurement,
     offset: UtcOffset,
-    record: Option<&Record<'_>>,
+    record: Option<&StoredRecord<'_>>,
     import: Option<ImportId>,
 ) -> Result<(), StoreError> {
     let packed = packing::encode(measurement) | packing::offset(offset) | versions::mark(tx, key)?;
-    tx.prepare_cached(
-        "INSERT INTO readings (key, measurement, record, import) VALUES (?, ?, ?, ?)",
-    )?
-    .execute(params![key, packed, record, import.map(|import| import.0)])?;
-    Ok(())
+    tx.prepare_cached("INSERT INTO readings (key, measurement, import) VALUES (?, ?, ?)")?
+        .execute(params![key, packed, import.map(|import| import.0)])?;
+    record.map_or(Ok(()), |record| set_record(tx, key, record))
 }
 
 /// Puts a new measurement in a reading's place; offset and record key change only where given.
@@ -99,33 +108,53 @@ pub(super) fn overwrite(
     key: ReadingKey,
     measurement: Measurement,
     offset: Option<UtcOffset>,
-    record: Option<&Record<'_>>,
+    record: Option<&StoredRecord<'_>>,
     import: Option<ImportId>,
 ) -> Result<(), StoreError> {
     let packed = packing::encode(measurement) | versions::mark(tx, key)?;
     tx.prepare_cached(
-        "UPDATE readings SET measurement = ?2 | coalesce(?3, measurement & ?5),
-         record = coalesce(?4, record), import = ?6 WHERE key = ?1",
+        "UPDATE readings SET measurement = ?2 | coalesce(?3, measurement & ?4), import = ?5
+         WHERE key = ?1",
     )?
     .execute(params![
         key,
         packed,
         offset.map(packing::offset),
-        record,
         packing::OFFSET_MASK,
         import.map(|import| import.0),
     ])?;
+    record.map_or(Ok(()), |record| set_record(tx, key, record))
+}
+
+/// Gives a reading the record key its maker now names, in place of any other.
+pub(super) fn set_record(
+    tx: &Transaction<'_>,
+    key: ReadingKey,
+    record: &StoredRecord<'_>,
+) -> Result<(), StoreError> {
+    let count = match record {
+        StoredRecord::Count(count) => Some(count),
+        StoredRecord::Text(_) => None,
+    };
+    tx.prepare_cached("UPDATE readings SET record = ? WHERE key = ?")?
+        .execute(params![count, key])?;
+    forget_text(tx, key)?;
+    if let StoredRecord::Text(text) = record { add_text(tx, key, text) } else { Ok(()) }
+}
+
+/// Adds the record key of a reading that has none yet.
+pub(super) fn add_text(
+    tx: &Transaction<'_>,
+    key: ReadingKey,
+    text: &str,
+) -> Result<(), StoreError> {
+    tx.prepare_cached("INSERT INTO reading_records (key, record) VALUES (?, ?)")?
+        .execute(params![key, text])?;
     Ok(())
 }
 
-/// Gives a reading without record key the one its maker now names.
-pub(super) fn adopt_record(
-    tx: &Transaction<'_>,
-    key: ReadingKey,
-    record: &Record<'_>,
-) -> Result<(), StoreError> {
-    tx.prepare_cached("UPDATE readings SET record = ? WHERE key = ?")?
-        .execute(params![record, key])?;
+fn forget_text(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), StoreError> {
+    tx.prepare_cached("DELETE FROM reading_records WHERE key = ?")?.execute([key])?;
     Ok(())
 }
 
@@ -140,5 +169,5 @@ pub(super) fn mark_history(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), 
 /// Takes a reading away.
 pub(super) fn remove(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), StoreError> {
     tx.prepare_cached("DELETE FROM readings WHERE key = ?")?.execute([key])?;
-    Ok(())
+    forget_text(tx, key)
 }

@@ -1,27 +1,26 @@
-//! A maker's record key as its column has it.
+//! A maker's record key: as batches are compared by it, and as its column has it.
 
-use rusqlite::ToSql;
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
 use std::borrow::Cow;
 
-/// A record key: a text as it came, or a packed count.
+/// What a record key is, wherever its reading stands.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum Record<'a> {
+    /// A text as it came.
     Text(Cow<'a, str>),
-    /// The count above the number of its series.
+    /// A count within a series; the series by its place among those of the batch.
+    Count(usize, u32),
+}
+
+/// A record key as it is stored with the reading at a key.
+#[derive(Clone)]
+pub(super) enum StoredRecord<'a> {
+    Text(Cow<'a, str>),
+    /// A part of a series, and how far the count lags within it.
     Count(i64),
 }
 
-impl ToSql for Record<'_> {
-    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        match self {
-            Self::Text(text) => text.to_sql(),
-            Self::Count(count) => count.to_sql(),
-        }
-    }
-}
-
-impl FromSql for Record<'static> {
+impl FromSql for StoredRecord<'static> {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         match value {
             ValueRef::Integer(count) => Ok(Self::Count(count)),

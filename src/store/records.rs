@@ -1,46 +1,137 @@
 //! Makers' record keys as they are stored, and finding the reading that has one.
 //!
-//! A host's key is text, found by an index. A count within a series, of which a file has tens of
+//! A host's key is text, in a table of its own. A count within a series, of which a file has tens of
 //! thousands, is one integer beside the reading and in no index: that would double what a reading
 //! costs. The readings that a batch may mean are looked through once instead; a count runs on for
 //! no longer than [`AROUND`].
+//!
+//! Counts keep step with the seconds at which their readings stand, but for what clocks drift: what
+//! is stored is how far a count lags behind its reading's second, which takes two bytes.
 
-use super::record::Record;
+use super::counts::Counts;
+use super::record::{Record, StoredRecord};
 use super::{ReadingKey, StoreError, key, readings, sensors};
 use crate::glucose::{Reading, RecordKey, SensorId, SensorKey, Window};
-use rusqlite::{Connection, OptionalExtension, Transaction};
+use rusqlite::{Connection, Transaction};
 use std::collections::HashMap;
 
-/// The table of series. A count is stored with the number of its series.
+/// The parts of series: of a series, the counts whose lag is the same but for its last
+/// [`LAG_BITS`]. A stored count is the number of its part above these.
 pub(super) const TABLES: &str = "
-    CREATE TABLE record_series (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE) STRICT;
+    CREATE TABLE record_series (
+        id INTEGER PRIMARY KEY,
+        name TEXT NOT NULL,
+        part INTEGER NOT NULL,
+        UNIQUE (name, part)
+    ) STRICT;
 ";
 
-/// Bits of a series' number, below the count.
-const SERIES_BITS: u32 = 20;
-const SERIES_END: i64 = 1 << SERIES_BITS;
+/// Low bits of a lag: four minutes, more than clocks drift in a transmitter's life.
+const LAG_BITS: u32 = 8;
+const LAGS: i64 = (1 << LAG_BITS) - 1;
 /// Seconds around a batch in which a count may stand already: longer than a transmitter lives.
 const AROUND: i64 = 130 * 86_400;
 
-/// The record keys of a batch, and where its counts stand.
+/// The parts of all series, by their numbers and back.
 #[derive(Default)]
-pub(super) struct Records<'a> {
-    series: HashMap<&'a str, i64>,
-    last: Option<(&'a str, i64)>,
-    counts: HashMap<(SensorId, i64), ReadingKey>,
+struct Parts {
+    names: Vec<String>,
+    places: HashMap<String, usize>,
+    by_number: HashMap<i64, (usize, i64)>,
+    numbers: HashMap<(usize, i64), i64>,
+    /// The one asked for last.
+    last: Option<((usize, i64), i64)>,
 }
 
-impl<'a> Records<'a> {
+impl Parts {
+    fn read(db: &Connection) -> Result<Self, StoreError> {
+        let mut all = Self::default();
+        let mut statement = db.prepare_cached("SELECT id, name, part FROM record_series")?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let series = all.series(row.get_ref(1)?.as_str().map_err(|_| UNREADABLE)?);
+            all.add(row.get(0)?, (series, row.get(2)?));
+        }
+        Ok(all)
+    }
+
+    fn add(&mut self, number: i64, part: (usize, i64)) {
+        self.by_number.insert(number, part);
+        self.numbers.insert(part, number);
+    }
+
+    /// The place of a series, which may be a new one.
+    fn series(&mut self, name: &str) -> usize {
+        if let Some(known) = self.places.get(name) {
+            return *known;
+        }
+        self.names.push(name.to_owned());
+        self.places.insert(name.to_owned(), self.names.len() - 1);
+        self.names.len() - 1
+    }
+
+    /// Series and count behind what is stored with a reading.
+    fn count(&self, key: ReadingKey, stored: i64) -> Result<(usize, u32), StoreError> {
+        let (series, part) = self.by_number.get(&(stored >> LAG_BITS)).ok_or(UNREADABLE)?;
+        let lag = part << LAG_BITS | stored & LAGS;
+        let count = key.seconds().checked_sub(lag).and_then(|count| u32::try_from(count).ok());
+        Ok((*series, count.ok_or(UNREADABLE)?))
+    }
+
+    /// A count as it is stored with the reading at a key. Its part may be a new one.
+    fn stored(
+        &mut self,
+        tx: &Transaction<'_>,
+        key: ReadingKey,
+        (series, count): (usize, u32),
+    ) -> Result<i64, StoreError> {
+        let lag = key.seconds() - i64::from(count);
+        let part = (series, lag >> LAG_BITS);
+        let last = self.last.filter(|(last, _)| *last == part).map(|(_, number)| number);
+        let number = match last.or_else(|| self.numbers.get(&part).copied()) {
+            Some(known) => known,
+            None => self.begin(tx, part)?,
+        };
+        self.last = Some((part, number));
+        Ok(number << LAG_BITS | lag & LAGS)
+    }
+
+    fn begin(&mut self, tx: &Transaction<'_>, part: (usize, i64)) -> Result<i64, StoreError> {
+        let name = self.names.get(part.0).ok_or(StoreError::Internal)?;
+        tx.prepare_cached("INSERT INTO record_series (name, part) VALUES (?, ?)")?
+            .execute((name, part.1))?;
+        self.add(tx.last_insert_rowid(), part);
+        Ok(tx.last_insert_rowid())
+    }
+}
+
+const UNREADABLE: StoreError = StoreError::Row("record");
+
+/// The record keys of a batch, and where its counts stand.
+#[derive(Default)]
+pub(super) struct Records {
+    parts: Parts,
+    /// The place of the series asked for last.
+    last: usize,
+    counts: Counts,
+}
+
+impl Records {
     /// Those of a batch, with what is stored around it.
     pub(super) fn of(tx: &Transaction<'_>, batch: &[Reading]) -> Result<Self, StoreError> {
         let mut all = Self::default();
         let mut stretches: HashMap<&SensorKey, (i64, i64)> = HashMap::new();
-        for reading in batch {
-            if reading.record_key().and_then(RecordKey::count).is_some() {
-                let at = reading.seconds();
-                let stretch = stretches.entry(reading.sensor()).or_insert((at, at));
-                *stretch = (stretch.0.min(at), stretch.1.max(at));
+        let counted = |r: &&Reading| r.record_key().and_then(RecordKey::count).is_some();
+        for run in batch.chunk_by(|one, next| one.sensor() == next.sensor()) {
+            let times = || run.iter().filter(counted).map(Reading::seconds);
+            let (Some(first), Some(last)) = (times().min(), times().max()) else { continue };
+            if let Some(sensor) = run.first().map(Reading::sensor) {
+                let stretch = stretches.entry(sensor).or_insert((first, last));
+                *stretch = (stretch.0.min(first), stretch.1.max(last));
             }
+        }
+        if !stretches.is_empty() {
+            all.parts = Parts::read(tx)?;
         }
         for (sensor, (first, last)) in stretches {
             if let Some(sensor) = sensors::id(tx, sensor)? {
@@ -61,43 +152,56 @@ impl<'a> Records<'a> {
         let Some((first, last)) = key::range(sensor, window) else { return Ok(()) };
         let mut statement = tx.prepare_cached(
             "SELECT key, record FROM readings
-             WHERE key BETWEEN ? AND ? AND typeof(record) = 'integer'",
+             WHERE key BETWEEN ? AND ? AND record IS NOT NULL",
         )?;
         let mut rows = statement.query([first, last])?;
         while let Some(row) = rows.next()? {
-            self.counts.insert((sensor, row.get(1)?), row.get(0)?);
+            let key: ReadingKey = row.get(0)?;
+            let (series, count) = self.parts.count(key, row.get(1)?)?;
+            self.counts.note((sensor, series), count, key);
         }
         Ok(())
     }
 
-    /// A record key as it is stored.
-    pub(super) fn pack(
-        &mut self,
-        tx: &Transaction<'_>,
-        record: &'a RecordKey,
-    ) -> Result<Record<'a>, StoreError> {
-        let Some((name, count)) = record.count() else {
-            return Ok(Record::Text(record.text()));
-        };
-        let last = self.last.filter(|(last, _)| *last == name).map(|(_, number)| number);
-        let number = if let Some(known) = last.or_else(|| self.series.get(name).copied()) {
-            known
-        } else {
-            let number = series(tx, name)?;
-            self.series.insert(name, number);
-            number
-        };
-        self.last = Some((name, number));
-        Ok(Record::Count(i64::from(count) << SERIES_BITS | number))
+    /// What a record key is.
+    pub(super) fn identify<'a>(&mut self, record: &'a RecordKey) -> Record<'a> {
+        let Some((name, count)) = record.count() else { return Record::Text(record.text()) };
+        if self.parts.names.get(self.last).is_none_or(|last| last != name) {
+            self.last = self.parts.series(name);
+        }
+        Record::Count(self.last, count)
     }
 
-    /// Notes that a count stands at a key, unless it stands elsewhere: then false.
-    pub(super) fn note(&mut self, key: ReadingKey, record: &Record<'_>) -> bool {
-        match record {
-            Record::Count(count) => {
-                *self.counts.entry((key.sensor(), *count)).or_insert(key) == key
+    /// A record key as it is stored with the reading at a key.
+    pub(super) fn stored<'a>(
+        &mut self,
+        tx: &Transaction<'_>,
+        key: ReadingKey,
+        record: &Record<'a>,
+    ) -> Result<StoredRecord<'a>, StoreError> {
+        Ok(match record {
+            Record::Text(text) => StoredRecord::Text(text.clone()),
+            Record::Count(series, count) => {
+                StoredRecord::Count(self.parts.stored(tx, key, (*series, *count))?)
             }
-            Record::Text(_) => true,
+        })
+    }
+
+    /// Whether a record stands at a key or nowhere; a count that stood nowhere is noted there.
+    pub(super) fn stays(
+        &mut self,
+        tx: &Transaction<'_>,
+        key: ReadingKey,
+        record: &Record<'_>,
+    ) -> Result<bool, StoreError> {
+        match record {
+            Record::Count(series, count) => {
+                Ok(self.counts.note((key.sensor(), *series), *count, key) == key)
+            }
+            Record::Text(text) => {
+                let known = readings::by_record(tx, key.sensor(), text)?;
+                Ok(known.is_none_or(|there| there.key == key))
+            }
         }
     }
 
@@ -108,46 +212,37 @@ impl<'a> Records<'a> {
         sensor: SensorId,
         record: &Record<'_>,
     ) -> Result<Option<readings::StoredReading>, StoreError> {
-        let Record::Count(count) = record else { return readings::by_record(tx, sensor, record) };
-        let Some(key) = self.counts.get(&(sensor, *count)) else { return Ok(None) };
-        Ok(readings::at(tx, *key)?.filter(|there| there.record() == Some(record)))
+        let (series, count) = match record {
+            Record::Text(text) => return readings::by_record(tx, sensor, text),
+            Record::Count(series, count) => (*series, *count),
+        };
+        let Some(key) = self.counts.get((sensor, series), count) else { return Ok(None) };
+        let Some(there) = readings::at(tx, key)? else { return Ok(None) };
+        let Some(StoredRecord::Count(stored)) = there.record() else { return Ok(None) };
+        Ok((self.parts.count(key, *stored)? == (series, count)).then_some(there))
     }
 }
 
-/// The number of a series, which may be a new one.
-fn series(tx: &Transaction<'_>, name: &str) -> Result<i64, StoreError> {
-    let known = tx
-        .prepare_cached("SELECT id FROM record_series WHERE name = ?")?
-        .query_row([name], |row| row.get(0))
-        .optional()?;
-    let number = if let Some(number) = known {
-        number
-    } else {
-        tx.prepare_cached("INSERT INTO record_series (name) VALUES (?)")?.execute([name])?;
-        tx.last_insert_rowid()
-    };
-    if (0..SERIES_END).contains(&number) { Ok(number) } else { Err(StoreError::Row("record")) }
-}
-
-/// The series by their numbers: what stored counts are read with.
-pub(super) struct Series(HashMap<i64, String>);
+/// What stored counts are read with.
+pub(super) struct Series(Parts);
 
 impl Series {
     /// All of them.
     pub(super) fn read(db: &Connection) -> Result<Self, StoreError> {
-        let mut statement = db.prepare_cached("SELECT id, name FROM record_series")?;
-        let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-        Ok(Self(rows.collect::<Result<_, _>>()?))
+        Parts::read(db).map(Self)
     }
 
-    /// The record key behind a stored one.
-    pub(super) fn unpack(&self, record: &Record<'_>) -> Result<RecordKey, StoreError> {
-        const UNREADABLE: StoreError = StoreError::Row("record");
+    /// The record key behind what is stored with a reading.
+    pub(super) fn unpack(
+        &self,
+        key: ReadingKey,
+        record: &StoredRecord<'_>,
+    ) -> Result<RecordKey, StoreError> {
         match record {
-            Record::Text(text) => RecordKey::new(text).map_err(|_| UNREADABLE),
-            Record::Count(packed) => {
-                let name = self.0.get(&(packed & (SERIES_END - 1))).ok_or(UNREADABLE)?;
-                let count = u32::try_from(packed >> SERIES_BITS).map_err(|_| UNREADABLE)?;
+            StoredRecord::Text(text) => RecordKey::new(text).map_err(|_| UNREADABLE),
+            StoredRecord::Count(stored) => {
+                let (series, count) = self.0.count(key, *stored)?;
+                let name = self.0.names.get(series).ok_or(UNREADABLE)?;
                 RecordKey::counted(name, count).map_err(|_| UNREADABLE)
             }
         }

@@ -44,7 +44,7 @@ pub(super) fn repack(tx: &Transaction<'_>) -> Result<(), StoreError> {
     if !is_due(tx)? {
         return Ok(());
     }
-    tx.execute_batch("DROP INDEX readings_by_record; ALTER TABLE readings RENAME TO loose")?;
+    tx.execute_batch("ALTER TABLE readings RENAME TO loose")?;
     tx.execute_batch(readings::TABLES)?;
     tx.execute_batch("INSERT INTO readings SELECT * FROM loose ORDER BY key; DROP TABLE loose")?;
     tx.execute("DELETE FROM meta WHERE name = ?", [LOOSE])?;

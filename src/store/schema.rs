@@ -16,6 +16,7 @@ const STEPS: &[&[&str]] = &[&[
     imports::TABLES,
     records::TABLES,
     readings::TABLES,
+    readings::RECORDS,
     connections::TABLES,
     revocations::TABLES,
     versions::TABLES,

@@ -1,9 +1,9 @@
 //! A sensor's readings over a stretch of time, with their record keys: what an import matches the
 //! rows of a file with.
 
-use super::record::Record;
+use super::record::StoredRecord;
 use super::records::Series;
-use super::{ReadingKey, Store, StoreError, key, packing, sensors};
+use super::{ReadingKey, Store, StoreError, key, packing, readings, sensors};
 use crate::glucose::{Reading, SensorKey, Window};
 use chrono::DateTime;
 use rusqlite::params;
@@ -21,9 +21,10 @@ impl Store {
         const UNREADABLE: StoreError = StoreError::Row("reading");
         let range = sensors::id(&self.db, sensor)?.and_then(|id| key::range(id, window));
         let Some((first, last)) = range else { return Ok(Vec::new()) };
-        let mut statement = self.db.prepare_cached(
-            "SELECT key, measurement, record FROM readings WHERE key BETWEEN ? AND ? ORDER BY key",
-        )?;
+        let mut statement = self.db.prepare_cached(&format!(
+            "{} WHERE key BETWEEN ? AND ? ORDER BY key",
+            readings::SELECT
+        ))?;
         let series = Series::read(&self.db)?;
         let mut rows = statement.query(params![first, last])?;
         let mut readings = Vec::new();
@@ -33,8 +34,8 @@ impl Store {
             let time = DateTime::from_timestamp(sample.seconds, 0).ok_or(UNREADABLE)?;
             let reading =
                 Reading::new(sensor.clone(), time, Some(sample.offset), sample.measurement);
-            readings.push(match row.get::<_, Option<Record<'_>>>(2)? {
-                Some(record) => reading.with_record_key(series.unpack(&record)?),
+            readings.push(match row.get::<_, Option<StoredRecord<'_>>>(2)? {
+                Some(record) => reading.with_record_key(series.unpack(key, &record)?),
                 None => reading,
             });
         }

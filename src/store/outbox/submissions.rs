@@ -1,7 +1,7 @@
 //! Submissions: asked for once, gone through in passes, ended.
 
 use super::records::{SubmissionId, SubmissionRecord, SubmissionState};
-use super::{decode, encode};
+use super::{batches, decode, encode};
 use crate::store::{ConnectionId, Store, StoreError};
 use crate::submission::{Origin, Plan, Progress};
 use chrono::{DateTime, Utc};
@@ -174,11 +174,7 @@ impl Store {
             "UPDATE submissions SET state = ? WHERE id = ? AND state = 'open'",
             params![state.code(), id.0],
         )?;
-        tx.execute(
-            "DELETE FROM batches WHERE submission = ? AND state = 'ready'
-             AND json_extract(attempts, '$.is.sent') = 0",
-            [id.0],
-        )?;
+        batches::drop_unsent_where(&tx, "submission", id.0)?;
         tx.commit()?;
         Ok(())
     }
