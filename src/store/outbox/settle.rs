@@ -80,6 +80,9 @@ fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(),
             }
         }
     }
+    if settled.looked_up != batch.content.looked_up {
+        batches::save_looked_up(tx, batch.id, &settled.looked_up)?;
+    }
     history::append(tx, &attempt(of, settled))?;
     save_progress(tx, batch.submission, &settled.progress)?;
     if settled.receiver != of.connection.receiver {

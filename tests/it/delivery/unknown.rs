@@ -4,7 +4,7 @@
 use super::receiver::Record;
 use super::virtual_time::{End, Phone, Reply, no_search};
 use cgm_submitter::store::SubmissionState;
-use cgm_submitter::submission::NoAnswer;
+use cgm_submitter::submission::{NoAnswer, WaitReason};
 use chrono::TimeDelta;
 
 fn search_offered(phone: &mut Phone) {
@@ -161,5 +161,55 @@ fn a_search_that_failed_in_part_finds_nothing_out_and_nothing_goes_again() {
         let readings = phone.submission(id).progress.tally.readings;
         let expected = if recovers { (25, 0) } else { (0, 25) };
         assert_eq!((readings.already_there, readings.unknown), expected);
+    }
+}
+
+#[test]
+fn a_lookup_longer_than_a_wake_goes_on_where_it_was_and_is_no_failure_of_the_receiver() {
+    let wake = TimeDelta::seconds(25);
+    for (stored, milliseconds) in [(true, 600), (true, 3_000), (false, 600), (false, 3_000)] {
+        let mut phone = Phone::new(500, "plain");
+        search_offered(&mut phone);
+        let id = phone.submit();
+        let record = std::cell::RefCell::new(Record::default());
+        let lost = |sent: &super::virtual_time::Sent| {
+            if stored {
+                record.borrow_mut().take(&sent.body);
+            }
+            Reply::None(NoAnswer::Lost)
+        };
+        phone.wake(wake, lost, no_search);
+        let (mut asked, mut cut) = (Vec::new(), 0);
+        for _ in 0..20 {
+            phone.pass(TimeDelta::minutes(15));
+            let end = phone.wake(
+                wake,
+                |sent| record.borrow_mut().take(&sent.body).into(),
+                |form| {
+                    asked.push(form.to_vec());
+                    let (status, body) = record.borrow().search(form);
+                    let after = TimeDelta::milliseconds(milliseconds);
+                    Reply::Answer { status, body, retry_after: None, after }
+                },
+            );
+            if end == End::Idle {
+                break;
+            }
+            let receiver = phone.store.connection(phone.connection).unwrap().receiver;
+            assert_eq!(receiver.waits(phone.now), None, "nobody asked for a pause");
+            let batch = phone.store.pending_batch(phone.connection).unwrap();
+            let failed = batch.map(|batch| batch.content.attempts.failed_lookups);
+            assert_eq!(failed.unwrap_or_default(), 0);
+            cut += usize::from(matches!(end, End::Waits(_, WaitReason::OutOfTime)));
+        }
+        let readings = phone.submission(id).progress.tally.readings;
+        let expected = if stored { (500, 0, 0) } else { (0, 500, 0) };
+        assert_eq!((readings.already_there, readings.accepted, readings.unknown), expected);
+        record.borrow().assert_single();
+        assert_eq!(phone.sent.len(), if stored { 1 } else { 2 });
+        assert!(cut > 0, "no wake was long enough for a lookup of fifty requests");
+        let lookups = if stored { 1 } else { 2 };
+        let spare = if milliseconds == 600 { 0 } else { cut };
+        assert!(asked.len() <= lookups * 50 + spare, "{}: what was answered stays so", asked.len());
     }
 }
