@@ -69,6 +69,7 @@ fn delivered(pending: &Pending) -> Settlement {
     Settlement {
         next: NextState::Done(vec![EntryRecord::Delivered { location: None }; entries]),
         attempts: pending.batch.content.attempts,
+        looked_up: Places::default(),
         progress: pending.submission.progress.clone(),
         receiver: pending.connection.receiver.clone(),
         block: None,
