@@ -9,9 +9,10 @@ use crate::glucose::GlucoseUnit;
 use crate::store::history::{self, Attempt, RefusedEntry};
 use crate::store::resources::{self, SentResource, SentStatus};
 use crate::store::unit::UNITS;
+use crate::store::versions::Held;
 use crate::store::{
     ConnectionId, ConnectionRecord, ConnectionState, ReadingKey, Store, StoreError, connections,
-    quarantine, settlement, unknown,
+    quarantine, settlement,
 };
 use crate::submission::{BlockReason, EntryRecord, Item, NextState, Settlement, Wait, WaitReason};
 use rusqlite::Transaction;
@@ -75,7 +76,8 @@ fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(),
             // The receiver may have what it was sent: a correction says what it corrects.
             for listed in batch.content.manifest.iter().filter(|_| *may_be_stored) {
                 if let Item::Reading(key, version, unit) = listed.item {
-                    settlement::remember(tx, (connection, unit), reading_key(key)?, version)?;
+                    let reading = (reading_key(key)?, version);
+                    settlement::remember(tx, (connection, unit), reading, Held::MayHave)?;
                 }
             }
         }
@@ -147,8 +149,7 @@ fn write_outcomes(
                         quarantine::quarantine(tx, connection, *unit, reading, reason)?;
                     }
                     EntryRecord::Unknown => {
-                        unknown::rest(tx, connection, *unit, reading)?;
-                        settlement::remember(tx, (connection, *unit), reading.0, reading.1)?;
+                        settlement::set_aside(tx, (connection, *unit), reading)?;
                     }
                     EntryRecord::Deferred => {}
                 }
