@@ -119,23 +119,19 @@ impl Machine {
         };
     }
 
-    /// There is no token for now: the receiver is left alone `until` the instant that getting one
-    /// named, which is spread already; else longer each time.
+    /// The receiver gives no token for now: it is left alone `until` the instant that getting one
+    /// named, which is spread already.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn no_token(
-        &mut self,
+        &self,
         store: &mut Store,
         now: DateTime<Utc>,
-        jitter: u32,
-        until: Option<DateTime<Utc>>,
+        until: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         store.change_receiver(self.connection, |receiver| {
-            receiver.token_failures = receiver.token_failures.saturating_add(1);
-            let own = || self.policy.backoff.delay(receiver.token_failures, jitter, None, now);
-            let wait = until.map_or_else(own, |until| until - now);
-            receiver.leave_alone(now, Wait::after(now, wait), WaitReason::TokenEndpoint);
+            receiver.leave_alone(now, Wait::after(now, until - now), WaitReason::TokenEndpoint);
         })
     }
 

@@ -175,3 +175,37 @@ fn what_was_under_way_when_a_connection_ended_is_not_stored_twice_by_the_next() 
         assert_eq!((record.len(), resting), (25, 0), "it looks before it creates");
     }
 }
+
+#[test]
+fn a_search_that_failed_in_part_finds_nothing_out_and_nothing_goes_again() {
+    let failed = serde_json::json!({"resourceType": "Bundle", "type": "searchset", "entry": [
+        {"search": {"mode": "outcome"}, "resource": {"resourceType": "OperationOutcome",
+            "issue": [{"severity": "error", "code": "timeout"}]}}]})
+    .to_string();
+    for recovers in [true, false] {
+        let mut phone = Phone::new(25, "plain");
+        search_offered(&mut phone);
+        let id = phone.submit();
+        let record = std::cell::RefCell::new(Record::default());
+        let mut searches = 0;
+        let end = phone.run(
+            TimeDelta::days(2),
+            |sent| {
+                record.borrow_mut().take(&sent.body);
+                Reply::None(NoAnswer::Lost)
+            },
+            |form| {
+                searches += 1;
+                if recovers && searches > 4 {
+                    return record.borrow().search(form).into();
+                }
+                (200, failed.clone()).into()
+            },
+        );
+        assert_eq!((end, phone.sent.len()), (End::Idle, 1), "recovers: {recovers}");
+        record.borrow().assert_single();
+        let readings = phone.submission(id).progress.tally.readings;
+        let expected = if recovers { (25, 0) } else { (0, 25) };
+        assert_eq!((readings.already_there, readings.unknown), expected);
+    }
+}

@@ -218,6 +218,7 @@ impl Phone {
                         break done;
                     }
                 }
+                Reply::None(NoAnswer::Redirected) => break LookedUp::Redirected,
                 Reply::None(_) => break LookedUp::Failed(None),
             }
         };
