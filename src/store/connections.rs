@@ -416,6 +416,8 @@ mod tests {
         let found: Vec<_> = scratch.store.connections().unwrap().iter().map(|c| c.id).collect();
         assert_eq!(found, [b]);
         assert_eq!(scratch.store.unreadable_connections().unwrap(), [a]);
+        let entries = [(a, 0), (b, 0)];
+        assert_eq!(scratch.store.generations().unwrap(), entries, "tokens of both are found");
         assert!(matches!(scratch.store.connection(a), Err(StoreError::Row("connection"))));
         assert!(scratch.store.change_connection(a, |d| d.confirmed = true).is_err());
     }
