@@ -173,12 +173,18 @@ impl Machine {
     ) -> Result<Option<Step>, Error> {
         let (receiver, content) = (&connection.receiver, &batch.content);
         let waits = content.wait.ends(now);
-        let open = store.submission(batch.submission)?.state == SubmissionState::Open;
-        match (batch.state, waits) {
+        if let (BatchState::Sending, Some(until)) = (batch.state, waits) {
             // Its sender died: we hold the lock. What it sent may still be at work.
-            (BatchState::Sending, Some(until)) => {
-                return Ok(Some(Step::WaitUntil { until, reason: WaitReason::OutcomeUnknown }));
+            return Ok(Some(Step::WaitUntil { until, reason: WaitReason::OutcomeUnknown }));
+        }
+        let open = match store.submission(batch.submission) {
+            Err(StoreError::Row(_)) => {
+                store.end_unreadable(self.connection, batch.id)?;
+                return Ok(None);
             }
+            found => found?.state == SubmissionState::Open,
+        };
+        match (batch.state, waits) {
             (BatchState::Sending, None) => {
                 let died = Answer::None(NoAnswer::SenderDied);
                 self.write(store, batch.id, now, 0, |at| settle(at, &died))?;

@@ -3,9 +3,11 @@
 
 use super::receiver::Record;
 use super::virtual_time::{End, Phone, Reply, no_search};
+use cgm_submitter::delivery::Step;
 use cgm_submitter::store::SubmissionState;
 use cgm_submitter::submission::NoAnswer;
 use chrono::TimeDelta;
+use std::time::Duration;
 
 fn search_offered(phone: &mut Phone) {
     phone
@@ -115,8 +117,6 @@ fn nothing_of_a_cancelled_submission_is_sent_again() {
 
 #[test]
 fn what_was_claimed_and_never_sent_is_an_unknown_outcome_only_after_the_lease() {
-    use cgm_submitter::delivery::Step;
-    use std::time::Duration;
     let mut phone = Phone::new(25, "hl7-cgm");
     phone.submit();
     phone.machine.token_ready();
@@ -173,6 +173,34 @@ fn what_was_under_way_when_a_connection_ended_is_not_stored_twice_by_the_next() 
         let (record, resting) = disconnected_meanwhile("hl7-cgm", lost);
         record.assert_single();
         assert_eq!((record.len(), resting), (25, 0), "it looks before it creates");
+    }
+}
+
+#[test]
+fn a_submission_that_cannot_be_read_ends_with_its_batch_and_the_connection_goes_on() {
+    for column in ["plan", "progress", "origin"] {
+        for claimed in [false, true] {
+            let mut phone = Phone::new(25, "plain");
+            let id = phone.submit();
+            assert!(matches!(phone.step(Duration::MAX), Step::Token { .. }));
+            if claimed {
+                phone.machine.token_ready();
+                assert!(matches!(phone.step(Duration::MAX), Step::Send(_)));
+            }
+            phone.break_submission(id, column);
+            phone.ingest(25, 30);
+            phone.submit();
+            let mut record = Record::default();
+            let began = phone.now;
+            let end =
+                phone.run(TimeDelta::days(1), |sent| record.take(&sent.body).into(), no_search);
+            assert_eq!(end, End::Idle, "{column} {claimed}");
+            record.assert_single();
+            let unknown = phone.store.unknown_outcomes(phone.connection).unwrap().len();
+            assert_eq!((record.len(), unknown), if claimed { (5, 25) } else { (30, 0) });
+            let in_lease = phone.sent[0].at - began < TimeDelta::seconds(60);
+            assert_eq!(in_lease, !claimed, "what was sent may still be at work");
+        }
     }
 }
 
