@@ -15,6 +15,7 @@ pub use records::{
     SubmissionState,
 };
 pub use settle::Pending;
+pub(super) use settle::set_aside_pending;
 
 use super::{ReadingKey, StoreError, json};
 use rusqlite::Connection;

@@ -206,13 +206,9 @@ impl Situation<'_> {
         Settlement { block: Some(reason), ..self.again("blocked") }
     }
 
-    /// Whether sending the same bytes again cannot store anything twice: the entries are
-    /// conditional, and the receiver is known to look before it creates. One that speaks HL7 CGM
-    /// and does not refuses such entries.
+    /// Whether sending the same bytes again cannot store anything twice.
     fn repeats_safely(&self) -> bool {
-        let refuses_others = self.batch.dialect.refuses_conditions_it_ignores()
-            && self.receiver.conditional_create != Some(false);
-        self.batch.conditional && (self.receiver.honours_conditional_create() || refuses_others)
+        self.receiver.repeats_safely(self.batch)
     }
 }
 

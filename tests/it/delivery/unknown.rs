@@ -130,6 +130,52 @@ fn what_was_claimed_and_never_sent_is_an_unknown_outcome_only_after_the_lease() 
     assert_eq!((end, record.len()), (End::Idle, 25));
 }
 
+/// What the receiver has of a phone that disconnects while its only batch is under way, and connects
+/// again as the same patient; and how many readings rest then.
+fn disconnected_meanwhile(dialect: &str, end_of_wait: bool) -> (Record, usize) {
+    use cgm_submitter::delivery::{Machine, Step};
+    use cgm_submitter::submission::{Answer, Response};
+    use std::time::Duration;
+    let mut phone = Phone::new(25, dialect);
+    let mut record = if dialect == "plain" { Record::default() } else { Record::looking_first() };
+    phone.submit();
+    phone.machine.token_ready();
+    let Step::Send(outgoing) = phone.step(Duration::MAX) else { panic!("a batch is due") };
+    let (status, body) = record.take(&outgoing.body);
+    if end_of_wait {
+        let lost = Answer::None(NoAnswer::Lost);
+        phone.machine.apply(&mut phone.store, phone.now, 0, outgoing.batch, &lost).unwrap();
+    }
+    let details = phone.store.connection(phone.connection).unwrap().details;
+    phone.store.remove_connection(phone.connection).unwrap();
+    let (body, took) = (body.into_bytes(), TimeDelta::seconds(1));
+    let late = Answer::Response(Response { status, retry_after: None, body, took });
+    phone.machine.apply(&mut phone.store, phone.now, 0, outgoing.batch, &late).unwrap();
+
+    let active = cgm_submitter::store::ConnectionState::Active;
+    let again =
+        phone.store.add_connection("https://ehr.example/fhir", "amy", active, &details).unwrap();
+    assert_eq!(again, phone.connection);
+    phone.machine = Machine::new(again);
+    phone.submit();
+    let end = phone.run(TimeDelta::days(9), |sent| record.take(&sent.body).into(), no_search);
+    assert_eq!(end, End::Idle);
+    let resting = phone.store.unknown_outcomes(again).unwrap().len();
+    (record, resting)
+}
+
+#[test]
+fn what_was_under_way_when_a_connection_ended_is_not_stored_twice_by_the_next() {
+    for lost in [false, true] {
+        let (record, resting) = disconnected_meanwhile("plain", lost);
+        record.assert_single();
+        assert_eq!(resting, 25, "until the person decides");
+        let (record, resting) = disconnected_meanwhile("hl7-cgm", lost);
+        record.assert_single();
+        assert_eq!((record.len(), resting), (25, 0), "it looks before it creates");
+    }
+}
+
 #[test]
 fn a_submission_that_cannot_be_read_ends_with_its_batch_and_the_connection_goes_on() {
     for column in ["plan", "progress", "origin"] {
