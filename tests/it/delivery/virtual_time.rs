@@ -11,7 +11,7 @@ use cgm_submitter::store::{
     ConnectionDetails, ConnectionId, ConnectionState, Store, SubmissionId, SubmissionRecord,
 };
 use cgm_submitter::submission::{
-    Answer, LookedUp, NoAnswer, Origin, Plan, Response, RetryAfter, WaitReason, Wanted,
+    Answer, NoAnswer, Origin, Plan, Response, RetryAfter, WaitReason, Wanted,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
@@ -149,6 +149,27 @@ impl Phone {
     pub(super) fn run(
         &mut self,
         length: TimeDelta,
+        receive: impl FnMut(&Sent) -> Reply,
+        search: impl FnMut(&[u8]) -> Reply,
+    ) -> End {
+        self.run_until(length, Deadline::NEVER, receive, search)
+    }
+
+    /// Steps for as long as a phone's background scheduler lets it.
+    pub(super) fn wake(
+        &mut self,
+        budget: TimeDelta,
+        receive: impl FnMut(&Sent) -> Reply,
+        search: impl FnMut(&[u8]) -> Reply,
+    ) -> End {
+        let deadline = Deadline::at(self.monotonic + budget.to_std().unwrap());
+        self.run_until(budget, deadline, receive, search)
+    }
+
+    fn run_until(
+        &mut self,
+        length: TimeDelta,
+        deadline: Deadline,
         mut receive: impl FnMut(&Sent) -> Reply,
         mut search: impl FnMut(&[u8]) -> Reply,
     ) -> End {
@@ -158,10 +179,13 @@ impl Phone {
                 return End::Waits(self.now, WaitReason::OutOfTime);
             }
             let at = Moment { now: self.now, monotonic: self.monotonic };
-            match self.machine.next(&mut self.store, at, Deadline::NEVER).unwrap() {
+            match self.machine.next(&mut self.store, at, deadline).unwrap() {
                 Step::Idle => return End::Idle,
                 Step::Blocked(state) => return End::Blocked(state),
                 Step::Token { .. } => self.machine.token_ready(),
+                Step::WaitUntil { until, reason: reason @ WaitReason::OutOfTime } => {
+                    return End::Waits(until, reason);
+                }
                 Step::WaitUntil { until, reason } => {
                     assert!(until > self.now, "a wait ends later than now");
                     if until > end {
@@ -171,7 +195,7 @@ impl Phone {
                     self.pass(until - self.now);
                 }
                 Step::Send(outgoing) => self.send(*outgoing, &mut receive),
-                Step::LookUp(look_up) => self.look_up(*look_up, &mut search),
+                Step::LookUp(look_up) => self.look_up(*look_up, deadline, &mut search),
             }
         }
     }
@@ -184,7 +208,7 @@ impl Phone {
         self.machine.next(&mut self.store, at, deadline).unwrap()
     }
 
-    fn pass(&mut self, length: TimeDelta) {
+    pub(super) fn pass(&mut self, length: TimeDelta) {
         self.now += length;
         self.monotonic += length.to_std().unwrap_or_default();
     }
@@ -214,20 +238,34 @@ impl Phone {
         self.machine.apply(&mut self.store, self.now, jitter, batch, &answer).unwrap();
     }
 
-    fn look_up(&mut self, mut look_up: LookUp, search: &mut impl FnMut(&[u8]) -> Reply) {
+    fn look_up(
+        &mut self,
+        mut look_up: LookUp,
+        deadline: Deadline,
+        search: &mut impl FnMut(&[u8]) -> Reply,
+    ) {
         self.searches.push(self.now);
         let batch = look_up.batch;
         let looked_up = loop {
+            let left = deadline.left(self.monotonic);
+            let Some(timeout) = LookUp::timeout(left) else { break look_up.out_of_time() };
+            let timeout = TimeDelta::from_std(timeout).unwrap();
             let request = look_up.request().unwrap();
-            match search(request.body()) {
-                Reply::Answer { status, retry_after, body, .. } => {
-                    if let Some(done) = look_up.answer(status, retry_after, body.as_bytes()) {
-                        break done;
+            let why = match search(request.body()) {
+                Reply::Answer { after, .. } if after > timeout => {
+                    self.pass(timeout);
+                    NoAnswer::Lost
+                }
+                Reply::Answer { status, retry_after, body, after } => {
+                    self.pass(after);
+                    match look_up.answer(status, retry_after, body.as_bytes()) {
+                        Some(done) => break done,
+                        None => continue,
                     }
                 }
-                Reply::None(NoAnswer::Redirected) => break LookedUp::Redirected,
-                Reply::None(_) => break LookedUp::Failed(None),
-            }
+                Reply::None(why) => why,
+            };
+            break look_up.unanswered(why, deadline.left(self.monotonic));
         };
         let jitter = self.jitter();
         self.machine.looked_up(&mut self.store, self.now, jitter, batch, &looked_up).unwrap();
