@@ -134,6 +134,16 @@ impl Phone {
         self.store.open_submission(self.connection, Origin::Person, &plan, self.now).unwrap()
     }
 
+    /// Asks for a summary of three days, and for nothing else.
+    pub(super) fn submit_summary(&mut self) -> SubmissionId {
+        let wanted =
+            Wanted { devices: false, summary: true, readings: false, unit: GlucoseUnit::MgPerDl };
+        let dates: DateRange = "2024-05-01..2024-05-03".parse().unwrap();
+        let window = dates.window(&zone()).unwrap();
+        let plan = Plan { wanted, dates, window, day_under_way: None };
+        self.store.open_submission(self.connection, Origin::Person, &plan, self.now).unwrap()
+    }
+
     pub(super) fn submission(&self, id: SubmissionId) -> SubmissionRecord {
         self.store.submission(id).unwrap()
     }
@@ -142,6 +152,28 @@ impl Phone {
     pub(super) fn run(
         &mut self,
         length: TimeDelta,
+        receive: impl FnMut(&Sent) -> Reply,
+        search: impl FnMut(&[u8]) -> Reply,
+    ) -> End {
+        self.step_for(length, Deadline::NEVER, receive, search)
+    }
+
+    /// A process of its own that has so long, and nothing after it.
+    pub(super) fn wake(
+        &mut self,
+        budget: TimeDelta,
+        receive: impl FnMut(&Sent) -> Reply,
+        search: impl FnMut(&[u8]) -> Reply,
+    ) -> End {
+        self.machine = Machine::new(self.connection);
+        let deadline = Deadline::at(self.monotonic + budget.to_std().unwrap());
+        self.step_for(budget, deadline, receive, search)
+    }
+
+    fn step_for(
+        &mut self,
+        length: TimeDelta,
+        deadline: Deadline,
         mut receive: impl FnMut(&Sent) -> Reply,
         mut search: impl FnMut(&[u8]) -> Reply,
     ) -> End {
@@ -151,10 +183,13 @@ impl Phone {
                 return End::Waits(self.now, WaitReason::OutOfTime);
             }
             let at = Moment { now: self.now, monotonic: self.monotonic };
-            match self.machine.next(&mut self.store, at, Deadline::NEVER).unwrap() {
+            match self.machine.next(&mut self.store, at, deadline).unwrap() {
                 Step::Idle => return End::Idle,
                 Step::Blocked(state) => return End::Blocked(state),
                 Step::Token { .. } => self.machine.token_ready(),
+                Step::WaitUntil { until, reason: WaitReason::OutOfTime } => {
+                    return End::Waits(until, WaitReason::OutOfTime);
+                }
                 Step::WaitUntil { until, reason } => {
                     assert!(until > self.now, "a wait ends later than now");
                     if until > end {
@@ -177,7 +212,7 @@ impl Phone {
         self.machine.next(&mut self.store, at, deadline).unwrap()
     }
 
-    fn pass(&mut self, length: TimeDelta) {
+    pub(super) fn pass(&mut self, length: TimeDelta) {
         self.now += length;
         self.monotonic += length.to_std().unwrap_or_default();
     }
