@@ -286,3 +286,20 @@ fn several_readings_for_which_a_receiver_answers_500_are_all_set_aside_and_no_ot
         assert_eq!(refused.len(), 5, "{places:?}");
     }
 }
+
+#[test]
+fn what_was_stopped_for_consent_goes_once_the_person_authorises_anew() {
+    let mut phone = Phone::new(40, "hl7-cgm");
+    let id = phone.submit();
+    let end = phone.run(TimeDelta::days(1), |_| Reply::status(403), no_search);
+    assert_eq!(end, End::Blocked(ConnectionState::NeedsConsent));
+    let renew = |record: &mut cgm_submitter::store::ConnectionRecord| {
+        record.state = ConnectionState::Active;
+    };
+    phone.store.renew_connection(phone.connection, renew).unwrap();
+    assert_eq!(phone.submit(), id, "it is still the same");
+    assert_eq!(phone.submission(id).progress.stopped, [], "the old refusal is gone");
+    let mut record = Record::looking_first();
+    let end = phone.run(TimeDelta::days(1), |sent| record.take(&sent.body).into(), no_search);
+    assert_eq!((end, record.len()), (End::Idle, 40));
+}
