@@ -16,8 +16,11 @@ impl RetryAfter {
     /// `None` if it is neither.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        if let Ok(seconds) = text.parse::<u32>() {
-            return Some(Self::Seconds(i64::from(seconds)));
+        if !text.is_empty() && text.bytes().all(|digit| digit.is_ascii_digit()) {
+            // More than a number holds is as long as may be.
+            return Some(Self::Seconds(
+                text.parse().map_or(i64::from(u32::MAX), |seconds: u32| i64::from(seconds)),
+            ));
         }
         httpdate::parse_http_date(text).ok().map(|at| Self::At(at.into()))
     }
@@ -118,6 +121,7 @@ mod tests {
         let asked = |text: &str| backoff.delay(1, 0, RetryAfter::parse(text), now()).num_seconds();
         assert_eq!(asked("120"), 120);
         assert_eq!(asked("4000000"), 86_400);
+        assert_eq!(asked("99999999999999999999"), 86_400);
         assert_eq!(asked("Sun, 01 Mar 2020 12:05:00 GMT"), 1, "a time gone by: our own wait");
         assert_eq!(asked("0"), 1);
         for neither in ["soon", "-5", "", "1.5", "Sun, 32 Mar 2026 12:05:00 GMT"] {

@@ -284,7 +284,11 @@ async fn connect(
         person::open_browser(&request.url);
         listener.redirect().await?
     };
-    let connection = cgm.complete_connection(redirect).await?;
+    let mut connection = cgm.complete_connection(redirect).await?;
+    if connection.patient.name.is_none() && connection.patient.birth_date.is_none() {
+        // Nobody can say "this is me" to nobody.
+        connection = cgm.fetch_patient(connection.id).await?;
+    }
     let patient = &connection.patient;
     println!(
         "Connected to {}: patient {}, born {}",

@@ -264,20 +264,13 @@ impl Work<'_> {
                     }
                     return Ok(Next::Stop(Stopped::Blocked(connection.state)));
                 }
-                let until = error.retry_at();
-                let error = Error::from(error);
-                if !error.retryable() {
-                    return Err(error);
-                }
+                // A locked vault, or another part of the app: nothing the receiver waits for.
+                let Some(until) = error.retry_at() else { return Err(error.into()) };
                 until
             }
         };
-        let (now, jitter) = (environment.clock.now(), self.delivery.jitter()?);
-        let mut machine = self.machine;
-        let noted = move |store: &mut crate::store::Store| {
-            machine.no_token(store, now, jitter, until).map(|()| machine)
-        };
-        self.machine = self.delivery.store.call(noted).await?;
+        let (now, machine) = (environment.clock.now(), self.machine);
+        self.delivery.store.call(move |store| machine.no_token(store, now, until)).await?;
         Ok(Next::Step)
     }
 }

@@ -134,6 +134,10 @@ impl LookUp {
 
     fn page(&mut self, body: &[u8]) -> Option<LookedUp> {
         let Ok(page) = parse_found(body, &self.base) else { return Some(LookedUp::Impossible) };
+        // Then what was not found may be there all the same.
+        if page.failed {
+            return Some(LookedUp::Failed(None));
+        }
         for (identifiers, resource) in page.resources {
             // Something nobody asked for: then what was not found says nothing.
             let ours = identifiers.into_iter().find(|identifier| self.asked().contains(identifier));

@@ -121,23 +121,19 @@ impl Machine {
         };
     }
 
-    /// There is no token for now: the receiver is left alone `until` the instant that getting one
-    /// named, which is spread already; else longer each time.
+    /// The receiver gives no token for now: it is left alone `until` the instant that getting one
+    /// named, which is spread already.
     ///
     /// # Errors
     /// [`StoreError`].
     pub fn no_token(
-        &mut self,
+        &self,
         store: &mut Store,
         now: DateTime<Utc>,
-        jitter: u32,
-        until: Option<DateTime<Utc>>,
+        until: DateTime<Utc>,
     ) -> Result<(), StoreError> {
         store.change_receiver(self.connection, |receiver| {
-            receiver.token_failures = receiver.token_failures.saturating_add(1);
-            let own = || self.policy.backoff.delay(receiver.token_failures, jitter, None, now);
-            let wait = until.map_or_else(own, |until| until - now);
-            receiver.leave_alone(now, Wait::after(now, wait), WaitReason::TokenEndpoint);
+            receiver.leave_alone(now, Wait::after(now, until - now), WaitReason::TokenEndpoint);
         })
     }
 
@@ -179,12 +175,18 @@ impl Machine {
     ) -> Result<Option<Step>, Error> {
         let (receiver, content) = (&connection.receiver, &batch.content);
         let waits = content.wait.ends(now);
-        let open = store.submission(batch.submission)?.state == SubmissionState::Open;
-        match (batch.state, waits) {
+        if let (BatchState::Sending, Some(until)) = (batch.state, waits) {
             // Its sender died: we hold the lock. What it sent may still be at work.
-            (BatchState::Sending, Some(until)) => {
-                return Ok(Some(Step::WaitUntil { until, reason: WaitReason::OutcomeUnknown }));
+            return Ok(Some(Step::WaitUntil { until, reason: WaitReason::OutcomeUnknown }));
+        }
+        let open = match store.submission(batch.submission) {
+            Err(StoreError::Row(_)) => {
+                store.end_unreadable(self.connection, batch.id)?;
+                return Ok(None);
             }
+            found => found?.state == SubmissionState::Open,
+        };
+        match (batch.state, waits) {
             (BatchState::Sending, None) => {
                 let died = Answer::None(NoAnswer::SenderDied);
                 self.write(store, batch.id, now, 0, |at| settle(at, &died))?;

@@ -40,12 +40,7 @@ impl Delivery {
                     took: TimeDelta::from_std(took).unwrap_or(TimeDelta::MAX),
                 })
             }
-            Some(Err(error)) => Answer::None(match error {
-                TransportError::Unreachable | TransportError::Untrusted => NoAnswer::NotArrived,
-                TransportError::Broken | TransportError::Redirected => NoAnswer::Lost,
-                TransportError::TooLarge { .. } => NoAnswer::TooLarge,
-                TransportError::Request => NoAnswer::NotMade,
-            }),
+            Some(Err(error)) => Answer::None(no_answer(error)),
             None => Answer::None(NoAnswer::Lost),
         }
     }
@@ -112,6 +107,7 @@ impl Work<'_> {
             let answer = match self.delivery.exchange(token, request, timeout).await {
                 Answer::Response(response) => response,
                 Answer::None(NoAnswer::NotMade) => break LookedUp::Impossible,
+                Answer::None(NoAnswer::Redirected) => break LookedUp::Redirected,
                 Answer::None(_) => break LookedUp::Failed(None),
             };
             let Response { status, retry_after, body, .. } = answer;
@@ -158,6 +154,16 @@ impl Work<'_> {
     }
 }
 
+const fn no_answer(error: TransportError) -> NoAnswer {
+    match error {
+        TransportError::Unreachable | TransportError::Untrusted => NoAnswer::NotArrived,
+        TransportError::Broken => NoAnswer::Lost,
+        TransportError::Redirected => NoAnswer::Redirected,
+        TransportError::TooLarge { .. } => NoAnswer::TooLarge,
+        TransportError::Request => NoAnswer::NotMade,
+    }
+}
+
 fn request(outgoing: Outgoing) -> Result<http::Request<Vec<u8>>, http::Error> {
     let mut request = http::Request::post(&outgoing.url)
         .header(header::CONTENT_TYPE, "application/fhir+json")
@@ -166,4 +172,15 @@ fn request(outgoing: Outgoing) -> Result<http::Request<Vec<u8>>, http::Error> {
         request = request.header(header::CONTENT_ENCODING, "gzip");
     }
     request.body(outgoing.body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_redirect_that_was_followed_is_no_answer_that_got_lost() {
+        assert_eq!(no_answer(TransportError::Redirected), NoAnswer::Redirected);
+        assert_eq!(no_answer(TransportError::Broken), NoAnswer::Lost);
+    }
 }

@@ -93,7 +93,9 @@ pub enum Error {
     #[error("the call was stopped: what is left goes with the next one")]
     Stopped,
     /// A fault of this SDK.
-    #[error("the SDK failed inside: nothing of this call was changed; please report it")]
+    #[error(
+        "the SDK failed inside: what was sent is looked after by the next call; please report it"
+    )]
     Internal,
     /// A batch could not be put together.
     #[error("a batch could not be assembled: {0}")]

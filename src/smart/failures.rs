@@ -77,16 +77,25 @@ pub struct Pause {
 
 /// Failures in a row of an endpoint, and how long it is left alone for them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Failures {
     count: u32,
     last: Option<Failure>,
+    /// The bare refusals at the end of the row; `None` if it ends with another failure.
+    refused: Option<Refused>,
+}
+
+/// Bare refusals in a row, with no other failure between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Refused {
+    count: u32,
+    /// The unix second of the first one.
+    since: i64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Failure {
     reason: FailureReason,
-    /// The unix second of the first failure in the row.
-    since: i64,
     until: i64,
     /// How long the pause was when it was set: a clock that is set back does not prolong it.
     seconds: i64,
@@ -121,21 +130,20 @@ impl Failures {
         let backoff = Backoff { first: FIRST_PAUSE, longest, ..Backoff::default() };
         let length = backoff.delay(count, jitter, asked, now);
         let seconds = length.num_seconds().max(1);
-        let last = Failure {
-            reason,
-            since: self.last.map_or(now.timestamp(), |last| last.since),
-            until: now.timestamp().saturating_add(seconds),
-            seconds,
-        };
-        Self { count, last: Some(last) }
+        let last = Failure { reason, until: now.timestamp().saturating_add(seconds), seconds };
+        let refused = reason.refuses().then(|| {
+            let before = self.refused.unwrap_or(Refused { count: 0, since: now.timestamp() });
+            Refused { count: before.count.saturating_add(1), ..before }
+        });
+        Self { count, last: Some(last), refused }
     }
 
     /// Whether the endpoint refuses without a reason for so long that waiting ends nothing.
     pub(super) fn refuse_for_good(&self, now: DateTime<Utc>) -> bool {
-        self.count >= REFUSALS
-            && self.last.is_some_and(|last| {
-                last.reason.refuses() && now.timestamp() - last.since >= REFUSED_FOR.num_seconds()
-            })
+        self.refused.is_some_and(|refused| {
+            refused.count >= REFUSALS
+                && now.timestamp() - refused.since >= REFUSED_FOR.num_seconds()
+        })
     }
 }
 
@@ -197,6 +205,29 @@ mod tests {
             assert!(!misconfigured(reason, 100, 100), "{reason}");
         }
         assert!(!misconfigured(FailureReason::Unreachable, 100, 100));
+    }
+
+    #[test]
+    fn one_refusal_after_a_day_of_other_failures_blocks_nothing() {
+        let refused = FailureReason::Status(403);
+        for other in [FailureReason::Unreachable, FailureReason::Status(503)] {
+            let mut failures = Failures::default();
+            for hour in 0..24 {
+                failures = failed(failures, other, None, now() + TimeDelta::hours(hour)).0;
+            }
+            let later = now() + TimeDelta::hours(24);
+            failures = failed(failures, refused, None, later).0;
+            assert!(!failures.refuse_for_good(later), "{other}");
+            for hour in 25..48 {
+                let at = now() + TimeDelta::hours(hour);
+                failures = failed(failures, refused, None, at).0;
+                assert!(!failures.refuse_for_good(at), "{other}: refused for less than a day");
+            }
+            let last = now() + TimeDelta::hours(48);
+            assert!(failed(failures, refused, None, last).0.refuse_for_good(last), "{other}");
+            let between = failed(failures, other, None, last).0;
+            assert!(!failed(between, refused, None, last).0.refuse_for_good(last), "{other}");
+        }
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl PendingAuthorization {
         self.scopes.named_in(self.dialect(), reason)
     }
 
-    /// Who speaks no guide that is known here is asked as if it spoke HL7 CGM: it may be updated.
+    /// A receiver without a known guide is asked for HL7 CGM's scopes: it may be updated.
     fn dialect(&self) -> Dialect {
         self.dialect.as_deref().and_then(Dialect::from_code).unwrap_or_default()
     }

@@ -248,7 +248,7 @@ impl Canonical {
         Some(newest)
     }
 
-    /// Whether the first so many readings have their interval. A sensor silent for so long that its
+    /// Whether the `first` waiting readings have an interval. A sensor silent for so long that its
     /// next gap tells nothing will not change it any more.
     fn all_told(&mut self, first: usize, now: i64) -> bool {
         for position in 0..first {

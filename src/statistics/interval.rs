@@ -6,7 +6,7 @@
 //! the first such reading, for that reading's. So one or two lost readings in a row change nothing,
 //! and a source that changes its pace changes the weight at the very reading.
 
-/// So many gaps in a row of one length tell a sensor's interval.
+/// Consecutive equal gaps after which they count as the sensor's interval.
 const AGREEING_GAPS: u8 = 3;
 
 /// A longer gap, in seconds, speaks for no interval.

@@ -48,7 +48,7 @@ pub struct Attempt {
     pub submission: SubmissionId,
     /// Unix second at which its outcome was written down.
     pub at: i64,
-    /// How it ended, as a stable word: `answered`, `unknown`, or the code of an error.
+    /// How it ended, in a few words: [`Settlement::outcome`](crate::submission::Settlement).
     pub ended: String,
     /// The HTTP status, if an answer came.
     pub status: Option<u16>,

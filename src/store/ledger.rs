@@ -195,7 +195,7 @@ const TOUCHING: &str = "SELECT first, last FROM ledger WHERE connection = ?1 AND
     AND first <= ?3), ?3) ORDER BY first";
 
 /// Calls `each` with every stretch of a range of one sensor's keys that lies in an interval, in key
-/// order, while it returns true. True where it always did.
+/// order, until it returns `false`. Returns whether it never did.
 pub(super) fn covered(
     db: &Connection,
     (connection, unit): (ConnectionId, GlucoseUnit),
@@ -214,7 +214,7 @@ pub(super) fn covered(
 }
 
 /// Calls `each` with every stretch of a range of one sensor's keys that lies in no interval, in key
-/// order, while it returns true. True where it always did.
+/// order, until it returns `false`. Returns whether it never did.
 pub(super) fn gaps(
     db: &Connection,
     (connection, unit): (ConnectionId, GlucoseUnit),

@@ -27,8 +27,7 @@ pub(super) struct Contested<'a> {
     pub(super) key: ReadingKey,
     pub(super) reading: &'a Reading,
     pub(super) record: Option<Record<'a>>,
-    /// Whether its record stood elsewhere: false where nobody had seen it there, true where
-    /// someone had.
+    /// `None` if its record did not move; else whether a receiver had seen it at its old instant.
     pub(super) moved: Option<bool>,
 }
 

@@ -19,6 +19,8 @@ pub enum NoAnswer {
     NotArrived,
     /// The request may have arrived.
     Lost,
+    /// The HTTP stack followed a redirect: another place was given the request, and answered.
+    Redirected,
     /// An answer came that is larger than is read.
     TooLarge,
     /// The process that sent it is gone.
@@ -33,6 +35,7 @@ impl NoAnswer {
         match self {
             Self::NotArrived => "not-arrived",
             Self::Lost => "lost",
+            Self::Redirected => "redirected",
             Self::TooLarge => "too-large",
             Self::SenderDied => "sender-died",
             Self::NotMade => "not-made",
@@ -69,6 +72,8 @@ pub enum LookedUp {
     Impossible,
     /// No answer this time.
     Failed(Option<RetryAfter>),
+    /// The HTTP stack followed a redirect: another place answered.
+    Redirected,
     /// The access token was refused.
     TokenRefused,
 }
@@ -80,6 +85,7 @@ impl std::fmt::Debug for LookedUp {
             Self::Searched(_) => "Searched(…)",
             Self::Impossible => "Impossible",
             Self::Failed(_) => "Failed",
+            Self::Redirected => "Redirected",
             Self::TokenRefused => "TokenRefused",
         })
     }

@@ -77,8 +77,10 @@ impl SentBatch {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Attempts {
-    /// How often it was sent.
+    /// How often it was sent, as far as is known.
     pub sent: u32,
+    /// How often in a row there was no connection: it was not sent then.
+    pub unreached: u32,
     /// How often its outcome stayed unknown.
     pub unknown: u32,
     /// When it was first sent, as a Unix second.

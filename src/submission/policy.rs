@@ -26,6 +26,9 @@ pub struct Policy {
     pub longest_lease: TimeDelta,
     /// How long to wait after a failure.
     pub backoff: Backoff,
+    /// The longest wait for a connection: a request that does not arrive costs the receiver
+    /// nothing, and who is back in reach expects it to go on.
+    pub longest_unreached: TimeDelta,
     /// Unknown outcomes in a row after which the batch counts as too large for the receiver:
     /// smaller ones are tried.
     pub unknowns_until_smaller: u32,
@@ -89,6 +92,7 @@ impl Default for Policy {
             lease_margin: TimeDelta::seconds(10),
             longest_lease: TimeDelta::hours(6),
             backoff: Backoff::default(),
+            longest_unreached: TimeDelta::minutes(1),
             unknowns_until_smaller: 2,
             smallest_after_unknowns: 5,
             unreadable_answers: 5,

@@ -33,8 +33,6 @@ pub struct ReceiverFacts {
     pub pace: Option<Pace>,
     /// How long it is left alone.
     pub wait: Option<ReceiverWait>,
-    /// How often in a row its token endpoint gave nothing.
-    pub token_failures: u32,
 }
 
 /// A wait that binds everything sent to a receiver, searches included.
@@ -66,7 +64,6 @@ impl ReceiverFacts {
         self.declares_conditional_create = promises.conditional_create;
         self.searches_observations = promises.searches_observations;
         self.searches_devices = promises.searches_devices;
-        self.token_failures = 0;
         self.wait = self.wait.filter(|wait| wait.reason != WaitReason::TokenEndpoint);
     }
 

@@ -33,6 +33,16 @@ impl Phase {
             Self::Closed => Some(Error::Closed),
         }
     }
+
+    /// What it is after what ran alone, and was to leave it at `then`. Calls that were taken again
+    /// meanwhile stay taken; a close is for good.
+    const fn after(self, then: Self) -> Self {
+        match (self, then) {
+            (_, Self::Closed) => Self::Closed,
+            (Self::Paused, then) => then,
+            (now, _) => now,
+        }
+    }
 }
 
 /// The runtime of one submitter, and whether it takes calls.
@@ -138,10 +148,14 @@ impl Lifecycle {
         let (phase, gate) = (self.phase.clone(), Arc::clone(&self.gate));
         let task = self.handle()?.spawn(async move {
             let _alone = gate.write_owned().await;
+            if *phase.borrow() == Phase::Closed {
+                return Err(Error::Closed);
+            }
             work.await;
-            phase.send_replace(then);
+            phase.send_modify(|phase| *phase = phase.after(then));
+            Ok(())
         });
-        task.await.map_err(|error| ended(&error))
+        task.await.unwrap_or_else(|error| Err(ended(&error)))
     }
 
     /// Takes calls again after a pause.
@@ -201,4 +215,46 @@ fn taken<T>(left: &Left<T>) -> Result<T, Error> {
 /// What a task that did not end by itself ended of.
 fn ended(error: &tokio::task::JoinError) -> Error {
     if error.is_panic() { Error::Internal } else { Error::Stopped }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs something alone that goes on until told to end.
+    async fn slow(lifecycle: &Lifecycle, then: Phase, meanwhile: impl FnOnce()) {
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let work = move || async move {
+            let _ = ended.await;
+            Ok(())
+        };
+        let stop = async {
+            tokio::task::yield_now().await;
+            meanwhile();
+            end.send(()).unwrap();
+        };
+        let (done, ()) = tokio::join!(lifecycle.alone(then, work), stop);
+        done.unwrap();
+    }
+
+    #[tokio::test]
+    async fn calls_taken_again_while_a_pause_ends_stay_taken() {
+        let lifecycle = Lifecycle::new();
+        slow(&lifecycle, Phase::Paused, || lifecycle.resume().unwrap()).await;
+        lifecycle.run(async { Ok(()) }).await.unwrap();
+        slow(&lifecycle, Phase::Paused, || ()).await;
+        assert!(matches!(lifecycle.run(async { Ok(()) }).await, Err(Error::Paused)));
+        lifecycle.abandon(&Unfinished::default());
+    }
+
+    #[tokio::test]
+    async fn a_close_is_for_good_whatever_is_called_while_it_ends() {
+        let lifecycle = Lifecycle::new();
+        slow(&lifecycle, Phase::Closed, || lifecycle.resume().unwrap()).await;
+        assert!(matches!(lifecycle.run(async { Ok(()) }).await, Err(Error::Closed)));
+        assert!(matches!(lifecycle.resume(), Err(Error::Closed)));
+        let again = lifecycle.alone(Phase::Open, || async { Ok(()) }).await;
+        assert!(matches!(again, Err(Error::Closed)));
+        lifecycle.abandon(&Unfinished::default());
+    }
 }

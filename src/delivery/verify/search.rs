@@ -214,7 +214,7 @@ impl Search<'_> {
 
     /// Waits as long as the receiver is to be left alone, whatever it said so to; fails if that is
     /// longer than the patience left.
-    async fn leave_alone(&mut self, status: u16) -> Result<(), Stop> {
+    async fn leave_alone(&mut self) -> Result<(), Stop> {
         let environment = &self.delivery.environment;
         loop {
             let wait = self.delivery.standing_wait(self.connection.id).await?;
@@ -222,7 +222,7 @@ impl Search<'_> {
             let now = environment.clock.now();
             let pause = (until - now).to_std().unwrap_or_default();
             let Some(left) = self.left.checked_sub(pause) else {
-                return Err(Error::Answer { what: "what it accepted", status }.into());
+                return Err(Error::Waiting { until, reason }.into());
             };
             self.left = left;
             (self.on_event)(Event::Waiting { until, reason });
@@ -235,9 +235,9 @@ impl Search<'_> {
         &mut self,
         request: &http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, Stop> {
-        let (mut attempt, mut busy) = (0, 503);
+        let mut attempt = 0;
         loop {
-            self.leave_alone(busy).await?;
+            self.leave_alone().await?;
             let response = self.ask_alone(request).await?;
             let status = LogValue::Status(response.status().as_u16());
             let fields = [("connection", self.connection.id.into()), ("status", status)];
@@ -245,9 +245,8 @@ impl Search<'_> {
             match response.status().as_u16() {
                 200 => return Ok(response),
                 401 | 403 => return Err(Stop::Cannot(CannotVerify::NotGranted)),
-                status @ (408 | 425 | 429 | 500 | 502..=504) => {
+                408 | 425 | 429 | 500 | 502..=504 => {
                     attempt += 1;
-                    busy = status;
                     let asked = RetryAfter::of(response.headers());
                     self.delivery.leave_alone(self.connection.id, attempt, asked).await?;
                 }

@@ -42,7 +42,7 @@ pub(super) struct Stored {
 }
 
 impl Stored {
-    /// Those from so long before the first stamp of a file until so long after its last.
+    /// Those within a margin of a file's first and last stamp.
     pub(super) fn around(
         stamps: Option<(i64, i64)>,
         sensors: &[Result<Sensor, ReadingError>],

@@ -60,7 +60,7 @@ pub(super) const TABLES: &str = "
     CREATE INDEX frozen_readings_by_key ON frozen_readings (key);
 ";
 
-/// The form in which columns of JSON are kept; one more whenever what is there can no longer be read.
+/// The version of the columns of JSON; raise it with every incompatible change.
 const VERSION: u32 = 1;
 
 fn encode(value: &impl Serialize, what: &'static str) -> Result<String, StoreError> {

@@ -2,7 +2,7 @@
 //! submission's progress, what is known of the receiver, and the connection's state.
 
 use super::records::{BatchId, BatchRecord, BatchState, SubmissionRecord};
-use super::submissions::{find, save_progress};
+use super::submissions::{cancel, find, save_progress};
 use super::{batches, reading_key};
 use crate::fhir::EntryKind;
 use crate::glucose::GlucoseUnit;
@@ -52,12 +52,39 @@ impl Store {
         tx.commit()?;
         Ok(settlement)
     }
+
+    /// Ends a batch whose submission cannot be read, and that submission: others go on. What may
+    /// have been sent of it rests with unknown outcome; nothing is left to decide by.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn end_unreadable(
+        &mut self,
+        connection: ConnectionId,
+        batch: BatchId,
+    ) -> Result<(), StoreError> {
+        let tx = self.write()?;
+        let found = batches::pending(&tx, connection)?.filter(|found| found.id == batch);
+        let Some(batch) = found else { return Ok(()) };
+        cancel(&tx, batch.submission)?;
+        delete(&tx, batch.id)?;
+        if batch.content.attempts.sent > 0 {
+            let records = vec![EntryRecord::Unknown; batch.content.manifest.len()];
+            write_outcomes(&tx, connection, &batch, &records)?;
+        }
+        tx.commit()?;
+        Ok(())
+    }
+}
+
+fn delete(tx: &Transaction<'_>, batch: BatchId) -> Result<(), StoreError> {
+    tx.execute("DELETE FROM batches WHERE id = ?", [batch.0])?;
+    Ok(())
 }
 
 fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(), StoreError> {
     let (batch, connection) = (&of.batch, of.connection.id);
     let attempts = &settled.attempts;
-    let delete = || tx.execute("DELETE FROM batches WHERE id = ?", [batch.id.0]).map(drop);
     match &settled.next {
         NextState::Ready => {
             let no_wait = (Wait::NONE, WaitReason::OutcomeUnknown);
@@ -67,11 +94,11 @@ fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(),
             batches::save_state(tx, batch.id, BatchState::LookUp, attempts, (*wait, *reason))?;
         }
         NextState::Done(records) => {
-            delete()?;
+            delete(tx, batch.id)?;
             write_outcomes(tx, connection, batch, records)?;
         }
         NextState::TakenApart { may_be_stored } => {
-            delete()?;
+            delete(tx, batch.id)?;
             // The receiver may have what it was sent: a correction says what it corrects.
             for listed in batch.content.manifest.iter().filter(|_| *may_be_stored) {
                 if let Item::Reading(key, version, unit) = listed.item {

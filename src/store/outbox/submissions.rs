@@ -47,13 +47,16 @@ fn end_unreadable(
         .optional()?;
     let Some(id) = open else { return Ok(()) };
     match find(tx, SubmissionId(id)) {
-        Err(StoreError::Row(_)) => {
-            let state = SubmissionState::Cancelled.code();
-            tx.execute("UPDATE submissions SET state = ? WHERE id = ?", params![state, id])?;
-            Ok(())
-        }
+        Err(StoreError::Row(_)) => cancel(tx, SubmissionId(id)),
         found => found.map(drop),
     }
+}
+
+/// Cancels a submission, readable or not.
+pub(super) fn cancel(tx: &Transaction<'_>, id: SubmissionId) -> Result<(), StoreError> {
+    let state = SubmissionState::Cancelled.code();
+    tx.execute("UPDATE submissions SET state = ? WHERE id = ?", params![state, id.0])?;
+    Ok(())
 }
 
 pub(super) fn find(db: &Connection, id: SubmissionId) -> Result<SubmissionRecord, StoreError> {

@@ -14,6 +14,10 @@ pub fn settle_lookup(at: &Situation<'_>, looked_up: &LookedUp) -> Settlement {
             settled.refresh = !at.token_refreshed;
             settled.block = at.token_refreshed.then_some(BlockReason::Reauthorise);
         }
+        LookedUp::Redirected => {
+            settled.next = NextState::LookUp(Wait::NONE, WaitReason::LookUp);
+            settled.block = Some(BlockReason::Configuration);
+        }
         LookedUp::Failed(asked) => {
             settled.attempts.failed_lookups = settled.attempts.failed_lookups.saturating_add(1);
             if settled.attempts.failed_lookups >= at.policy.failed_lookups {

@@ -117,19 +117,14 @@ pub struct Settlement {
 /// What an answer changes.
 pub fn settle(at: &Situation<'_>, answer: &Answer) -> Settlement {
     match answer {
-        Answer::None(NoAnswer::NotArrived) => {
-            let mut settled = at.again("no connection");
-            settled.leave_alone(at, None, WaitReason::NoConnection);
-            settled
-        }
+        Answer::None(NoAnswer::NotArrived) => at.not_arrived(),
         Answer::None(NoAnswer::NotMade) => at.blocked(BlockReason::Configuration),
         Answer::None(NoAnswer::Lost) => at.outcome_unknown("answer lost"),
+        Answer::None(NoAnswer::Redirected) => at.redirected(),
         Answer::None(NoAnswer::SenderDied) => at.outcome_unknown("sender died"),
         Answer::None(NoAnswer::TooLarge) => at.unreadable(),
         Answer::Response(response) => {
             let mut settled = at.respond(response);
-            // Whatever it is, it came to a token.
-            settled.receiver.token_failures = 0;
             settled.status = Some(response.status);
             settled
         }
@@ -187,7 +182,7 @@ impl Situation<'_> {
     fn again(&self, outcome: &'static str) -> Settlement {
         Settlement {
             next: NextState::Ready,
-            attempts: self.batch.attempts,
+            attempts: Attempts { unreached: 0, ..self.batch.attempts },
             progress: self.progress.clone(),
             receiver: self.receiver.clone(),
             block: None,

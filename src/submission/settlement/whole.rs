@@ -3,8 +3,8 @@
 
 use super::{EntryRecord, NextState, Settlement, Situation, duplicate, refusal};
 use crate::submission::{
-    BlockReason, EntryVerdict, Failing, Isolation, LoneRefusals, Position, Response, Stall, Wait,
-    WaitReason,
+    Backoff, BlockReason, EntryVerdict, Failing, Isolation, LoneRefusals, Position, Response,
+    Stall, Wait, WaitReason,
 };
 
 /// From this attempt on the back-off is at its longest.
@@ -108,6 +108,20 @@ impl Situation<'_> {
         settled
     }
 
+    /// It never left this phone's side of the network: it counts as not sent, so that a night
+    /// without a connection is no reason to leave a receiver alone for hours when it is busy once.
+    pub(super) fn not_arrived(&self) -> Settlement {
+        let mut settled = self.again("no connection");
+        settled.attempts.sent = settled.attempts.sent.saturating_sub(1);
+        let unreached = self.batch.attempts.unreached.saturating_add(1);
+        settled.attempts.unreached = unreached;
+        let backoff = Backoff { longest: self.policy.longest_unreached, ..self.policy.backoff };
+        let delay = backoff.delay(unreached, self.jitter, None, self.now);
+        let wait = Wait::after(self.now, delay);
+        settled.receiver.leave_alone(self.now, wait, WaitReason::NoConnection);
+        settled
+    }
+
     /// Nobody knows what became of it.
     pub(super) fn outcome_unknown(&self, outcome: &'static str) -> Settlement {
         let mut settled = self.again(outcome);
@@ -155,6 +169,13 @@ impl Situation<'_> {
         settled.progress.position = self.batch.position_after;
         settled.progress.probe = false;
         settled.next = NextState::Done(vec![EntryRecord::Unknown; self.batch.manifest.len()]);
+    }
+
+    /// Another place was given the request, and answered. It would be given every further one too.
+    pub(super) fn redirected(&self) -> Settlement {
+        let mut settled = self.outcome_unknown("redirected");
+        settled.block = Some(BlockReason::Configuration);
+        settled
     }
 
     /// An answer that says nothing of the entries. Each may have stored them.

@@ -70,17 +70,31 @@ fn gateways_that_fail_for_weeks_never_have_a_batch_taken_apart_by_halves() {
 }
 
 #[test]
-fn two_years_without_a_network_pass_with_waits_that_grow_to_six_hours() {
+fn a_night_without_a_network_passes_with_waits_of_a_minute_at_most_and_leaves_nothing_behind() {
     let mut phone = Phone::new(3, "hl7-cgm");
     phone.submit();
     let unreachable = |_: &_| Reply::None(NoAnswer::NotArrived);
-    let end = phone.run(TimeDelta::days(730), unreachable, no_search);
+    let end = phone.run(TimeDelta::hours(8), unreachable, no_search);
     assert!(matches!(end, End::Waits(_, WaitReason::NoConnection)), "{end:?}");
     let tries = phone.sent.len();
-    assert!((730 * 4..730 * 9).contains(&tries), "{tries} tries in two years");
+    assert!((470..1_000).contains(&tries), "{tries} tries in a night");
+    let longest = phone.sent.windows(2).map(|pair| pair[1].at - pair[0].at).max().unwrap();
+    assert!(longest <= TimeDelta::seconds(62), "{longest}");
     let mut record = Record::looking_first();
-    let end = phone.run(TimeDelta::hours(7), |sent| record.take(&sent.body).into(), no_search);
+    let (mut busy, back) = (true, phone.now);
+    let end = phone.run(
+        TimeDelta::hours(7),
+        |sent| {
+            if std::mem::take(&mut busy) {
+                return Reply::status(503);
+            }
+            record.take(&sent.body).into()
+        },
+        no_search,
+    );
     assert_eq!((end, record.len()), (End::Idle, 3));
+    let took = phone.now - back;
+    assert!(took < TimeDelta::minutes(2), "busy once, and not for the thousandth time: {took}");
 }
 
 #[test]
@@ -121,36 +135,19 @@ fn unreadable_answers_end_in_a_blocked_connection_after_a_few_requests() {
 }
 
 #[test]
-fn a_token_endpoint_that_is_down_is_asked_ever_more_rarely_and_its_wait_outlasts_the_process() {
+fn the_instant_that_getting_a_token_names_is_kept_not_spread_again_and_outlasts_the_process() {
     let mut phone = Phone::new(3, "hl7-cgm");
     phone.submit();
-    let mut waits = Vec::new();
-    for _ in 0..12 {
-        assert!(matches!(phone.step(Duration::MAX), Step::Token { .. }));
-        phone.machine.no_token(&mut phone.store, phone.now, 0, None).unwrap();
-        // Another process finds the wait.
-        phone.machine = cgm_submitter::delivery::Machine::new(phone.connection);
-        let Step::WaitUntil { until, reason } = phone.step(Duration::MAX) else { panic!() };
-        assert_eq!(reason, WaitReason::TokenEndpoint);
-        waits.push((until - phone.now).num_seconds());
-        phone.now = until;
-    }
-    assert!(waits.windows(2).all(|pair| pair[1] == 2 * pair[0]), "{waits:?}");
+    assert!(matches!(phone.step(Duration::MAX), Step::Token { .. }));
+    let named = phone.now + TimeDelta::seconds(112);
+    phone.machine.no_token(&mut phone.store, phone.now, named).unwrap();
+    // Another process finds the wait.
+    phone.machine = cgm_submitter::delivery::Machine::new(phone.connection);
+    let Step::WaitUntil { until, reason } = phone.step(Duration::MAX) else { panic!() };
+    assert_eq!((until, reason), (named, WaitReason::TokenEndpoint));
     let mut record = Record::looking_first();
     phone.run(TimeDelta::hours(1), |sent| record.take(&sent.body).into(), no_search);
     assert_eq!(record.len(), 3);
-    let receiver = phone.store.connection(phone.connection).unwrap().receiver;
-    assert_eq!(receiver.token_failures, 0, "and an answer forgets it");
-}
-
-#[test]
-fn the_instant_that_getting_a_token_names_is_kept_and_not_spread_again() {
-    let mut phone = Phone::new(3, "hl7-cgm");
-    phone.submit();
-    let named = phone.now + TimeDelta::seconds(112);
-    phone.machine.no_token(&mut phone.store, phone.now, u32::MAX, Some(named)).unwrap();
-    let Step::WaitUntil { until, reason } = phone.step(Duration::MAX) else { panic!() };
-    assert_eq!((until, reason), (named, WaitReason::TokenEndpoint));
 }
 
 #[test]
@@ -165,6 +162,34 @@ fn the_address_is_the_one_the_batch_was_frozen_for() {
     phone.run(TimeDelta::minutes(5), |_| Reply::status(503), no_search);
     assert!(phone.sent.len() > 1);
     assert!(phone.sent.iter().all(|sent| sent.url.ends_with("/$submit-cgm-bundle")));
+}
+
+#[test]
+fn a_redirect_that_was_followed_blocks_the_connection_at_the_first_request() {
+    for dialect in ["hl7-cgm", "plain"] {
+        let mut phone = Phone::new(3, dialect);
+        phone.submit();
+        let redirected = |_: &_| Reply::None(NoAnswer::Redirected);
+        let end = phone.run(TimeDelta::days(30), redirected, no_search);
+        assert_eq!(end, End::Blocked(ConnectionState::Misconfigured), "{dialect}");
+        assert_eq!(phone.sent.len(), 1, "{dialect}: nothing more goes to the other place");
+    }
+}
+
+#[test]
+fn a_lookup_that_was_redirected_blocks_the_connection_and_stays_to_be_made() {
+    let mut phone = Phone::new(3, "plain");
+    let offered = |receiver: &mut cgm_submitter::submission::ReceiverFacts| {
+        receiver.searches_observations = true;
+    };
+    phone.store.change_receiver(phone.connection, offered).unwrap();
+    let id = phone.submit();
+    let lost = |_: &_| Reply::None(NoAnswer::Lost);
+    let end = phone.run(TimeDelta::days(30), lost, |_| Reply::None(NoAnswer::Redirected));
+    assert_eq!(end, End::Blocked(ConnectionState::Misconfigured));
+    assert_eq!((phone.sent.len(), phone.searches.len()), (1, 1));
+    assert!(phone.store.pending_batch(phone.connection).unwrap().is_some());
+    assert_eq!(phone.submission(id).progress.tally.readings.unknown, 0);
 }
 
 /// For readings among these positions of the first batch, the receiver answers 500, alone or not.

@@ -3,9 +3,11 @@
 
 use super::receiver::Record;
 use super::virtual_time::{End, Phone, Reply, no_search};
+use cgm_submitter::delivery::Step;
 use cgm_submitter::store::SubmissionState;
 use cgm_submitter::submission::NoAnswer;
 use chrono::TimeDelta;
+use std::time::Duration;
 
 fn search_offered(phone: &mut Phone) {
     phone
@@ -115,8 +117,6 @@ fn nothing_of_a_cancelled_submission_is_sent_again() {
 
 #[test]
 fn what_was_claimed_and_never_sent_is_an_unknown_outcome_only_after_the_lease() {
-    use cgm_submitter::delivery::Step;
-    use std::time::Duration;
     let mut phone = Phone::new(25, "hl7-cgm");
     phone.submit();
     phone.machine.token_ready();
@@ -128,4 +128,66 @@ fn what_was_claimed_and_never_sent_is_an_unknown_outcome_only_after_the_lease() 
     let mut record = Record::looking_first();
     let end = phone.run(TimeDelta::minutes(5), |sent| record.take(&sent.body).into(), no_search);
     assert_eq!((end, record.len()), (End::Idle, 25));
+}
+
+#[test]
+fn a_submission_that_cannot_be_read_ends_with_its_batch_and_the_connection_goes_on() {
+    for column in ["plan", "progress", "origin"] {
+        for claimed in [false, true] {
+            let mut phone = Phone::new(25, "plain");
+            let id = phone.submit();
+            assert!(matches!(phone.step(Duration::MAX), Step::Token { .. }));
+            if claimed {
+                phone.machine.token_ready();
+                assert!(matches!(phone.step(Duration::MAX), Step::Send(_)));
+            }
+            phone.break_submission(id, column);
+            phone.ingest(25, 30);
+            phone.submit();
+            let mut record = Record::default();
+            let began = phone.now;
+            let end =
+                phone.run(TimeDelta::days(1), |sent| record.take(&sent.body).into(), no_search);
+            assert_eq!(end, End::Idle, "{column} {claimed}");
+            record.assert_single();
+            let unknown = phone.store.unknown_outcomes(phone.connection).unwrap().len();
+            assert_eq!((record.len(), unknown), if claimed { (5, 25) } else { (30, 0) });
+            let in_lease = phone.sent[0].at - began < TimeDelta::seconds(60);
+            assert_eq!(in_lease, !claimed, "what was sent may still be at work");
+        }
+    }
+}
+
+#[test]
+fn a_search_that_failed_in_part_finds_nothing_out_and_nothing_goes_again() {
+    let failed = serde_json::json!({"resourceType": "Bundle", "type": "searchset", "entry": [
+        {"search": {"mode": "outcome"}, "resource": {"resourceType": "OperationOutcome",
+            "issue": [{"severity": "error", "code": "timeout"}]}}]})
+    .to_string();
+    for recovers in [true, false] {
+        let mut phone = Phone::new(25, "plain");
+        search_offered(&mut phone);
+        let id = phone.submit();
+        let record = std::cell::RefCell::new(Record::default());
+        let mut searches = 0;
+        let end = phone.run(
+            TimeDelta::days(2),
+            |sent| {
+                record.borrow_mut().take(&sent.body);
+                Reply::None(NoAnswer::Lost)
+            },
+            |form| {
+                searches += 1;
+                if recovers && searches > 4 {
+                    return record.borrow().search(form).into();
+                }
+                (200, failed.clone()).into()
+            },
+        );
+        assert_eq!((end, phone.sent.len()), (End::Idle, 1), "recovers: {recovers}");
+        record.borrow().assert_single();
+        let readings = phone.submission(id).progress.tally.readings;
+        let expected = if recovers { (25, 0) } else { (0, 25) };
+        assert_eq!((readings.already_there, readings.unknown), expected);
+    }
 }

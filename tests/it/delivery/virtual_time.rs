@@ -55,7 +55,7 @@ pub(super) struct Phone {
     monotonic: Duration,
     pub(super) sent: Vec<Sent>,
     pub(super) searches: Vec<DateTime<Utc>>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 /// Why stepping stopped.
@@ -103,7 +103,7 @@ impl Phone {
             monotonic: Duration::from_secs(5),
             sent: Vec::new(),
             searches: Vec::new(),
-            _folder: folder,
+            folder,
         };
         phone.ingest(0, readings);
         phone
@@ -142,6 +142,13 @@ impl Phone {
         let window = dates.window(&zone()).unwrap();
         let plan = Plan { wanted, dates, window, day_under_way: None };
         self.store.open_submission(self.connection, Origin::Person, &plan, self.now).unwrap()
+    }
+
+    /// Makes a submission's row one that cannot be read.
+    pub(super) fn break_submission(&self, id: SubmissionId, column: &str) {
+        let db = rusqlite::Connection::open(self.folder.path().join("me.db")).unwrap();
+        let sql = format!("UPDATE submissions SET {column} = '{{' WHERE id = ?");
+        assert_eq!(db.execute(&sql, [id.0]).unwrap(), 1);
     }
 
     pub(super) fn submission(&self, id: SubmissionId) -> SubmissionRecord {
@@ -253,6 +260,7 @@ impl Phone {
                         break done;
                     }
                 }
+                Reply::None(NoAnswer::Redirected) => break LookedUp::Redirected,
                 Reply::None(_) => break LookedUp::Failed(None),
             }
         };

@@ -410,11 +410,13 @@ async fn an_unfinished_submission_is_not_verified_and_a_failing_search_is_an_err
     let (app, connection, submission) = sent(&world, 20).await;
     world.tape.answer_at("/Observation", 503, String::new());
     let error = app.verify(submission, Duration::ZERO, |_| ()).await.unwrap_err();
-    assert!(matches!(error, Error::Answer { status: 503, .. }) && error.retryable(), "{error}");
+    assert!(matches!(error, Error::Waiting { .. }) && error.retryable(), "{error}");
     world.tape.no_rule();
-    // The receiver is left alone for a while, by searches too.
-    let tried_soon = app.verify(submission, Duration::ZERO, |_| ()).await;
-    assert!(matches!(tried_soon, Err(Error::Answer { .. })), "{tried_soon:?}");
+    // The receiver is left alone for a while, by searches too, and whoever asks hears how long.
+    world.tape.clear();
+    let tried_soon = app.verify(submission, Duration::ZERO, |_| ()).await.unwrap_err();
+    assert_eq!(tried_soon.retry_at(), error.retry_at());
+    assert!(error.retry_at().is_some() && world.tape.sent_to("/Observation").is_empty());
     world.clock.pass(chrono::TimeDelta::seconds(3));
     assert_eq!(verify(&app, submission).await.confirmed, entries(20));
 

@@ -1,11 +1,51 @@
 //! A receiver that asks to wait is left alone by everything, whichever request it said so to.
 
-use crate::world::{NO_WAIT, World, submit};
-use cgm_submitter::environment::Clock;
+use crate::world::{NO_WAIT, World, own, submit};
+use cgm_submitter::environment::{Clock, Environment, Vault, VaultError};
 use cgm_submitter::outcome::WaitReason;
 use cgm_submitter::{Error, OutcomeStatus};
 use chrono::TimeDelta;
 use sandbox_ehr::Endpoint;
+use secrecy::SecretString;
+use std::sync::Arc;
+
+/// A vault before the phone was first unlocked.
+struct LockedVault;
+
+impl Vault for LockedVault {
+    fn load(&self, _: &str) -> Result<Option<SecretString>, VaultError> {
+        Err(VaultError::Unavailable)
+    }
+
+    fn save(&self, _: &str, _: &SecretString) -> Result<(), VaultError> {
+        Err(VaultError::Unavailable)
+    }
+
+    fn delete(&self, _: &str) -> Result<(), VaultError> {
+        Err(VaultError::Unavailable)
+    }
+}
+
+#[tokio::test]
+async fn a_vault_that_was_locked_for_hours_keeps_nobody_waiting_once_it_is_open() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(30).await;
+    let vault = |environment| Environment { vault: Arc::new(LockedVault), ..environment };
+    let locked = world.app_with("me.db", vault);
+    world.tape.clear();
+    for _ in 0..12 {
+        let tapped = locked.submit_now(connection, own(), NO_WAIT, |_| ()).await;
+        let error = tapped.unwrap_err();
+        assert_eq!((error.code().word(), error.retryable()), ("vault-unavailable", true));
+        let woken = locked.run_due(NO_WAIT, |_| ()).await.unwrap();
+        let soon = world.clock.now() + TimeDelta::minutes(1);
+        assert_eq!(woken.next_wake, Some(soon), "the host tries again");
+        world.clock.pass(TimeDelta::minutes(15));
+    }
+    assert_eq!(world.tape.requests(), 0);
+    assert!(submit(&app, connection).await.is_complete());
+    world.assert_readings(30);
+}
 
 #[tokio::test]
 async fn a_receiver_that_asks_to_wait_when_its_orders_are_read_is_sent_nothing_until_then() {
