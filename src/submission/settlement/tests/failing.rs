@@ -47,9 +47,9 @@ fn tried(accepted: usize, passes: u32, pause: TimeDelta) -> Settlement {
     let mut settled = guilty.status(500);
     for _ in 0..accepted {
         (other.progress, other.now) = (settled.progress, guilty.now + TimeDelta::seconds(2));
-        let passed = other.entries(&["201"]);
-        assert_eq!(passed.progress.unit_limit, Some(1), "the one that failed is tried again alone");
-        (guilty.progress, guilty.now) = (passed.progress, other.now + pause);
+        let taken = other.entries(&["201"]);
+        assert_eq!(taken.progress.unit_limit, Some(1), "the one that failed is tried again alone");
+        (guilty.progress, guilty.now) = (taken.progress, other.now + pause);
         settled = guilty.status(500);
     }
     settled
