@@ -6,7 +6,8 @@ use cgm_submitter::fhir::Dialect;
 use cgm_submitter::glucose::GlucoseUnit;
 use cgm_submitter::store::{NewBatch, Pending, Store};
 use cgm_submitter::submission::{
-    Attempts, EntryRecord, Item, NextState, Origin, Part, Plan, SentBatch, Settlement, Wait, Wanted,
+    Attempts, EntryRecord, Item, NextState, Origin, Part, Places, Plan, SentBatch, Settlement,
+    Wait, Wanted,
 };
 use chrono::TimeDelta;
 use flate2::Compression;
@@ -68,6 +69,7 @@ fn delivered(pending: &Pending) -> Settlement {
     Settlement {
         next: NextState::Done(vec![EntryRecord::Delivered { location: None }; entries]),
         attempts: pending.batch.content.attempts,
+        looked_up: Places::default(),
         progress: pending.submission.progress.clone(),
         receiver: pending.connection.receiver.clone(),
         block: None,
@@ -116,6 +118,7 @@ pub(crate) fn a_batch(data: &Data) {
                 conditional: true,
                 position_after: body.position_after,
                 attempts: Attempts::default(),
+                looked_up: Places::default(),
                 wait: Wait::NONE,
             },
         };

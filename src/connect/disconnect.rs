@@ -4,7 +4,7 @@
 //! The row that says so is written in the transaction that ends the connection, so that a kill or a
 //! failing vault leaves nothing behind that nobody looks for.
 
-use super::entries::token_entry;
+use super::entries::{token_entry, token_entry_of};
 use super::{ConnectError, Connector, Inner, Revocation, RevocationsLeft, TokenError};
 use crate::environment::{Deadline, Environment, VaultError, within};
 use crate::smart::{FailureReason, Failures, Secret};
@@ -52,13 +52,13 @@ impl Connector {
     pub async fn forget_secrets(&self) -> Result<(), ConnectError> {
         self.detached(ConnectError::Stopped, async move |inner| {
             let both = |store: &mut Store| {
-                Ok::<_, ConnectError>((store.connections()?, store.revocations()?))
+                Ok::<_, ConnectError>((store.generations()?, store.revocations()?))
             };
             let (connections, revocations) = inner.store.call(both).await?;
             for connection in connections {
-                let _lock = inner.token_lock(connection.id).await?;
-                inner.entries.delete_token(&connection).await?;
-                inner.take_unsaved(&connection);
+                let _lock = inner.token_lock(connection.0).await?;
+                inner.entries.delete_entry(&token_entry_of(connection)).await?;
+                inner.forget_unsaved(connection);
             }
             for revocation in revocations {
                 inner.entries.delete_entry(&revocation.what.entry).await?;

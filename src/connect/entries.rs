@@ -6,7 +6,7 @@
 
 use crate::environment::{Vault, VaultError};
 use crate::smart::{AuthorizationState, PendingAuthorization, ScopeRequest, Secret, TokenState};
-use crate::store::ConnectionRecord;
+use crate::store::{ConnectionId, ConnectionRecord};
 use secrecy::{ExposeSecret, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -33,7 +33,12 @@ pub(super) struct PendingIndex {
 /// The entry of a connection's tokens. A connection that was ended and taken up again has another
 /// one, so that giving back the old tokens never meets the new ones.
 pub(super) fn token_entry(connection: &ConnectionRecord) -> String {
-    format!("token/{}-{}", connection.id.0, connection.generation)
+    token_entry_of((connection.id, connection.generation))
+}
+
+/// The same by the connection's number and generation.
+pub(super) fn token_entry_of((id, generation): (ConnectionId, i64)) -> String {
+    format!("token/{}-{generation}", id.0)
 }
 
 impl Entries {

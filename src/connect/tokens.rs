@@ -285,8 +285,12 @@ impl Inner {
 
     /// Tokens the vault refused to take.
     pub(super) fn take_unsaved(&self, record: &ConnectionRecord) -> Option<TokenState> {
-        let mut unsaved = self.unsaved.lock().unwrap_or_else(PoisonError::into_inner);
-        unsaved.remove(&(record.id, record.generation))
+        self.forget_unsaved((record.id, record.generation))
+    }
+
+    /// The same by the connection's number and generation.
+    pub(super) fn forget_unsaved(&self, of: (ConnectionId, i64)) -> Option<TokenState> {
+        self.unsaved.lock().unwrap_or_else(PoisonError::into_inner).remove(&of)
     }
 
     /// Scopes may change with a refresh, and what failed before is over.

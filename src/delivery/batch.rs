@@ -6,7 +6,7 @@ use crate::fhir::EntryKind;
 use crate::store::{
     BatchId, BatchRecord, ConnectionRecord, NewBatch, Store, SubmissionId, SubmissionRecord,
 };
-use crate::submission::{Attempts, Item, ManifestEntry, Part, SentBatch, Wait};
+use crate::submission::{Attempts, Item, ManifestEntry, Part, Places, SentBatch, Wait};
 use chrono::{DateTime, Utc};
 use flate2::{Compression, read::GzDecoder, write::GzEncoder};
 use std::io::{Read, Write};
@@ -70,6 +70,7 @@ pub(super) fn next_batch(
             conditional: conditional(connection, submission),
             position_after: body.position_after,
             attempts: Attempts::default(),
+            looked_up: Places::default(),
             wait: Wait::NONE,
         },
     }))

@@ -5,11 +5,12 @@ use super::assemble::dialect;
 use crate::error::Error;
 use crate::fhir::{Identifier, ResourceType, parse_found, search_form, sent_resources};
 use crate::smart::GrantedScopes;
-use crate::store::{BatchId, ConnectionRecord};
-use crate::submission::{LookedUp, Part, RetryAfter};
+use crate::store::{BatchId, BatchRecord, ConnectionRecord};
+use crate::submission::{LookedUp, NoAnswer, Part, Places, Policy, RetryAfter};
 use http::header;
 use serde::Deserialize;
 use std::collections::HashMap;
+use std::time::Duration;
 use url::Url;
 
 /// Identifiers of one request: no receiver cuts so short a list.
@@ -54,26 +55,33 @@ pub(super) fn is_searchable(connection: &ConnectionRecord, part: Part) -> bool {
 }
 
 impl LookUp {
-    /// The search for the entries of a bundle, `json`, that was sent.
+    /// The search for the entries of a batch that was sent as `json`; it goes on where an earlier
+    /// one ran out of time.
     pub(super) fn of(
         connection: &ConnectionRecord,
-        batch: BatchId,
-        part: Part,
+        batch: &BatchRecord,
         json: &[u8],
     ) -> Result<Self, Error> {
+        let part = batch.content.part;
+        let wanted: Vec<Identifier> =
+            sent_resources(json).into_iter().map(|(identifier, _)| identifier).collect();
+        let Places(before) = &batch.content.looked_up;
+        let before = if before.len() < wanted.len() { before.as_slice() } else { &[] };
+        let placed = wanted.iter().zip(before);
+        let found = placed.filter_map(|(one, place)| Some((*one, place.clone()?))).collect();
         let base = Url::parse(&connection.base)
             .map_err(|_| Error::Assembly("the receiver's address is malformed"))?;
         Ok(Self {
-            batch,
+            batch: batch.id,
             resources: format!(
                 "{}/{}",
                 connection.base,
                 dialect(connection)?.writes(part).resource.name()
             ),
             base,
-            wanted: sent_resources(json).into_iter().map(|(identifier, _)| identifier).collect(),
-            found: HashMap::new(),
-            answered: 0,
+            answered: before.len(),
+            wanted,
+            found,
             forms: true,
             next_page: None,
             pages: 0,
@@ -107,6 +115,34 @@ impl LookUp {
         Ok(request)
     }
 
+    /// How long the next answer is waited for, if so much time is `left`; `None` if it does not
+    /// suffice for a request: then it is [out of time](Self::out_of_time).
+    pub fn timeout(left: Duration) -> Option<Duration> {
+        let policy = Policy::default();
+        let longest = policy.request_timeout.to_std().unwrap_or_default();
+        let least = policy.least_request.to_std().unwrap_or_default();
+        (left >= least).then(|| left.min(longest))
+    }
+
+    /// The search ends here for lack of time, and goes on another time.
+    pub fn out_of_time(&self) -> LookedUp {
+        LookedUp::OutOfTime(self.places())
+    }
+
+    /// No answer came, and so much time is `left`: the end of ours is no failure of the receiver.
+    pub fn unanswered(&self, why: NoAnswer, left: Duration) -> LookedUp {
+        match why {
+            NoAnswer::NotMade => LookedUp::Impossible,
+            NoAnswer::Redirected => LookedUp::Redirected,
+            NoAnswer::Lost if Self::timeout(left).is_none() => self.out_of_time(),
+            _ => self.failed(None),
+        }
+    }
+
+    fn failed(&self, asked: Option<RetryAfter>) -> LookedUp {
+        LookedUp::Failed(asked, self.places())
+    }
+
     fn asked(&self) -> &[Identifier] {
         let end = self.wanted.len().min(self.answered + PER_REQUEST);
         self.wanted.get(self.answered..end).unwrap_or_default()
@@ -127,7 +163,7 @@ impl LookUp {
                 self.next_page = None;
                 None
             }
-            408 | 425 | 429 | 500 | 502..=599 => Some(LookedUp::Failed(retry_after)),
+            408 | 425 | 429 | 500 | 502..=599 => Some(self.failed(retry_after)),
             _ => Some(LookedUp::Impossible),
         }
     }
@@ -136,7 +172,7 @@ impl LookUp {
         let Ok(page) = parse_found(body, &self.base) else { return Some(LookedUp::Impossible) };
         // Then what was not found may be there all the same.
         if page.failed {
-            return Some(LookedUp::Failed(None));
+            return Some(self.failed(None));
         }
         for (identifiers, resource) in page.resources {
             // Something nobody asked for: then what was not found says nothing.
@@ -152,10 +188,13 @@ impl LookUp {
         }
         self.pages = 0;
         self.answered += self.asked().len();
-        (self.answered >= self.wanted.len()).then(|| {
-            let place = |identifier| self.found.get(identifier).cloned();
-            LookedUp::Searched(self.wanted.iter().map(place).collect())
-        })
+        (self.answered >= self.wanted.len()).then(|| LookedUp::Searched(self.places()))
+    }
+
+    /// Where each entry is that was asked for and answered, from the first one on.
+    fn places(&self) -> Places {
+        let place = |identifier| self.found.get(identifier).cloned();
+        Places(self.wanted.iter().take(self.answered).map(place).collect())
     }
 }
 

@@ -205,6 +205,7 @@ impl Machine {
             return Ok(Some(Step::WaitUntil { until, reason: batch.wait_reason }));
         }
         let is_look_up = batch.state == BatchState::LookUp;
+        // A lookup goes as far as the time suffices, and goes on from there.
         let entries = if is_look_up { 1 } else { content.manifest.len() };
         if receiver.estimate(&self.policy, entries) > left {
             // What was never sent may go in smaller batches.
@@ -222,7 +223,7 @@ impl Machine {
         }
         if is_look_up {
             let json = plain(batch)?;
-            let search = LookUp::of(connection, batch.id, content.part, &json)?;
+            let search = LookUp::of(connection, batch, &json)?;
             return Ok(Some(Step::LookUp(Box::new(search))));
         }
         self.claim(store, connection, batch, now, left)

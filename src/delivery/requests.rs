@@ -10,7 +10,7 @@ use crate::connect::AccessToken;
 use crate::environment::{Lock, LogValue, TransportError, within};
 use crate::error::Error;
 use crate::store::BatchId;
-use crate::submission::{Answer, LookedUp, NoAnswer, Policy, Response, RetryAfter};
+use crate::submission::{Answer, NoAnswer, Response, RetryAfter};
 use chrono::TimeDelta;
 use http::header;
 use std::sync::Arc;
@@ -99,16 +99,17 @@ impl Work<'_> {
             "looking-up",
             &[("connection", self.connection.into()), ("batch", LogValue::Id(batch.0))],
         );
-        let longest = Policy::default().request_timeout.to_std().unwrap_or_default();
         let looked_up = loop {
+            let left = || self.deadline.left(clock.monotonic());
+            let Some(timeout) = LookUp::timeout(left()) else { break look_up.out_of_time() };
             let request = look_up.request()?;
-            let Some(token) = &self.token else { break LookedUp::Failed(None) };
-            let timeout = self.deadline.left(clock.monotonic()).min(longest);
-            let answer = match self.delivery.exchange(token, request, timeout).await {
+            let answer = match &self.token {
+                Some(token) => self.delivery.exchange(token, request, timeout).await,
+                None => Answer::None(NoAnswer::NotArrived),
+            };
+            let answer = match answer {
                 Answer::Response(response) => response,
-                Answer::None(NoAnswer::NotMade) => break LookedUp::Impossible,
-                Answer::None(NoAnswer::Redirected) => break LookedUp::Redirected,
-                Answer::None(_) => break LookedUp::Failed(None),
+                Answer::None(why) => break look_up.unanswered(why, left()),
             };
             let Response { status, retry_after, body, .. } = answer;
             if let Some(looked_up) = look_up.answer(status, retry_after, &body) {

@@ -276,15 +276,26 @@ impl UnitWriter<'_> {
         self.bundle.entry(identifier, EntryKind::Device, &device.resource(identifier))
     }
 
-    /// Adds a summary: its six figures, and what holds them together.
+    /// Adds a summary: its six figures, and what holds them together. Returns the summary's
+    /// identifier.
+    ///
+    /// Without conditional create, what the receiver has or may have is not written again: it would
+    /// be there twice. The summary refers to it where it is.
     ///
     /// # Errors
     /// [`BundleError`].
     pub fn summary(&mut self, summary: &SummaryEntry<'_>) -> Result<Identifier, BundleError> {
+        let conditional = self.bundle.conditional;
         for member in summary.members() {
-            self.summary_member(summary, member)?;
+            if conditional || !summary.member_stands(member) {
+                self.summary_member(summary, member)?;
+            }
         }
-        self.bundle.entry(summary.identifier(), EntryKind::Summary, &summary.observation())
+        if !conditional && summary.stands() {
+            return Ok(summary.identifier());
+        }
+        let observation = summary.observation(conditional);
+        self.bundle.entry(summary.identifier(), EntryKind::Summary, &observation)
     }
 
     /// Adds one figure of a summary; `None` if the summary has it in another unit. Without the

@@ -40,13 +40,17 @@ pub enum Replaced<'a> {
 
 impl<'a> Replaced<'a> {
     pub(super) const fn extension(self) -> [ReplacesExtension<'a>; 1] {
-        [ReplacesExtension::new(match self {
+        [ReplacesExtension::new(self.reference())]
+    }
+
+    pub(super) const fn reference(self) -> Reference<'a> {
+        match self {
             Self::Identifier(identifier) => Reference::Logical {
                 r#type: "Observation",
                 identifier: IdentifierField::new(identifier),
             },
             Self::Location(reference) => Reference::Address { reference },
-        })]
+        }
     }
 }
 

@@ -73,6 +73,8 @@ pub struct EarlierResource<'a> {
     pub identifier: Identifier,
     /// Where the receiver put it, if it said so.
     pub location: Option<&'a str>,
+    /// Whether it is, or may be, still there.
+    pub is_there: bool,
 }
 
 /// Says only what it is.
@@ -87,6 +89,8 @@ impl fmt::Debug for EarlierResource<'_> {
 struct Named<'a> {
     identifier: Identifier,
     replaces: Option<Replaced<'a>>,
+    /// The very same, if the receiver has or may have it.
+    stands: Option<Replaced<'a>>,
 }
 
 impl<'a> Named<'a> {
@@ -95,13 +99,15 @@ impl<'a> Named<'a> {
         let of_kind = || earlier.iter().filter(|one| one.kind == kind);
         let sent: Vec<Identifier> = of_kind().map(|one| one.identifier).collect();
         let Succession { identifier, replaces } = name.succession(&sent);
-        let replaces = replaces.map(|replaced| {
-            let known = of_kind().find(|one| one.identifier == replaced);
+        let at = |identifier| {
+            let known = of_kind().find(|one| one.identifier == identifier);
             known
                 .and_then(|one| one.location)
-                .map_or(Replaced::Identifier(replaced), Replaced::Location)
-        });
-        Self { identifier, replaces }
+                .map_or(Replaced::Identifier(identifier), Replaced::Location)
+        };
+        let stands = of_kind().any(|one| one.is_there && one.identifier == identifier);
+        let (replaces, stands) = (replaces.map(at), stands.then(|| at(identifier)));
+        Self { identifier, replaces, stands }
     }
 }
 
@@ -225,6 +231,12 @@ impl<'a> SummaryEntry<'a> {
         self.members.iter().map(|one| one.member)
     }
 
+    /// The identifiers of its members, then its own.
+    pub(crate) fn identifiers(&self) -> impl Iterator<Item = Identifier> + use<'a, '_> {
+        let members = self.members.iter().map(|one| one.named.identifier);
+        members.chain([self.summary.identifier])
+    }
+
     /// The summary's identifier at the receiver.
     pub const fn identifier(&self) -> Identifier {
         self.summary.identifier
@@ -239,11 +251,25 @@ impl<'a> SummaryEntry<'a> {
         self.members.iter().find(|one| one.member == member)
     }
 
-    pub(super) fn observation(&self) -> Observation<'_> {
+    /// Whether the receiver has or may have this very summary.
+    pub(super) const fn stands(&self) -> bool {
+        self.summary.stands.is_some()
+    }
+
+    /// Whether the receiver has or may have this very figure.
+    pub(super) fn member_stands(&self, member: SummaryMember) -> bool {
+        self.find(member).is_some_and(|one| one.named.stands.is_some())
+    }
+
+    /// What holds the members together: all of them entries of the same bundle, or only those that
+    /// the receiver does not have.
+    pub(super) fn observation(&self, all_entries: bool) -> Observation<'_> {
         let mut observation = self.blank(self.summary, SUMMARY);
         observation.note = self.note.map(|text| [Annotation { text }]);
-        let reference =
-            |one: &MemberEntry<'_>| Reference::Entry { reference: one.named.identifier };
+        let reference = |one: &MemberEntry<'a>| match one.named.stands.filter(|_| !all_entries) {
+            Some(stands) => stands.reference(),
+            None => Reference::Entry { reference: one.named.identifier },
+        };
         observation.has_member = Some(self.members.iter().map(reference).collect());
         observation
     }

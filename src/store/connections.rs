@@ -1,6 +1,6 @@
 //! Connections: this person's authorised links, each bound to one base URL and one patient id.
 
-use super::{NewRevocation, RevocationId, Store, StoreError, json, revocations};
+use super::{NewRevocation, RevocationId, Store, StoreError, json, outbox, revocations};
 use crate::smart::TokenHistory;
 use crate::submission::ReceiverFacts;
 use rusqlite::{Connection, Row, Transaction, params};
@@ -333,7 +333,7 @@ impl Store {
     }
 
     /// Ends a connection: what is queued for it goes at once, with its orders and what is known of
-    /// the authorisation. The ledger of what the receiver has stays. Its tokens are noted as
+    /// the authorisation. The ledger of what the receiver has, or may have, stays. Its tokens are noted as
     /// `tokens`, to be given back.
     ///
     /// # Errors
@@ -346,7 +346,7 @@ impl Store {
         let transaction = self.write()?;
         let found = standing(&transaction, id)?;
         let revocation = revocations::add(&transaction, &tokens(&found))?;
-        end(&transaction, id)?;
+        end(&transaction, id, &found.receiver)?;
         transaction.commit()?;
         self.empty_log()?;
         Ok(revocation)
@@ -358,7 +358,8 @@ impl Store {
     /// [`StoreError`].
     pub fn remove_connection(&mut self, id: ConnectionId) -> Result<(), StoreError> {
         let transaction = self.write()?;
-        end(&transaction, id)?;
+        let receiver = find(&transaction, id).map(|found| found.receiver).unwrap_or_default();
+        end(&transaction, id, &receiver)?;
         transaction.commit()?;
         self.empty_log()
     }
@@ -395,7 +396,12 @@ fn standing(
     rows.next()?.map_or(Err(StoreError::Missing("connection")), record)
 }
 
-fn end(transaction: &Transaction<'_>, id: ConnectionId) -> Result<(), StoreError> {
+fn end(
+    transaction: &Transaction<'_>,
+    id: ConnectionId,
+    receiver: &ReceiverFacts,
+) -> Result<(), StoreError> {
+    outbox::set_aside_pending(transaction, id, receiver)?;
     transaction.execute("DELETE FROM submissions WHERE connection = ?", [id.0])?;
     transaction.execute("DELETE FROM orders WHERE connection = ?", [id.0])?;
     transaction.execute(
@@ -420,6 +426,8 @@ mod tests {
         let found: Vec<_> = scratch.store.connections().unwrap().iter().map(|c| c.id).collect();
         assert_eq!(found, [b]);
         assert_eq!(scratch.store.unreadable_connections().unwrap(), [a]);
+        let entries = [(a, 0), (b, 0)];
+        assert_eq!(scratch.store.generations().unwrap(), entries, "tokens of both are found");
         assert!(matches!(scratch.store.connection(a), Err(StoreError::Row("connection"))));
         assert!(scratch.store.change_connection(a, |d| d.confirmed = true).is_err());
     }

@@ -6,6 +6,7 @@
 
 use super::readings::{self, StoredReading};
 use super::unit::UNITS;
+use super::versions::Held;
 use super::{ReadingKey, StoreError, ledger, outbox, quarantine, versions};
 use crate::glucose::GlucoseUnit;
 use rusqlite::Transaction;
@@ -36,7 +37,7 @@ pub(super) fn supersede(tx: &Transaction<'_>, reading: &StoredReading) -> Result
     }
     reading.keep_as(tx, version)?;
     for holder in &holders {
-        versions::remember(tx, *holder, reading.key, version)?;
+        versions::remember(tx, *holder, (reading.key, version), Held::Accepted)?;
     }
     if !holders.is_empty() {
         ledger::cut(tx, &[reading.key])?;

@@ -23,10 +23,23 @@ const PAGES_GIVEN_BACK: i64 = 1024;
 /// Distinct statements the store has, and some.
 const STATEMENTS: usize = 96;
 
+/// The folder of the database's locks, beside it.
+pub(crate) const LOCKS: &str = "-locks";
+
 fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name: OsString = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()
+}
+
+/// What a removal came to; there may have been nothing to remove.
+fn removed(result: io::Result<()>) -> Result<(), StoreError> {
+    match result {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StoreError::Disk("a file cannot be removed"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn length(path: &Path) -> u64 {
@@ -174,21 +187,32 @@ impl Store {
         Ok(())
     }
 
-    /// Removes the database at `path` with all that is beside it. Nobody may have it open.
+    /// Removes the database at `path` with its log and its locks. Nobody may have it open.
     ///
     /// # Errors
     /// [`StoreError::Disk`] if a file cannot be removed.
     pub fn remove(path: &Path) -> Result<(), StoreError> {
         // The database last: what is left of a removal cut short is recognised and removed again.
         for file in ["-wal", "-shm", "-journal", ""].map(|suffix| beside(path, suffix)) {
-            match std::fs::remove_file(file) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    return Err(StoreError::Disk("a file cannot be removed"));
-                }
-                _ => {}
-            }
+            removed(std::fs::remove_file(file))?;
         }
-        Ok(())
+        removed(std::fs::remove_dir_all(beside(path, LOCKS)))
+    }
+
+    /// Removes the file at `path` as [`remove`](Self::remove) does, although it cannot be opened:
+    /// a newer version made it, or it is damaged.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] if it is another program's database, which stays; else as `remove`.
+    pub fn remove_unreadable(path: &Path) -> Result<(), StoreError> {
+        let mut header = Vec::with_capacity(HEADER);
+        let file = File::open(path).and_then(|f| f.take(HEADER as u64).read_to_end(&mut header));
+        file.map_err(|_| StoreError::Disk("the file cannot be read"))?;
+        let mark = number(&header, 68).map(i32::from_be_bytes);
+        if header.starts_with(MAGIC) && mark.is_some_and(|mark| mark != schema::APPLICATION_ID) {
+            return Err(StoreError::Corrupt);
+        }
+        Self::remove(path)
     }
 
     /// Moves the write-ahead log into the file and empties it, and gives freed pages back: before

@@ -44,6 +44,7 @@ mod versions;
 
 pub use connections::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState};
 pub use error::StoreError;
+pub(crate) use file::LOCKS;
 pub use handle::StoreHandle;
 pub use history::{Attempt, RefusedEntry};
 pub use imports::{ImportId, ImportRecord, ImportSource};

@@ -4,6 +4,7 @@
 //! A receiver may hide what it has, or may have removed it for good reasons. So a thing is sent
 //! again for this reason only once; found lacking a second time, it is reported and left alone.
 
+use super::versions::Held;
 use super::{
     ConnectionId, ReadingKey, Store, StoreError, VersionedReading, key, ledger, readings, sensors,
     unsent, versions,
@@ -127,7 +128,7 @@ impl Store {
                 )?
                 .execute(params![connection.0, unit, key, version])?;
             if first_time > 0 {
-                versions::remember(&tx, (connection, unit), *key, *version)?;
+                versions::remember(&tx, (connection, unit), (*key, *version), Held::MayHave)?;
                 keys.push(*key);
             }
         }

@@ -3,7 +3,7 @@
 //! A row is made in the transaction that ends a connection, and goes when the receiver took the
 //! token or has no place for it, and the vault entry is gone.
 
-use super::{Store, StoreError};
+use super::{ConnectionId, Store, StoreError};
 use crate::smart::Failures;
 use rusqlite::{Connection, params};
 
@@ -55,6 +55,19 @@ pub(super) fn add(db: &Connection, new: &NewRevocation) -> Result<RevocationId, 
 }
 
 impl Store {
+    /// Number and generation of every connection that was not ended, which name its tokens: also of
+    /// those that [`Store::unreadable_connections`] tells of.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn generations(&self) -> Result<Vec<(ConnectionId, i64)>, StoreError> {
+        let mut statement = self.db.prepare_cached(
+            "SELECT id, generation FROM connections WHERE state <> 'disconnected' ORDER BY id",
+        )?;
+        let rows = statement.query_map([], |row| Ok((ConnectionId(row.get(0)?), row.get(1)?)))?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
     /// Notes a token to be given back.
     ///
     /// # Errors

@@ -1,9 +1,10 @@
 //! What a receiver's answers change: the ledger, the earlier versions, the quarantine.
 
 use super::readings::StoredReading;
+use super::versions::Held;
 use super::{
     ConnectionId, ReadingKey, Store, StoreError, key, ledger, packing, quarantine, readings,
-    versions,
+    unknown, versions,
 };
 use crate::glucose::GlucoseUnit;
 use rusqlite::Transaction;
@@ -14,29 +15,48 @@ use rusqlite::Transaction;
 pub(super) fn remember(
     tx: &Transaction<'_>,
     to: (ConnectionId, GlucoseUnit),
-    key: ReadingKey,
-    version: u32,
+    (key, version): (ReadingKey, u32),
+    held: Held,
 ) -> Result<(), StoreError> {
-    versions::remember(tx, to, key, version)?;
+    versions::remember(tx, to, (key, version), held)?;
     let Some(now) = versions::stands_at(tx, key, version)? else { return Ok(()) };
     let Some(reading) = readings::at(tx, now)? else { return Ok(()) };
-    if versions::remembers(tx, to, now, reading.version(tx)?)? {
+    if versions::has_accepted(tx, to, now, reading.version(tx)?)? {
         return Ok(());
     }
     ledger::cut_of(tx, &[now], |of| of == to)?;
     restore(tx, now)
 }
 
+/// Lets a version of a reading rest because nobody can tell whether the receiver has it, and
+/// remembers that it may.
+pub(super) fn set_aside(
+    tx: &Transaction<'_>,
+    to: (ConnectionId, GlucoseUnit),
+    reading: (ReadingKey, u32),
+) -> Result<(), StoreError> {
+    unknown::rest(tx, to.0, to.1, reading)?;
+    remember(tx, to, reading, Held::MayHave)
+}
+
 /// Counts the reading at a key as accepted wherever the last that a receiver has seen of it is what
-/// it says now: a reading that was corrected and returned before the correction was sent.
+/// it says now: a reading that was corrected and returned before the correction was sent. If nobody
+/// can tell whether a receiver has that, and it therefore rests, it rests as what it is now.
 pub(super) fn restore(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), StoreError> {
     let Some(reading) = readings::at(tx, key)?.filter(StoredReading::has_history) else {
         return Ok(());
     };
     let said = reading.measurement()?;
     for to in versions::holders(tx, key)? {
-        if versions::has_current(tx, to, key, said)? {
-            ledger::join(tx, to.0, to.1, (key.packed(), key.packed()))?;
+        match versions::seen_as_current(tx, to, key, said)? {
+            Some((_, Held::Accepted)) => {
+                unknown::release(tx, to, (key, reading.version(tx)?))?;
+                ledger::join(tx, to.0, to.1, (key.packed(), key.packed()))?;
+            }
+            Some((version, Held::MayHave)) => {
+                unknown::rest_on(tx, to, key, version, reading.version(tx)?)?;
+            }
+            None => {}
         }
     }
     Ok(())
@@ -71,14 +91,14 @@ pub(super) fn record_accepted(
         let current = packed.map(|packed| versions::current(tx, key, packed)).transpose()?;
         if current != Some(version) {
             if versions::stands_at(tx, key, version)?.is_some() {
-                remember(tx, (connection, unit), key, version)?;
+                remember(tx, (connection, unit), (key, version), Held::Accepted)?;
             }
             continue;
         }
         // A late word of an earlier version must not take this one for unsent: also the first
         // version here has earlier ones if its record stood elsewhere.
         if packed.is_some_and(packing::has_history) {
-            versions::remember(tx, (connection, unit), key, version)?;
+            versions::remember(tx, (connection, unit), (key, version), Held::Accepted)?;
         }
         let key = key.packed();
         run = match run {
@@ -174,6 +194,51 @@ mod tests {
         says(&mut scratch, 100);
         assert_eq!(unsent(&scratch, a), [], "it has that");
         assert_eq!(histories(&scratch, b), [[value(101)]]);
+    }
+
+    /// The outcome of the one reading there is, as it now is, stays unknown.
+    fn rest(scratch: &mut Scratch, to: ConnectionId) -> (ReadingKey, u32) {
+        let sent = unsent(scratch, to).first().map(|u| (u.key, u.version)).unwrap();
+        let tx = scratch.store.write().unwrap();
+        set_aside(&tx, (to, MASS), sent).unwrap();
+        tx.commit().unwrap();
+        sent
+    }
+
+    #[test]
+    fn a_value_that_returns_to_one_with_unknown_outcome_rests_again_until_it_is_retried() {
+        let mut scratch = Scratch::new();
+        let to = scratch.connect("https://a.example");
+        scratch.register("s");
+        says(&mut scratch, 100);
+        rest(&mut scratch, to);
+        let all = Window::from_unix(0, i64::MAX).unwrap();
+        let resting =
+            |scratch: &Scratch| scratch.store.readings_set_aside(to, MASS, all).unwrap().unknown;
+        assert_eq!((unsent(&scratch, to).len(), resting(&scratch)), (0, 1));
+        says(&mut scratch, 101);
+        assert_eq!(histories(&scratch, to), [[value(100)]]);
+        assert_eq!(resting(&scratch), 0);
+        says(&mut scratch, 100);
+        assert_eq!((unsent(&scratch, to).len(), resting(&scratch)), (0, 1), "nobody can tell");
+        assert_eq!(scratch.store.retry_unknown(to).unwrap(), 1);
+        assert_eq!(histories(&scratch, to), [[]], "the same fact again");
+        send(&mut scratch, to);
+        assert_eq!(unsent(&scratch, to), []);
+    }
+
+    #[test]
+    fn a_late_acceptance_of_what_rested_takes_the_returned_value_for_sent() {
+        let mut scratch = Scratch::new();
+        let to = scratch.connect("https://a.example");
+        scratch.register("s");
+        says(&mut scratch, 100);
+        let sent = rest(&mut scratch, to);
+        says(&mut scratch, 101);
+        says(&mut scratch, 100);
+        scratch.store.record_accepted(to, MASS, &[sent]).unwrap();
+        assert_eq!(scratch.store.retry_unknown(to).unwrap(), 0, "it no longer rests");
+        assert_eq!(unsent(&scratch, to), []);
     }
 
     #[test]

@@ -52,6 +52,36 @@ pub(super) fn rest(
     Ok(())
 }
 
+/// Lets a version that rests do so as a later one that says the same.
+pub(super) fn rest_on(
+    tx: &Transaction<'_>,
+    (connection, unit): (ConnectionId, GlucoseUnit),
+    key: ReadingKey,
+    version: u32,
+    later: u32,
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "UPDATE OR REPLACE quarantine SET version = ?5
+         WHERE connection = ?1 AND unit = ?2 AND key = ?3 AND version = ?4 AND unknown = 1",
+    )?
+    .execute(params![connection.0, unit, key, version, later])?;
+    Ok(())
+}
+
+/// Ends a version's rest: it is known now what became of it.
+pub(super) fn release(
+    tx: &Transaction<'_>,
+    (connection, unit): (ConnectionId, GlucoseUnit),
+    (key, version): (ReadingKey, u32),
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "DELETE FROM quarantine
+         WHERE connection = ? AND unit = ? AND key = ? AND version = ? AND unknown = 1",
+    )?
+    .execute(params![connection.0, unit, key, version])?;
+    Ok(())
+}
+
 impl Store {
     /// What was sent to a connection with unknown outcome, and nobody dismissed: resources, then
     /// readings in key order.

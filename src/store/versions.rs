@@ -15,7 +15,8 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 /// `superseded.moved_to` is the key at which the record stands now, `NULL` if that is the same;
 /// while a batch of moves is under way it is written negative, so that one move does not drag along
 /// another's. `accepted_versions` says who has, or may have, a version outside the ledger's
-/// intervals; its key begins with the reading, because that is what is asked for.
+/// intervals, and in `accepted` which of the two; its key begins with the reading, because that is
+/// what is asked for.
 pub(super) const TABLES: &str = "
     CREATE TABLE superseded (
         id INTEGER PRIMARY KEY,
@@ -31,6 +32,7 @@ pub(super) const TABLES: &str = "
         version INTEGER NOT NULL,
         connection INTEGER NOT NULL REFERENCES connections (id) ON DELETE CASCADE,
         unit INTEGER NOT NULL,
+        accepted INTEGER NOT NULL,
         PRIMARY KEY (key, version, connection, unit)
     ) STRICT, WITHOUT ROWID;
 ";
@@ -121,23 +123,34 @@ pub(super) fn settle_moves(tx: &Transaction<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Remembers that a connection has, or may have, a version of a reading.
+/// How surely a receiver has a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Held {
+    /// It accepted it.
+    Accepted,
+    /// It was sent, and nobody can tell what became of it.
+    MayHave,
+}
+
+/// Remembers that a connection has, or may have, a version of a reading. What was accepted once
+/// stays so.
 pub(super) fn remember(
     tx: &Transaction<'_>,
     (connection, unit): (ConnectionId, GlucoseUnit),
-    key: ReadingKey,
-    version: u32,
+    (key, version): (ReadingKey, u32),
+    held: Held,
 ) -> Result<(), StoreError> {
     tx.prepare_cached(
-        "INSERT OR IGNORE INTO accepted_versions (key, version, connection, unit)
-         VALUES (?, ?, ?, ?)",
+        "INSERT INTO accepted_versions (key, version, connection, unit, accepted)
+         VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT DO UPDATE SET accepted = max(accepted, excluded.accepted)",
     )?
-    .execute(params![key, version, connection.0, unit])?;
+    .execute(params![key, version, connection.0, unit, held == Held::Accepted])?;
     Ok(())
 }
 
-/// Whether a connection was remembered to have, or perhaps have, a version.
-pub(super) fn remembers(
+/// Whether a connection was remembered to have accepted a version.
+pub(super) fn has_accepted(
     db: &Connection,
     (connection, unit): (ConnectionId, GlucoseUnit),
     key: ReadingKey,
@@ -146,7 +159,7 @@ pub(super) fn remembers(
     Ok(db
         .prepare_cached(
             "SELECT 1 FROM accepted_versions
-             WHERE key = ? AND version = ? AND connection = ? AND unit = ?",
+             WHERE key = ? AND version = ? AND connection = ? AND unit = ? AND accepted = 1",
         )?
         .exists(params![key, version, connection.0, unit])?)
 }
@@ -213,23 +226,25 @@ fn seen(
     Ok(found)
 }
 
-/// Whether the last version that a connection has seen of the reading at a key is the one that says
-/// `said` there, or cannot be told from it.
-pub(super) fn has_current(
+/// Which earlier version of the reading at a key is the last that a connection has seen, and how
+/// surely it has that, if it is one that says `said` there, or cannot be told from it.
+pub(super) fn seen_as_current(
     db: &Connection,
     (connection, unit): (ConnectionId, GlucoseUnit),
     key: ReadingKey,
     said: Measurement,
-) -> Result<bool, StoreError> {
+) -> Result<Option<(u32, Held)>, StoreError> {
     let mut statement = db.prepare_cached(&format!(
-        "SELECT s.key, s.measurement FROM superseded s
+        "SELECT s.key, s.measurement, s.version, a.accepted FROM superseded s
          CROSS JOIN accepted_versions a ON a.key = s.key AND a.version = s.version
          AND a.connection = ?2 AND a.unit = ?3 WHERE {OF_READING} ORDER BY s.id DESC LIMIT 1"
     ))?;
     let mut rows = statement.query(params![key, connection.0, unit])?;
-    let Some(row) = rows.next()? else { return Ok(false) };
+    let Some(row) = rows.next()? else { return Ok(None) };
     let (at, last): (ReadingKey, i64) = (row.get(0)?, row.get(1)?);
-    Ok(at == key && packing::decode(last)?.is_alike_in(said, unit))
+    let held = if row.get(3)? { Held::Accepted } else { Held::MayHave };
+    let alike = at == key && packing::decode(last)?.is_alike_in(said, unit);
+    Ok(if alike { Some((row.get(2)?, held)) } else { None })
 }
 
 /// The versions that a connection has seen of a reading with the history mark, before the one it

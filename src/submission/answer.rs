@@ -1,6 +1,6 @@
 //! What came of a request.
 
-use super::RetryAfter;
+use super::{Places, RetryAfter};
 use chrono::TimeDelta;
 
 /// What came of a request.
@@ -67,11 +67,14 @@ impl std::fmt::Debug for Response {
 #[derive(Clone)]
 pub enum LookedUp {
     /// The search answered: for each entry where it was found, if it was.
-    Searched(Vec<Option<String>>),
+    Searched(Places),
     /// The receiver cannot be asked: no permission, or no such search.
     Impossible,
-    /// No answer this time.
-    Failed(Option<RetryAfter>),
+    /// The receiver failed this time, and asked for a wait or did not; it had answered for these
+    /// entries.
+    Failed(Option<RetryAfter>, Places),
+    /// The time given was over, ours and not the receiver's, when it had answered for these entries.
+    OutOfTime(Places),
     /// The HTTP stack followed a redirect: another place answered.
     Redirected,
     /// The access token was refused.
@@ -84,7 +87,8 @@ impl std::fmt::Debug for LookedUp {
         f.write_str(match self {
             Self::Searched(_) => "Searched(…)",
             Self::Impossible => "Impossible",
-            Self::Failed(_) => "Failed",
+            Self::Failed(..) => "Failed",
+            Self::OutOfTime(_) => "OutOfTime",
             Self::Redirected => "Redirected",
             Self::TokenRefused => "TokenRefused",
         })

@@ -62,8 +62,22 @@ pub struct SentBatch {
     pub position_after: Position,
     /// What became of it so far.
     pub attempts: Attempts,
+    /// What a lookup under way has found so far.
+    pub looked_up: Places,
     /// Until when it stays as it is: while it is being sent, the lease.
     pub wait: Wait,
+}
+
+/// Where entries are at the receiver, from the first one on: `Type/id` of what was found, empty if
+/// it was found without one; `None` for what is not there.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Places(pub Vec<Option<String>>);
+
+/// Says how many: ids reach no log.
+impl std::fmt::Debug for Places {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Places({})", self.0.len())
+    }
 }
 
 impl SentBatch {
@@ -87,7 +101,7 @@ pub struct Attempts {
     pub first_sent: Option<i64>,
     /// Lookups since the outcome was last unknown.
     pub lookups: u32,
-    /// Searches without an answer since then.
+    /// Lookups that failed in a row since then, none of which came further.
     pub failed_lookups: u32,
     /// The failure it met again and again.
     pub failing: Option<Failing>,

@@ -20,7 +20,7 @@ mod wait;
 pub use crate::backoff::{Backoff, RetryAfter};
 pub use crate::fhir::Part;
 pub use answer::{Answer, LookedUp, NoAnswer, Response};
-pub use manifest::{Attempts, Failing, Item, ManifestEntry, SentBatch};
+pub use manifest::{Attempts, Failing, Item, ManifestEntry, Places, SentBatch};
 pub use plan::{Origin, Plan, Position, Stopped, Wanted};
 pub use planning::{
     Circumstances, LeftOut, Planned, PlanningError, SubmissionRequest, Trigger, Unsupported, plan,

@@ -1,7 +1,7 @@
 //! What is known of a receiver: what it declares, what it has shown, how much and how fast it
 //! takes, and how long it wants to be left alone.
 
-use super::{Policy, Wait, WaitReason};
+use super::{Policy, SentBatch, Wait, WaitReason};
 use crate::fhir::Promises;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,15 @@ impl ReceiverFacts {
     pub fn honours_conditional_create(&self) -> bool {
         self.conditional_create != Some(false)
             && (self.declares_conditional_create || self.finds_again)
+    }
+
+    /// Whether sending the same bytes again cannot store anything twice: the entries are
+    /// conditional, and it is known to look before it creates. One that speaks HL7 CGM and does
+    /// not refuses such entries.
+    pub(crate) fn repeats_safely(&self, batch: &SentBatch) -> bool {
+        let refuses_others =
+            batch.dialect.refuses_conditions_it_ignores() && self.conditional_create != Some(false);
+        batch.conditional && (self.honours_conditional_create() || refuses_others)
     }
 
     /// Entries the next batch has at most.

@@ -21,12 +21,13 @@ use crate::delivery::{Delivery, Event, Verification, preview};
 use crate::environment::{Environment, EnvironmentError, LockFolder};
 use crate::error::Error;
 use crate::glucose::ZoneOffsets;
-use crate::store::{ConnectionId, Store, StoreError, StoreHandle, SubmissionId};
+use crate::store::{ConnectionId, LOCKS, Store, StoreError, StoreHandle, SubmissionId};
 use crate::submission::SubmissionRequest;
 use crate::transport::{Guard, RequestLimits};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use lifecycle::{Lifecycle, Phase};
 use std::future::Future;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -212,6 +213,9 @@ impl Submitter {
     /// Removes everything this device keeps of the person: the database with its log and locks, and
     /// the entries in the secure storage. What receivers have stays there, and nothing is revoked:
     /// call [`Submitter::disconnect`] first. The object is as new afterwards.
+    ///
+    /// A damaged database, or one that a newer version made, is removed too. Only the database
+    /// names the entries in the secure storage: those of such a one stay.
     ///
     /// # Example
     /// ```
@@ -412,11 +416,22 @@ impl Inner {
     }
 
     /// Removes the vault's entries, which the database names, then the database.
+    /// What cannot be opened names no entries.
     async fn erase(self: Arc<Self>) -> Result<(), Error> {
-        self.parts().await?.connector.forget_secrets().await?;
-        Arc::clone(&self).release().await?;
+        let remove: fn(&Path) -> _ = match self.parts().await {
+            Ok(parts) => {
+                parts.connector.forget_secrets().await?;
+                drop(parts);
+                Arc::clone(&self).release().await?;
+                Store::remove
+            }
+            Err(Error::Store(StoreError::Corrupt | StoreError::NewerSchema { .. })) => {
+                Store::remove_unreadable
+            }
+            Err(error) => return Err(error),
+        };
         let path = self.config.database.clone();
-        let removed = tokio::task::spawn_blocking(move || Store::remove(&path));
+        let removed = tokio::task::spawn_blocking(move || remove(&path));
         Ok(removed.await.unwrap_or(Err(StoreError::Internal))?)
     }
 
@@ -425,7 +440,7 @@ impl Inner {
         let begun = clock.monotonic();
         let path = self.config.database.clone();
         let mut locks = path.clone().into_os_string();
-        locks.push("-locks");
+        locks.push(LOCKS);
         let locks = LockFolder::new(locks, &self.environment);
         let lock = locks.acquire_within("open", OPENING_PATIENCE).await?;
         let lock = lock.ok_or(EnvironmentError::LockHeld)?;

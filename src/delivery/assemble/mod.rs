@@ -88,7 +88,9 @@ pub(super) fn accepted_body(
         |sent: Option<&SentResource>| sent.is_some_and(|sent| sent.status == SentStatus::Delivered);
     match position {
         Position::Devices => assembly.devices(&assembly.devices_where(delivered)?),
-        Position::Summary => assembly.summary_where(delivered),
+        Position::Summary => {
+            assembly.summary_where(|records| delivered(records.last().and_then(Option::as_ref)))
+        }
         Position::Readings(after) => {
             let (code, key) = (plan.wanted.unit, after.and_then(ReadingKey::from_packed));
             let accepted = store.accepted(connection.id, code, plan.window, key, limit)?;

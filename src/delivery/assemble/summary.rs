@@ -10,10 +10,11 @@ use crate::submission::{Plan, Position};
 use chrono::{DateTime, FixedOffset, SecondsFormat};
 
 impl Assembly<'_> {
-    /// The summary and its members, one unit, if its sent record satisfies `is_meant`.
+    /// The summary and its members, one unit, if `is_meant` says so of their sent records, the
+    /// summary's last.
     pub(super) fn summary_where(
         &self,
-        is_meant: impl Fn(Option<&SentResource>) -> bool,
+        is_meant: impl Fn(&[Option<SentResource>]) -> bool,
     ) -> Result<Option<Body>, Error> {
         let Plan { dates, window, day_under_way, .. } = *self.plan;
         let summary = match summarise(self.store, dates, window, day_under_way) {
@@ -29,8 +30,9 @@ impl Assembly<'_> {
             sent.iter().filter_map(|sent| earlier(sent, covered)).collect();
         let entry = SummaryEntry::after(self.dialect, &earlier, &self.subject, &facts, unit)
             .map_err(|_| Error::Assembly("a figure cannot be sent"))?;
-        let identifier = entry.identifier().urn();
-        if !is_meant(self.store.resource(self.connection.id, &identifier)?.as_ref()) {
+        let record = |one: Identifier| self.store.resource(self.connection.id, &one.urn());
+        let records: Result<Vec<_>, _> = entry.identifiers().map(record).collect();
+        if !is_meant(&records?) {
             return Ok(None);
         }
         let mut bundle = self.writer();
@@ -40,9 +42,11 @@ impl Assembly<'_> {
             .map(|done| resources(done, self.after(Position::Summary), Some(covered))))
     }
 
-    /// What the receiver lacks: the summary and its members, unless it was told.
+    /// What the receiver lacks: the summary and its members, unless it was told of them all.
     pub(in crate::delivery) fn summary(&self) -> Result<Option<Body>, Error> {
-        self.summary_where(|sent| !sent.is_some_and(SentResource::is_settled))
+        let settled =
+            |sent: &Option<SentResource>| sent.as_ref().is_some_and(SentResource::is_settled);
+        self.summary_where(|records| !records.iter().all(settled))
     }
 }
 
@@ -57,6 +61,7 @@ fn earlier(sent: &SentResource, covered: Covered) -> Option<EarlierResource<'_>>
         kind: sent.kind,
         identifier: Identifier::from_urn(&sent.identifier)?,
         location: sent.location.as_deref().filter(|_| sent.is_settled()),
+        is_there: sent.is_settled(),
     })
 }
 

@@ -5,7 +5,7 @@ use super::submissions::{find, save_progress};
 use super::{decode, encode};
 use crate::fhir::Dialect;
 use crate::store::{ConnectionId, Store, StoreError};
-use crate::submission::{Attempts, Item, SentBatch, Wait, WaitReason};
+use crate::submission::{Attempts, Item, Places, SentBatch, Wait, WaitReason};
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Row, params};
 
@@ -25,6 +25,7 @@ fn batch(row: &Row<'_>) -> Result<BatchRecord, StoreError> {
             conditional: row.get("conditional")?,
             position_after: decode(&text("position_after")?, "batch")?,
             attempts: decode(&text("attempts")?, "batch")?,
+            looked_up: decode(&text("looked_up")?, "batch")?,
             wait: decode(&text("wait")?, "batch")?,
         },
         wait_reason: decode(&text("wait_reason")?, "batch")?,
@@ -67,6 +68,17 @@ pub(super) fn save_state(
     Ok(())
 }
 
+/// Writes down what a lookup has found so far.
+pub(super) fn save_looked_up(
+    db: &Connection,
+    id: BatchId,
+    places: &Places,
+) -> Result<(), StoreError> {
+    let places = encode(places, "batch")?;
+    db.execute("UPDATE batches SET looked_up = ? WHERE id = ?", params![places, id.0])?;
+    Ok(())
+}
+
 impl Store {
     /// The state of the database now. Take it before a batch is assembled.
     ///
@@ -97,8 +109,8 @@ impl Store {
         let content = &new.content;
         tx.execute(
             "INSERT INTO batches (submission, connection, state, url, dialect, part, body, bytes,
-             manifest, conditional, position_after, attempts, wait, wait_reason)
-             VALUES (?, ?, 'ready', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+             manifest, conditional, position_after, attempts, looked_up, wait, wait_reason)
+             VALUES (?, ?, 'ready', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             params![
                 new.submission.0,
                 connection.0,
@@ -111,6 +123,7 @@ impl Store {
                 content.conditional,
                 encode(&content.position_after, "batch")?,
                 encode(&content.attempts, "batch")?,
+                encode(&content.looked_up, "batch")?,
                 encode(&content.wait, "batch")?,
                 encode(&WaitReason::OutcomeUnknown, "batch")?,
             ],
@@ -230,6 +243,7 @@ mod tests {
                 conditional: true,
                 position_after: Position::End,
                 attempts: Attempts::default(),
+                looked_up: Places::default(),
                 wait: Wait::NONE,
             },
         }

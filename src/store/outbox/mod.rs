@@ -15,12 +15,13 @@ pub use records::{
     SubmissionState,
 };
 pub use settle::Pending;
+pub(super) use settle::set_aside_pending;
 
 use super::{ReadingKey, StoreError, json};
 use rusqlite::Connection;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The outbox's tables. `wait`, `attempts`, `manifest`, `plan` and `progress` are JSON.
+/// The outbox's tables. `wait`, `attempts`, `looked_up`, `manifest`, `plan` and `progress` are JSON.
 pub(super) const TABLES: &str = "
     CREATE TABLE submissions (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -49,6 +50,7 @@ pub(super) const TABLES: &str = "
         conditional INTEGER NOT NULL,
         position_after TEXT NOT NULL,
         attempts TEXT NOT NULL,
+        looked_up TEXT NOT NULL,
         wait TEXT NOT NULL,
         wait_reason TEXT NOT NULL
     ) STRICT;

@@ -9,11 +9,14 @@ use crate::glucose::GlucoseUnit;
 use crate::store::history::{self, Attempt, RefusedEntry};
 use crate::store::resources::{self, SentResource, SentStatus};
 use crate::store::unit::UNITS;
+use crate::store::versions::Held;
 use crate::store::{
     ConnectionId, ConnectionRecord, ConnectionState, ReadingKey, Store, StoreError, connections,
-    quarantine, settlement, unknown,
+    quarantine, settlement,
 };
-use crate::submission::{BlockReason, EntryRecord, Item, NextState, Settlement, Wait, WaitReason};
+use crate::submission::{
+    BlockReason, EntryRecord, Item, NextState, ReceiverFacts, Settlement, Wait, WaitReason,
+};
 use rusqlite::Transaction;
 
 /// A batch with everything a decision about it needs.
@@ -99,13 +102,13 @@ fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(),
         }
         NextState::TakenApart { may_be_stored } => {
             delete(tx, batch.id)?;
-            // The receiver may have what it was sent: a correction says what it corrects.
-            for listed in batch.content.manifest.iter().filter(|_| *may_be_stored) {
-                if let Item::Reading(key, version, unit) = listed.item {
-                    settlement::remember(tx, (connection, unit), reading_key(key)?, version)?;
-                }
+            if *may_be_stored {
+                remember_all(tx, connection, batch)?;
             }
         }
+    }
+    if settled.looked_up != batch.content.looked_up {
+        batches::save_looked_up(tx, batch.id, &settled.looked_up)?;
     }
     history::append(tx, &attempt(of, settled))?;
     save_progress(tx, batch.submission, &settled.progress)?;
@@ -119,6 +122,43 @@ fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(),
             BlockReason::Configuration => ConnectionState::Misconfigured,
         };
         connections::block(tx, connection, state)?;
+    }
+    Ok(())
+}
+
+/// Writes down what the receiver may have of the batch of a connection that ends: nobody is left to
+/// hear what became of it. What cannot be repeated safely rests.
+pub(in crate::store) fn set_aside_pending(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    receiver: &ReceiverFacts,
+) -> Result<(), StoreError> {
+    let batch = match batches::pending(tx, connection) {
+        // One that cannot be read must not keep anybody from ending the connection.
+        Ok(None) | Err(StoreError::Row(_)) => return Ok(()),
+        found => found?.ok_or(StoreError::Missing("batch"))?,
+    };
+    if batch.state == BatchState::Ready && batch.content.attempts.unknown == 0 {
+        return Ok(());
+    }
+    if receiver.repeats_safely(&batch.content) {
+        return remember_all(tx, connection, &batch);
+    }
+    let records = vec![EntryRecord::Unknown; batch.content.manifest.len()];
+    write_outcomes(tx, connection, &batch, &records)
+}
+
+/// Remembers that the receiver may have what it was sent: a correction says what it corrects.
+fn remember_all(
+    tx: &Transaction<'_>,
+    connection: ConnectionId,
+    batch: &BatchRecord,
+) -> Result<(), StoreError> {
+    for listed in &batch.content.manifest {
+        if let Item::Reading(key, version, unit) = listed.item {
+            let reading = (reading_key(key)?, version);
+            settlement::remember(tx, (connection, unit), reading, Held::MayHave)?;
+        }
     }
     Ok(())
 }
@@ -174,8 +214,7 @@ fn write_outcomes(
                         quarantine::quarantine(tx, connection, *unit, reading, reason)?;
                     }
                     EntryRecord::Unknown => {
-                        unknown::rest(tx, connection, *unit, reading)?;
-                        settlement::remember(tx, (connection, *unit), reading.0, reading.1)?;
+                        settlement::set_aside(tx, (connection, *unit), reading)?;
                     }
                     EntryRecord::Deferred => {}
                 }

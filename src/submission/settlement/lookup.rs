@@ -2,7 +2,7 @@
 //! again only if it was not found.
 
 use super::{EntryRecord, NextState, Settlement, Situation};
-use crate::submission::{BlockReason, EntryVerdict, LookedUp, Wait, WaitReason};
+use crate::submission::{BlockReason, EntryVerdict, LookedUp, Places, Wait, WaitReason};
 
 /// What a lookup changes.
 pub fn settle_lookup(at: &Situation<'_>, looked_up: &LookedUp) -> Settlement {
@@ -10,27 +10,28 @@ pub fn settle_lookup(at: &Situation<'_>, looked_up: &LookedUp) -> Settlement {
     match looked_up {
         LookedUp::Impossible => at.rest(&mut settled),
         LookedUp::TokenRefused => {
-            settled.next = NextState::LookUp(Wait::NONE, WaitReason::LookUp);
+            at.look_on(&mut settled, &at.batch.looked_up);
             settled.refresh = !at.token_refreshed;
             settled.block = at.token_refreshed.then_some(BlockReason::Reauthorise);
         }
+        LookedUp::OutOfTime(places) => at.look_on(&mut settled, places),
         LookedUp::Redirected => {
-            settled.next = NextState::LookUp(Wait::NONE, WaitReason::LookUp);
+            at.look_on(&mut settled, &at.batch.looked_up);
             settled.block = Some(BlockReason::Configuration);
         }
-        LookedUp::Failed(asked) => {
+        LookedUp::Failed(asked, places) => {
+            at.look_on(&mut settled, places);
             settled.attempts.failed_lookups = settled.attempts.failed_lookups.saturating_add(1);
             if settled.attempts.failed_lookups >= at.policy.failed_lookups {
                 at.rest(&mut settled);
             } else {
-                settled.next = NextState::LookUp(Wait::NONE, WaitReason::LookUp);
                 let failed = settled.attempts.failed_lookups;
                 let delay = at.policy.backoff.delay(failed, at.jitter, *asked, at.now);
                 let reason = asked.map_or(WaitReason::ReceiverBusy, |_| WaitReason::ReceiverAsked);
                 settled.receiver.leave_alone(at.now, Wait::after(at.now, delay), reason);
             }
         }
-        LookedUp::Searched(found) => at.searched(&mut settled, found),
+        LookedUp::Searched(Places(found)) => at.searched(&mut settled, found),
     }
     settled
 }
@@ -49,6 +50,16 @@ pub fn settle_given_up(at: &Situation<'_>) -> Settlement {
 }
 
 impl Situation<'_> {
+    /// The lookup goes on where it was. If it came further than before, its failures before are
+    /// over.
+    fn look_on(&self, settled: &mut Settlement, places: &Places) {
+        if places.0.len() > self.batch.looked_up.0.len() {
+            settled.attempts.failed_lookups = 0;
+        }
+        settled.looked_up = places.clone();
+        settled.next = NextState::LookUp(Wait::NONE, WaitReason::LookUp);
+    }
+
     fn searched(&self, settled: &mut Settlement, found: &[Option<String>]) {
         settled.attempts.lookups = settled.attempts.lookups.saturating_add(1);
         settled.attempts.failed_lookups = 0;

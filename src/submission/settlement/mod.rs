@@ -12,9 +12,9 @@ mod whole;
 pub use lookup::{settle_given_up, settle_lookup};
 
 use super::{
-    Answer, Attempts, BlockReason, NoAnswer, Part, Policy, Progress, ReceiverFacts, RequestVerdict,
-    Response, ResponseFacts, SentBatch, Stopped, Wait, WaitReason, Wanted, about_size,
-    request_verdict,
+    Answer, Attempts, BlockReason, NoAnswer, Part, Places, Policy, Progress, ReceiverFacts,
+    RequestVerdict, Response, ResponseFacts, SentBatch, Stopped, Wait, WaitReason, Wanted,
+    about_size, request_verdict,
 };
 use crate::fhir::{parse_outcome, parse_response};
 use chrono::{DateTime, Utc};
@@ -98,6 +98,8 @@ pub struct Settlement {
     pub next: NextState,
     /// How often it was sent, and with what result.
     pub attempts: Attempts,
+    /// What a lookup that goes on has found so far.
+    pub looked_up: Places,
     /// How far the submission has come.
     pub progress: Progress,
     /// What is known of the receiver.
@@ -183,6 +185,7 @@ impl Situation<'_> {
         Settlement {
             next: NextState::Ready,
             attempts: Attempts { unreached: 0, ..self.batch.attempts },
+            looked_up: Places::default(),
             progress: self.progress.clone(),
             receiver: self.receiver.clone(),
             block: None,
@@ -203,13 +206,9 @@ impl Situation<'_> {
         Settlement { block: Some(reason), ..self.again("blocked") }
     }
 
-    /// Whether sending the same bytes again cannot store anything twice: the entries are
-    /// conditional, and the receiver is known to look before it creates. One that speaks HL7 CGM
-    /// and does not refuses such entries.
+    /// Whether sending the same bytes again cannot store anything twice.
     fn repeats_safely(&self) -> bool {
-        let refuses_others = self.batch.dialect.refuses_conditions_it_ignores()
-            && self.receiver.conditional_create != Some(false);
-        self.batch.conditional && (self.receiver.honours_conditional_create() || refuses_others)
+        self.receiver.repeats_safely(self.batch)
     }
 }
 

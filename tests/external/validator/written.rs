@@ -142,7 +142,12 @@ fn replacing(unit: GlucoseUnit, bundle: &mut UnitWriter<'_>) -> Written {
     let summary = (EntryKind::Summary, before.identifier(), None);
     let earlier: Vec<EarlierResource<'_>> = members
         .chain([summary])
-        .map(|(kind, identifier, location)| EarlierResource { kind, identifier, location })
+        .map(|(kind, identifier, location)| EarlierResource {
+            kind,
+            identifier,
+            location,
+            is_there: true,
+        })
         .collect();
     let summary =
         SummaryEntry::after(Dialect::Hl7Cgm, &earlier, &person.subject, &facts, unit).unwrap();

@@ -4,5 +4,6 @@
 mod failures;
 mod pace;
 mod receiver;
+mod summary;
 mod unknown;
 mod virtual_time;

@@ -5,7 +5,7 @@ use super::receiver::Record;
 use super::virtual_time::{End, Phone, Reply, no_search};
 use cgm_submitter::delivery::Step;
 use cgm_submitter::store::SubmissionState;
-use cgm_submitter::submission::NoAnswer;
+use cgm_submitter::submission::{NoAnswer, WaitReason};
 use chrono::TimeDelta;
 use std::time::Duration;
 
@@ -130,6 +130,52 @@ fn what_was_claimed_and_never_sent_is_an_unknown_outcome_only_after_the_lease() 
     assert_eq!((end, record.len()), (End::Idle, 25));
 }
 
+/// What the receiver has of a phone that disconnects while its only batch is under way, and connects
+/// again as the same patient; and how many readings rest then.
+fn disconnected_meanwhile(dialect: &str, end_of_wait: bool) -> (Record, usize) {
+    use cgm_submitter::delivery::{Machine, Step};
+    use cgm_submitter::submission::{Answer, Response};
+    use std::time::Duration;
+    let mut phone = Phone::new(25, dialect);
+    let mut record = if dialect == "plain" { Record::default() } else { Record::looking_first() };
+    phone.submit();
+    phone.machine.token_ready();
+    let Step::Send(outgoing) = phone.step(Duration::MAX) else { panic!("a batch is due") };
+    let (status, body) = record.take(&outgoing.body);
+    if end_of_wait {
+        let lost = Answer::None(NoAnswer::Lost);
+        phone.machine.apply(&mut phone.store, phone.now, 0, outgoing.batch, &lost).unwrap();
+    }
+    let details = phone.store.connection(phone.connection).unwrap().details;
+    phone.store.remove_connection(phone.connection).unwrap();
+    let (body, took) = (body.into_bytes(), TimeDelta::seconds(1));
+    let late = Answer::Response(Response { status, retry_after: None, body, took });
+    phone.machine.apply(&mut phone.store, phone.now, 0, outgoing.batch, &late).unwrap();
+
+    let active = cgm_submitter::store::ConnectionState::Active;
+    let again =
+        phone.store.add_connection("https://ehr.example/fhir", "amy", active, &details).unwrap();
+    assert_eq!(again, phone.connection);
+    phone.machine = Machine::new(again);
+    phone.submit();
+    let end = phone.run(TimeDelta::days(9), |sent| record.take(&sent.body).into(), no_search);
+    assert_eq!(end, End::Idle);
+    let resting = phone.store.unknown_outcomes(again).unwrap().len();
+    (record, resting)
+}
+
+#[test]
+fn what_was_under_way_when_a_connection_ended_is_not_stored_twice_by_the_next() {
+    for lost in [false, true] {
+        let (record, resting) = disconnected_meanwhile("plain", lost);
+        record.assert_single();
+        assert_eq!(resting, 25, "until the person decides");
+        let (record, resting) = disconnected_meanwhile("hl7-cgm", lost);
+        record.assert_single();
+        assert_eq!((record.len(), resting), (25, 0), "it looks before it creates");
+    }
+}
+
 #[test]
 fn a_submission_that_cannot_be_read_ends_with_its_batch_and_the_connection_goes_on() {
     for column in ["plan", "progress", "origin"] {
@@ -189,5 +235,55 @@ fn a_search_that_failed_in_part_finds_nothing_out_and_nothing_goes_again() {
         let readings = phone.submission(id).progress.tally.readings;
         let expected = if recovers { (25, 0) } else { (0, 25) };
         assert_eq!((readings.already_there, readings.unknown), expected);
+    }
+}
+
+#[test]
+fn a_lookup_longer_than_a_wake_goes_on_where_it_was_and_is_no_failure_of_the_receiver() {
+    let wake = TimeDelta::seconds(25);
+    for (stored, milliseconds) in [(true, 600), (true, 3_000), (false, 600), (false, 3_000)] {
+        let mut phone = Phone::new(500, "plain");
+        search_offered(&mut phone);
+        let id = phone.submit();
+        let record = std::cell::RefCell::new(Record::default());
+        let lost = |sent: &super::virtual_time::Sent| {
+            if stored {
+                record.borrow_mut().take(&sent.body);
+            }
+            Reply::None(NoAnswer::Lost)
+        };
+        phone.wake(wake, lost, no_search);
+        let (mut asked, mut cut) = (Vec::new(), 0);
+        for _ in 0..20 {
+            phone.pass(TimeDelta::minutes(15));
+            let end = phone.wake(
+                wake,
+                |sent| record.borrow_mut().take(&sent.body).into(),
+                |form| {
+                    asked.push(form.to_vec());
+                    let (status, body) = record.borrow().search(form);
+                    let after = TimeDelta::milliseconds(milliseconds);
+                    Reply::Answer { status, body, retry_after: None, after }
+                },
+            );
+            if end == End::Idle {
+                break;
+            }
+            let receiver = phone.store.connection(phone.connection).unwrap().receiver;
+            assert_eq!(receiver.waits(phone.now), None, "nobody asked for a pause");
+            let batch = phone.store.pending_batch(phone.connection).unwrap();
+            let failed = batch.map(|batch| batch.content.attempts.failed_lookups);
+            assert_eq!(failed.unwrap_or_default(), 0);
+            cut += usize::from(matches!(end, End::Waits(_, WaitReason::OutOfTime)));
+        }
+        let readings = phone.submission(id).progress.tally.readings;
+        let expected = if stored { (500, 0, 0) } else { (0, 500, 0) };
+        assert_eq!((readings.already_there, readings.accepted, readings.unknown), expected);
+        record.borrow().assert_single();
+        assert_eq!(phone.sent.len(), if stored { 1 } else { 2 });
+        assert!(cut > 0, "no wake was long enough for a lookup of fifty requests");
+        let lookups = if stored { 1 } else { 2 };
+        let spare = if milliseconds == 600 { 0 } else { cut };
+        assert!(asked.len() <= lookups * 50 + spare, "{}: what was answered stays so", asked.len());
     }
 }

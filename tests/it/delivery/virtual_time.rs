@@ -11,7 +11,7 @@ use cgm_submitter::store::{
     ConnectionDetails, ConnectionId, ConnectionState, Store, SubmissionId, SubmissionRecord,
 };
 use cgm_submitter::submission::{
-    Answer, LookedUp, NoAnswer, Origin, Plan, Response, RetryAfter, WaitReason, Wanted,
+    Answer, NoAnswer, Origin, Plan, Response, RetryAfter, WaitReason, Wanted,
 };
 use chrono::{DateTime, TimeDelta, Utc};
 use std::time::Duration;
@@ -206,7 +206,7 @@ impl Phone {
                     self.pass(until - self.now);
                 }
                 Step::Send(outgoing) => self.send(*outgoing, &mut receive),
-                Step::LookUp(look_up) => self.look_up(*look_up, &mut search),
+                Step::LookUp(look_up) => self.look_up(*look_up, deadline, &mut search),
             }
         }
     }
@@ -249,20 +249,34 @@ impl Phone {
         self.machine.apply(&mut self.store, self.now, jitter, batch, &answer).unwrap();
     }
 
-    fn look_up(&mut self, mut look_up: LookUp, search: &mut impl FnMut(&[u8]) -> Reply) {
+    fn look_up(
+        &mut self,
+        mut look_up: LookUp,
+        deadline: Deadline,
+        search: &mut impl FnMut(&[u8]) -> Reply,
+    ) {
         self.searches.push(self.now);
         let batch = look_up.batch;
         let looked_up = loop {
+            let left = deadline.left(self.monotonic);
+            let Some(timeout) = LookUp::timeout(left) else { break look_up.out_of_time() };
+            let timeout = TimeDelta::from_std(timeout).unwrap();
             let request = look_up.request().unwrap();
-            match search(request.body()) {
-                Reply::Answer { status, retry_after, body, .. } => {
-                    if let Some(done) = look_up.answer(status, retry_after, body.as_bytes()) {
-                        break done;
+            let why = match search(request.body()) {
+                Reply::Answer { after, .. } if after > timeout => {
+                    self.pass(timeout);
+                    NoAnswer::Lost
+                }
+                Reply::Answer { status, retry_after, body, after } => {
+                    self.pass(after);
+                    match look_up.answer(status, retry_after, body.as_bytes()) {
+                        Some(done) => break done,
+                        None => continue,
                     }
                 }
-                Reply::None(NoAnswer::Redirected) => break LookedUp::Redirected,
-                Reply::None(_) => break LookedUp::Failed(None),
-            }
+                Reply::None(why) => why,
+            };
+            break look_up.unanswered(why, deadline.left(self.monotonic));
         };
         let jitter = self.jitter();
         self.machine.looked_up(&mut self.store, self.now, jitter, batch, &looked_up).unwrap();

@@ -50,6 +50,7 @@ fn summary_after(
             kind: *kind,
             identifier: *identifier,
             location: None,
+            is_there: true,
         })
         .collect();
     let summary = SummaryEntry::after(Dialect::Hl7Cgm, &earlier, &subject, &facts, MG).unwrap();

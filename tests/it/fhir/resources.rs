@@ -62,6 +62,7 @@ fn summaries_with_their_members() {
             kind: EntryKind::Summary,
             identifier: Example::new().reading(value("121", MG), MG).identifier(),
             location: Some("Observation/41"),
+            is_there: true,
         };
         let summary =
             SummaryEntry::after(Dialect::Hl7Cgm, &[earlier], &subject, &facts, unit).unwrap();

@@ -87,7 +87,7 @@ async fn erasing_leaves_nothing_on_the_device_and_the_object_as_new() {
     assert!(!world.vault_texts().is_empty());
     app.erase().await.unwrap();
     assert_eq!(world.vault_texts(), [""; 0]);
-    for left in ["me.db", "me.db-wal", "me.db-shm"] {
+    for left in ["me.db", "me.db-wal", "me.db-shm", "me.db-locks"] {
         assert!(!world.database(left).exists(), "{left}");
     }
     assert!(app.connections().await.unwrap().is_empty());
@@ -98,6 +98,28 @@ async fn erasing_leaves_nothing_on_the_device_and_the_object_as_new() {
     let outcome = submit_all(&app, again).await;
     assert_eq!(outcome.tally.readings.accepted, 0, "the clinic has them all");
     world.assert_readings(30);
+}
+
+#[tokio::test]
+async fn a_damaged_or_newer_database_is_erased_and_another_programs_is_not() {
+    for (from, bytes, is_ours) in [
+        (60, &[0, 0, 0, 99][..], true),
+        (0, &[0; 100], true),
+        (100, &[0xa5; 3_996], true),
+        (68, &[1, 2, 3, 4], false),
+    ] {
+        let world = World::new().await;
+        let (app, _) = world.ready(30).await;
+        app.close().await.unwrap();
+        let mut content = std::fs::read(world.database("me.db")).unwrap();
+        content[from..from + bytes.len()].copy_from_slice(bytes);
+        std::fs::write(world.database("me.db"), &content).unwrap();
+        let app = world.app();
+        assert!(app.connections().await.is_err(), "{from}");
+        assert_eq!(app.erase().await.is_ok(), is_ours, "{from}");
+        assert_eq!(world.database("me.db").exists(), !is_ours, "{from}");
+        assert_eq!(app.connections().await.is_ok(), is_ours, "as new: {from}");
+    }
 }
 
 #[tokio::test]

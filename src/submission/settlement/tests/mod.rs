@@ -8,7 +8,7 @@ mod unknown;
 use super::*;
 use crate::fhir::Dialect;
 use crate::glucose::GlucoseUnit;
-use crate::submission::{Item, ManifestEntry, Position, RetryAfter};
+use crate::submission::{Item, ManifestEntry, Places, Position, RetryAfter};
 use chrono::TimeDelta;
 
 const MINUTE: TimeDelta = TimeDelta::minutes(1);
@@ -53,6 +53,7 @@ impl Case {
                 conditional: true,
                 position_after,
                 attempts,
+                looked_up: Places::default(),
                 wait: Wait::after(now(), TimeDelta::seconds(70)),
             },
             open: true,
@@ -103,6 +104,7 @@ impl Case {
         self.progress = settled.progress;
         self.receiver = settled.receiver;
         self.batch.attempts = settled.attempts;
+        self.batch.looked_up = settled.looked_up;
         self.batch.attempts.sent += 1;
     }
 }

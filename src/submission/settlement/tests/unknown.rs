@@ -51,7 +51,7 @@ fn what_cannot_be_repeated_safely_is_looked_up_or_rests() {
 
 fn looked_up(case: &Case, found: &[Option<&str>]) -> Settlement {
     let found = found.iter().map(|place| place.map(str::to_owned)).collect();
-    settle_lookup(&case.at(), &LookedUp::Searched(found))
+    settle_lookup(&case.at(), &LookedUp::Searched(Places(found)))
 }
 
 #[test]
@@ -80,14 +80,19 @@ fn a_search_that_never_answers_ends_in_an_outcome_that_rests() {
     case.batch.attempts.unknown = 1;
     assert_eq!(records(&settle_lookup(&case.at(), &LookedUp::Impossible)), ["unknown"]);
     for _ in 1..case.policy.failed_lookups {
-        let settled = settle_lookup(&case.at(), &LookedUp::Failed(None));
+        let settled = settle_lookup(&case.at(), &LookedUp::Failed(None, Places::default()));
         assert!(matches!(settled.next, NextState::LookUp(..)));
         assert!(left_alone(&settled, now()) > 0);
         case.then(settled);
     }
-    assert_eq!(records(&settle_lookup(&case.at(), &LookedUp::Failed(None))), ["unknown"]);
-    let asked =
-        settle_lookup(&Case::unguarded(1).at(), &LookedUp::Failed(Some(RetryAfter::Seconds(600))));
+    assert_eq!(
+        records(&settle_lookup(&case.at(), &LookedUp::Failed(None, Places::default()))),
+        ["unknown"]
+    );
+    let asked = settle_lookup(
+        &Case::unguarded(1).at(),
+        &LookedUp::Failed(Some(RetryAfter::Seconds(600)), Places::default()),
+    );
     assert_eq!(left_alone(&asked, now()), 600, "searches obey as well");
 }
 
@@ -154,4 +159,24 @@ fn unknown_outcomes_bring_a_batch_down_to_five_and_no_further() {
         let settled = case.settle(&Answer::None(NoAnswer::Lost));
         assert_eq!(settled.next == apart(true), smaller, "{count}");
     }
+}
+
+#[test]
+fn a_lookup_cut_by_our_own_deadline_keeps_what_it_found_and_counts_as_no_failure() {
+    let places = |count| Places(vec![Some("Observation/1".to_owned()); count]);
+    let mut case = Case::unguarded(4);
+    case.batch.attempts.unknown = 1;
+    case.then(settle_lookup(&case.at(), &LookedUp::Failed(None, places(1))));
+    assert_eq!((case.batch.attempts.failed_lookups, &case.batch.looked_up), (1, &places(1)));
+    case.receiver.wait = None;
+    for _ in 0..20 {
+        let cut = settle_lookup(&case.at(), &LookedUp::OutOfTime(places(1)));
+        assert_eq!(cut.next, NextState::LookUp(Wait::NONE, WaitReason::LookUp));
+        assert_eq!((cut.attempts.failed_lookups, cut.receiver.waits(now())), (1, None));
+        case.then(cut);
+    }
+    let further = settle_lookup(&case.at(), &LookedUp::Failed(None, places(2)));
+    assert_eq!(further.attempts.failed_lookups, 1, "it came further: the first of a new row");
+    case.then(settle_lookup(&case.at(), &LookedUp::Searched(places(4))));
+    assert_eq!(case.batch.looked_up, Places::default(), "the next one begins anew");
 }
