@@ -277,7 +277,7 @@ impl Inner {
         self.entries.save_token(&record, &token).await?;
         let (pending, generation) = (pending.clone(), existing.generation);
         let renew = move |store: &mut Store| {
-            let renewed = store.edit_connection(id, |record| {
+            let renewed = store.renew_connection(id, |record| {
                 if record.generation != generation {
                     return;
                 }

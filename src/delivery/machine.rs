@@ -28,6 +28,8 @@ pub struct Machine {
     connection: ConnectionId,
     policy: Policy,
     token: TokenUse,
+    /// Whether it has claimed a batch.
+    claimed: bool,
 }
 
 /// Whether there is a token to send with.
@@ -108,7 +110,7 @@ impl Machine {
 
     /// The delivery of `connection`.
     pub const fn with_policy(connection: ConnectionId, policy: &Policy) -> Self {
-        Self { connection, policy: *policy, token: TokenUse::Needed }
+        Self { connection, policy: *policy, token: TokenUse::Needed, claimed: false }
     }
 
     /// There is a token: a new one if a step said that the last one was refused.
@@ -212,7 +214,9 @@ impl Machine {
                 store.drop_unsent(batch.id)?;
                 return Ok(None);
             }
-            return Ok(Some(out_of_time(now)));
+            if !self.tries(left) {
+                return Ok(Some(out_of_time(now)));
+            }
         }
         if let Some(step) = self.needs_token() {
             return Ok(Some(step));
@@ -227,7 +231,7 @@ impl Machine {
 
     /// Claims a batch, to be sent at once.
     fn claim(
-        &self,
+        &mut self,
         store: &mut Store,
         connection: &ConnectionRecord,
         batch: &BatchRecord,
@@ -242,6 +246,7 @@ impl Machine {
             Err(StoreError::Missing(_)) => Ok(None),
             claimed => {
                 let timeout = timeout.to_std().unwrap_or_default();
+                self.claimed = true;
                 Ok(Some(Step::Send(Box::new(outgoing(connection, claimed?, timeout)?))))
             }
         }
@@ -272,12 +277,21 @@ impl Machine {
                 reason: WaitReason::Deferred,
             })));
         };
-        let fits = self.fits(connection, left);
+        let mut fits = self.fits(connection, left);
         if fits == 0 {
-            return Ok(Some(out_of_time(now)));
+            if !self.tries(left) {
+                return Ok(Some(out_of_time(now)));
+            }
+            fits = 1;
         }
         self.freeze_next(store, connection, submission, now, fits)?;
         Ok(None)
+    }
+
+    /// Whether what cannot get smaller is tried in the time left although the receiver seems slower
+    /// than that: before anything else, or no run this short would ever send anything.
+    fn tries(&self, left: TimeDelta) -> bool {
+        !self.claimed && left >= self.policy.least_try
     }
 
     /// How many entries can be sent and answered in the time left.

@@ -327,19 +327,9 @@ impl Store {
         change: impl FnOnce(&mut ConnectionRecord),
     ) -> Result<ConnectionRecord, StoreError> {
         let transaction = self.write()?;
-        let found = standing(&transaction, id)?;
-        let mut edited = found.clone();
-        change(&mut edited);
-        transaction.execute(
-            "UPDATE connections SET state = ?, details = ? WHERE id = ?",
-            params![edited.state.code(), text(&edited.details)?, id.0],
-        )?;
-        if edited.receiver != found.receiver {
-            save_receiver(&transaction, id, &edited.receiver)?;
-        }
+        let edited = edit(&transaction, id, change)?;
         transaction.commit()?;
-        let ConnectionRecord { state, details, receiver, .. } = edited;
-        Ok(ConnectionRecord { state, details, receiver, ..found })
+        Ok(edited)
     }
 
     /// Ends a connection: what is queued for it goes at once, with its orders and what is known of
@@ -373,6 +363,26 @@ impl Store {
         transaction.commit()?;
         self.empty_log()
     }
+}
+
+/// Changes a connection that was not ended, and returns it as it is then.
+pub(super) fn edit(
+    transaction: &Transaction<'_>,
+    id: ConnectionId,
+    change: impl FnOnce(&mut ConnectionRecord),
+) -> Result<ConnectionRecord, StoreError> {
+    let found = standing(transaction, id)?;
+    let mut edited = found.clone();
+    change(&mut edited);
+    transaction.execute(
+        "UPDATE connections SET state = ?, details = ? WHERE id = ?",
+        params![edited.state.code(), text(&edited.details)?, id.0],
+    )?;
+    if edited.receiver != found.receiver {
+        save_receiver(transaction, id, &edited.receiver)?;
+    }
+    let ConnectionRecord { state, details, receiver, .. } = edited;
+    Ok(ConnectionRecord { state, details, receiver, ..found })
 }
 
 /// A connection that was not ended.

@@ -26,7 +26,7 @@ pub use planning::{
     Circumstances, LeftOut, Planned, PlanningError, SubmissionRequest, Trigger, Unsupported, plan,
 };
 pub use policy::Policy;
-pub use progress::{Isolation, LoneRefusals, Progress, Stall};
+pub use progress::{Isolation, LoneRefusals, Progress, Stall, Suspect};
 pub use receiver::{EntryLimit, Pace, ReceiverFacts, ReceiverWait};
 pub use settlement::{
     EntryRecord, NextState, Settlement, Situation, settle, settle_given_up, settle_lookup,

@@ -15,6 +15,9 @@ pub struct Policy {
     /// How long a request to a receiver of unknown pace is expected to take at least: connecting,
     /// sending, answering.
     pub least_request: TimeDelta,
+    /// The least time in which what cannot get smaller is tried, if nothing else was in this run:
+    /// what is known of a receiver's pace may be wrong, and nothing else would mend it.
+    pub least_try: TimeDelta,
     /// How long an answer is waited for. Longer than any gateway waits.
     pub request_timeout: TimeDelta,
     /// How much longer than that a request may still be at work at the receiver.
@@ -42,8 +45,12 @@ pub struct Policy {
     /// See [`bisect_failures`](Self::bisect_failures).
     pub bisect_after: TimeDelta,
     /// Single units that failed with 500 in a row, none accepted, after which the failure counts as
-    /// the receiver's own and isolating ends.
+    /// the receiver's own and isolating ends. As often must one unit fail, each time right after
+    /// something else was accepted, before it may be to blame.
     pub isolation_tries: u32,
+    /// How soon after an acceptance a failure has to come to say something about the unit that
+    /// failed, and nothing about the receiver.
+    pub isolation_nearness: TimeDelta,
     /// Further passes after which a unit that fails alone is to blame, each
     /// [`isolation_pause`](Self::isolation_pause) after the one before: it may have met an outage.
     pub isolation_passes: u32,
@@ -80,6 +87,7 @@ impl Default for Policy {
             max_entries: 500,
             pace_target: TimeDelta::seconds(10),
             least_request: TimeDelta::seconds(1),
+            least_try: TimeDelta::seconds(5),
             request_timeout: TimeDelta::seconds(60),
             lease_margin: TimeDelta::seconds(10),
             longest_lease: TimeDelta::hours(6),
@@ -92,6 +100,7 @@ impl Default for Policy {
             bisect_failures: 6,
             bisect_after: TimeDelta::hours(24),
             isolation_tries: 3,
+            isolation_nearness: TimeDelta::minutes(5),
             isolation_passes: 2,
             isolation_pause: TimeDelta::hours(1),
             probes: 3,

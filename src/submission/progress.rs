@@ -1,6 +1,6 @@
 //! How far a submission has come, and what it learnt on the way.
 
-use super::{Policy, Position, Stopped, Tally, Wait};
+use super::{Item, Part, Policy, Position, SentBatch, Stopped, Tally, Wait};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -55,35 +55,112 @@ pub struct LoneRefusals {
 }
 
 /// A batch is being taken apart because the receiver answers it 500 again and again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Isolation {
-    /// Where the batch ended: what lies beyond says nothing about it.
+    /// Where the batch ended: what begins beyond is no part of it.
     pub until: Position,
-    /// Whether another unit of the batch was accepted meanwhile. Only then is one that fails alone
-    /// to blame.
+    /// Whether anything was accepted meanwhile: then the receiver does not fail whatever it gets.
     pub accepted: bool,
-    /// Single units that failed in a row before any was accepted.
+    /// When something was last accepted, as a Unix second.
+    pub accepted_at: Option<i64>,
+    /// Single units that failed in a row since then.
     pub failed: u32,
     /// Whether units were left for a later pass.
     pub left: bool,
     /// Passes that began with units left by the one before.
     pub passes: u32,
+    /// Units that failed alone.
+    pub suspects: Vec<Suspect>,
+    /// Where it goes on after a suspect that is tried once more.
+    pub resume: Option<Position>,
+}
+
+/// A unit that failed alone. An outage fails alike: it is to blame only if what was sent before and
+/// after it was accepted, each time, close in time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Suspect {
+    /// Its first entry.
+    pub item: Item,
+    /// The position at which it comes next.
+    pub before: Position,
+    /// When it failed last, as a Unix second.
+    pub failed_at: Option<i64>,
+    /// How often it failed right after something else was accepted: something new each time.
+    pub times: u32,
 }
 
 impl Isolation {
     /// At its begin, over everything up to `until`.
     pub const fn of(until: Position) -> Self {
-        Self { until, accepted: false, failed: 0, left: false, passes: 0 }
+        Self {
+            until,
+            accepted: false,
+            accepted_at: None,
+            failed: 0,
+            left: false,
+            passes: 0,
+            suspects: Vec::new(),
+            resume: None,
+        }
     }
 
     /// Into the next pass; `None` if nothing was left to isolate.
     #[must_use]
-    pub const fn next_pass(self) -> Option<Self> {
-        if self.left {
-            Some(Self { left: false, passes: self.passes.saturating_add(1), ..self })
-        } else {
-            None
+    pub fn next_pass(self) -> Option<Self> {
+        let passes = self.passes.saturating_add(1);
+        self.left.then_some(Self { left: false, resume: None, passes, ..self })
+    }
+
+    /// Whether a batch begins in what is being isolated.
+    pub fn covers(&self, batch: &SentBatch) -> bool {
+        let begins = match (batch.part, batch.manifest.first().map(|listed| &listed.item)) {
+            (Part::Readings, Some(Item::Reading(key, ..))) => Position::Readings(Some(*key)),
+            (part, _) => Position::of(part),
+        };
+        begins.is_up_to(self.until, batch.dialect)
+    }
+
+    /// Ends the further try of a suspect, if this batch, sent at `before`, was one; returns where the
+    /// submission goes on.
+    pub fn tried(&mut self, batch: &SentBatch, before: Position) -> Position {
+        let Some(resume) = self.resume.take() else { return batch.position_after };
+        // Something else came at its place: it is no longer to be sent.
+        let first = batch.manifest.first().map(|listed| &listed.item);
+        self.suspects.retain(|one| one.before != before || Some(&one.item) == first);
+        resume
+    }
+
+    /// Notes that a unit beginning with `item`, which comes next at `before`, failed alone. Returns
+    /// whether it failed often enough between others that were accepted.
+    pub fn fails(&mut self, policy: &Policy, item: &Item, before: Position, now: i64) -> bool {
+        self.failed = self.failed.saturating_add(1);
+        let known = self.suspects.iter().position(|suspect| suspect.item == *item);
+        let at = known.unwrap_or_else(|| {
+            let item = item.clone();
+            self.suspects.push(Suspect { item, before, failed_at: None, times: 0 });
+            self.suspects.len() - 1
+        });
+        let Some(suspect) = self.suspects.get_mut(at) else { return false };
+        if suspect.times >= policy.isolation_tries {
+            return true;
         }
+        let close = policy.isolation_nearness.num_seconds();
+        let is_new = |accepted: i64| suspect.failed_at.is_none_or(|failed| accepted > failed);
+        let is_near = |accepted: i64| (accepted..=accepted.saturating_add(close)).contains(&now);
+        let passed = self.accepted_at.is_some_and(|at| is_new(at) && is_near(at));
+        // What was accepted long after a failure says nothing about it.
+        let long_after = suspect.failed_at.is_some_and(|failed| now - failed > 2 * close);
+        suspect.times = if long_after { 0 } else { suspect.times } + u32::from(passed);
+        suspect.failed_at = Some(now);
+        suspect.times >= policy.isolation_tries
+    }
+
+    /// Notes that of a batch something was accepted: the receiver works right now. Returns the
+    /// place of a suspect that is to be tried once more, if there is one.
+    pub fn accepts(&mut self, policy: &Policy, now: i64) -> Option<Position> {
+        (self.accepted, self.accepted_at) = (true, Some(now));
+        let open = |suspect: &&Suspect| suspect.times < policy.isolation_tries;
+        self.suspects.iter().find(open).map(|suspect| suspect.before)
     }
 }
 
@@ -122,14 +199,20 @@ impl Progress {
         }
     }
 
+    /// The connection was authorised anew: what was stopped for lack of consent is tried again.
+    pub fn authorised(&mut self) {
+        self.stopped.retain(|stopped| !stopped.for_consent);
+    }
+
     /// Begins the next pass, at the first position. If a unit that fails is being isolated, after a
     /// while: it may have met an outage.
     pub fn start_pass(&mut self, policy: &Policy, now: DateTime<Utc>) {
         self.pass = self.pass.saturating_add(1);
         self.deferred = false;
-        self.isolation = self.isolation.and_then(Isolation::next_pass);
-        if self.isolation.is_some() {
-            self.wait = Wait::after(now, policy.isolation_pause);
+        self.isolation = self.isolation.take().and_then(Isolation::next_pass);
+        if let Some(isolation) = &self.isolation {
+            let longer = isolation.passes.saturating_sub(policy.isolation_passes).min(3);
+            self.wait = Wait::after(now, policy.isolation_pause * 2_i32.pow(longer));
         }
     }
 }

@@ -252,9 +252,15 @@ pub struct ConnectionRun {
 
 impl ConnectionRun {
     /// When it goes on by itself, if it does. `soon` is for what can be tried again and names no
-    /// time.
+    /// time, or the time that is over.
     pub(super) fn goes_on(&self, soon: DateTime<Utc>) -> Option<DateTime<Utc>> {
         match &self.status {
+            // It sent nothing for lack of time: the same again at once would come to the same.
+            Ok(OutcomeStatus::Waiting { until, reason: WaitReason::OutOfTime })
+                if self.tally.requests == 0 =>
+            {
+                Some(soon.max(*until))
+            }
             Ok(OutcomeStatus::Waiting { until, .. }) => Some(*until),
             Err(error) if error.retryable() => Some(error.retry_at().unwrap_or(soon)),
             Ok(OutcomeStatus::Done | OutcomeStatus::Blocked(_)) | Err(_) => None,
@@ -326,4 +332,23 @@ pub struct Orders {
     /// Those that do not, or a schedule of them does not, and why: everything that looks like an
     /// order for glucose data and is not followed.
     pub refused: Vec<RefusedOrder>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_that_had_too_little_time_to_send_anything_is_not_asked_for_again_at_once() {
+        let now = DateTime::UNIX_EPOCH;
+        let soon = now + chrono::TimeDelta::minutes(1);
+        let run = |requests, reason| ConnectionRun {
+            connection: ConnectionId(1),
+            tally: Tally { requests, ..Tally::default() },
+            status: Ok(OutcomeStatus::Waiting { until: now, reason }),
+        };
+        assert_eq!(run(0, WaitReason::OutOfTime).goes_on(soon), Some(soon));
+        assert_eq!(run(1, WaitReason::OutOfTime).goes_on(soon), Some(now), "it got on");
+        assert_eq!(run(0, WaitReason::Deferred).goes_on(soon), Some(now));
+    }
 }

@@ -2,10 +2,12 @@
 
 use super::records::{SubmissionId, SubmissionRecord, SubmissionState};
 use super::{batches, decode, encode};
-use crate::store::{ConnectionId, Store, StoreError};
+use crate::store::{ConnectionId, ConnectionRecord, Store, StoreError, connections};
 use crate::submission::{Origin, Plan, Progress};
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, Rows, Transaction, params};
+
+const OPEN: &str = "SELECT * FROM submissions WHERE connection = ? AND state = 'open' ORDER BY id";
 
 fn submission(row: &Row<'_>) -> Result<SubmissionRecord, StoreError> {
     Ok(SubmissionRecord {
@@ -141,10 +143,29 @@ impl Store {
         &self,
         connection: ConnectionId,
     ) -> Result<Vec<SubmissionRecord>, StoreError> {
-        let mut statement = self.db.prepare_cached(
-            "SELECT * FROM submissions WHERE connection = ? AND state = 'open' ORDER BY id",
-        )?;
+        let mut statement = self.db.prepare_cached(OPEN)?;
         readable(statement.query([connection.0])?)
+    }
+
+    /// Changes a connection that was authorised anew, as [`edit_connection`](Self::edit_connection)
+    /// does: what its open submissions stopped for lack of consent is tried again.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is none, or it was ended.
+    pub fn renew_connection(
+        &mut self,
+        id: ConnectionId,
+        change: impl FnOnce(&mut ConnectionRecord),
+    ) -> Result<ConnectionRecord, StoreError> {
+        let tx = self.write()?;
+        let renewed = connections::edit(&tx, id, change)?;
+        let open = readable(tx.prepare_cached(OPEN)?.query([id.0])?)?;
+        for SubmissionRecord { id, mut progress, .. } in open {
+            progress.authorised();
+            save_progress(&tx, id, &progress)?;
+        }
+        tx.commit()?;
+        Ok(renewed)
     }
 
     /// Writes down how far a submission has come.

@@ -4,8 +4,8 @@
 use super::{EntryRecord, NextState, Settlement, Situation, duplicate};
 use crate::fhir::EntryOutcome;
 use crate::submission::{
-    BlockReason, EntryVerdict, LoneRefusals, Part, Progress, Response, SentBatch, Stopped, Wait,
-    WaitReason, entry_verdict,
+    BlockReason, EntryVerdict, LoneRefusals, Part, Progress, Response, SentBatch, Stopped, Suspect,
+    Wait, WaitReason, entry_verdict,
 };
 
 impl Situation<'_> {
@@ -104,12 +104,6 @@ impl Situation<'_> {
         progress.unit_limit = wider(progress.unit_limit, self.policy.max_entries);
         progress.deferred |= later || reauthorise;
         progress.deferrals = if later { progress.deferrals.saturating_add(1) } else { 0 };
-        if let Some(isolation) = &mut progress.isolation
-            && self.batch.position_after.is_up_to(isolation.until, self.batch.dialect)
-        {
-            isolation.accepted |= accepted;
-            isolation.failed = 0;
-        }
         // Readings refer to their devices: these are waited for, though not for ever.
         let wait_here = self.batch.part == Part::Devices
             && later
@@ -117,6 +111,7 @@ impl Situation<'_> {
         if !wait_here {
             progress.position = self.batch.position_after;
         }
+        self.isolated(progress, accepted, later || reauthorise);
         let attempt = progress.deferrals;
         let delay = |asked| self.policy.backoff.delay(attempt, self.jitter, asked, self.now);
         if later {
@@ -129,6 +124,28 @@ impl Situation<'_> {
         if asked.is_some() {
             let wait = Wait::after(self.now, delay(asked));
             settled.receiver.leave_alone(self.now, wait, WaitReason::ReceiverAsked);
+        }
+    }
+
+    /// A batch was read while units that fail are being isolated. If it was accepted, one of them is
+    /// tried again at once: should it fail once more, the receiver is not down.
+    fn isolated(&self, progress: &mut Progress, accepted: bool, deferred: bool) {
+        let Some(isolation) = &mut progress.isolation else { return };
+        isolation.failed = 0;
+        if isolation.resume.is_some() {
+            progress.position = isolation.tried(self.batch, self.progress.position);
+        }
+        let sent = |suspect: &Suspect| {
+            self.batch.manifest.iter().any(|listed| listed.item == suspect.item)
+        };
+        isolation.suspects.retain(|suspect| !sent(suspect));
+        if !accepted {
+            return;
+        }
+        let again = isolation.accepts(self.policy, self.now.timestamp());
+        if let Some(before) = again.filter(|_| !deferred) {
+            isolation.resume = Some(std::mem::replace(&mut progress.position, before));
+            progress.unit_limit = Some(1);
         }
     }
 

@@ -3,8 +3,8 @@
 
 use super::{EntryRecord, NextState, Settlement, Situation, duplicate, refusal};
 use crate::submission::{
-    Backoff, BlockReason, EntryVerdict, Failing, Isolation, LoneRefusals, Response, Stall, Wait,
-    WaitReason,
+    Backoff, BlockReason, EntryVerdict, Failing, Isolation, LoneRefusals, Position, Response,
+    Stall, Wait, WaitReason,
 };
 
 /// From this attempt on the back-off is at its longest.
@@ -33,8 +33,9 @@ impl Situation<'_> {
             _ => Failing { status: response.status, count: 1, since: now },
         };
         settled.attempts.failing = Some(failing);
-        if settled.progress.isolation.is_some() {
-            return self.failed_in_isolation(settled, response);
+        // What lies beyond the batch that is taken apart fails for reasons of its own.
+        if let Some(isolation) = settled.progress.isolation.take_if(|all| all.covers(self.batch)) {
+            return self.failed_in_isolation(settled, isolation, response);
         }
         let stalls = settled.progress.stall.map_or(0, |stall| stall.isolations);
         let patience = self.policy.bisect_after * 4_i32.pow(stalls.min(3));
@@ -48,44 +49,62 @@ impl Situation<'_> {
             isolations: 0,
         });
         stall.isolations += 1;
-        settled.progress.isolation = Some(Isolation::of(self.batch.position_after));
-        self.failed_in_isolation(settled, response)
+        let known = settled.progress.isolation.take();
+        let isolation = Isolation {
+            left: known.as_ref().is_some_and(|known| known.left),
+            suspects: known.map_or_else(Vec::new, |known| known.suspects),
+            ..Isolation::of(self.batch.position_after)
+        };
+        self.failed_in_isolation(settled, isolation, response)
     }
 
     /// Halves what fails. A unit that fails alone is left for a later pass, so that the others go;
-    /// it is to blame only if others of its batch were accepted, and it fails alone every time.
-    fn failed_in_isolation(&self, mut settled: Settlement, response: &Response) -> Settlement {
+    /// it is to blame only if others were accepted between its failures, close in time, and it
+    /// fails in each pass.
+    fn failed_in_isolation(
+        &self,
+        mut settled: Settlement,
+        mut isolation: Isolation,
+        response: &Response,
+    ) -> Settlement {
         let may_be_stored = self.batch.attempts.may_be_stored();
-        let apart = NextState::TakenApart { may_be_stored };
         let units = self.batch.units();
-        let Some(mut isolation) = settled.progress.isolation else { return settled };
         // Halves go soon after one another: the receiver is not down, or that will show.
         settled.receiver.wait = self.receiver.wait;
         settled.attempts.sent = 1;
         settled.leave_alone(self, response.retry_after, WaitReason::ReceiverBusy);
-        settled.next = apart;
+        settled.next = NextState::TakenApart { may_be_stored };
         settled.outcome = "isolating";
-        if units > 1 {
-            settled.progress.unit_limit = Some(units / 2);
+        let first = self.batch.manifest.first().filter(|_| units == 1);
+        let Some(first) = first else {
+            settled.progress.unit_limit = Some((units / 2).max(1));
+            settled.progress.isolation = Some(isolation);
             return settled;
-        }
-        if isolation.accepted && isolation.passes >= self.policy.isolation_passes {
+        };
+        let before = match self.progress.position {
+            at if at.part() == Some(self.batch.part) => at,
+            _ => Position::of(self.batch.part),
+        };
+        let next = isolation.tried(self.batch, self.progress.position);
+        let suspected = isolation.fails(self.policy, &first.item, before, self.now.timestamp());
+        if suspected && isolation.passes >= self.policy.isolation_passes {
+            isolation.suspects.retain(|suspect| suspect.item != first.item);
             self.set_aside(&mut settled, &refusal(response));
-            return settled;
-        }
-        isolation.failed += 1;
-        if !isolation.accepted && isolation.failed >= self.policy.isolation_tries {
+        } else if !isolation.accepted && isolation.failed >= self.policy.isolation_tries {
             // Whatever it is given, it fails: that is no unit's fault.
-            settled.progress.isolation = None;
             settled.progress.unit_limit = None;
             settled.attempts.sent = LONGEST_BACKOFF;
             settled.leave_alone(self, response.retry_after, WaitReason::ReceiverBusy);
             return settled;
+        } else {
+            isolation.left = true;
+            settled.progress.deferred = true;
+            // An outage that began meanwhile is not asked every few seconds.
+            let delay = self.policy.backoff.delay(isolation.failed, self.jitter, None, self.now);
+            settled.progress.wait = Wait::after(self.now, delay);
         }
-        isolation.left = true;
+        settled.progress.position = next;
         settled.progress.isolation = Some(isolation);
-        settled.progress.deferred = true;
-        settled.progress.position = self.batch.position_after;
         settled
     }
 

@@ -1,7 +1,7 @@
 //! Receivers that fail for years, for a day, or for one entry: waited for, shown, and outlasted.
 
 use super::receiver::{Record, identifiers};
-use super::virtual_time::{End, Phone, Reply, no_search};
+use super::virtual_time::{End, Phone, Reply, Sent, no_search};
 use cgm_submitter::delivery::Step;
 use cgm_submitter::store::{ConnectionState, SubmissionState};
 use cgm_submitter::submission::{NoAnswer, RetryAfter, WaitReason};
@@ -190,4 +190,141 @@ fn a_lookup_that_was_redirected_blocks_the_connection_and_stays_to_be_made() {
     assert_eq!((phone.sent.len(), phone.searches.len()), (1, 1));
     assert!(phone.store.pending_batch(phone.connection).unwrap().is_some());
     assert_eq!(phone.submission(id).progress.tally.readings.unknown, 0);
+}
+
+/// For readings among these positions of the first batch, the receiver answers 500, alone or not.
+struct Poison {
+    places: Vec<usize>,
+    poisoned: Vec<String>,
+}
+
+impl Poison {
+    fn at(places: &[usize]) -> Self {
+        Self { places: places.to_vec(), poisoned: Vec::new() }
+    }
+
+    fn is_in(&mut self, body: &[u8]) -> bool {
+        let all = identifiers(body);
+        // The batches come in the order of the readings: the first one tells which they are.
+        if self.poisoned.is_empty() {
+            self.poisoned = self.places.iter().map(|place| all[*place].clone()).collect();
+        }
+        all.iter().any(|identifier| self.poisoned.contains(identifier))
+    }
+}
+
+#[test]
+fn an_outage_right_after_a_reading_was_set_aside_blames_no_other() {
+    for minutes in [1, 30, 300] {
+        let mut phone = Phone::new(700, "hl7-cgm");
+        let id = phone.submit();
+        let (mut record, mut poison) = (Record::looking_first(), Poison::at(&[137]));
+        let (mut outage, mut known) = (None, None);
+        let mut receive = |sent: &Sent| {
+            let guilty = poison.is_in(&sent.body);
+            let new = |known: &Record| identifiers(&sent.body).iter().any(|one| !known.has(one));
+            if !guilty && known.as_ref().is_some_and(new) {
+                let begun = *outage.get_or_insert(sent.at);
+                if sent.at - begun < TimeDelta::minutes(minutes) {
+                    return Reply::status(500);
+                }
+            }
+            if guilty {
+                return Reply::status(500);
+            }
+            let taken = record.take(&sent.body);
+            if record.len() == 699 && known.is_none() {
+                known = Some(record.clone());
+            }
+            taken.into()
+        };
+        for _ in 0..60 {
+            phone.run(TimeDelta::hours(1), &mut receive, no_search);
+            if phone
+                .submission(id)
+                .progress
+                .isolation
+                .as_ref()
+                .is_some_and(|found| found.passes == 2)
+            {
+                break;
+            }
+        }
+        phone.ingest(700, 712);
+        let end = phone.run(TimeDelta::days(9), &mut receive, no_search);
+        assert_eq!(end, End::Idle, "{minutes} minutes");
+        assert!(outage.is_some(), "the new readings met the outage");
+        assert_eq!(record.len(), 711, "{minutes} minutes");
+        let refused = phone.store.quarantined(phone.connection).unwrap();
+        assert_eq!(refused.len(), 1, "{minutes} minutes: only the guilty one");
+    }
+}
+
+#[test]
+fn an_outage_that_begins_while_a_batch_is_taken_apart_blames_nothing_and_is_asked_rarely() {
+    for hours in [2, 5, 50] {
+        let mut phone = Phone::new(400, "hl7-cgm");
+        phone.submit();
+        let mut record = Record::looking_first();
+        let (mut accepted, mut during) = (None, 0);
+        let end = phone.run(
+            TimeDelta::days(40),
+            |sent| {
+                // All fails for a day, one small batch passes, all fails again, and then nothing.
+                match accepted {
+                    None if sent.entries > 25 => return Reply::status(500),
+                    None => accepted = Some(sent.at),
+                    Some(at) if sent.at - at < TimeDelta::hours(hours) => {
+                        during += 1;
+                        return Reply::status(500);
+                    }
+                    Some(_) => {}
+                }
+                record.take(&sent.body).into()
+            },
+            no_search,
+        );
+        let refused = phone.store.quarantined(phone.connection).unwrap();
+        assert_eq!(refused.len(), 0, "{hours} hours");
+        assert_eq!((end, record.len()), (End::Idle, 400), "{hours} hours");
+        record.assert_single();
+        assert!(during < 60, "{during} requests in {hours} hours");
+    }
+}
+
+#[test]
+fn several_readings_for_which_a_receiver_answers_500_are_all_set_aside_and_no_other() {
+    for places in [vec![3, 4, 5, 6, 7], vec![0, 20, 21, 100, 250]] {
+        let mut phone = Phone::new(300, "hl7-cgm");
+        phone.submit();
+        let (mut record, mut poison) = (Record::looking_first(), Poison::at(&places));
+        let receive = |sent: &Sent| {
+            if poison.is_in(&sent.body) {
+                Reply::status(500)
+            } else {
+                record.take(&sent.body).into()
+            }
+        };
+        let end = phone.run(TimeDelta::days(20), receive, no_search);
+        assert_eq!((end, record.len()), (End::Idle, 295), "{places:?}");
+        let refused = phone.store.quarantined(phone.connection).unwrap();
+        assert_eq!(refused.len(), 5, "{places:?}");
+    }
+}
+
+#[test]
+fn what_was_stopped_for_consent_goes_once_the_person_authorises_anew() {
+    let mut phone = Phone::new(40, "hl7-cgm");
+    let id = phone.submit();
+    let end = phone.run(TimeDelta::days(1), |_| Reply::status(403), no_search);
+    assert_eq!(end, End::Blocked(ConnectionState::NeedsConsent));
+    let renew = |record: &mut cgm_submitter::store::ConnectionRecord| {
+        record.state = ConnectionState::Active;
+    };
+    phone.store.renew_connection(phone.connection, renew).unwrap();
+    assert_eq!(phone.submit(), id, "it is still the same");
+    assert_eq!(phone.submission(id).progress.stopped, [], "the old refusal is gone");
+    let mut record = Record::looking_first();
+    let end = phone.run(TimeDelta::days(1), |sent| record.take(&sent.body).into(), no_search);
+    assert_eq!((end, record.len()), (End::Idle, 40));
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// What the receiver has: identifier, how often it was created, and where.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Record {
     created: BTreeMap<String, u32>,
     /// Whether it looks before it creates.

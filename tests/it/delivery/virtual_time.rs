@@ -134,6 +134,16 @@ impl Phone {
         self.store.open_submission(self.connection, Origin::Person, &plan, self.now).unwrap()
     }
 
+    /// Asks for a summary of three days, and for nothing else.
+    pub(super) fn submit_summary(&mut self) -> SubmissionId {
+        let wanted =
+            Wanted { devices: false, summary: true, readings: false, unit: GlucoseUnit::MgPerDl };
+        let dates: DateRange = "2024-05-01..2024-05-03".parse().unwrap();
+        let window = dates.window(&zone()).unwrap();
+        let plan = Plan { wanted, dates, window, day_under_way: None };
+        self.store.open_submission(self.connection, Origin::Person, &plan, self.now).unwrap()
+    }
+
     /// Makes a submission's row one that cannot be read.
     pub(super) fn break_submission(&self, id: SubmissionId, column: &str) {
         let db = rusqlite::Connection::open(self.folder.path().join("me.db")).unwrap();
@@ -152,21 +162,22 @@ impl Phone {
         receive: impl FnMut(&Sent) -> Reply,
         search: impl FnMut(&[u8]) -> Reply,
     ) -> End {
-        self.run_until(length, Deadline::NEVER, receive, search)
+        self.step_for(length, Deadline::NEVER, receive, search)
     }
 
-    /// Steps for as long as a phone's background scheduler lets it.
+    /// A process of its own that has so long, and nothing after it.
     pub(super) fn wake(
         &mut self,
         budget: TimeDelta,
         receive: impl FnMut(&Sent) -> Reply,
         search: impl FnMut(&[u8]) -> Reply,
     ) -> End {
+        self.machine = Machine::new(self.connection);
         let deadline = Deadline::at(self.monotonic + budget.to_std().unwrap());
-        self.run_until(budget, deadline, receive, search)
+        self.step_for(budget, deadline, receive, search)
     }
 
-    fn run_until(
+    fn step_for(
         &mut self,
         length: TimeDelta,
         deadline: Deadline,
@@ -183,8 +194,8 @@ impl Phone {
                 Step::Idle => return End::Idle,
                 Step::Blocked(state) => return End::Blocked(state),
                 Step::Token { .. } => self.machine.token_ready(),
-                Step::WaitUntil { until, reason: reason @ WaitReason::OutOfTime } => {
-                    return End::Waits(until, reason);
+                Step::WaitUntil { until, reason: WaitReason::OutOfTime } => {
+                    return End::Waits(until, WaitReason::OutOfTime);
                 }
                 Step::WaitUntil { until, reason } => {
                     assert!(until > self.now, "a wait ends later than now");

@@ -26,26 +26,77 @@ fn a_500_is_bisected_after_six_times_alike_over_a_day_and_no_other_failure_is() 
     }
 }
 
+/// A batch of two readings being taken apart, each in a request of its own.
+fn apart_in_two() -> [Case; 2] {
+    [0, 1].map(|place| {
+        let mut case = Case::readings(2);
+        case.batch.manifest.remove(1 - place);
+        case.batch.position_after = Position::Readings(Some(i64::try_from(place).unwrap()));
+        case.progress.isolation = Some(Isolation::of(Position::Readings(Some(1))));
+        case
+    })
+}
+
+/// How often the first of the two has failed right after the other was accepted, and its last
+/// settlement, if the other is accepted `accepted` times, each `pause` before the failure after it.
+fn tried(accepted: usize, passes: u32, pause: TimeDelta) -> Settlement {
+    let [mut guilty, mut other] = apart_in_two();
+    if let Some(isolation) = &mut guilty.progress.isolation {
+        (isolation.accepted, isolation.passes) = (true, passes);
+    }
+    let mut settled = guilty.status(500);
+    for _ in 0..accepted {
+        (other.progress, other.now) = (settled.progress, guilty.now + TimeDelta::seconds(2));
+        let taken = other.entries(&["201"]);
+        assert_eq!(taken.progress.unit_limit, Some(1), "the one that failed is tried again alone");
+        (guilty.progress, guilty.now) = (taken.progress, other.now + pause);
+        settled = guilty.status(500);
+    }
+    settled
+}
+
 #[test]
-fn a_unit_is_quarantined_only_if_others_of_its_batch_were_accepted_and_it_fails_every_time() {
-    let until = Position::Readings(Some(8));
-    let isolation = |accepted, passes| {
-        let mut case = Case::readings(1);
-        case.progress.isolation = Some(Isolation { accepted, passes, ..Isolation::of(until) });
-        case.status(500)
-    };
-    assert_eq!(records(&isolation(true, 2)), ["refused"]);
-    for (accepted, passes) in [(true, 1), (false, 2), (false, 0)] {
-        let settled = isolation(accepted, passes);
+fn a_unit_is_quarantined_only_if_others_were_accepted_between_its_failures_close_in_time() {
+    let soon = TimeDelta::seconds(2);
+    assert_eq!(records(&tried(3, 2, soon)), ["refused"]);
+    for (accepted, passes, pause) in
+        [(2, 2, soon), (3, 1, soon), (0, 9, soon), (3, 2, TimeDelta::minutes(20))]
+    {
+        let settled = tried(accepted, passes, pause);
         assert_eq!(settled.next, apart(false), "left for a later pass");
         assert!(settled.progress.deferred);
-        assert_eq!(settled.progress.position, Position::Readings(Some(1)), "the others go on");
     }
+}
+
+#[test]
+fn units_that_fail_one_after_another_are_left_for_later_with_waits_that_grow() {
+    let (mut waits, [mut case, _]) = (Vec::new(), apart_in_two());
+    if let Some(isolation) = &mut case.progress.isolation {
+        (isolation.accepted, isolation.accepted_at) = (true, Some(now().timestamp()));
+        isolation.until = Position::Readings(Some(99));
+    }
+    for key in 0..12 {
+        case.batch.manifest[0].item = Item::Reading(key, 0, GlucoseUnit::MgPerDl);
+        let settled = case.status(500);
+        assert_eq!(settled.next, apart(false));
+        waits.push((settled.progress.wait.ends(now()).unwrap() - now()).num_seconds());
+        case.progress = settled.progress;
+    }
+    assert!(waits.windows(2).all(|pair| pair[1] >= 2 * pair[0]), "{waits:?}");
+}
+
+#[test]
+fn units_that_all_fail_are_no_units_fault_and_what_lies_beyond_the_batch_is_no_part_of_it() {
     let mut case = Case::readings(1);
+    let until = Position::Readings(Some(8));
     case.progress.isolation = Some(Isolation { failed: 2, ..Isolation::of(until) });
     let settled = case.status(500);
     assert_eq!(settled.progress.isolation, None, "it fails whatever it is given");
     assert!(left_alone(&settled, now()) >= 3 * 3600);
+
+    case.progress.isolation = Some(Isolation::of(Position::Readings(Some(-1))));
+    let settled = case.status(500);
+    assert_eq!(settled.next, NextState::Ready, "an outage, for all that is known");
 }
 
 #[test]
