@@ -43,7 +43,8 @@ impl GrantedScopes {
     ///
     /// # Example
     /// ```
-    /// use cgm_submitter::smart::{GrantedScopes, ResourceType, SearchToken};
+    /// use cgm_submitter::fhir::{ResourceType, SearchToken};
+    /// use cgm_submitter::smart::GrantedScopes;
     ///
     /// let granted = GrantedScopes::parse("patient/Observation.cu?category=laboratory");
     /// assert!(granted.may_create(ResourceType::Observation, Some(SearchToken::LABORATORY)));
