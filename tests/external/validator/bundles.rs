@@ -8,6 +8,7 @@ use std::path::Path;
 pub(crate) struct Bundle {
     name: String,
     json: Vec<u8>,
+    known: Vec<Value>,
 }
 
 impl Bundle {
@@ -21,18 +22,29 @@ impl Bundle {
         json: Vec<u8>,
     ) -> Self {
         let kind = if conditional { "" } else { ".unconditional" };
-        Self { name: format!("{}/{story}-{number}{kind}.json", dialect.code()), json }
+        let name = format!("{}/{story}-{number}{kind}.json", dialect.code());
+        Self { name, json, known: Vec::new() }
+    }
+
+    /// The same, with what the receiver has already of what it refers to: the validator cannot look
+    /// there.
+    pub(crate) fn referring_to(self, known: Vec<Value>) -> Self {
+        Self { known, ..self }
     }
 }
 
 #[derive(Default)]
 pub(crate) struct Bundles {
     by_name: BTreeMap<String, Vec<u8>>,
+    known: BTreeMap<String, Vec<Value>>,
 }
 
 impl Bundles {
     pub(crate) fn add_all(&mut self, bundles: Vec<Bundle>) {
         for bundle in bundles {
+            if !bundle.known.is_empty() {
+                self.known.insert(format!("{}.known", bundle.name), bundle.known);
+            }
             let earlier = self.by_name.insert(bundle.name, bundle.json);
             assert!(earlier.is_none(), "a bundle's name is there twice");
         }
@@ -65,6 +77,9 @@ impl Bundles {
             let path = folder.join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, json).unwrap();
+        }
+        for (name, known) in &self.known {
+            std::fs::write(folder.join(name), serde_json::to_vec(known).unwrap()).unwrap();
         }
     }
 }

@@ -83,9 +83,25 @@ pub(crate) async fn send(dialect: Dialect, story: Story) -> Vec<Bundle> {
             "{}: sent without a condition",
             story.name
         );
-        Bundle::new(dialect, story.name, number, conditional, text.into_bytes())
+        let known = known(&world, &text);
+        Bundle::new(dialect, story.name, number, conditional, text.into_bytes()).referring_to(known)
     };
     (1..).zip(world.tape.bundles()).map(bundle).collect()
+}
+
+/// The figures at the clinic that a summary refers to.
+fn known(world: &World, bundle: &str) -> Vec<Value> {
+    let bundle: Value = serde_json::from_str(bundle).unwrap();
+    let entries = bundle["entry"].as_array().unwrap().iter();
+    let members = entries.flat_map(|entry| entry["resource"]["hasMember"].as_array());
+    let wanted: Vec<&str> =
+        members.flatten().filter_map(|member| member["reference"].as_str()).collect();
+    let held = world.clinic.resources(AMY, "Observation").unwrap().into_iter();
+    let is_wanted = |resource: &Value| {
+        let at = format!("Observation/{}", resource["id"].as_str().unwrap());
+        wanted.contains(&at.as_str())
+    };
+    held.filter(is_wanted).collect()
 }
 
 async fn ask(world: &World, app: &Submitter, connection: ConnectionId, story: &Story) {

@@ -50,8 +50,9 @@ public final class Conformance {
    * @param json the bundle
    * @param conditional whether its entries are created on a condition: the file's name says where not
    * @param counted whether every run has it
+   * @param known what the receiver has already of what it refers to: the file beside it says so
    */
-  private record Sent(String file, ObjectNode json, boolean conditional, boolean counted) {}
+  private record Sent(String file, ObjectNode json, boolean conditional, boolean counted, List<ObjectNode> known) {}
 
   private final Guide guide;
   private final AllowedWarnings allowed;
@@ -115,7 +116,7 @@ public final class Conformance {
         throw new Refusal(argument + " is no dialect; which is the following bundles'?");
       } else {
         for (Path file : files(Path.of(argument))) {
-          bundles.get(dialect).add(new Sent(file.toString(), bundle(file), !file.toString().endsWith(UNCONDITIONAL), counted));
+          bundles.get(dialect).add(new Sent(file.toString(), bundle(file), !file.toString().endsWith(UNCONDITIONAL), counted, known(file)));
         }
       }
     }
@@ -153,6 +154,17 @@ public final class Conformance {
     return bundle;
   }
 
+  private static List<ObjectNode> known(Path bundle) throws IOException {
+    Path file = Path.of(bundle + ".known");
+    List<ObjectNode> known = new ArrayList<>();
+    if (Files.exists(file)) {
+      for (JsonNode resource : JSON.readTree(file.toFile())) {
+        known.add((ObjectNode) resource);
+      }
+    }
+    return known;
+  }
+
   private Tally hold(Dialect dialect, List<Sent> bundles) {
     Tally tally = new Tally();
     for (Sent sent : bundles) {
@@ -175,7 +187,7 @@ public final class Conformance {
   private void check(Dialect dialect, Sent sent) {
     int entries = sent.json().path("entry").size();
     List<Finding> wrong = new ArrayList<>();
-    for (Finding finding : findings(dialect, sent.json(), sent.conditional())) {
+    for (Finding finding : findings(dialect, sent.json(), sent.conditional(), sent.known())) {
       if (!finding.error()) {
         allowed.count(finding);
       }
@@ -198,9 +210,9 @@ public final class Conformance {
   }
 
   /** Errors first. */
-  private List<Finding> findings(Dialect dialect, ObjectNode bundle, boolean conditional) {
+  private List<Finding> findings(Dialect dialect, ObjectNode bundle, boolean conditional, List<ObjectNode> known) {
     List<Finding> findings = new ArrayList<>(Rules.check(guide, bundle, conditional));
-    findings.addAll(guide.validate(dialect, bundle));
+    findings.addAll(guide.validate(dialect, bundle, known));
     findings.sort(Comparator.comparing((Finding finding) -> !finding.error()).thenComparing(Finding::entry));
     return findings;
   }
@@ -222,6 +234,7 @@ public final class Conformance {
   private boolean breaks(Dialect dialect, Mistake mistake, List<Sent> bundles, Set<ObjectNode> sound) {
     Good basis =
         bundles.stream()
+            .filter(sent -> sent.known().isEmpty())
             .flatMap(sent -> Good.with(mistake.needs(), sent.json(), sent.conditional()).stream())
             .min(Comparator.comparing(Good::size))
             .orElse(null);
@@ -230,7 +243,7 @@ public final class Conformance {
       return false;
     }
     if (sound.add(basis.bundle)) {
-      Optional<Finding> bad = findings(dialect, basis.bundle, basis.conditional).stream().filter(this::isWrong).findFirst();
+      Optional<Finding> bad = findings(dialect, basis.bundle, basis.conditional, List.of()).stream().filter(this::isWrong).findFirst();
       if (bad.isPresent()) {
         System.out.println("FAILED  " + mistake.needs() + ": only a good bundle can be broken; this one has " + bad.get());
         return false;
@@ -242,7 +255,7 @@ public final class Conformance {
     if (variant.bundle.toString().equals(basis.bundle.toString())) {
       throw new IllegalStateException("`" + mistake.name() + "` changed nothing");
     }
-    List<Finding> wrong = findings(dialect, variant.bundle, variant.conditional).stream().filter(this::isWrong).toList();
+    List<Finding> wrong = findings(dialect, variant.bundle, variant.conditional, List.of()).stream().filter(this::isWrong).toList();
     boolean caught = wrong.stream().anyMatch(mistake::isCaughtBy);
     String by = (caught ? "" : "NOT CAUGHT by ") + mistake.says();
     System.out.printf("%-7s %-8s %-52s %s%n", caught ? "caught" : "FAILED", dialect.code(), mistake.name(), by);

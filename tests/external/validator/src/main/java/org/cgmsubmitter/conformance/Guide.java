@@ -10,6 +10,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -17,6 +18,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.TreeMap;
+import java.util.UUID;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -99,9 +101,10 @@ final class Guide {
     return Optional.empty();
   }
 
-  /** What the validator says about the bundle and everything in it. */
-  List<Finding> validate(Dialect dialect, ObjectNode bundle) {
+  /** What the validator says about the bundle and everything in it, with what the receiver has already of what it refers to. */
+  List<Finding> validate(Dialect dialect, ObjectNode bundle, List<ObjectNode> known) {
     ObjectNode copy = bundle.deepCopy();
+    known.forEach(resource -> bring(copy, resource));
     for (JsonNode entry : copy.path("entry")) {
       if (entry.path("resource") instanceof ObjectNode resource) {
         profile(resource).ifPresent(canonical -> claim(resource, canonical));
@@ -116,6 +119,9 @@ final class Guide {
         String where = String.valueOf(message.getLocationString());
         Matcher inEntry = IN_ENTRY.matcher(where);
         int entry = inEntry.find() ? Integer.parseInt(inEntry.group(1)) : Finding.WHOLE;
+        if (entry >= bundle.path("entry").size()) {
+          continue;
+        }
         // What cannot even be read has no message id.
         String id = message.getMessageId() == null ? "parser" : message.getMessageId();
         findings.add(new Finding(entry, error, id, where, message.getMessage()));
@@ -143,6 +149,21 @@ final class Guide {
 
   private static String key(String type, String system, String code) {
     return type + "|" + system + "|" + code;
+  }
+
+  /** Puts a resource of the receiver into the bundle, and refers to it there: the validator looks nowhere else. */
+  private static void bring(ObjectNode bundle, ObjectNode resource) {
+    String type = resource.path("resourceType").asText();
+    String at = type + "/" + resource.path("id").asText();
+    String url = "urn:uuid:" + UUID.nameUUIDFromBytes(at.getBytes(StandardCharsets.UTF_8));
+    for (JsonNode reference : bundle.findParents("reference")) {
+      if (reference.path("reference").asText().equals(at)) {
+        ((ObjectNode) reference).put("reference", url);
+      }
+    }
+    ObjectNode entry = bundle.withArrayProperty("entry").addObject().put("fullUrl", url);
+    entry.set("resource", resource.deepCopy());
+    entry.putObject("request").put("method", "POST").put("url", type);
   }
 
   private static void claim(ObjectNode resource, String canonical) {
