@@ -93,9 +93,8 @@ pub(crate) async fn send(dialect: Dialect, story: Story) -> Vec<Bundle> {
 fn known(world: &World, bundle: &str) -> Vec<Value> {
     let bundle: Value = serde_json::from_str(bundle).unwrap();
     let entries = bundle["entry"].as_array().unwrap().iter();
-    let members = entries.flat_map(|entry| entry["resource"]["hasMember"].as_array());
-    let wanted: Vec<&str> =
-        members.flatten().filter_map(|member| member["reference"].as_str()).collect();
+    let members = entries.filter_map(|entry| entry["resource"]["hasMember"].as_array()).flatten();
+    let wanted: Vec<&str> = members.filter_map(|member| member["reference"].as_str()).collect();
     let held = world.clinic.resources(AMY, "Observation").unwrap().into_iter();
     let is_wanted = |resource: &Value| {
         let at = format!("Observation/{}", resource["id"].as_str().unwrap());
