@@ -5,10 +5,11 @@
 mod scale;
 
 use cgm_submitter::environment::{Clock, NamedZone, SystemClock};
-use cgm_submitter::import::{ImportError, ImportOptions, import};
+use cgm_submitter::import::{Import, ImportError, ImportOptions, import};
 use cgm_submitter::reading::{Sample, SensorId};
 use cgm_submitter::statistics::{Sufficiency, Summary, SummaryBuilder};
 use cgm_submitter::{DateRange, Scale, ZoneOffsets};
+use chrono::{DateTime, Utc};
 use clap::Parser;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -53,41 +54,8 @@ fn run(args: &Args) -> Result<(), Failure> {
     let zone = args.time_zone.map(|zone| zone.whole(now)).transpose()?;
     let bytes = std::fs::read(&args.import)
         .map_err(|error| format!("{}: {error}", args.import.display()))?;
-    let mut options = ImportOptions::new(now);
-    if let Some(zone) = &zone {
-        options = options.with_zone(zone.clone());
-    }
-    if let Some(scale) = args.scale {
-        options = options.with_scale(scale);
-    }
-    let file = import(&bytes, &options).map_err(|error| {
-        let option = match error {
-            ImportError::TimeZoneRequired => ", with --time-zone Europe/Bucharest",
-            ImportError::ScaleRequired { .. } => ", with --scale 40..400mg/dL",
-            _ => "",
-        };
-        format!("{}: {error}{option}", args.import.display())
-    })?;
-    for rejected in &file.rejected {
-        eprintln!("row {}: {}", rejected.row, rejected.reason);
-    }
-
-    // One sample a sensor and second, in time order.
-    let mut ids = BTreeMap::new();
-    let mut samples = BTreeMap::new();
-    for row in &file.readings {
-        let reading = &row.reading;
-        let next = SensorId(u32::try_from(ids.len())?);
-        let sensor = *ids.entry(reading.sensor().clone()).or_insert(next);
-        let seconds = reading.seconds();
-        let offset = reading.offset().ok_or_else(|| {
-            format!("row {}: the time has no local offset: give --time-zone", row.row)
-        })?;
-        samples.insert(
-            (seconds, sensor),
-            Sample { sensor, seconds, offset, measurement: reading.measurement() },
-        );
-    }
+    let file = read(args, &bytes, zone.as_ref(), now)?;
+    let samples = samples(&file)?;
     let (Some(first), Some(last)) = (samples.values().next(), samples.values().next_back()) else {
         return Err("the file holds no readings".into());
     };
@@ -110,6 +78,54 @@ fn run(args: &Args) -> Result<(), Failure> {
         print(&summary);
     }
     Ok(())
+}
+
+/// The file's readings; rows that are none are told of.
+fn read(
+    args: &Args,
+    bytes: &[u8],
+    zone: Option<&ZoneOffsets>,
+    now: DateTime<Utc>,
+) -> Result<Import, Failure> {
+    let mut options = ImportOptions::new(now);
+    if let Some(zone) = zone {
+        options = options.with_zone(zone.clone());
+    }
+    if let Some(scale) = args.scale {
+        options = options.with_scale(scale);
+    }
+    let file = import(bytes, &options).map_err(|error| {
+        let option = match error {
+            ImportError::TimeZoneRequired => ", with --time-zone Europe/Bucharest",
+            ImportError::ScaleRequired { .. } => ", with --scale 40..400mg/dL",
+            _ => "",
+        };
+        format!("{}: {error}{option}", args.import.display())
+    })?;
+    for rejected in &file.rejected {
+        eprintln!("row {}: {}", rejected.row, rejected.reason);
+    }
+    Ok(file)
+}
+
+/// One sample a sensor and second, in time order.
+fn samples(file: &Import) -> Result<BTreeMap<(i64, SensorId), Sample>, Failure> {
+    let mut ids = BTreeMap::new();
+    let mut samples = BTreeMap::new();
+    for row in &file.readings {
+        let reading = &row.reading;
+        let next = SensorId(u32::try_from(ids.len())?);
+        let sensor = *ids.entry(reading.sensor().clone()).or_insert(next);
+        let seconds = reading.seconds();
+        let offset = reading.offset().ok_or_else(|| {
+            format!("row {}: the time has no local offset: give --time-zone", row.row)
+        })?;
+        samples.insert(
+            (seconds, sensor),
+            Sample { sensor, seconds, offset, measurement: reading.measurement() },
+        );
+    }
+    Ok(samples)
 }
 
 fn json(summary: &Summary) -> serde_json::Value {

@@ -3,6 +3,7 @@
 //! Every public method is one short transaction. Nothing here decides, and nothing here knows FHIR
 //! or HTTP.
 
+mod connection_record;
 mod connections;
 mod corrections;
 mod counts;
@@ -45,7 +46,7 @@ mod unknown;
 mod unsent;
 mod versions;
 
-pub use connections::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState};
+pub use connection_record::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState};
 pub use error::StoreError;
 pub(crate) use file::LOCKS;
 pub use handle::StoreHandle;

@@ -287,6 +287,26 @@ fn cases() -> ProptestConfig {
     ProptestConfig::with_cases(asked.unwrap_or(48))
 }
 
+/// That the store says of a receiver that it lacks exactly this, in all and within a window.
+fn lacks_exactly(
+    scratch: &Scratch,
+    (connection, unit): (ConnectionId, GlucoseUnit),
+    window: Window,
+    expected: &[(ReadingKey, u32, Measurement, Vec<EarlierReading>)],
+) -> Result<(), TestCaseError> {
+    let all = Window::from_unix(i64::MIN, i64::MAX).unwrap();
+    let found: Vec<_> = paged(scratch, connection, unit, all)
+        .into_iter()
+        .map(|u| (u.key, u.version, u.sample.measurement, u.history))
+        .collect();
+    prop_assert_eq!(&found, expected);
+    let within = expected.iter().filter(|unsent| window.contains(unsent.0.seconds())).count();
+    prop_assert_eq!(paged(scratch, connection, unit, window).len(), within);
+    let count = scratch.store.unsent_count(connection, unit, window).unwrap();
+    prop_assert_eq!(count, within as u64);
+    Ok(())
+}
+
 proptest! {
     #![proptest_config(cases())]
     #[test]
@@ -333,21 +353,9 @@ proptest! {
             }
             for (number, connection) in connections.into_iter().enumerate() {
                 for unit in UNITS {
-                    let expected = model.unsent((number, unit));
-                    let all = Window::from_unix(i64::MIN, i64::MAX).unwrap();
-                    let found: Vec<_> = paged(&scratch, connection, unit, all)
-                        .into_iter()
-                        .map(|u| (u.key, u.version, u.sample.measurement, u.history))
-                        .collect();
-                    prop_assert_eq!(&found, &expected);
                     let window = Window::from_unix(BASE + from, BASE + from + length).unwrap();
-                    let is_within = |unsent: &&(ReadingKey, u32, Measurement, Vec<_>)| {
-                        window.contains(unsent.0.seconds())
-                    };
-                    let within = expected.iter().filter(is_within).count();
-                    prop_assert_eq!(paged(&scratch, connection, unit, window).len(), within);
-                    let count = scratch.store.unsent_count(connection, unit, window).unwrap();
-                    prop_assert_eq!(count, within as u64);
+                    let expected = model.unsent((number, unit));
+                    lacks_exactly(&scratch, (connection, unit), window, &expected)?;
                 }
             }
             let times: Vec<i64> = model.readings.keys().map(|k| k.seconds()).collect();
