@@ -7,7 +7,7 @@ mod paths;
 use paths::{Source, names};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// What each module may use, besides itself. Only `ffi` is not here: it lies on top.
 const MAY_USE: &[(&str, &[&str])] = &[
@@ -94,25 +94,31 @@ const NOT_IN_CORE: &[&str] = &[
 const CORE: &[&str] =
     &["backoff", "glucose", "statistics", "import", "fhir", "smart", "orders", "submission"];
 
-/// Every file of the library, its tests left out, and the names the crate's root passes on:
-/// `Submitter` to `submitter`.
-fn library() -> (Vec<Source>, BTreeMap<String, String>) {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut folders = vec![root.clone()];
-    let mut sources = Vec::new();
+/// Every file of the library.
+fn files() -> Vec<PathBuf> {
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    let mut files = Vec::new();
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
-                sources.push(Source::new(
-                    path.strip_prefix(&root).unwrap(),
-                    &fs::read_to_string(&path).unwrap(),
-                ));
+                files.push(path);
             }
         }
     }
+    files
+}
+
+/// Every file of the library, its tests left out, and the names the crate's root passes on:
+/// `Submitter` to `submitter`.
+fn library() -> (Vec<Source>, BTreeMap<String, String>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let source = |path: &PathBuf| {
+        Source::new(path.strip_prefix(&root).unwrap(), &fs::read_to_string(path).unwrap())
+    };
+    let mut sources: Vec<Source> = files().iter().map(source).collect();
     let tests: BTreeSet<Vec<String>> =
         sources.iter().flat_map(|source| source.test_modules.clone()).collect();
     sources.retain(|source| !tests.contains(&source.module));
@@ -192,4 +198,21 @@ fn every_module_is_in_the_table() {
     let known = |module: &str| module == "ffi" || MAY_USE.iter().any(|(known, _)| *known == module);
     let missing: BTreeSet<&str> = sources.iter().map(top).filter(|module| !known(module)).collect();
     assert!(missing.is_empty(), "not in the table: {missing:?}");
+}
+
+#[test]
+fn the_store_uses_no_json_functions_of_sqlite_which_a_phones_build_lacks() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let build = fs::read_to_string(root.join("scripts/phone-size")).unwrap();
+    assert!(build.contains("-DSQLITE_OMIT_JSON"), "a phone's build has them again: drop this test");
+    let functions =
+        ["json_extract(", "json_each(", "json_set(", "json_array", "json_object(", "->>"];
+    let mut read = 0;
+    for file in files().iter().filter(|file| file.starts_with(root.join("src/store"))) {
+        let text = fs::read_to_string(file).unwrap();
+        read += 1;
+        let used = functions.iter().find(|function| text.contains(**function));
+        assert_eq!(used, None, "{}", file.display());
+    }
+    assert!(read > 20);
 }
