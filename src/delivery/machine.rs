@@ -179,24 +179,8 @@ impl Machine {
             // Its sender died: we hold the lock. What it sent may still be at work.
             return Ok(Some(Step::WaitUntil { until, reason: WaitReason::OutcomeUnknown }));
         }
-        let open = match store.submission(batch.submission) {
-            Err(StoreError::Row(_)) => {
-                store.end_unreadable(self.connection, batch.id)?;
-                return Ok(None);
-            }
-            found => found?.state == SubmissionState::Open,
-        };
-        match (batch.state, waits) {
-            (BatchState::Sending, None) => {
-                let died = Answer::None(NoAnswer::SenderDied);
-                self.write(store, batch.id, now, 0, |at| settle(at, &died))?;
-                return Ok(None);
-            }
-            (BatchState::Ready, _) if !open => {
-                self.write(store, batch.id, now, 0, settle_given_up)?;
-                return Ok(None);
-            }
-            _ => {}
+        if self.settles(store, batch, now)? {
+            return Ok(None);
         }
         if let Some((until, reason)) = receiver.waits(now) {
             return Ok(Some(Step::WaitUntil { until, reason }));
@@ -227,6 +211,34 @@ impl Machine {
             return Ok(Some(Step::LookUp(Box::new(search))));
         }
         self.claim(store, connection, batch, now, left)
+    }
+
+    /// Settles a batch that needs no answer for it: of a submission that cannot be read or was given
+    /// up, or one whose sender died. Returns whether it did.
+    fn settles(
+        &mut self,
+        store: &mut Store,
+        batch: &BatchRecord,
+        now: DateTime<Utc>,
+    ) -> Result<bool, Error> {
+        let open = match store.submission(batch.submission) {
+            Err(StoreError::Row(_)) => {
+                store.end_unreadable(self.connection, batch.id)?;
+                return Ok(true);
+            }
+            found => found?.state == SubmissionState::Open,
+        };
+        match batch.state {
+            BatchState::Sending => {
+                let died = Answer::None(NoAnswer::SenderDied);
+                self.write(store, batch.id, now, 0, |at| settle(at, &died))?;
+            }
+            BatchState::Ready if !open => {
+                self.write(store, batch.id, now, 0, settle_given_up)?;
+            }
+            _ => return Ok(false),
+        }
+        Ok(true)
     }
 
     /// Claims a batch, to be sent at once.

@@ -16,6 +16,17 @@ impl Delivery {
         Ok(record.receiver.waits(self.environment.clock.now()))
     }
 
+    /// Fails if a receiver is to be left alone.
+    pub(crate) async fn refuse_while_it_waits(
+        &self,
+        connection: ConnectionId,
+    ) -> Result<(), Error> {
+        match self.standing_wait(connection).await? {
+            Some((until, reason)) => Err(Error::Waiting { until, reason }),
+            None => Ok(()),
+        }
+    }
+
     /// Leaves a receiver alone that answered a search for the `attempt`th time in a row that it is
     /// busy: as long as it asked, or as our own back-off says.
     pub(crate) async fn leave_alone(

@@ -84,7 +84,9 @@ impl Submitter {
     /// connection, or it needs the person to authorise again.
     pub async fn fetch_patient(&self, connection: ConnectionId) -> Result<Connection, Error> {
         self.run("fetch-patient", |inner| async move {
-            let record = inner.parts().await?.connector.fetch_patient(connection).await?;
+            let parts = inner.parts().await?;
+            parts.delivery.refuse_while_it_waits(connection).await?;
+            let record = parts.connector.fetch_patient(connection).await?;
             Ok(Connection::of(record))
         })
         .await

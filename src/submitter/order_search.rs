@@ -3,7 +3,6 @@
 
 use super::Parts;
 use super::types::Orders;
-use crate::delivery::Delivery;
 use crate::error::Error;
 use crate::fhir::{Dialect, OrderVocabulary, Paging, PatientId, SearchError};
 use crate::orders::{
@@ -39,12 +38,12 @@ pub(super) async fn refresh_orders(
             .header(http::header::ACCEPT, "application/fhir+json")
             .body(Vec::new())
             .map_err(|_| unreadable("its next page is elsewhere"))?;
-        refuse_while_it_waits(delivery, connection).await?;
+        delivery.refuse_while_it_waits(connection).await?;
         let response = connector.ask(connection, &request).await?;
         let (status, asked) = (response.status().as_u16(), RetryAfter::of(response.headers()));
         if matches!(status, 429 | 503) || (asked.is_some() && is_temporary(status)) {
             delivery.leave_alone(connection, 1, asked).await?;
-            refuse_while_it_waits(delivery, connection).await?;
+            delivery.refuse_while_it_waits(connection).await?;
         }
         if status != 200 {
             return Err(Error::Answer { what: "orders", status });
@@ -68,14 +67,6 @@ pub(super) async fn refresh_orders(
             stored_orders(store, &record, today)
         })
         .await
-}
-
-/// Fails if the receiver is to be left alone.
-async fn refuse_while_it_waits(delivery: &Delivery, connection: ConnectionId) -> Result<(), Error> {
-    match delivery.standing_wait(connection).await? {
-        Some((until, reason)) => Err(Error::Waiting { until, reason }),
-        None => Ok(()),
-    }
 }
 
 /// Whether a status says that the same request can succeed later.

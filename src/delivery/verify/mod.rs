@@ -75,21 +75,22 @@ impl Delivery {
             verification.not_verified = parts.map(|part| NotVerified { part, why }).collect();
             return Ok(verification);
         }
-        let capability = self.capability(&connection).await?;
-        let scopes = self.connector.access_token(connection.id).await?.scopes().clone();
-        let looks_before_creating =
-            capability.conditional_create || connection.receiver.finds_again;
-        let base = Url::parse(&connection.base)
-            .map_err(|_| Error::Assembly("the receiver's address is malformed"))?;
-        let search = Search {
+        let mut search = Search {
             delivery: self,
-            base,
+            base: Url::parse(&connection.base)
+                .map_err(|_| Error::Assembly("the receiver's address is malformed"))?,
             connection,
             dialect,
             left: patience,
             forms: true,
             on_event,
         };
+        search.leave_alone().await?;
+        let capability = self.capability(&search.connection).await?;
+        let connection = &search.connection;
+        let scopes = self.connector.access_token(connection.id).await?.scopes().clone();
+        let looks_before_creating =
+            capability.conditional_create || connection.receiver.finds_again;
         let mut verifier = Verifier {
             search,
             by_date: capability.observation_search_by_date,
@@ -103,10 +104,15 @@ impl Delivery {
         };
         verifier.verify(parts, capability, &scopes).await?;
         let verification = verifier.verification;
+        self.log_verified(submission.id, &verification);
+        Ok(verification)
+    }
+
+    fn log_verified(&self, submission: SubmissionId, verification: &Verification) {
         self.environment.log.info(
             "verified",
             &[
-                ("submission", submission.id.into()),
+                ("submission", submission.into()),
                 ("confirmed", verification.confirmed.into()),
                 ("to-send-again", verification.to_send_again.into()),
                 ("missing", verification.missing.into()),
@@ -114,7 +120,6 @@ impl Delivery {
                 ("parts-not-verified", verification.not_verified.len().into()),
             ],
         );
-        Ok(verification)
     }
 
     async fn capability(&self, connection: &ConnectionRecord) -> Result<Capability, Error> {

@@ -214,7 +214,7 @@ impl Search<'_> {
 
     /// Waits as long as the receiver is to be left alone, whatever it said so to; fails if that is
     /// longer than the patience left.
-    async fn leave_alone(&mut self) -> Result<(), Stop> {
+    pub(super) async fn leave_alone(&mut self) -> Result<(), Error> {
         let environment = &self.delivery.environment;
         loop {
             let wait = self.delivery.standing_wait(self.connection.id).await?;
@@ -222,7 +222,7 @@ impl Search<'_> {
             let now = environment.clock.now();
             let pause = (until - now).to_std().unwrap_or_default();
             let Some(left) = self.left.checked_sub(pause) else {
-                return Err(Error::Waiting { until, reason }.into());
+                return Err(Error::Waiting { until, reason });
             };
             self.left = left;
             (self.on_event)(Event::Waiting { until, reason });

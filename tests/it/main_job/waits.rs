@@ -94,3 +94,17 @@ async fn a_search_for_orders_that_fails_without_asking_to_wait_binds_no_delivery
     assert!(matches!(error, Error::Answer { status: 500, .. }), "{error}");
     assert!(submit(&app, connection).await.is_complete());
 }
+
+#[tokio::test]
+async fn a_receiver_that_asked_to_wait_is_not_asked_for_its_patient() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(30).await;
+    world.clinic.fail_next_at(Endpoint::Read, 1, 429, Some("120")).unwrap();
+    let until = app.refresh_orders(connection).await.unwrap_err().retry_at();
+    world.tape.clear();
+    let error = world.app().fetch_patient(connection).await.unwrap_err();
+    assert!(matches!(error, Error::Waiting { .. }) && error.retry_at() == until, "{error}");
+    assert_eq!(world.tape.requests(), 0);
+    world.clock.pass(TimeDelta::minutes(3));
+    assert!(app.fetch_patient(connection).await.unwrap().patient.name.is_some());
+}
