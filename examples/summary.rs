@@ -23,8 +23,8 @@ struct Args {
     /// Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
     #[arg(long)]
     import: PathBuf,
-    /// The time zone of the file's clock, for example Europe/Bucharest. Required if its times have no
-    /// UTC offset.
+    /// The time zone of the file's clock, for example Europe/Bucharest. Required if its times have
+    /// no UTC offset.
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<NamedZone>,
     /// The lowest and highest value the device shows. Required for a file in which a device of no
