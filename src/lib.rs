@@ -11,6 +11,7 @@
 // ---- core: pure, synchronous, no clock, no I/O ----
 mod backoff;
 pub mod import;
+mod sorting;
 pub mod statistics;
 
 #[cfg(feature = "internals")]
