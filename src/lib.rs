@@ -37,6 +37,8 @@ mod submission;
 
 // ---- shell: owns time, randomness, disk, network ----
 #[cfg(feature = "shell")]
+mod blocking;
+#[cfg(feature = "shell")]
 pub mod environment;
 #[cfg(feature = "shell")]
 mod error;

@@ -20,11 +20,12 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("smart", &["backoff", "fhir"]),
     ("orders", &["glucose", "fhir", "sorting"]),
     ("submission", &["backoff", "fhir", "glucose", "orders", "smart"]),
+    ("blocking", &[]),
     ("environment", &["glucose"]),
-    ("transport", &["environment", "smart"]),
+    ("transport", &["blocking", "environment", "smart"]),
     ("testing", &["environment", "glucose"]),
-    ("store", &["fhir", "glucose", "smart", "sorting", "submission"]),
-    ("connect", &["environment", "fhir", "smart", "sorting", "store", "submission"]),
+    ("store", &["blocking", "fhir", "glucose", "smart", "sorting", "submission"]),
+    ("connect", &["blocking", "environment", "fhir", "smart", "sorting", "store", "submission"]),
     (
         "error",
         &[
@@ -59,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "submitter",
         &[
+            "blocking",
             "connect",
             "delivery",
             "environment",
