@@ -33,7 +33,7 @@ pub use settlement::{
 };
 pub use tally::{Counts, Tally};
 pub use verdict::{
-    BlockReason, EntryVerdict, RequestVerdict, ResponseFacts, about_size, entry_verdict,
-    request_verdict,
+    BlockReason, EntryVerdict, RequestVerdict, ResponseFacts, TokenRefusal, about_size,
+    entry_verdict, request_verdict,
 };
 pub use wait::{Wait, WaitReason};

@@ -20,7 +20,14 @@ pub struct Policy {
     pub least_try: TimeDelta,
     /// How long an answer is waited for. Longer than any gateway waits.
     pub request_timeout: TimeDelta,
-    /// How much longer than that a request may still be at work at the receiver.
+    /// How long a call may take, its requests together, for which a person waits: connecting, and
+    /// reading the patient and the orders. Submissions and verifications are given their time by the
+    /// host.
+    pub call: TimeDelta,
+    /// The same for ending a connection: it has ended here then, and what is left to do at the
+    /// receiver is done later.
+    pub disconnect: TimeDelta,
+    /// How much longer than [`request_timeout`](Self::request_timeout) a request may still be at work at the receiver.
     pub lease_margin: TimeDelta,
     /// The longest lease, however often the outcome was unknown.
     pub longest_lease: TimeDelta,
@@ -89,6 +96,8 @@ impl Default for Policy {
             least_request: TimeDelta::seconds(1),
             least_try: TimeDelta::seconds(5),
             request_timeout: TimeDelta::seconds(60),
+            call: TimeDelta::seconds(30),
+            disconnect: TimeDelta::seconds(10),
             lease_margin: TimeDelta::seconds(10),
             longest_lease: TimeDelta::hours(6),
             backoff: Backoff::default(),

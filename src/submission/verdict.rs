@@ -69,6 +69,23 @@ pub enum BlockReason {
     Configuration,
 }
 
+/// What a 401 asks for: it is said of the access token. The one place that decides it, for whatever
+/// was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRefusal {
+    /// A new access token, and the same request once more.
+    Refresh,
+    /// A new authorisation: the receiver refuses what it has just given.
+    Reauthorise,
+}
+
+impl TokenRefusal {
+    /// What a 401 asks for to a request that was `repeated` with another token after a 401 before.
+    pub const fn of(repeated: bool) -> Self {
+        if repeated { Self::Reauthorise } else { Self::Refresh }
+    }
+}
+
 /// What a request's answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestVerdict {
@@ -78,9 +95,8 @@ pub enum RequestVerdict {
     SameBytesLater,
     /// The same, and the receiver may still be at work on them.
     OutcomeUnknown,
-    /// Refresh the token once, then the same bytes; after a second 401 a new authorisation is
-    /// needed.
-    RefreshToken,
+    /// The access token is refused: [`TokenRefusal`].
+    TokenRefused,
     /// The same content uncompressed, and remember it.
     Uncompressed,
     /// Half as much; a 413 is remembered.
@@ -94,13 +110,13 @@ pub enum RequestVerdict {
 /// What a whole request's answer means.
 pub const fn request_verdict(facts: ResponseFacts) -> RequestVerdict {
     use RequestVerdict::{
-        Bisect, Block, OutcomeUnknown, ReadEntries, RefreshToken, SameBytesLater, Smaller,
+        Bisect, Block, OutcomeUnknown, ReadEntries, SameBytesLater, Smaller, TokenRefused,
         Uncompressed,
     };
     let ResponseFacts { status, gzip, about_size, gzip_proved } = facts;
     match status {
         200..=299 => ReadEntries,
-        401 => RefreshToken,
+        401 => TokenRefused,
         403 => Block(BlockReason::Consent),
         413 => Smaller,
         415 if gzip => Uncompressed,
@@ -180,7 +196,7 @@ mod tests {
             (200, ReadEntries),
             (302, Block(BlockReason::Configuration)),
             (400, Bisect),
-            (401, RefreshToken),
+            (401, TokenRefused),
             (403, Block(BlockReason::Consent)),
             (404, Block(BlockReason::Configuration)),
             (405, Block(BlockReason::Configuration)),

@@ -6,6 +6,7 @@ use super::submissions::{cancel, find, save_progress};
 use super::{batches, reading_key};
 use crate::fhir::EntryKind;
 use crate::glucose::GlucoseUnit;
+use crate::smart::ReauthorisationCause;
 use crate::store::history::{self, Attempt, RefusedEntry};
 use crate::store::resources::{self, SentResource, SentStatus};
 use crate::store::unit::UNITS;
@@ -122,6 +123,12 @@ fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(),
             BlockReason::Configuration => ConnectionState::Misconfigured,
         };
         connections::block(tx, connection, state)?;
+        if reason == BlockReason::Reauthorise {
+            // No token is asked for any more, whatever it is for.
+            connections::edit(tx, connection, |record| {
+                record.details.tokens.ended.get_or_insert(ReauthorisationCause::Refused);
+            })?;
+        }
     }
     Ok(())
 }

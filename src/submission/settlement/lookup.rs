@@ -11,8 +11,7 @@ pub fn settle_lookup(at: &Situation<'_>, looked_up: &LookedUp) -> Settlement {
         LookedUp::Impossible => at.rest(&mut settled),
         LookedUp::TokenRefused => {
             at.look_on(&mut settled, &at.batch.looked_up);
-            settled.refresh = !at.token_refreshed;
-            settled.block = at.token_refreshed.then_some(BlockReason::Reauthorise);
+            settled = at.token_refused(settled);
         }
         LookedUp::OutOfTime(places) => at.look_on(&mut settled, places),
         LookedUp::Redirected => {

@@ -13,8 +13,8 @@ pub use lookup::{settle_given_up, settle_lookup};
 
 use super::{
     Answer, Attempts, BlockReason, NoAnswer, Part, Places, Policy, Progress, ReceiverFacts,
-    RequestVerdict, Response, ResponseFacts, SentBatch, Stopped, Wait, WaitReason, Wanted,
-    about_size, request_verdict,
+    RequestVerdict, Response, ResponseFacts, SentBatch, Stopped, TokenRefusal, Wait, WaitReason,
+    Wanted, about_size, request_verdict,
 };
 use crate::fhir::{parse_outcome, parse_response};
 use chrono::{DateTime, Utc};
@@ -156,12 +156,7 @@ impl Situation<'_> {
                 }
                 settled
             }
-            RequestVerdict::RefreshToken if self.token_refreshed => {
-                self.blocked(BlockReason::Reauthorise)
-            }
-            RequestVerdict::RefreshToken => {
-                Settlement { refresh: true, ..self.again("token refused") }
-            }
+            RequestVerdict::TokenRefused => self.token_refused(self.again("token refused")),
             RequestVerdict::Block(BlockReason::Consent) => {
                 let mut settled = self.taken_apart("no permission");
                 settled.stop_for_consent(self.batch.part, refusal(response));
@@ -204,6 +199,16 @@ impl Situation<'_> {
     /// The batch stays as it is, and goes on when the connection does.
     fn blocked(&self, reason: BlockReason) -> Settlement {
         Settlement { block: Some(reason), ..self.again("blocked") }
+    }
+
+    /// The same request with a new token, or a new authorisation.
+    fn token_refused(&self, settled: Settlement) -> Settlement {
+        match TokenRefusal::of(self.token_refreshed) {
+            TokenRefusal::Refresh => Settlement { refresh: true, ..settled },
+            TokenRefusal::Reauthorise => {
+                Settlement { block: Some(BlockReason::Reauthorise), outcome: "blocked", ..settled }
+            }
+        }
     }
 
     /// Whether sending the same bytes again cannot store anything twice.
