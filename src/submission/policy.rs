@@ -51,6 +51,12 @@ pub struct Policy {
     pub bisect_failures: u32,
     /// See [`bisect_failures`](Self::bisect_failures).
     pub bisect_after: TimeDelta,
+    /// A request answered with a redirect so often, and for at least
+    /// [`elsewhere_after`](Self::elsewhere_after), counts as sent to the wrong place: a network's
+    /// sign-in page or a maintenance is usually over by then.
+    pub elsewhere_answers: u32,
+    /// See [`elsewhere_answers`](Self::elsewhere_answers).
+    pub elsewhere_after: TimeDelta,
     /// Single units that failed with 500 in a row, none accepted, after which the failure counts as
     /// the receiver's own and isolating ends. As often must one unit fail, each time right after
     /// something else was accepted, before it may be to blame.
@@ -108,6 +114,8 @@ impl Default for Policy {
             unreadable_answers_unconditional: 2,
             bisect_failures: 6,
             bisect_after: TimeDelta::hours(24),
+            elsewhere_answers: 6,
+            elsewhere_after: TimeDelta::hours(24),
             isolation_tries: 3,
             isolation_nearness: TimeDelta::minutes(5),
             isolation_passes: 2,

@@ -9,6 +9,7 @@ mod batches;
 mod records;
 mod settle;
 mod submissions;
+mod unreadable;
 
 pub use records::{
     BatchId, BatchRecord, BatchState, DataVersion, NewBatch, SubmissionId, SubmissionRecord,

@@ -4,12 +4,12 @@
 use crate::tape::Fate;
 use crate::world::*;
 use cgm_submitter::connect::Revocation;
-use cgm_submitter::environment::{BoxFuture, Clock, SystemTimer, Timer};
+use cgm_submitter::environment::{BoxFuture, Clock, SystemClock, SystemTimer, Timer};
 use cgm_submitter::store::{ConnectionId, ConnectionState, SubmissionId};
 use cgm_submitter::{Error, OutcomeStatus, Submitter};
 use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 /// An app whose readings the clinic has, with leave to look.
@@ -96,7 +96,7 @@ async fn a_single_401_is_answered_with_a_new_token_and_changes_nothing_else() {
 }
 
 /// A clock and a timer on which minutes take a second.
-struct Quick(Instant);
+struct Quick(Duration);
 
 /// How many times faster than ours its time passes.
 const FASTER: u32 = 50;
@@ -107,7 +107,7 @@ impl Clock for Quick {
     }
 
     fn monotonic(&self) -> Duration {
-        self.0.elapsed() * FASTER
+        SystemClock.monotonic().saturating_sub(self.0) * FASTER
     }
 }
 
@@ -124,7 +124,7 @@ async fn hanging<T>(
 ) -> (TimeDelta, T) {
     let world = World::new().await;
     let ids = sent(&world, &world.app()).await;
-    let quick = Arc::new(Quick(Instant::now()));
+    let quick = Arc::new(Quick(SystemClock.monotonic()));
     let (clock, timer) = (Arc::clone(&quick), Arc::clone(&quick));
     let app = world.app_with("me.db", |environment| cgm_submitter::environment::Environment {
         clock,
@@ -134,7 +134,7 @@ async fn hanging<T>(
     app.connections().await.unwrap();
     let begun = quick.monotonic();
     let done = call(&app, &world, ids).await;
-    (TimeDelta::from_std(quick.monotonic() - begun).unwrap(), done)
+    (TimeDelta::from_std(quick.monotonic().saturating_sub(begun)).unwrap(), done)
 }
 
 fn hang(world: &World) {
@@ -256,4 +256,94 @@ async fn a_byte_now_and_then_prolongs_nothing() {
     })
     .await;
     assert_ended(took, 30, &error);
+}
+
+#[tokio::test]
+async fn a_connection_that_ends_while_it_submits_is_said_to_be_disconnected() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(20).await;
+    let gate = crate::tape::Gate::new();
+    world.tape.at_bundle(2, Fate::Hold(Arc::clone(&gate)));
+    let app = Arc::new(app);
+    let submitting = {
+        let app = Arc::clone(&app);
+        tokio::spawn(async move { app.submit_now(connection, own(), NO_WAIT, |_| ()).await })
+    };
+    gate.reached().await;
+    app.disconnect(connection).await.unwrap();
+    gate.open();
+    let error = submitting.await.unwrap().unwrap_err();
+    assert_eq!(error.code().word(), "disconnected", "{error}");
+}
+
+/// A vault that a test locks.
+struct Lockable(MemoryVault, Arc<std::sync::atomic::AtomicBool>);
+
+impl Lockable {
+    fn open(&self) -> Result<&MemoryVault, cgm_submitter::environment::VaultError> {
+        if self.1.load(std::sync::atomic::Ordering::Relaxed) {
+            return Err(cgm_submitter::environment::VaultError::Unavailable);
+        }
+        Ok(&self.0)
+    }
+}
+
+impl cgm_submitter::environment::Vault for Lockable {
+    fn load(
+        &self,
+        name: &str,
+    ) -> Result<Option<secrecy::SecretString>, cgm_submitter::environment::VaultError> {
+        self.open()?.load(name)
+    }
+
+    fn save(
+        &self,
+        name: &str,
+        value: &secrecy::SecretString,
+    ) -> Result<(), cgm_submitter::environment::VaultError> {
+        self.open()?.save(name, value)
+    }
+
+    fn delete(&self, name: &str) -> Result<(), cgm_submitter::environment::VaultError> {
+        self.open()?.delete(name)
+    }
+}
+
+#[tokio::test]
+async fn a_vault_that_locks_on_the_way_leaves_the_account_of_what_was_delivered() {
+    use std::sync::atomic::Ordering;
+    for due in [false, true] {
+        let world = World::new().await;
+        let locked = Arc::new(std::sync::atomic::AtomicBool::new(false));
+        let vault = Arc::new(Lockable(MemoryVault::default(), Arc::clone(&locked)));
+        let app = world.app_with("me.db", |environment| cgm_submitter::environment::Environment {
+            vault,
+            ..environment
+        });
+        stock(&app, 20).await;
+        let connection = world.connect(&app).await;
+        let locks = Arc::clone(&locked);
+        world.tape.rule(move |sent| {
+            locks.fetch_or(sent.is_bundle, Ordering::Relaxed);
+            Fate::Pass
+        });
+        if due {
+            locked.store(true, Ordering::Relaxed);
+            let none = app.submit_now(connection, own(), NO_WAIT, |_| ()).await.unwrap_err();
+            assert_eq!(none.code().word(), "vault-unavailable", "nothing was delivered");
+            locked.store(false, Ordering::Relaxed);
+            let report = app.run_due(NO_WAIT, |_| ()).await.unwrap();
+            assert_eq!((report.tally.requests, report.tally.entries.accepted), (1, 1));
+            assert!(report.next_wake > Some(world.clock.now()), "nobody comes back at once");
+        } else {
+            let outcome = app.submit_now(connection, own(), NO_WAIT, |_| ()).await.unwrap();
+            assert_eq!((outcome.tally.requests, outcome.tally.entries.accepted), (1, 1));
+            let OutcomeStatus::Waiting { reason, .. } = outcome.status else { panic!() };
+            assert_eq!(reason, cgm_submitter::outcome::WaitReason::VaultLocked);
+        }
+        world.tape.no_rule();
+        locked.store(false, Ordering::Relaxed);
+        world.later(&app).await;
+        world.assert_complete(20);
+    }
 }
