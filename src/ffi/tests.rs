@@ -2,7 +2,7 @@
 
 use super::CgmSubmitter;
 use super::error::CgmError;
-use super::host::{HostError, HostLocalTime, HostVault, OffsetChange};
+use super::host::{HostError, HostLocalTime, HostVault};
 use super::log::{HostLogSink, LogEntry, LogField, LogLevel, LogValue};
 use super::records::ConnectionId;
 use super::records::connections::ConnectionState;
@@ -15,6 +15,7 @@ use super::records::outcomes::{OutcomeStatus, UnknownItem, WaitReason};
 use super::records::readings::{GlucoseUnit, Scale};
 use super::records::runs::{FailureKind, RunStatus};
 use super::records::submissions::ItemKind;
+use super::records::zone::OffsetChange;
 use crate::store::{self, ConnectionDetails, Store};
 use crate::testing::ScriptedTransport;
 use chrono::{DateTime, Utc};

@@ -6,6 +6,7 @@
 //! it is written down, in one transaction with the ledger.
 
 mod batches;
+mod never_sent;
 mod records;
 mod settle;
 mod submissions;
