@@ -1,10 +1,10 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // An app reaches what is named below and nothing else. Inside, modules serve each other by `pub`;
-// what only a test or a host of another language calls is no dead code.
+// what only the shell, a test or a host of another language calls is no dead code.
+#![cfg_attr(not(feature = "internals"), warn(unnameable_types))]
 #![cfg_attr(
-    not(feature = "internals"),
-    warn(unnameable_types),
+    not(all(feature = "internals", feature = "shell")),
     allow(dead_code, unreachable_pub, unused_imports)
 )]
 

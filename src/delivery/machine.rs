@@ -238,8 +238,8 @@ impl Machine {
         self.claim(store, connection, batch, now, left)
     }
 
-    /// Settles a batch that needs no answer for it: of a submission that cannot be read or was given
-    /// up, or one whose sender died. Returns whether it did.
+    /// Settles a batch that needs no answer for it: of a submission that cannot be read or was
+    /// given up, or one whose sender died. Returns whether it did.
     fn settles(
         &mut self,
         store: &mut Store,

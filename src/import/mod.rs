@@ -9,7 +9,7 @@
 //! | format | what is taken |
 //! | --- | --- |
 //! | Dexcom Clarity CSV | the `EGV` rows; alerts, calibrations, insulin and the rest are counted |
-//! | CSV with the columns `time`, `value`, `unit`, in any order; optional `device`, `status` | every row |
+//! | CSV with `time`, `value`, `unit`, in any order; optional `device`, `status` | every row |
 //! | the same fields as one JSON object a line | every line |
 
 mod clarity;

@@ -21,8 +21,8 @@ pub enum SummaryError {
     /// Under two readings with a value: no deviation, so no coefficient of variation, which a
     /// summary must have.
     #[error(
-        "{readings} reading(s) with a value in {dates}, a summary needs 2: ingest readings first or \
-        choose other dates"
+        "{readings} reading(s) with a value in {dates}, a summary needs 2: \
+        ingest readings first or choose other dates"
     )]
     TooFewReadings {
         /// Readings with a value, one per instant.
@@ -219,9 +219,9 @@ impl fmt::Debug for SummaryBuilder {
 /// The consensus statistics of a stretch of dates (Danne 2017, Battelino 2019), unrounded. Built by
 /// [`SummaryBuilder`].
 ///
-/// Each reading counts for its sensor's nominal interval of 1, 3, 5, 10 or 15 minutes, learned from the
-/// gaps between its readings; with one interval throughout that is plain counting. "Low" and "High"
-/// count 1 mg/dL beyond the device's limit.
+/// Each reading counts for its sensor's nominal interval of 1, 3, 5, 10 or 15 minutes, learned from
+/// the gaps between its readings; with one interval throughout that is plain counting. "Low" and
+/// "High" count 1 mg/dL beyond the device's limit.
 #[derive(Clone, PartialEq)]
 pub struct Summary {
     dates: DateRange,

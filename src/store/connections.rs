@@ -187,7 +187,8 @@ impl Store {
     /// have written meanwhile.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if there is none, or it was ended: nothing is written to it any more.
+    /// [`StoreError::Missing`] if there is none, or it was ended: nothing is written to it any
+    /// more.
     pub fn change_connection(
         &mut self,
         id: ConnectionId,
@@ -214,8 +215,8 @@ impl Store {
     }
 
     /// Ends a connection: what is queued for it goes at once, with its orders and what is known of
-    /// the authorisation. The ledger of what the receiver has, or may have, stays. Its tokens are noted as
-    /// `tokens`, to be given back.
+    /// the authorisation. The ledger of what the receiver has, or may have, stays. Its tokens are
+    /// noted as `tokens`, to be given back.
     ///
     /// # Errors
     /// [`StoreError::Missing`] if there is none, or it was ended already.

@@ -96,10 +96,10 @@ impl Store {
         Ok(count.unsigned_abs())
     }
 
-    /// Marks accepted readings that the receiver lacks, in this version, as unsent; returns how many
-    /// are unsent then. Those that were sent again before, or were corrected meanwhile,
-    /// stay as they are. That the receiver has seen the version is remembered: a correction
-    /// still says what it corrects.
+    /// Marks accepted readings that the receiver lacks, in this version, as unsent; returns how
+    /// many are unsent then. Those that were sent again before, or were corrected meanwhile, stay
+    /// as they are. That the receiver has seen the version is remembered: a correction still says
+    /// what it corrects.
     ///
     /// # Errors
     /// [`StoreError`].

@@ -1,9 +1,9 @@
 //! Makers' record keys as they are stored, and finding the reading that has one.
 //!
-//! A host's key is text, in a table of its own. A count within a series, of which a file has tens of
-//! thousands, is one integer beside the reading and in no index: that would double what a reading
-//! costs. The readings that a batch may mean are looked through once instead; a count runs on for
-//! no longer than [`AROUND`].
+//! A host's key is text, in a table of its own. A count within a series, of which a file has tens
+//! of thousands, is one integer beside the reading and in no index: that would double what a
+//! reading costs. The readings that a batch may mean are looked through once instead; a count runs
+//! on for no longer than [`AROUND`].
 //!
 //! Counts keep step with the seconds at which their readings stand, but for what clocks drift: what
 //! is stored is how far a count lags behind its reading's second, which takes two bytes.

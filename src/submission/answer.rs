@@ -80,7 +80,8 @@ pub enum LookedUp {
     /// The receiver failed this time, and asked for a wait or did not; it had answered for these
     /// entries.
     Failed(Option<RetryAfter>, Places),
-    /// The time given was over, ours and not the receiver's, when it had answered for these entries.
+    /// The time given was over, ours and not the receiver's, when it had answered for these
+    /// entries.
     OutOfTime(Places),
     /// The HTTP stack followed a redirect: another place answered.
     Redirected,

@@ -46,8 +46,9 @@ pub struct Policy {
     /// The same for entries without conditional create: fewer, because each answer may have stored
     /// everything once more.
     pub unreadable_answers_unconditional: u32,
-    /// A request answered 500 so often, alike, and for at least [`bisect_after`](Self::bisect_after)
-    /// may fail for one of its entries: an outage is usually over by then.
+    /// A request answered 500 so often, alike, and for at least
+    /// [`bisect_after`](Self::bisect_after) may fail for one of its entries: an outage is usually
+    /// over by then.
     pub bisect_failures: u32,
     /// See [`bisect_failures`](Self::bisect_failures).
     pub bisect_after: TimeDelta,

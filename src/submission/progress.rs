@@ -123,8 +123,8 @@ impl Isolation {
         begins.is_up_to(self.until, batch.dialect)
     }
 
-    /// Ends the further try of a suspect, if this batch, sent at `before`, was one; returns where the
-    /// submission goes on.
+    /// Ends the further try of a suspect, if this batch, sent at `before`, was one; returns where
+    /// the submission goes on.
     pub fn tried(&mut self, batch: &SentBatch, before: Position) -> Position {
         let Some(resume) = self.resume.take() else { return batch.position_after };
         // Something else came at its place: it is no longer to be sent.

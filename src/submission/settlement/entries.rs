@@ -177,8 +177,8 @@ impl Situation<'_> {
         }
     }
 
-    /// A batch was read while units that fail are being isolated. If it was accepted, one of them is
-    /// tried again at once: should it fail once more, the receiver is not down.
+    /// A batch was read while units that fail are being isolated. If it was accepted, one of them
+    /// is tried again at once: should it fail once more, the receiver is not down.
     fn isolated(&self, progress: &mut Progress, accepted: bool, deferred: bool) {
         let Some(isolation) = &mut progress.isolation else { return };
         isolation.failed = 0;

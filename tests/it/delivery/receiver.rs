@@ -1,5 +1,5 @@
-//! A receiver that keeps what it is sent, as identifiers, and counts every create. It shares no code
-//! with the crate.
+//! A receiver that keeps what it is sent, as identifiers, and counts every create. It shares no
+//! code with the crate.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;

@@ -132,8 +132,8 @@ fn what_was_claimed_and_never_sent_is_an_unknown_outcome_only_after_the_lease() 
     assert_eq!((end, record.len()), (End::Idle, 25));
 }
 
-/// What the receiver has of a phone that disconnects while its only batch is under way, and connects
-/// again as the same patient; and how many readings rest then.
+/// What the receiver has of a phone that disconnects while its only batch is under way, and
+/// connects again as the same patient; and how many readings rest then.
 fn disconnected_meanwhile(dialect: &str, end_of_wait: bool) -> (Record, usize) {
     use cgm_submitter::delivery::{Machine, Step};
     use cgm_submitter::submission::{Answer, Response};
