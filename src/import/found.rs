@@ -9,14 +9,14 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashSet};
 
 /// What has been found in a file so far.
-pub(super) struct Found {
+pub(super) struct Gathered {
     now: DateTime<Utc>,
     sensors: BTreeMap<SensorKey, Sensor>,
     unreadable: BTreeMap<TimesLike, usize>,
     import: Import,
 }
 
-impl Found {
+impl Gathered {
     pub(super) fn new(format: Format, now: DateTime<Utc>) -> Self {
         let import = Import {
             format,
