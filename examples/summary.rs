@@ -1,6 +1,12 @@
 //! `cargo run --example summary -- --import FILE`: the consensus statistics of a file of glucose
 //! readings.
 
+#[macro_use]
+#[path = "shared/say.rs"]
+mod say;
+
+#[path = "shared/refused.rs"]
+mod refused;
 #[path = "shared/scale.rs"]
 mod scale;
 
@@ -21,10 +27,10 @@ type Failure = Box<dyn std::error::Error>;
 #[derive(Parser)]
 struct Args {
     /// Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     import: PathBuf,
-    /// The time zone of the file's clock, for example Europe/Bucharest. Required if its times have no
-    /// UTC offset.
+    /// The person's time zone, for example Europe/Bucharest: when their days begin, and what places
+    /// the local times of a Dexcom Clarity file, which requires it.
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<NamedZone>,
     /// The lowest and highest value the device shows. Required for a file in which a device of no
@@ -32,7 +38,7 @@ struct Args {
     #[arg(long, value_name = "40..400mg/dL", value_parser = scale::scale)]
     scale: Option<Scale>,
     /// Local dates, both included: 2024-05-01..2024-05-14. Default: all dates of the file.
-    #[arg(long)]
+    #[arg(long, value_name = "DATES")]
     window: Option<DateRange>,
     /// JSON, unrounded.
     #[arg(long)]
@@ -43,7 +49,7 @@ fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            warn!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -55,9 +61,9 @@ fn run(args: &Args) -> Result<(), Failure> {
     let bytes = std::fs::read(&args.import)
         .map_err(|error| format!("{}: {error}", args.import.display()))?;
     let file = read(args, &bytes, zone.as_ref(), now)?;
-    let samples = samples(&file)?;
+    let samples = samples(&file).map_err(|error| format!("{}: {error}", args.import.display()))?;
     let (Some(first), Some(last)) = (samples.values().next(), samples.values().next_back()) else {
-        return Err("the file holds no readings".into());
+        return Err(format!("{}: the file holds no readings", args.import.display()).into());
     };
     let zone = zone.unwrap_or_else(|| ZoneOffsets::fixed(first.offset));
     let whole = DateRange::new(zone.date_at(first.seconds), zone.date_at(last.seconds))?;
@@ -71,9 +77,11 @@ fn run(args: &Args) -> Result<(), Failure> {
     for sample in samples.into_values() {
         builder.push(sample);
     }
-    let summary = builder.finish()?;
+    let summary = builder.finish().map_err(|error| {
+        format!("{}: {error}; its readings are from {whole}", args.import.display())
+    })?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&json(&summary))?);
+        say!("{}", serde_json::to_string_pretty(&json(&summary))?);
     } else {
         print(&summary);
     }
@@ -102,8 +110,9 @@ fn read(
         };
         format!("{}: {error}{option}", args.import.display())
     })?;
-    for rejected in &file.rejected {
-        eprintln!("row {}: {}", rejected.row, rejected.reason);
+    let refused = file.rejected.iter().map(|refused| (refused.row, &refused.reason));
+    for line in refused::by_reason(refused) {
+        warn!("{line}");
     }
     Ok(file)
 }
@@ -148,15 +157,15 @@ fn json(summary: &Summary) -> serde_json::Value {
 
 fn print(summary: &Summary) {
     let ranges = summary.ranges();
-    println!("{} readings, {}", summary.readings(), summary.dates());
-    println!(
+    say!("{} readings, {}", summary.readings(), summary.dates());
+    say!(
         "mean {:.1} mg/dL, SD {:.1}, CV {:.1} %, GMI {:.1} %",
         summary.mean_mg_dl(),
         summary.sd_mg_dl(),
         summary.cv_percent(),
         summary.gmi_percent()
     );
-    println!(
+    say!(
         "<54 {:.2} %, 54-69 {:.2} %, 70-180 {:.2} %, 181-250 {:.2} %, >250 {:.2} %",
         ranges.very_low_percent(),
         ranges.low_percent(),
@@ -164,12 +173,12 @@ fn print(summary: &Summary) {
         ranges.high_percent(),
         ranges.very_high_percent()
     );
-    println!(
+    say!(
         "{} days of wear, sensor active {:.2} %",
         summary.days_of_wear(),
         summary.sensor_active_percent()
     );
     if summary.sufficiency() != Sufficiency::Sufficient {
-        println!("fewer data than the 14 days and 70 % the consensus asks for");
+        say!("fewer data than the 14 days and 70 % the consensus asks for");
     }
 }

@@ -1,16 +1,17 @@
 #![doc = include_str!("../README.md")]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 // An app reaches what is named below and nothing else. Inside, modules serve each other by `pub`;
-// what only a test or a host of another language calls is no dead code.
+// what only the shell, a test or a host of another language calls is no dead code.
+#![cfg_attr(not(feature = "internals"), warn(unnameable_types))]
 #![cfg_attr(
-    not(feature = "internals"),
-    warn(unnameable_types),
+    not(all(feature = "internals", feature = "shell")),
     allow(dead_code, unreachable_pub, unused_imports)
 )]
 
 // ---- core: pure, synchronous, no clock, no I/O ----
 mod backoff;
 pub mod import;
+mod sorting;
 pub mod statistics;
 
 #[cfg(feature = "internals")]
@@ -35,6 +36,8 @@ pub mod submission;
 mod submission;
 
 // ---- shell: owns time, randomness, disk, network ----
+#[cfg(feature = "shell")]
+mod blocking;
 #[cfg(feature = "shell")]
 pub mod environment;
 #[cfg(feature = "shell")]
@@ -136,7 +139,8 @@ pub mod outcome {
     pub use super::delivery::{CannotVerify, Difference, NotVerified, Preview, Verification};
     pub use super::fhir::EntryKind;
     pub use super::submission::{
-        Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, Tally, Unsupported, WaitReason, Wanted,
+        Counts, EntryVerdict, LeftOut, Part, Plan, StoppedPart, Tally, Unsupported, WaitReason,
+        Wanted,
     };
     #[cfg(feature = "shell")]
     pub use super::submitter::{

@@ -1,6 +1,7 @@
 //! The sandbox EHR in this process, its state and port kept beside the database.
 
-use crate::{Failure, Place, beside, person};
+use crate::connecting::Place;
+use crate::{Failure, beside, person};
 use cgm_submitter::HttpTransport;
 use cgm_submitter::environment::Transport;
 use sandbox_ehr::Sandbox;
@@ -53,18 +54,18 @@ impl Clinic {
     /// How to see what the clinic received.
     pub(crate) fn say_where_to_look(&self, database: &Path, fleeting: bool) -> Result<(), Failure> {
         if fleeting && !person::interactive() {
-            println!("To look at what the clinic received, run again with --database FILE");
+            say!("To look at what the clinic received, run again with --database FILE");
             return Ok(());
         }
         if person::interactive() {
-            println!("What the clinic received: {}", self.0.clinic_url());
+            say!("What the clinic received: {}", self.0.clinic_url());
             person::ask("Press Enter to close the clinic ")?;
         } else {
-            println!(
+            say!(
                 "What the clinic received: cargo run --release -p sandbox-ehr -- --port {} \
                     --database {}, then {}",
                 self.0.port(),
-                beside(database, "clinic").display(),
+                quoted(&beside(database, "clinic")),
                 self.0.clinic_url()
             );
         }
@@ -76,4 +77,11 @@ impl Clinic {
         // Its state is on disk already; a failure to stop changes nothing.
         let _ = self.0.stop().await;
     }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

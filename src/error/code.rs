@@ -129,7 +129,8 @@ codes! {
         "Begin the connection again.";
     ScopesRefused, "scopes-refused", NeedsPerson,
         "The receiver refuses the permissions asked for.",
-        "Begin the connection again if the text says that fewer are asked for then; else ask the receiver.";
+        "Begin the connection again if the text says that fewer are asked for then; \
+        else ask the receiver.";
     Disconnected, "disconnected", NeedsPerson,
         "The connection was ended.",
         "Connect anew.";
@@ -210,9 +211,9 @@ impl ErrorCode {
     fn page() -> String {
         use fmt::Write as _;
         let mut page = String::from(
-            "# Errors\n\nMade from `src/error/code.rs` by its test; do not edit.\n\nEvery failure has one code. \
-             Its kind says what an app can do about it. The text of an error is\nEnglish, for developers and logs, and holds \
-             no data of a person.\n",
+            "# Errors\n\nMade from `src/error/code.rs` by its test; do not edit.\n\n\
+             Every failure has one code. Its kind says what an app can do about it. The text of an \
+             error is\nEnglish, for developers and logs, and holds no data of a person.\n",
         );
         let kinds = [
             ErrorKind::TryAgain,

@@ -53,7 +53,8 @@ pub enum Error {
     Blocked(ConnectionState),
     /// An ordered submission without an order.
     #[error(
-        "the receiver has no standing order that runs: read its orders again, or submit what the person chose"
+        "the receiver has no standing order that runs: read its orders again, \
+        or submit what the person chose"
     )]
     NoOrder,
     /// The receiver answered a search or read with this status.
@@ -72,6 +73,9 @@ pub enum Error {
         /// Why.
         reason: WaitReason,
     },
+    /// What the receiver was asked for did not come in the time there was for all of it.
+    #[error("the receiver did not answer in the time there was: try again")]
+    TimedOut,
     /// The receiver's answer is not what was asked for.
     #[error("the receiver's {what} is not readable: {why}")]
     Unreadable {
@@ -102,7 +106,8 @@ pub enum Error {
     Assembly(&'static str),
     /// The receiver would understand nothing this version writes.
     #[error(
-        "the receiver says neither that it receives CGM data (HL7 CGM) nor that it is a FHIR R4 server that takes transactions: ask it which guide it speaks"
+        "the receiver says neither that it receives CGM data (HL7 CGM) \
+        nor that it is a FHIR R4 server that takes transactions: ask it which guide it speaks"
     )]
     Dialect,
 }

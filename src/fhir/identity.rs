@@ -4,9 +4,9 @@
 //! namespace of this project. It is sent as `urn:uuid:…` under the system `urn:ietf:rfc:3986`, on
 //! the resource and in `ifNoneExist`. Conditional create searches the receiver's whole server:
 //! equal facts must give equal identifiers on every installation, any other fact another one. So
-//! nothing local is a part: no row number, installation, URL, order or UTC offset, and no record key
-//! of a maker, which not every export has. The recipe never changes: a change would send everything
-//! twice.
+//! nothing local is a part: no row number, installation, URL, order or UTC offset, and no record
+//! key of a maker, which not every export has. The recipe never changes: a change would send
+//! everything twice.
 
 use super::codes::reading_code;
 use super::decimal::{Decimal, Digits};

@@ -55,8 +55,8 @@ pub fn search_form(identifiers: &[Identifier]) -> String {
         .finish()
 }
 
-/// The form, or query, that asks for a patient's readings in a unit by date: from one unix second to
-/// another, both included, `count` to a page. `None` if a second is none.
+/// The form, or query, that asks for a patient's readings in a unit by date: from one unix second
+/// to another, both included, `count` to a page. `None` if a second is none.
 pub fn date_search_form(
     patient: &PatientId,
     unit: GlucoseUnit,
@@ -406,7 +406,8 @@ mod tests {
             "link": [{"relation": "next", "url": "?page=2"}],
             "entry": [{"resource": resource, "search": {"mode": "match"}},
                       {"resource": resource, "search": {"mode": "include"}},
-                      {"resource": {"resourceType": "OperationOutcome"}, "search": {"mode": "outcome"}},
+                      {"resource": {"resourceType": "OperationOutcome"},
+                       "search": {"mode": "outcome"}},
                       {}, 7]});
         let body = page.to_string();
         let found = parse_found(body.as_bytes(), &base).unwrap();

@@ -214,7 +214,10 @@ mod tests {
 
     #[test]
     fn only_matches_are_given_and_an_error_about_the_search_is_noticed() {
-        let outcome = |severity: &str| json!({"resourceType": "OperationOutcome", "issue": [{"severity": severity}]});
+        let outcome = |severity: &str| {
+            let issue = json!([{"severity": severity}]);
+            json!({"resourceType": "OperationOutcome", "issue": issue})
+        };
         let entry =
             |resource: Value, mode: &str| json!({"resource": resource, "search": {"mode": mode}});
         let read = |entries: Value| {

@@ -51,7 +51,8 @@ pub enum ReadingError {
     CutOff,
     /// The same row is already stored at another time: it was imported under another time zone.
     #[error(
-        "already imported as {earlier}: import it with that time zone, or say that this one replaces it"
+        "already imported as {earlier}: import it with that time zone, \
+        or say that this one replaces it"
     )]
     AlreadyImportedElsewhere {
         /// The time zone, or UTC offset, of the earlier import.

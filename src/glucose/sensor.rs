@@ -36,7 +36,10 @@ fn checked(text: impl Into<String>, what: &'static str) -> Result<String, Sensor
 /// Whether a character changes the order in which others are shown (Unicode's `Bidi_Control`): a
 /// text that reads as another misleads who reads it.
 pub(crate) const fn reorders(c: char) -> bool {
-    matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(
+        c,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
 /// What tells one sensor from every other, the same on every phone: the maker and the transmitter's

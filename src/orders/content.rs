@@ -50,8 +50,8 @@ impl Content {
         }
     }
 
-    /// The content that the canonical of a guide's profile names, with or without `|version`; `None`
-    /// if it is not known.
+    /// The content that the canonical of a guide's profile names, with or without `|version`;
+    /// `None` if it is not known.
     pub(crate) fn from_canonical(canonical: &str, words: &OrderVocabulary) -> Option<Self> {
         let unversioned = canonical.split('|').next()?;
         Self::from_profile(unversioned.strip_prefix(words.canonicals)?)

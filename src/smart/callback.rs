@@ -281,7 +281,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn arbitrary_text_never_passes(text in "(com.example.app:/callback\\?)?((code|state|error|iss)=?&?){0,6}.{0,60}") {
+        fn arbitrary_text_never_passes(
+            text in "(com.example.app:/callback\\?)?((code|state|error|iss)=?&?){0,6}.{0,60}"
+        ) {
             prop_assert!(validate(&text, &pending(), now()).is_err());
             let _ = state_of(&text);
         }

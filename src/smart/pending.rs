@@ -134,8 +134,8 @@ pub(super) mod tests {
 
     pub(in super::super) fn pending() -> PendingAuthorization {
         let base: ReceiverBase = "https://ehr.example/fhir".parse().unwrap();
-        let server =
-            br#"{"issuer": "https://auth.example", "authorization_endpoint": "https://auth.example/a?tenant=1",
+        let server = br#"{"issuer": "https://auth.example",
+            "authorization_endpoint": "https://auth.example/a?tenant=1",
             "token_endpoint": "t", "code_challenge_methods_supported": ["S256"]}"#;
         PendingAuthorization::new(
             base.clone(),

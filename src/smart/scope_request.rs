@@ -146,7 +146,8 @@ mod tests {
     fn server(capability: &str, scopes: &str) -> SmartConfiguration {
         let scopes: Vec<_> = scopes.split_ascii_whitespace().collect();
         let body = serde_json::json!({
-            "authorization_endpoint": "a", "token_endpoint": "t", "code_challenge_methods_supported": ["S256"],
+            "authorization_endpoint": "a", "token_endpoint": "t",
+            "code_challenge_methods_supported": ["S256"],
             "capabilities": [capability], "scopes_supported": scopes,
         });
         SmartConfiguration::parse(

@@ -165,14 +165,18 @@ mod tests {
     }
 
     fn hour() -> TokenState {
-        let text = r#"{"access_token":"a1","token_type":"Bearer","expires_in":3600,"refresh_token":"r1","patient":"p1"}"#;
+        let text = r#"{"access_token":"a1","token_type":"Bearer","expires_in":3600,
+            "refresh_token":"r1","patient":"p1"}"#;
         TokenState::granted(response(text), "patient/*.cu", now()).unwrap()
     }
 
     #[test]
     fn what_a_server_may_leave_out_is_left_out() {
         let state = TokenState::granted(
-            response(r#"{"access_token":"a","token_type":"BEARER","patient":"p","need_patient_banner":true}"#),
+            response(
+                r#"{"access_token":"a","token_type":"BEARER","patient":"p",
+                "need_patient_banner":true}"#,
+            ),
             "patient/*.cu",
             now(),
         )
@@ -203,7 +207,8 @@ mod tests {
     fn a_refresh_replaces_the_refresh_token_where_a_new_one_comes() {
         let later = now() + TimeDelta::hours(1);
         let rotated = response(
-            r#"{"access_token":"a2","token_type":"bearer","refresh_token":"r2","scope":"patient/*.rs"}"#,
+            r#"{"access_token":"a2","token_type":"bearer","refresh_token":"r2",
+            "scope":"patient/*.rs"}"#,
         );
         let state = hour().refreshed(rotated, later).unwrap();
         assert_eq!(state.refresh().unwrap().expose(), "r2");
@@ -250,7 +255,8 @@ mod tests {
 
     #[test]
     fn debug_shows_no_token() {
-        let text = r#"{"access_token":"tok-1","token_type":"Bearer","refresh_token":"ref-1","patient":"pat-1"}"#;
+        let text = r#"{"access_token":"tok-1","token_type":"Bearer","refresh_token":"ref-1",
+            "patient":"pat-1"}"#;
         let state = TokenState::granted(response(text), "", now()).unwrap();
         let shown = format!("{:?} {state:?} {:?}", response(text), state.patient());
         assert!(
@@ -261,8 +267,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_clock_makes_it_panic(lifetime in any::<i64>(), at in -8_000_000_000_000i64..8_000_000_000_000) {
-            let text = format!(r#"{{"access_token":"a","token_type":"bearer","patient":"p","expires_in":{lifetime}}}"#);
+        fn no_clock_makes_it_panic(
+            lifetime in any::<i64>(),
+            at in -8_000_000_000_000i64..8_000_000_000_000
+        ) {
+            let text = format!(
+                r#"{{"access_token":"a","token_type":"bearer","patient":"p",
+                "expires_in":{lifetime}}}"#
+            );
             let state = TokenState::granted(response(&text), "", now()).unwrap();
             let _ = state.needs_refresh(DateTime::from_timestamp(at, 0).unwrap_or_default());
         }

@@ -244,7 +244,8 @@ mod tests {
     fn tokens(refresh: bool) -> TokenState {
         let extra = if refresh { r#","refresh_token":"r1""# } else { "" };
         let text = format!(
-            r#"{{"access_token":"a1","token_type":"bearer","expires_in":3600,"patient":"p1"{extra}}}"#
+            r#"{{"access_token":"a1","token_type":"bearer","expires_in":3600,
+            "patient":"p1"{extra}}}"#
         );
         let response = TokenResponse::parse(text.as_bytes()).unwrap();
         TokenState::granted(response, "patient/*.cu", now()).unwrap()

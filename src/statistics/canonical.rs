@@ -207,8 +207,8 @@ impl Canonical {
         }
     }
 
-    /// Lets through what was measured before `now`, in order, until one still waits for its interval
-    /// or for a newer sensor. If `as_it_seems`, no newer one comes back that has not yet.
+    /// Lets through what was measured before `now`, in order, until one still waits for its
+    /// interval or for a newer sensor. If `as_it_seems`, no newer one comes back that has not yet.
     fn release(&mut self, now: i64, as_it_seems: bool, counted: &mut impl FnMut(Placed, Interval)) {
         while let Some(instant) =
             self.queue.front().map(|first| first.reading.seconds).filter(|instant| *instant < now)

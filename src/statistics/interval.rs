@@ -1,10 +1,10 @@
 //! How often a sensor measures, learned from the gaps between its readings; each reading's weight
 //! and coverage follow from it.
 //!
-//! Monitors measure every 1, 3, 5, 10 or 15 minutes. A reading counts for the interval on which the three
-//! gaps after it agree; where they do not agree, for that of its sensor's reading before it; before
-//! the first such reading, for that reading's. So one or two lost readings in a row change nothing,
-//! and a source that changes its pace changes the weight at the very reading.
+//! Monitors measure every 1, 3, 5, 10 or 15 minutes. A reading counts for the interval on which the
+//! three gaps after it agree; if they do not agree, for that of its sensor's reading before it;
+//! before the first such reading, for that reading's. So one or two lost readings in a row change
+//! nothing, and a source that changes its pace changes the weight at the very reading.
 
 /// Consecutive equal gaps after which they count as the sensor's interval.
 const AGREEING_GAPS: u8 = 3;

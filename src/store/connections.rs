@@ -150,6 +150,21 @@ impl Store {
         block(&self.db, id, state)
     }
 
+    /// Takes a connection into service again whose receiver pointed elsewhere, to see whether it
+    /// still does.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is none, or it was ended.
+    pub fn try_again(&mut self, id: ConnectionId) -> Result<(), StoreError> {
+        let again = |record: &mut ConnectionRecord| {
+            if record.is_tried_again() {
+                record.state = ConnectionState::Active;
+                record.receiver.points_elsewhere = false;
+            }
+        };
+        self.edit_connection(id, again).map(drop)
+    }
+
     /// Changes what is known of a receiver in one transaction: `change` sees what another process
     /// may have written meanwhile.
     ///
@@ -172,7 +187,8 @@ impl Store {
     /// have written meanwhile.
     ///
     /// # Errors
-    /// [`StoreError::Missing`] if there is none, or it was ended: nothing is written to it any more.
+    /// [`StoreError::Missing`] if there is none, or it was ended: nothing is written to it any
+    /// more.
     pub fn change_connection(
         &mut self,
         id: ConnectionId,
@@ -199,8 +215,8 @@ impl Store {
     }
 
     /// Ends a connection: what is queued for it goes at once, with its orders and what is known of
-    /// the authorisation. The ledger of what the receiver has, or may have, stays. Its tokens are noted as
-    /// `tokens`, to be given back.
+    /// the authorisation. The ledger of what the receiver has, or may have, stays. Its tokens are
+    /// noted as `tokens`, to be given back.
     ///
     /// # Errors
     /// [`StoreError::Missing`] if there is none, or it was ended already.

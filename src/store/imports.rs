@@ -64,7 +64,8 @@ pub(super) fn begin(
     now: DateTime<Utc>,
 ) -> Result<ImportId, StoreError> {
     tx.prepare_cached(
-        "INSERT INTO imports (at, format, digest, stored, already_there, replaced, corrected, rejected)
+        "INSERT INTO imports
+         (at, format, digest, stored, already_there, replaced, corrected, rejected)
          VALUES (?, ?, ?, 0, 0, 0, 0, 0)",
     )?
     .execute(params![now.timestamp(), source.format, source.digest])?;

@@ -94,9 +94,9 @@ pub(super) fn move_away(
     if leaving.is_empty() { Ok(()) } else { versions::settle_moves(tx) }
 }
 
-/// If a reading that stays says what a record will say in its place, whoever has it counts as having
-/// an earlier version: what is sent next replaces what the record said where it stood, and is not
-/// taken for that reading's own fact.
+/// If a reading that stays says what a record will say in its place, whoever has it counts as
+/// having an earlier version: what is sent next replaces what the record said where it stood, and
+/// is not taken for that reading's own fact.
 fn make_way(
     tx: &Transaction<'_>,
     c: &Contested<'_>,

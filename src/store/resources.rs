@@ -7,9 +7,9 @@ use crate::glucose::DateRange;
 use rusqlite::{Row, Transaction, params};
 
 /// The table of sent resources. `kind` is an [`EntryKind::code`]; what a summary and its figures
-/// cover stands in the dates and the unit. `lacking` is 1 for one the receiver accepted and turned out to
-/// lack, 2 once it was sent again.
-/// `unknown` is 1 for one that was sent and may or may not be there, 2 once that was dismissed.
+/// cover stands in the dates and the unit. `lacking` is 1 for one the receiver accepted and turned
+/// out to lack, 2 once it was sent again. `unknown` is 1 for one that was sent and may or may not
+/// be there, 2 once that was dismissed.
 pub(super) const TABLES: &str = "
     CREATE TABLE sent_resources (
         id INTEGER PRIMARY KEY,

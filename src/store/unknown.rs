@@ -1,5 +1,6 @@
-//! What was sent, and nobody can tell whether the receiver has it: never sent again by itself, shown
-//! until somebody decides. And how much of some dates a receiver does not have, for which reason.
+//! What was sent, and nobody can tell whether the receiver has it: never sent again by itself,
+//! shown until somebody decides. And how much of some dates a receiver does not have, for which
+//! reason.
 
 use super::{ConnectionId, ReadingKey, Store, StoreError, readings, resources};
 use crate::fhir::EntryKind;

@@ -56,6 +56,13 @@ pub struct Response {
     pub took: TimeDelta,
 }
 
+impl Response {
+    /// Whether it names a time to wait.
+    pub const fn asks_to_wait(&self) -> bool {
+        self.retry_after.is_some()
+    }
+}
+
 /// Hides what the receiver said.
 impl std::fmt::Debug for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -73,7 +80,8 @@ pub enum LookedUp {
     /// The receiver failed this time, and asked for a wait or did not; it had answered for these
     /// entries.
     Failed(Option<RetryAfter>, Places),
-    /// The time given was over, ours and not the receiver's, when it had answered for these entries.
+    /// The time given was over, ours and not the receiver's, when it had answered for these
+    /// entries.
     OutOfTime(Places),
     /// The HTTP stack followed a redirect: another place answered.
     Redirected,

@@ -2,12 +2,13 @@
 
 use super::types::{ConnectionRun, OutcomeStatus, RunReport, SubmissionOutcome, UnknownItem};
 use super::{Inner, Parts, Submitter, content};
-use crate::delivery::{Event, OnEvent, Run, Stopped, speaks_known_guide};
+use crate::delivery::{Event, Interrupted, OnEvent, Run, Stopped, speaks_known_guide};
 use crate::environment::Deadline;
 use crate::error::Error;
-use crate::store::{ConnectionId, ConnectionState, Store, SubmissionId, SubmissionState};
+use crate::sorting::sort_by_key;
+use crate::store::{ConnectionId, ConnectionState, Store, SubmissionId};
 use crate::submission::{Origin, SubmissionRequest, Tally};
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -63,7 +64,7 @@ impl Submitter {
                 .store
                 .call(move |store| {
                     let record = store.connection(connection)?;
-                    if record.state != ConnectionState::Active {
+                    if !record.may_send(now) {
                         return Err(Error::Blocked(record.state));
                     }
                     speaks_known_guide(&record)?;
@@ -95,8 +96,13 @@ impl Submitter {
                     others: Tally::default(),
                 }
             } else {
-                parts.delivery.run(connection, &submissions, deadline, &*hear).await?
+                let run = parts.delivery.run(connection, &submissions, deadline, &*hear).await;
+                run.map_err(|interrupted| interrupted.error)?
             };
+            // Its submissions are gone with it.
+            if let Stopped::Blocked(ended @ ConnectionState::Disconnected) = run.stopped {
+                return Err(Error::Blocked(ended));
+            }
             parts
                 .store
                 .read(move |store| content::outcome(store, connection, submissions, left_out, run))
@@ -138,7 +144,7 @@ impl Submitter {
             let hear: Arc<OnEvent> = Arc::from(hear);
             let mut running = JoinSet::new();
             for connection in connections {
-                if connection.state == ConnectionState::Active {
+                if connection.state == ConnectionState::Active || connection.is_tried_again() {
                     let (parts, on_event) = (parts.clone(), Arc::clone(&hear));
                     running.spawn(run_one(parts, connection.id, deadline, on_event));
                 }
@@ -155,7 +161,7 @@ impl Submitter {
             let revoking = parts.connector.revoke_pending(deadline);
             let (served, revoked) = tokio::join!(served, revoking);
             let mut report = served?;
-            report.connections.sort_by_key(|run| run.connection);
+            sort_by_key(&mut report.connections, |run| run.connection);
             inner.log_failures(&report.connections);
             let soon = inner.now() + SOON;
             let revocations = match revoked {
@@ -170,8 +176,9 @@ impl Submitter {
                     Some(soon)
                 }
             };
+            let tried_again = inner.tried_again(&parts).await?;
             let runs = report.connections.iter().filter_map(|run| run.goes_on(soon));
-            report.next_wake = runs.chain(revocations).min();
+            report.next_wake = runs.chain(revocations).chain(tried_again).min();
             Ok(report)
         })
         .await
@@ -199,15 +206,11 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if the database fails.
+    /// [`Error`] if there is no such submission, or the database fails.
     pub async fn cancel(&self, submission: SubmissionId) -> Result<(), Error> {
         self.run("cancel", |inner| async move {
             let parts = inner.parts().await?;
-            parts
-                .store
-                .call(move |store| store.end_submission(submission, SubmissionState::Cancelled))
-                .await?;
-            Ok(())
+            Ok(parts.store.call(move |store| store.cancel_submission(submission)).await?)
         })
         .await
     }
@@ -228,14 +231,18 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if the database fails.
+    /// [`Error`] if there is no such connection, or the database fails.
     pub async fn unknown_outcomes(
         &self,
         connection: ConnectionId,
     ) -> Result<Vec<UnknownItem>, Error> {
         self.run("unknown-outcomes", |inner| async move {
             let parts = inner.parts().await?;
-            let unknown = parts.store.read(move |store| store.unknown_outcomes(connection)).await?;
+            let rest = move |store: &Store| {
+                store.connection(connection)?;
+                store.unknown_outcomes(connection)
+            };
+            let unknown = parts.store.read(rest).await?;
             let item = |one: crate::store::UnknownOutcome| UnknownItem {
                 kind: one.kind,
                 time: one.key.and_then(|key| DateTime::from_timestamp(key.seconds(), 0)),
@@ -258,11 +265,15 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if the database fails.
+    /// [`Error`] if there is no such connection, or the database fails.
     pub async fn retry_unknown(&self, connection: ConnectionId) -> Result<usize, Error> {
         self.run("retry-unknown", |inner| async move {
             let parts = inner.parts().await?;
-            Ok(parts.store.call(move |store| store.retry_unknown(connection)).await?)
+            let retry = move |store: &mut Store| {
+                store.connection(connection)?;
+                store.retry_unknown(connection)
+            };
+            Ok(parts.store.call(retry).await?)
         })
         .await
     }
@@ -280,11 +291,15 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if the database fails.
+    /// [`Error`] if there is no such connection, or the database fails.
     pub async fn dismiss_unknown(&self, connection: ConnectionId) -> Result<usize, Error> {
         self.run("dismiss-unknown", |inner| async move {
             let parts = inner.parts().await?;
-            Ok(parts.store.call(move |store| store.dismiss_unknown(connection)).await?)
+            let dismiss = move |store: &mut Store| {
+                store.connection(connection)?;
+                store.dismiss_unknown(connection)
+            };
+            Ok(parts.store.call(dismiss).await?)
         })
         .await
     }
@@ -297,11 +312,21 @@ async fn run_one(
     on_event: Arc<OnEvent>,
 ) -> ConnectionRun {
     let run = parts.delivery.run(connection, &[], deadline, on_event.as_ref()).await;
-    let tally = run.as_ref().map_or_else(|_| Tally::default(), |run| run.tally);
-    ConnectionRun { connection, tally, status: run.map(|run| OutcomeStatus::of(run.stopped)) }
+    let (tally, status) = match run {
+        Ok(run) => (run.tally, Ok(OutcomeStatus::of(run.stopped))),
+        Err(Interrupted { error, tally }) => (tally, Err(error)),
+    };
+    ConnectionRun { connection, tally, status }
 }
 
 impl Inner {
+    /// When the first receiver that points elsewhere is asked again.
+    async fn tried_again(&self, parts: &Parts) -> Result<Option<DateTime<Utc>>, Error> {
+        let (connections, now) = (parts.store.read(Store::connections).await?, self.now());
+        let again = connections.iter().filter(|connection| connection.is_tried_again());
+        Ok(again.map(|one| one.receiver.waits(now).map_or(now + SOON, |(until, _)| until)).min())
+    }
+
     fn log_failures(&self, runs: &[ConnectionRun]) {
         for run in runs {
             if let Err(error) = &run.status {

@@ -16,9 +16,10 @@ pub use types::{
     RefusedItem, RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview, UnknownItem,
 };
 
+use crate::blocking::blocking;
 use crate::connect::{Connector, Unfinished};
 use crate::delivery::{Delivery, Event, Verification, preview};
-use crate::environment::{Environment, EnvironmentError, LockFolder};
+use crate::environment::{Environment, EnvironmentError, LockFolder, within};
 use crate::error::Error;
 use crate::glucose::ZoneOffsets;
 use crate::store::{ConnectionId, LOCKS, Store, StoreError, StoreHandle, SubmissionId};
@@ -126,7 +127,27 @@ impl Submitter {
         done
     }
 
-    /// The same for work that tells what happens.
+    /// The same for work that may take `limit` in all, whatever the receiver does.
+    async fn run_within<T, F>(
+        &self,
+        call: &'static str,
+        limit: TimeDelta,
+        work: impl FnOnce(Arc<Inner>) -> F + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        self.run(call, |inner| async move {
+            let timer = Arc::clone(&inner.environment.timer);
+            let limit = limit.to_std().unwrap_or_default();
+            let done = Box::pin(work(inner));
+            within(timer.as_ref(), limit, done).await.unwrap_or(Err(Error::TimedOut))
+        })
+        .await
+    }
+
+    /// The same as `run` for work that tells what happens.
     async fn run_telling<T, F>(
         &self,
         call: &'static str,
@@ -295,7 +316,8 @@ impl Submitter {
     /// ([`Receiver::with_read_back`](crate::Receiver::with_read_back)).
     ///
     /// 25,000 readings take some forty requests to a receiver that can be asked by date, otherwise
-    /// a few hundred. Waits that the receiver asks for are waited out up to `patience`.
+    /// a few hundred. All of it, with the waits that the receiver asks for, takes at most
+    /// `patience`.
     ///
     /// # Example
     /// ```
@@ -347,11 +369,17 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if the database fails.
+    /// [`Error`] if there is no such connection, or the database fails.
     pub async fn quarantine(&self, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
         self.run("quarantine", |inner| async move {
             let parts = inner.parts().await?;
-            parts.store.read(move |store| content::refused(store, connection)).await
+            parts
+                .store
+                .read(move |store| {
+                    store.connection(connection)?;
+                    content::refused(store, connection)
+                })
+                .await
         })
         .await
     }
@@ -370,11 +398,15 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if the database fails.
+    /// [`Error`] if there is no such connection, or the database fails.
     pub async fn retry_refused(&self, connection: ConnectionId) -> Result<usize, Error> {
         self.run("retry-refused", |inner| async move {
             let parts = inner.parts().await?;
-            Ok(parts.store.call(move |store| store.retry_refused(connection)).await?)
+            let retry = move |store: &mut Store| {
+                store.connection(connection)?;
+                store.retry_refused(connection)
+            };
+            Ok(parts.store.call(retry).await?)
         })
         .await
     }
@@ -396,7 +428,7 @@ impl Inner {
         let to = self.now() + TimeDelta::days(366);
         let local_time = Arc::clone(&self.environment.local_time);
         // A host may take its time over it.
-        let asked = tokio::task::spawn_blocking(move || local_time.offsets(from, to));
+        let asked = blocking(move || local_time.offsets(from, to));
         Ok(asked.await.map_err(|_| EnvironmentError::LocalTime)??)
     }
 
@@ -431,7 +463,7 @@ impl Inner {
             Err(error) => return Err(error),
         };
         let path = self.config.database.clone();
-        let removed = tokio::task::spawn_blocking(move || remove(&path));
+        let removed = blocking(move || remove(&path));
         Ok(removed.await.unwrap_or(Err(StoreError::Internal))?)
     }
 
@@ -445,8 +477,7 @@ impl Inner {
         let lock = locks.acquire_within("open", OPENING_PATIENCE).await?;
         let lock = lock.ok_or(EnvironmentError::LockHeld)?;
         let entropy = Arc::clone(&self.environment.entropy);
-        let opened =
-            tokio::task::spawn_blocking(move || content::open(&path, entropy.as_ref(), lock));
+        let opened = blocking(move || content::open(&path, entropy.as_ref(), lock));
         let (store, namespace) = opened.await.unwrap_or(Err(Error::Runtime))?;
         let store = StoreHandle::new(store);
         let connector = Connector::new(

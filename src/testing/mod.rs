@@ -13,9 +13,11 @@
 //! # runtime.block_on(async {
 //! let folder = tempfile::tempdir()?;
 //! let offline = Arc::new(ScriptedTransport::new(|_| Err(TransportError::Unreachable)));
-//! let app = Submitter::new(Config::new(folder.path().join("me.db")), environment(offline.clone()));
+//! let config = Config::new(folder.path().join("me.db"));
+//! let app = Submitter::new(config, environment(offline.clone()));
 //!
-//! let receiver = Receiver::new("https://ehr.example/fhir", "my-app", "com.example.app:/callback")?;
+//! let redirect = "com.example.app:/callback";
+//! let receiver = Receiver::new("https://ehr.example/fhir", "my-app", redirect)?;
 //! let error = app.begin_connection(receiver).await.unwrap_err();
 //! assert_eq!(error.code(), ErrorCode::ReceiverUnreachable);
 //! assert!(offline.sent()[0].uri().path().starts_with("/fhir/"));

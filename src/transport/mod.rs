@@ -1,9 +1,11 @@
 //! HTTP: the guard around every transport, the host's own HTTP stack, and the built-in one for
 //! every place where the host brings none.
 //!
-//! A transport sends one request once. It must not retry, follow redirects or judge a status: those are
-//! decided above.
+//! A transport sends one request once. It must not retry, follow redirects or judge a status: those
+//! are decided above.
 
+#[cfg(any(feature = "http-transport", feature = "reqwest"))]
+mod body;
 mod guard;
 mod host;
 #[cfg(feature = "http-transport")]

@@ -120,7 +120,7 @@ async fn run(arguments: Arguments) -> Result<(), SandboxError> {
     let mut stdout = std::io::stdout();
     let _ = writeln!(stdout, "sandbox EHR at {}", sandbox.base_url()).and_then(|()| stdout.flush());
     if !arguments.quiet && !passes_on {
-        eprintln!("what the clinic received: {}", sandbox.clinic_url());
+        let _ = writeln!(std::io::stderr(), "what the clinic received: {}", sandbox.clinic_url());
     }
     stop_signal().await;
     sandbox.stop().await

@@ -2,7 +2,7 @@
 //! placed together, so that what an instant is does not depend on which export held its row.
 
 use super::super::clock::{self, Circumstances, ClockedRow, Offsets};
-use super::super::{Found, ImportError};
+use super::super::{Gathered, ImportError};
 use super::sources::measurement;
 use super::{FileRow, Placing, reading, stored};
 use crate::glucose::{Reading, ReadingError, RecordKey, UtcOffset};
@@ -27,7 +27,7 @@ struct Entries<'a> {
 }
 
 impl Placing<'_> {
-    pub(super) fn counted(&self, found: &mut Found) -> Result<(), ImportError> {
+    pub(super) fn counted(&self, found: &mut Gathered) -> Result<(), ImportError> {
         let entries = self.entries(found);
         let offsets = self.offsets(&entries);
         let placed: Vec<_> = entries.all.iter().zip(offsets.of_rows).collect();
@@ -50,7 +50,7 @@ impl Placing<'_> {
 
     /// The file's rows, one for each count, and the stored ones of the same transmitters and of
     /// those that may be their neighbours.
-    fn entries(&self, found: &mut Found) -> Entries<'_> {
+    fn entries(&self, found: &mut Gathered) -> Entries<'_> {
         let file = self.file;
         let mut entries = Entries { all: Vec::new(), transmitters: file.transmitters.clone() };
         let mut of_count: HashMap<(usize, i64), usize> = HashMap::new();
@@ -158,7 +158,7 @@ impl Placing<'_> {
         row: &FileRow,
         offset: Result<UtcOffset, ReadingError>,
         entries: &Entries<'_>,
-        found: &mut Found,
+        found: &mut Gathered,
     ) -> Result<(), ImportError> {
         let sensor = match self.sensor(entry.source) {
             Ok(sensor) => sensor,
@@ -185,7 +185,12 @@ impl Placing<'_> {
     }
 
     /// Moves a stored row that the file does not have, if the file shows that it stands elsewhere.
-    fn mend(&self, entry: &Entry<'_>, offset: Result<UtcOffset, ReadingError>, found: &mut Found) {
+    fn mend(
+        &self,
+        entry: &Entry<'_>,
+        offset: Result<UtcOffset, ReadingError>,
+        found: &mut Gathered,
+    ) {
         let of_file = entry.transmitter < self.file.transmitters.len();
         let (Some(there), Ok(offset)) = (self.there(entry).filter(|_| of_file), offset) else {
             return;

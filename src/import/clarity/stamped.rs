@@ -2,13 +2,13 @@
 //! is stored already.
 
 use super::super::clock::resolve;
-use super::super::{Found, ImportError};
+use super::super::{Gathered, ImportError};
 use super::sources::measurement;
 use super::{FileRow, Placing, reading, stored};
 use crate::glucose::{Measurement, Reading, ReadingError, Sensor, TimeError};
 
 impl Placing<'_> {
-    pub(super) fn stamped(&self, found: &mut Found) -> Result<(), ImportError> {
+    pub(super) fn stamped(&self, found: &mut Gathered) -> Result<(), ImportError> {
         let mut rows: Vec<_> = self.file.rows.iter().filter(|row| row.count.is_none()).collect();
         rows.sort_by_key(|row| (row.source, row.stamp, row.line));
         for of_stamp in rows.chunk_by(|a, b| (a.source, a.stamp) == (b.source, b.stamp)) {

@@ -93,7 +93,8 @@ impl fmt::Display for ClockNote {
                 let by = Hours(self.moved_by());
                 write!(
                     f,
-                    "the device's clock moved by {by} on {date}: taken as UTC{before} until then and UTC{after} from then on"
+                    "the device's clock moved by {by} on {date}: \
+                    taken as UTC{before} until then and UTC{after} from then on"
                 )?;
             }
             ClockEvent::DidNotFollow => write!(

@@ -2,13 +2,15 @@
 //!
 //! A connection has at most one batch at a time, because a connection has at most one request in
 //! flight. A batch keeps the exact bytes that were or will be sent, and where to, until every
-//! entry's outcome is recorded; then it is gone. What an outcome means is decided elsewhere: here it
-//! is written down, in one transaction with the ledger.
+//! entry's outcome is recorded; then it is gone. What an outcome means is decided elsewhere: here
+//! it is written down, in one transaction with the ledger.
 
 mod batches;
+mod never_sent;
 mod records;
 mod settle;
 mod submissions;
+mod unreadable;
 
 pub use records::{
     BatchId, BatchRecord, BatchState, DataVersion, NewBatch, SubmissionId, SubmissionRecord,
@@ -21,7 +23,8 @@ use super::{ReadingKey, StoreError, json};
 use rusqlite::Connection;
 use serde::{Serialize, de::DeserializeOwned};
 
-/// The outbox's tables. `wait`, `attempts`, `looked_up`, `manifest`, `plan` and `progress` are JSON.
+/// The outbox's tables. `wait`, `attempts`, `looked_up`, `manifest`, `plan` and `progress` are
+/// JSON.
 pub(super) const TABLES: &str = "
     CREATE TABLE submissions (
         id INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -168,7 +168,8 @@ async fn scopes_refused_at_the_token_endpoint_are_treated_the_same() {
     world.server.with(|state| state.answer_next = Some((400, answer)));
     let error = world.connect(&connector).await.unwrap_err();
     assert!(
-        matches!(&error, ConnectError::Scopes(refused) if refused.simpler_left && refused.named == ["patient/Device.cu"]),
+        matches!(&error, ConnectError::Scopes(refused)
+            if refused.simpler_left && refused.named == ["patient/Device.cu"]),
         "{error}"
     );
     let record = world.connect(&connector).await.unwrap();

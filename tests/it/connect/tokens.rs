@@ -362,7 +362,8 @@ async fn an_app_the_receiver_no_longer_knows_is_a_matter_of_configuration() {
     let error = connector.access_token(id).await.unwrap_err();
     assert_eq!(
         error.to_string(),
-        "auth.example no longer accepts this app's client id: check the app's registration at the receiver"
+        "auth.example no longer accepts this app's client id: \
+        check the app's registration at the receiver"
     );
     assert_eq!(world.record(id).await.state, ConnectionState::Misconfigured);
 }

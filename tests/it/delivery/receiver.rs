@@ -1,5 +1,5 @@
-//! A receiver that keeps what it is sent, as identifiers, and counts every create. It shares no code
-//! with the crate.
+//! A receiver that keeps what it is sent, as identifiers, and counts every create. It shares no
+//! code with the crate.
 
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -30,6 +30,13 @@ impl Record {
 
     pub(super) fn has(&self, identifier: &str) -> bool {
         self.created.contains_key(identifier)
+    }
+
+    /// Takes the first entries of a bundle, and then no more.
+    pub(super) fn take_some(&mut self, body: &[u8], count: usize) {
+        for identifier in identifiers(body).into_iter().take(count) {
+            *self.created.entry(identifier).or_default() += 1;
+        }
     }
 
     /// Takes a whole bundle and answers each of its entries.

@@ -115,7 +115,8 @@ async fn a_receiver_with_a_malformed_discovery_document_is_refused_and_named() {
         world.tape.answer_at("/smart-configuration", 200, document);
         let error = app.begin_connection(world.receiver()).await.unwrap_err();
         assert!(
-            matches!(&error, Error::Connect(ConnectError::Discovery { error: found, .. }) if *found == expected),
+            matches!(&error, Error::Connect(ConnectError::Discovery { error: found, .. })
+                if *found == expected),
             "{error}"
         );
         assert_eq!((error.code().word(), error.retryable()), ("receiver-configuration", false));
