@@ -36,8 +36,8 @@ pub(super) struct Succession {
     pub(super) replaces: Option<Identifier>,
 }
 
-/// Names the readings of one patient's sensor as sent in one unit. A batch has hundreds of them, and
-/// most of a name is the same in all: that is put together and hashed once.
+/// Names the readings of one patient's sensor as sent in one unit. A batch has hundreds of them,
+/// and most of a name is the same in all: that is put together and hashed once.
 pub(super) struct ReadingNames {
     patient: PatientId,
     sensor: SensorKey,

@@ -82,8 +82,8 @@ impl ReadingEntry<'_> {
         self.succession(&mut None).identifier
     }
 
-    /// Its identifier, and that of the reading it corrects; `names` are those of the reading before,
-    /// which mostly is of the same sensor.
+    /// Its identifier, and that of the reading it corrects; `names` are those of the reading
+    /// before, which mostly is of the same sensor.
     pub(super) fn succession(&self, names: &mut Option<ReadingNames>) -> Succession {
         let (patient, sensor, unit) = (self.subject.patient(), self.sensor, self.unit);
         if names.as_ref().is_some_and(|names| !names.are_of(patient, sensor, unit)) {

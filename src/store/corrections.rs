@@ -29,7 +29,8 @@ pub(super) fn claimed_in(
 }
 
 /// Keeps the current version as an earlier one, if someone has seen it. True if so. If the ledger
-/// covers the reading, its key goes to `cuts`: the caller takes them out together, once for a batch.
+/// covers the reading, its key goes to `cuts`: the caller takes them out together, once for a
+/// batch.
 pub(super) fn supersede(
     tx: &Transaction<'_>,
     reading: &StoredReading,

@@ -110,8 +110,8 @@ pub(super) struct Change<'a> {
     pub(super) import: Option<ImportId>,
 }
 
-/// Puts a new measurement in a reading's place. `superseded` if what stood there was just kept as an
-/// earlier version: then nobody need ask whether there is one.
+/// Puts a new measurement in a reading's place. `superseded` if what stood there was just kept as
+/// an earlier version: then nobody need ask whether there is one.
 pub(super) fn overwrite(
     tx: &Transaction<'_>,
     there: &StoredReading,
