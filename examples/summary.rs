@@ -27,10 +27,10 @@ type Failure = Box<dyn std::error::Error>;
 #[derive(Parser)]
 struct Args {
     /// Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     import: PathBuf,
-    /// The time zone of the file's clock, for example Europe/Bucharest. Required if its times have
-    /// no UTC offset.
+    /// The person's time zone, for example Europe/Bucharest: when their days begin, and what places
+    /// the local times of a Dexcom Clarity file, which requires it.
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<NamedZone>,
     /// The lowest and highest value the device shows. Required for a file in which a device of no
@@ -38,7 +38,7 @@ struct Args {
     #[arg(long, value_name = "40..400mg/dL", value_parser = scale::scale)]
     scale: Option<Scale>,
     /// Local dates, both included: 2024-05-01..2024-05-14. Default: all dates of the file.
-    #[arg(long)]
+    #[arg(long, value_name = "DATES")]
     window: Option<DateRange>,
     /// JSON, unrounded.
     #[arg(long)]
@@ -61,9 +61,9 @@ fn run(args: &Args) -> Result<(), Failure> {
     let bytes = std::fs::read(&args.import)
         .map_err(|error| format!("{}: {error}", args.import.display()))?;
     let file = read(args, &bytes, zone.as_ref(), now)?;
-    let samples = samples(&file)?;
+    let samples = samples(&file).map_err(|error| format!("{}: {error}", args.import.display()))?;
     let (Some(first), Some(last)) = (samples.values().next(), samples.values().next_back()) else {
-        return Err("the file holds no readings".into());
+        return Err(format!("{}: the file holds no readings", args.import.display()).into());
     };
     let zone = zone.unwrap_or_else(|| ZoneOffsets::fixed(first.offset));
     let whole = DateRange::new(zone.date_at(first.seconds), zone.date_at(last.seconds))?;
@@ -77,7 +77,9 @@ fn run(args: &Args) -> Result<(), Failure> {
     for sample in samples.into_values() {
         builder.push(sample);
     }
-    let summary = builder.finish()?;
+    let summary = builder.finish().map_err(|error| {
+        format!("{}: {error}; its readings are from {whole}", args.import.display())
+    })?;
     if args.json {
         say!("{}", serde_json::to_string_pretty(&json(&summary))?);
     } else {

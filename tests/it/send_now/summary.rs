@@ -33,3 +33,14 @@ async fn a_reader_that_leaves_is_no_failure() {
         assert_eq!(summary.wait().await.unwrap().code(), Some(0));
     }
 }
+
+#[tokio::test]
+async fn dates_without_readings_are_answered_with_those_that_have_some() {
+    let folder = Folder::new();
+    let file = folder.file("readings.csv", &readings(""));
+    let mut command = command(&file);
+    command.args(["--window", "2023-01-01..2023-01-02"]);
+    Ended::of(command)
+        .await
+        .assert(1, &["in 2023-01-01..2023-01-02", "from 2024-05-01..2024-05-01"]);
+}
