@@ -148,8 +148,8 @@ pub struct SubmissionOutcome {
 }
 
 impl SubmissionOutcome {
-    /// Whether the receiver took everything that was asked for over these dates: nothing is refused,
-    /// open, unknown or stalled. What it only read counts too:
+    /// Whether the receiver took everything that was asked for over these dates: nothing is
+    /// refused, open, unknown or stalled. What it only read counts too:
     /// [`keeps_no_copies`](Self::keeps_no_copies).
     pub fn is_complete(&self) -> bool {
         self.status == OutcomeStatus::Done
