@@ -105,7 +105,10 @@ fn units_that_all_fail_are_no_units_fault_and_what_lies_beyond_the_batch_is_no_p
     let until = Position::Readings(Some(8));
     let item = Item::Reading(7, 0, GlucoseUnit::MgPerDl);
     let before = Position::Readings(Some(6));
-    let other = Suspect { item, before, failed_at: None, times: 0 };
+    let failed_at = Some((now() - TimeDelta::minutes(1)).timestamp());
+    let other = Suspect { item, before, failed_at, times: 0 };
+    // What it took before says nothing of now.
+    case.receiver.accepted_at = Some((now() - TimeDelta::hours(30)).timestamp());
     for (suspects, dropped) in [(vec![other], true), (Vec::new(), false)] {
         case.progress.isolation = Some(Isolation { failed: 2, suspects, ..Isolation::of(until) });
         let settled = case.status(500);
