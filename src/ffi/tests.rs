@@ -12,7 +12,7 @@ use super::records::imports::{
 };
 use super::records::orders::{OrderRefusal, Orders, StandingOrder};
 use super::records::outcomes::{OutcomeStatus, UnknownItem, WaitReason};
-use super::records::readings::{GlucoseUnit, Scale};
+use super::records::readings::{GlucoseUnit, Measurement, Reading, Scale};
 use super::records::runs::{FailureKind, RunStatus};
 use super::records::submissions::ItemKind;
 use crate::store::{self, ConnectionDetails, Store};
@@ -339,6 +339,27 @@ async fn a_host_hears_each_step_and_may_fail_over_it() {
     let stored = LogField { name: "stored".to_owned(), value: LogValue::Count { count: 1 } };
     assert!(imported.fields.contains(&stored), "{imported:?}");
     assert!(imported.line.starts_with("imported ") && imported.line.contains(" stored=1"));
+}
+
+#[tokio::test]
+async fn the_log_of_an_ingest_counts_what_its_report_counts() {
+    let heard = Arc::new(Heard::default());
+    let app = App::with_log(Some(Arc::clone(&heard) as Arc<dyn HostLogSink>));
+    let reading = |value: &str| Reading {
+        sensor: "acme:4711".to_owned(),
+        time: utc("2024-05-01T08:15:00Z"),
+        utc_offset_minutes: None,
+        measurement: Measurement::Value { value: value.to_owned(), unit: GlucoseUnit::MgPerDl },
+        record_key: None,
+    };
+    // One that is no reading, and one whose sensor nobody registered.
+    let given = vec![reading("much"), reading("100")];
+    let report = app.cgm.ingest(given).await.unwrap();
+    assert_eq!(report.rejected.len(), 2);
+    let entries = heard.0.lock().unwrap();
+    let ingested = entries.iter().find(|entry| entry.step == "ingested").unwrap();
+    let rejected = LogField { name: "rejected".to_owned(), value: LogValue::Count { count: 2 } };
+    assert!(ingested.fields.contains(&rejected), "{ingested:?}");
 }
 
 #[test]

@@ -35,7 +35,13 @@ pub(super) fn import_into(
     readings.extend(imported.mended);
     let zone = fill.as_ref().unwrap_or(local);
     let format = imported.format.to_string();
-    let source = ImportSource { format: &format, digest: Sha256::digest(bytes).into() };
+    let skipped = imported.skipped;
+    let source = ImportSource {
+        format: &format,
+        digest: Sha256::digest(bytes).into(),
+        repeated: skipped.repeated,
+        rejected: imported.rejected.len(),
+    };
     let report = store.ingest_import(source, &imported.sensors, &readings, zone, now)?;
     let mut rejected: Vec<_> =
         imported.rejected.into_iter().map(|row| (row.row, row.reason)).collect();
@@ -43,7 +49,6 @@ pub(super) fn import_into(
     rejected
         .extend(report.rejected.iter().map(|refused| (place(refused.row), refused.reason.clone())));
     rejected.sort_by_key(|(row, _)| *row);
-    let skipped = imported.skipped;
     Ok(ImportReport {
         format: imported.format,
         stored: report.stored,

@@ -30,7 +30,9 @@ impl Placing<'_> {
             });
             for row in of_stamp {
                 let measurement = measurement(row.cell, row.line, sensor)?;
-                found.row(row.line, self.by_stamp(row, sensor, measurement, twice));
+                let shown = found.scales().check(measurement, sensor);
+                let placed = shown.and_then(|shown| self.by_stamp(row, sensor, shown, twice));
+                found.row(row.line, placed);
             }
         }
         Ok(())
