@@ -381,6 +381,7 @@ fn a_field_of_the_log_keeps_what_it_is() {
 fn a_record_of_the_person_prints_its_name_alone() {
     let note = ClockNote {
         at: "2024-01-20T03:00:00".to_owned(),
+        until: None,
         event: ClockEvent::Moved,
         minutes_before: 120,
         minutes_after: 180,

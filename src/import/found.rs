@@ -59,7 +59,7 @@ impl Found {
         }
     }
 
-    pub(super) fn notes(&mut self, notes: Vec<ClockNote>) {
+    pub(super) fn notes(&mut self, notes: impl IntoIterator<Item = ClockNote>) {
         self.import.clock_notes.extend(notes);
     }
 

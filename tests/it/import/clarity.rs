@@ -287,7 +287,7 @@ fn a_quoted_line_break_within_a_cell_does_not_split_its_row() {
         text.replace("1,2024-05-01T10:05:00,EGV,,", "1,2024-05-01T10:05:00,EGV,,\"a\r\n\nb\"");
     let import = read(text.as_bytes(), "Europe/Berlin");
     let rows: Vec<_> = import.readings.iter().map(|found| found.row).collect();
-    assert_eq!((rows, reasons(&import)), (vec![2, 3], vec![(6, ReadingError::OtherUnit)]));
+    assert_eq!((rows, reasons(&import)), (vec![2, 3], vec![value(6, GlucoseError::OutOfRange)]));
 
     // A quote that is never closed costs its line, wherever it stands.
     for stray in ["1,\"2024-05-01T10:05:00", "1,2024-05-01T10:05:00,EGV,\"x"] {
