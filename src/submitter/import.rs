@@ -2,7 +2,7 @@
 
 use super::types::{ImportChoices, ImportReport};
 use crate::error::Error;
-use crate::glucose::{DateRange, Reading, SensorKey, UtcOffset, Window, ZoneOffsets};
+use crate::glucose::{Reading, SensorKey, UtcOffset, Window, ZoneOffsets};
 use crate::import::{ClockAnswer, Import, ImportOptions, import};
 use crate::store::{ImportSource, Store, StoreError};
 use chrono::{DateTime, NaiveDateTime, Utc};
@@ -31,7 +31,7 @@ pub(super) fn import_into(
     }
     let (rows, mut readings): (Vec<usize>, Vec<Reading>) =
         imported.readings.into_iter().map(|found| (found.row, found.reading)).unzip();
-    let dates = local_dates(&readings, local)?;
+    let dates = local.dates_of(readings.iter().map(Reading::seconds));
     readings.extend(imported.mended);
     let zone = fill.as_ref().unwrap_or(local);
     let format = imported.format.to_string();
@@ -97,16 +97,6 @@ fn read(
         Some(error) => Err(error.into()),
         None => Ok(imported),
     }
-}
-
-/// The local dates of readings in the zone that opens a submission's window: a submission of these
-/// dates has every one of them.
-fn local_dates(readings: &[Reading], zone: &ZoneOffsets) -> Result<Option<DateRange>, Error> {
-    let seconds = readings.iter().map(Reading::seconds);
-    let edges = seconds.clone().min().zip(seconds.max());
-    Ok(edges
-        .map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last)))
-        .transpose()?)
 }
 
 /// What the host said of the device's clock, as it is stored: local time and minutes.

@@ -127,9 +127,7 @@ impl Submitter {
             let zone = inner.zone().await?;
             let parts = inner.parts().await?;
             let extent = parts.store.read(Store::extent).await?;
-            Ok(extent
-                .map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last)))
-                .transpose()?)
+            Ok(extent.and_then(|(first, last)| zone.dates_of([first, last])))
         })
         .await
     }

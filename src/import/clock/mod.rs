@@ -22,7 +22,6 @@ mod notes;
 mod segments;
 mod unticked;
 
-pub(in crate::import) use evidence::resolve;
 pub use notes::{ClockAnswer, ClockBasis, ClockEvent, ClockNote};
 pub(in crate::import) use unticked::{Unticked, offsets_of_stamps};
 #[cfg(test)]

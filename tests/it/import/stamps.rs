@@ -8,6 +8,7 @@ use super::{
 use cgm_submitter::glucose::{ReadingError, TimeError, UtcOffset};
 use cgm_submitter::import::{ClockAnswer, ClockBasis, ClockEvent, ClockNote, Import};
 use std::collections::HashSet;
+use std::sync::LazyLock;
 
 /// A file without its last two columns.
 fn twelve(bytes: &[u8]) -> Vec<u8> {
@@ -16,9 +17,8 @@ fn twelve(bytes: &[u8]) -> Vec<u8> {
     text.lines().map(|text| line(text) + "\n").collect::<String>().into_bytes()
 }
 
-fn whole() -> HashSet<String> {
-    told(&REAL_IMPORT).into_iter().collect()
-}
+static WHOLE: LazyLock<HashSet<String>> =
+    LazyLock::new(|| told(&REAL_IMPORT).into_iter().collect());
 
 fn events(import: &Import) -> Vec<(ClockEvent, String, bool)> {
     let note = |note: &ClockNote| (note.event, note.at.to_string(), note.open);
@@ -32,7 +32,7 @@ fn answer(at: &str, minutes: i32) -> ClockAnswer {
 #[test]
 fn a_journey_shows_in_stamps_that_are_doubled_and_what_does_not_show_is_said_with_its_dates() {
     let import = read(&twelve(&REAL_BYTES), "Europe/Bucharest");
-    assert!(told(&import).iter().all(|reading| whole().contains(reading)));
+    assert!(told(&import).iter().all(|reading| WHOLE.contains(reading)));
     // The hour that the clock went through twice.
     assert_eq!((import.readings.len(), import.rejected.len()), (25_340 - 24, 24));
     let ambiguous = ReadingError::Time(TimeError::Ambiguous);
@@ -70,21 +70,21 @@ fn what_the_host_says_of_the_clock_places_rows_without_a_count_too() {
     let told_so = again_with(&abroad, &stored, "Europe/Bucharest", |options| {
         options.with_clock_answers([answer("2024-05-25T12:00:00", 120)])
     });
-    assert!(told(&told_so).iter().all(|reading| whole().contains(reading)));
+    assert!(told(&told_so).iter().all(|reading| WHOLE.contains(reading)));
     assert_eq!((events(&told_so), told_so.rejected.len()), (vec![], 0));
     let readings = stored.readings.len();
     stored.take(&told_so);
     assert_eq!(stored.readings.len(), readings, "each has moved");
-    assert!(stored.told().iter().all(|reading| whole().contains(reading)));
+    assert!(stored.told().iter().all(|reading| WHOLE.contains(reading)));
 }
 
 #[test]
 fn a_fuller_export_of_the_same_form_mends_what_the_zone_alone_placed() {
     let mut stored =
         Stored::of(&read(&twelve(&real_within("2024-05-21".."2024-06-01")), "Europe/Bucharest"));
-    assert!(!stored.told().iter().any(|reading| whole().contains(reading)), "an hour off");
+    assert!(!stored.told().iter().any(|reading| WHOLE.contains(reading)), "an hour off");
     stored.take(&again(&twelve(&REAL_BYTES), &stored, "Europe/Bucharest"));
-    assert!(stored.told().iter().all(|reading| whole().contains(reading)));
+    assert!(stored.told().iter().all(|reading| WHOLE.contains(reading)));
     assert_eq!(stored.readings.len(), 25_340 - 24);
 }
 
