@@ -1,6 +1,12 @@
 //! `cargo run --example summary -- --import FILE`: the consensus statistics of a file of glucose
 //! readings.
 
+#[macro_use]
+#[path = "shared/say.rs"]
+mod say;
+
+#[path = "shared/refused.rs"]
+mod refused;
 #[path = "shared/scale.rs"]
 mod scale;
 
@@ -43,7 +49,7 @@ fn main() -> ExitCode {
     match run(&Args::parse()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("error: {error}");
+            warn!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -73,7 +79,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     }
     let summary = builder.finish()?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&json(&summary))?);
+        say!("{}", serde_json::to_string_pretty(&json(&summary))?);
     } else {
         print(&summary);
     }
@@ -102,8 +108,9 @@ fn read(
         };
         format!("{}: {error}{option}", args.import.display())
     })?;
-    for rejected in &file.rejected {
-        eprintln!("row {}: {}", rejected.row, rejected.reason);
+    let refused = file.rejected.iter().map(|refused| (refused.row, &refused.reason));
+    for line in refused::by_reason(refused) {
+        warn!("{line}");
     }
     Ok(file)
 }
@@ -148,15 +155,15 @@ fn json(summary: &Summary) -> serde_json::Value {
 
 fn print(summary: &Summary) {
     let ranges = summary.ranges();
-    println!("{} readings, {}", summary.readings(), summary.dates());
-    println!(
+    say!("{} readings, {}", summary.readings(), summary.dates());
+    say!(
         "mean {:.1} mg/dL, SD {:.1}, CV {:.1} %, GMI {:.1} %",
         summary.mean_mg_dl(),
         summary.sd_mg_dl(),
         summary.cv_percent(),
         summary.gmi_percent()
     );
-    println!(
+    say!(
         "<54 {:.2} %, 54-69 {:.2} %, 70-180 {:.2} %, 181-250 {:.2} %, >250 {:.2} %",
         ranges.very_low_percent(),
         ranges.low_percent(),
@@ -164,12 +171,12 @@ fn print(summary: &Summary) {
         ranges.high_percent(),
         ranges.very_high_percent()
     );
-    println!(
+    say!(
         "{} days of wear, sensor active {:.2} %",
         summary.days_of_wear(),
         summary.sensor_active_percent()
     );
     if summary.sufficiency() != Sufficiency::Sufficient {
-        println!("fewer data than the 14 days and 70 % the consensus asks for");
+        say!("fewer data than the 14 days and 70 % the consensus asks for");
     }
 }

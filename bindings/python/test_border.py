@@ -157,12 +157,12 @@ class Border(unittest.IsolatedAsyncioTestCase):
 
     async def connect(self, app, clinic):
         request = await app.begin_connection(clinic.receiver)
-        self.assert_hidden(request, "AuthorizationRequest(…)")
+        self.assert_shown(request, "AuthorizationRequest(…)")
         connection = await app.complete_connection(clinic.browse(request.url))
         await app.confirm_patient(connection.id)
         return connection
 
-    def assert_hidden(self, record, shown):
+    def assert_shown(self, record, shown):
         forms = [str(record), repr(record), f"{record}", format(record)]
         forms += ["%s" % record, "%r" % record]
         self.assertEqual(forms, [shown] * len(forms))
@@ -173,18 +173,49 @@ class Border(unittest.IsolatedAsyncioTestCase):
 
     async def test_a_record_printed_in_any_form_shows_nothing_of_the_person(self):
         reading = readings(1)[0]
-        self.assert_hidden(SENSOR, "Sensor(…)")
-        self.assert_hidden(reading, "Reading(…)")
-        self.assert_hidden(reading.measurement, "Measurement(…)")
+        self.assert_shown(SENSOR, "Sensor(…)")
+        self.assert_shown(reading, "Reading(…)")
+        self.assert_shown(reading.measurement, "Measurement(…)")
         with Sandbox() as clinic:
             app = self.open()
             connection = await self.connect(app, clinic)
             number = connection.id.value
-            self.assert_hidden(connection, f"Connection(id={number}, state=Unconfirmed, …)")
+            self.assert_shown(connection, f"Connection(id={number}, state=Unconfirmed, …)")
             self.assertEqual(connection.patient_name, "Amy Shaw")
+            connections = await app.connections()
+            self.assertEqual(f"{connections}", f"[Connection(id={number}, state=Active, …)]")
             again = await app.fetch_patient(connection.id)
             self.assertEqual(again.patient_name, "Amy Shaw")
             self.assertEqual(again.state, cgm.ConnectionState.ACTIVE)
+
+    async def test_a_report_prints_its_counts_and_nothing_of_the_person(self):
+        app = self.open()
+        await app.register_sensor(SENSOR)
+        bad = readings(2)
+        bad[0].measurement = cgm.Measurement.VALUE(
+            value="4711 or so", unit=cgm.GlucoseUnit.MG_PER_DL
+        )
+        report = await app.ingest(bad)
+        [refused] = report.rejected
+        explanation = refused.explanation
+        self.assertNotIn("4711", explanation)
+        self.assert_shown(
+            report,
+            "IngestReport(stored=1, already_there=0, replaced=0, corrected=0, rejected=[Rejected("
+            f"row=0, reason=RejectionReason.VALUE, explanation={explanation})])",
+        )
+        choices = cgm.ImportChoices(zone=cgm.FileZone.OF_THIS_DEVICE())
+        self.assert_shown(choices.zone, "FileZone.OF_THIS_DEVICE()")
+        report = await app.import_file(travelled(), choices)
+        self.assertIn("stored=312", repr(report))
+        self.assertTrue(repr(report).endswith("clock_notes=[ClockNote(…)])"), repr(report))
+        with Sandbox() as clinic:
+            connection = await self.connect(app, clinic)
+            preview = await app.preview(connection.id, everything())
+            self.assertIn("readings_to_send=1, entries_to_send=", repr(preview))
+            outcome = await app.submit_now(connection.id, everything(), PATIENCE, Observer())
+            self.assertIn("Counts(accepted=1, ", repr(outcome))
+            self.assertNotIn("Amy", repr([preview, outcome]))
 
     async def test_readings_go_from_the_app_to_the_clinic_once(self):
         with Sandbox() as clinic:
@@ -213,6 +244,7 @@ class Border(unittest.IsolatedAsyncioTestCase):
         with self.assertRaises(cgm.CgmError.Invalid) as refused:
             await app.import_file(travelled())
         self.assertEqual(refused.exception.code, "file-needs-answer")
+        self.assertIn("ImportChoices.zone", refused.exception.explanation)
         always = datetime.datetime(1990, 1, 1, tzinfo=UTC)
         east = cgm.OffsetChange(_from=always, utc_offset_minutes=120)
         choices = cgm.ImportChoices(zone=cgm.FileZone.OTHER(name="Africa/Tripoli", offsets=[east]))
@@ -221,7 +253,7 @@ class Border(unittest.IsolatedAsyncioTestCase):
         self.assertEqual(report.format, cgm.FileFormat.DEXCOM_CLARITY)
         self.assertEqual(report.dates.first, "2024-01-10")
         [note] = report.clock_notes
-        self.assert_hidden(note, "ClockNote(…)")
+        self.assert_shown(note, "ClockNote(…)")
         self.assertEqual((note.event, note.open), (cgm.ClockEvent.MOVED, True))
         moved_at = datetime.datetime.fromisoformat(note.at)
         self.assertEqual(moved_at, datetime.datetime(2024, 1, 20, 3))
@@ -247,8 +279,25 @@ class Border(unittest.IsolatedAsyncioTestCase):
         report = await app.import_file(file, cgm.ImportChoices(scale=scale))
         self.assertEqual(report.stored, 2)
         summary = await app.summary(await app.dates())
-        self.assert_hidden(summary, "Summary(…)")
+        self.assert_shown(summary, "Summary(…)")
         self.assertEqual((summary.readings, summary.clipped, summary.mean_mg_dl), (2, 1, 74.5))
+
+    async def test_a_sensor_registered_again_has_the_new_name_and_keeps_its_readings(self):
+        app = self.open()
+        await app.register_sensor(SENSOR)
+        await app.ingest(readings(3))
+        latest = await app.latest_reading(SENSOR.key)
+        renamed = cgm.Sensor(key=SENSOR.key, device_name="Another CGM", serial="K1")
+        await app.register_sensor(renamed)
+        self.assertEqual(await app.latest_reading(SENSOR.key), latest)
+        with Sandbox() as clinic:
+            connection = await self.connect(app, clinic)
+            outcome = await app.submit_now(connection.id, everything(), PATIENCE, Observer())
+            self.assertEqual(outcome.tally.readings.accepted, 3)
+            with urllib.request.urlopen(clinic.receiver.base.replace("/fhir", "/clinic/amy-shaw")) as page:
+                shown = page.read().decode()
+        self.assertIn("Another CGM", shown)
+        self.assertNotIn("Test CGM", shown)
 
     async def test_what_the_clinic_asks_for_and_lacks_is_told(self):
         with Sandbox() as clinic:
@@ -256,7 +305,7 @@ class Border(unittest.IsolatedAsyncioTestCase):
             connection = await self.connect(app, clinic)
             orders = await app.refresh_orders(connection.id)
             [order] = orders.active
-            self.assert_hidden(order, "StandingOrder(…)")
+            self.assert_shown(order, "StandingOrder(…)")
             self.assertIn(cgm.OrderedContent.SUMMARY(), order.schedules[0].content)
             self.assertEqual(len((await app.orders(connection.id)).active), 1)
             self.assertEqual(await app.quarantine(connection.id), [])
@@ -276,6 +325,9 @@ class Border(unittest.IsolatedAsyncioTestCase):
         with self.assertRaises(cgm.CgmError.Invalid) as refused:
             await app.register_sensor(cgm.Sensor(key="", device_name="x", serial=None))
         self.assertEqual(refused.exception.code, "invalid-sensor")
+        with self.assertRaises(cgm.CgmError.Invalid) as missing:
+            await app.cancel(cgm.SubmissionId(value=4711))
+        self.assertEqual(missing.exception.code, "not-found")
         await app.shut_down()
         with self.assertRaises(cgm.CgmError.Invalid) as closed:
             await app.connections()

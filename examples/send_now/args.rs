@@ -19,8 +19,8 @@ pub(crate) struct Args {
     /// A file of readings: Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
     #[arg(long, value_name = "FILE")]
     pub(crate) import: Option<PathBuf>,
-    /// The person's time zone, for example Europe/Bucharest. Required for a file whose times have
-    /// no UTC offset.
+    /// The person's time zone, for example Europe/Bucharest: where their days begin, and what places
+    /// a file's times that have no UTC offset, which require it. Default: this device's.
     #[arg(long, value_name = "ZONE")]
     pub(crate) time_zone: Option<NamedZone>,
     /// The lowest and highest value the device shows. Required for a file in which a device of no

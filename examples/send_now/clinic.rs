@@ -1,6 +1,7 @@
 //! The sandbox EHR in this process, its state and port kept beside the database.
 
-use crate::{Failure, Place, beside, person};
+use crate::connecting::Place;
+use crate::{Failure, beside, person};
 use cgm_submitter::HttpTransport;
 use cgm_submitter::environment::Transport;
 use sandbox_ehr::Sandbox;
@@ -53,14 +54,14 @@ impl Clinic {
     /// How to see what the clinic received.
     pub(crate) fn say_where_to_look(&self, database: &Path, fleeting: bool) -> Result<(), Failure> {
         if fleeting && !person::interactive() {
-            println!("To look at what the clinic received, run again with --database FILE");
+            say!("To look at what the clinic received, run again with --database FILE");
             return Ok(());
         }
         if person::interactive() {
-            println!("What the clinic received: {}", self.0.clinic_url());
+            say!("What the clinic received: {}", self.0.clinic_url());
             person::ask("Press Enter to close the clinic ")?;
         } else {
-            println!(
+            say!(
                 "What the clinic received: cargo run --release -p sandbox-ehr -- --port {} \
                     --database {}, then {}",
                 self.0.port(),

@@ -3,34 +3,40 @@
 //! Readings from a file, or 90 generated days, go through the store to a clinic's record: a sandbox
 //! EHR started in this process, or any receiver named with `--receiver`.
 
+#[macro_use]
+#[path = "../shared/say.rs"]
+mod say;
+
 mod args;
 mod clinic;
+mod connecting;
 mod demo;
 mod person;
+mod private;
 mod recorder;
+#[path = "../shared/refused.rs"]
+mod refused;
 mod report;
 #[path = "../shared/scale.rs"]
 mod scale;
+mod sending;
 
 use args::Args;
 use cgm_submitter::environment::{
     Clock, Environment, FileLocks, NoLog, SystemClock, SystemEntropy, SystemTimer,
 };
 use cgm_submitter::errors::ImportError;
-use cgm_submitter::outcome::{SubmissionPreview, Verification};
+use cgm_submitter::outcome::SubmissionPreview;
 use cgm_submitter::testing::FileVault;
-use cgm_submitter::{
-    Config, Connection, ConnectionId, ConnectionState, DateRange, Error, Event, ImportChoices,
-    Receiver, SubmissionOutcome, SubmissionRequest, Submitter,
-};
+use cgm_submitter::{Config, DateRange, Error, ImportChoices, SubmissionRequest, Submitter};
 use clap::Parser;
 use clinic::Clinic;
-use indicatif::{ProgressBar, ProgressStyle};
+use connecting::{Connecting, Place};
+use private::Output;
 use recorder::Recorder;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Duration;
 
 type Failure = Box<dyn std::error::Error>;
 
@@ -43,7 +49,7 @@ async fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(INCOMPLETE),
         Err(error) => {
-            eprintln!("error: {error}");
+            warn!("error: {error}");
             ExitCode::FAILURE
         }
     }
@@ -60,9 +66,13 @@ fn beside(database: &Path, what: &str) -> PathBuf {
 async fn run(args: Args) -> Result<bool, Failure> {
     let scratch = tempfile::Builder::new().prefix("cgm-send-now-").tempdir()?;
     let database = args.database.clone().unwrap_or_else(|| scratch.path().join("me.db"));
-    let cgm = open(&args, &database)?;
+    // What is written later is tried before anything is sent.
+    let recorder = Arc::new(Recorder::new(args.save_bundles.as_deref())?);
+    let output =
+        args.outcome.as_deref().map(|file| Output::open(file).map_err(at("--outcome", file)));
+    let output = output.transpose()?;
+    let cgm = open(&args, &database, Arc::clone(&recorder)).await?;
     let Taken { stored, whole } = take_in(&cgm, &args).await?;
-    let dates = args.window.unwrap_or(stored);
 
     // The clinic.
     let (clinic, place) = if let Some(base) = &args.receiver {
@@ -72,68 +82,77 @@ async fn run(args: Args) -> Result<bool, Failure> {
         let place = clinic.place();
         (Some(clinic), place)
     };
-    let connection = connect(&cgm, &place, clinic.as_ref(), args.verify).await?;
+    let connecting =
+        Connecting { cgm: &cgm, place: &place, clinic: clinic.as_ref(), read_back: args.verify };
+    let known = connecting.known().await?;
+    let is_known = known.is_some();
+    let connection = match known {
+        Some(connection) => connection.id,
+        None => connecting.authorise().await?.id,
+    };
 
     // What it asks for, and what would go.
-    report::orders(&cgm.refresh_orders(connection.id).await?);
-    let request = if args.ordered {
-        SubmissionRequest::Ordered
-    } else {
-        let unit = match args.unit {
-            Some(unit) => unit,
-            None => cgm.own_unit().await?,
-        };
-        SubmissionRequest::Own { dates, unit }
-    };
-    let preview = cgm.preview(connection.id, request).await?;
+    report::orders(&cgm.refresh_orders(connection).await?);
+    let request = request(&cgm, &args, stored).await?;
+    let preview = cgm.preview(connection, request).await?;
     report::preview(&preview);
-    if preview.parts.iter().all(|part| part.readings == 0) {
-        let asked: Vec<String> =
-            preview.parts.iter().map(|part| part.plan.dates.to_string()).collect();
-        let asked = asked.join(", ");
-        let more = format!("those in the database are from {stored}: choose some with --window");
-        return Err(format!("there are no readings in {asked}; {more}").into());
-    }
+    check_readings(&preview, &args, stored)?;
 
-    let outcome = send(&cgm, connection.id, request, &preview).await?;
+    let outcome = sending::send(&cgm, connection, request, &preview).await?;
     report::outcome(&outcome);
     let mut told = report::outcome_json(&outcome);
     let mut verified = true;
     if args.verify {
-        let all = verify(&cgm, &outcome).await;
-        verified = all.iter().all(|one| one.as_ref().is_some_and(Verification::is_complete));
-        let all: Vec<_> = all.iter().flatten().map(report::verification_json).collect();
-        told["verified"] = all.into();
+        let mut all = sending::verify(&cgm, &outcome).await;
+        if is_known && all.lacks_leave() {
+            say!("An earlier run did not ask for leave to look: asking for it now");
+            match connecting.authorise().await {
+                Ok(_) => all = sending::verify(&cgm, &outcome).await,
+                Err(error) => say!("No leave to look: {error}"),
+            }
+        }
+        all.tell();
+        verified = all.is_complete();
+        told["verified"] = all.json();
     }
-    if let Some(file) = &args.outcome {
-        std::fs::write(file, serde_json::to_string_pretty(&told)?).map_err(at(file))?;
+    if let (Some(output), Some(file)) = (output, &args.outcome) {
+        let text = serde_json::to_string_pretty(&told)? + "\n";
+        output.write(text.as_bytes()).map_err(at("--outcome", file))?;
     }
     if let Some(clinic) = clinic {
         clinic.say_where_to_look(&database, args.database.is_none())?;
         clinic.close().await;
     }
-    Ok(outcome.is_complete() && whole && verified)
+    match recorder.failure() {
+        Some(failure) => Err(failure.into()),
+        None => Ok(outcome.is_complete() && whole && verified),
+    }
 }
 
-/// Names the file in an error about it.
-fn at(file: &Path) -> impl FnOnce(std::io::Error) -> String {
-    let file = file.display().to_string();
+/// Names the option and its file in an error about it.
+fn at(option: &str, file: &Path) -> impl FnOnce(std::io::Error) -> String {
+    let file = format!("{option} {}", file.display());
     move |error| format!("{file}: {error}")
 }
 
-/// The person's submitter over this database.
-fn open(args: &Args, database: &Path) -> Result<Submitter, Failure> {
+/// The person's submitter over this database, which can be opened.
+async fn open(args: &Args, database: &Path, recorder: Arc<Recorder>) -> Result<Submitter, Failure> {
+    let named = |why: &dyn std::fmt::Display| format!("--database {}: {why}", database.display());
+    private::folder_of(database).map_err(|error| named(&error))?;
     let environment = Environment {
         clock: Arc::new(SystemClock),
         timer: Arc::new(SystemTimer),
         entropy: Arc::new(SystemEntropy),
         local_time: Arc::new(args.zone()),
-        transport: Arc::new(Recorder::new(args.save_bundles.as_deref())?),
+        transport: recorder,
         vault: Arc::new(FileVault::new(beside(database, "vault"))),
         locks: Arc::new(FileLocks),
         log: Arc::new(NoLog),
     };
-    Ok(Submitter::new(Config::new(database), environment))
+    let cgm = Submitter::new(Config::new(database), environment);
+    // The first call opens it.
+    cgm.dates().await.map_err(|error| named(&error))?;
+    Ok(cgm)
 }
 
 /// What there is to send.
@@ -152,12 +171,12 @@ async fn take_in(cgm: &Submitter, args: &Args) -> Result<Taken, Failure> {
         if cgm.dates().await?.is_none() && args.receiver.is_none() {
             let (sensor, readings) = demo::readings(now, args.zone())?;
             cgm.register_sensor(sensor).await?;
-            println!("90 generated days: {} readings", cgm.ingest(readings).await?.stored);
+            say!("90 generated days: {} readings", cgm.ingest(readings).await?.stored);
         }
         return Ok(Taken { stored: cgm.dates().await?.ok_or(nothing)?, whole: true });
     };
     let zone = args.time_zone.map(|zone| zone.whole(now)).transpose()?;
-    let bytes = std::fs::read(file).map_err(at(file))?;
+    let bytes = std::fs::read(file).map_err(at("--import", file))?;
     let choices = ImportChoices {
         zone,
         scale: args.scale,
@@ -170,139 +189,50 @@ async fn take_in(cgm: &Submitter, args: &Args) -> Result<Taken, Failure> {
             Error::Import(ImportError::ScaleRequired { .. }) => ", with --scale 40..400mg/dL",
             _ => "",
         };
-        format!("{}: {error}{option}", file.display())
+        format!("--import {}: {error}{option}", file.display())
     })?;
     report::import(file, &report);
     let stored = report.dates.ok_or("no row of the file was taken: nothing was sent")?;
     Ok(Taken { stored, whole: report.rejected.is_empty() })
 }
 
-/// A bar on a terminal, nothing elsewhere.
-fn bar(length: u64) -> Result<ProgressBar, Failure> {
-    let bar = ProgressBar::new(length);
-    bar.set_style(ProgressStyle::with_template("{bar:40} {pos}/{len} entries, {elapsed}")?);
-    Ok(bar)
-}
-
-/// Says something above the bar, or on a line of its own where there is none.
-fn say(bar: &ProgressBar, text: &str) {
-    if bar.is_hidden() {
-        println!("{text}");
-    } else {
-        bar.println(text);
-    }
-}
-
-async fn send(
+/// What is to be sent.
+async fn request(
     cgm: &Submitter,
-    connection: ConnectionId,
-    request: SubmissionRequest,
-    preview: &SubmissionPreview,
-) -> Result<SubmissionOutcome, Failure> {
-    let bar = bar(preview.parts.iter().map(|part| part.entries_to_send).sum())?;
-    let shown = bar.clone();
-    let outcome = cgm
-        .submit_now(connection, request, BUDGET, move |event| match event {
-            Event::Progress { tally, total, .. } => {
-                shown.set_length(total);
-                shown.set_position(tally.entries.total());
-            }
-            Event::Waiting { until, reason } => {
-                say(&shown, &format!("waiting until {until}: {reason}"));
-            }
-            _ => {}
-        })
-        .await?;
-    bar.finish_and_clear();
-    Ok(outcome)
-}
-
-/// What the clinic has of each submission; nothing if it could not be asked.
-async fn verify(cgm: &Submitter, outcome: &SubmissionOutcome) -> Vec<Option<Verification>> {
-    let mut all = Vec::new();
-    for submission in &outcome.submissions {
-        let Ok(bar) = bar(outcome.tally.entries.total()) else { continue };
-        let shown = bar.clone();
-        let tell = move |event| match event {
-            Event::Verifying { done, total, .. } => {
-                shown.set_length(total);
-                shown.set_position(done);
-            }
-            Event::Waiting { until, reason } => {
-                say(&shown, &format!("waiting until {until}: {reason}"));
-            }
-            _ => {}
-        };
-        let verified = cgm.verify(*submission, PATIENCE, tell).await;
-        bar.finish_and_clear();
-        match &verified {
-            Ok(verification) => report::verification(verification),
-            Err(error) => println!("Not verified: {error}"),
-        }
-        all.push(verified.ok());
+    args: &Args,
+    stored: DateRange,
+) -> Result<SubmissionRequest, Failure> {
+    if args.ordered {
+        return Ok(SubmissionRequest::Ordered);
     }
-    all
-}
-
-/// How long a submission may take in all: ten years of readings to a slow receiver.
-const BUDGET: Duration = Duration::from_hours(2);
-/// How long the receiver may make us wait for its answers to a verification.
-const PATIENCE: Duration = Duration::from_mins(2);
-
-/// Where to, and as which client.
-struct Place {
-    base: String,
-    client_id: String,
-}
-
-/// The connection to this receiver: the one there is, or a new one, confirmed by the person.
-async fn connect(
-    cgm: &Submitter,
-    place: &Place,
-    clinic: Option<&Clinic>,
-    read_back: bool,
-) -> Result<Connection, Failure> {
-    let known =
-        cgm.connections().await?.into_iter().find(|c| c.base == place.base.trim_end_matches('/'));
-    if let Some(connection) = known
-        && connection.state == ConnectionState::Active
-    {
-        println!("Connected to {} since an earlier run", connection.base);
-        return Ok(connection);
-    }
-    let listener = person::listen().await?;
-    let mut receiver = Receiver::new(&place.base, &place.client_id, listener.redirect_uri())?;
-    if read_back {
-        receiver = receiver.with_read_back();
-    }
-    let request = cgm.begin_connection(receiver).await?;
-    let redirect = if let Some(clinic) = clinic {
-        clinic.approve(&request.url).await?
-    } else {
-        println!("Open this in your browser:\n\n  {}\n", request.url);
-        println!("Waiting for it to come back; Ctrl-C gives up");
-        person::open_browser(&request.url);
-        listener.redirect().await?
+    let unit = match args.unit {
+        Some(unit) => unit,
+        None => cgm.own_unit().await?,
     };
-    let mut connection = cgm.complete_connection(redirect).await?;
-    if connection.patient.name.is_none() && connection.patient.birth_date.is_none() {
-        // Nobody can say "this is me" to nobody.
-        connection = cgm.fetch_patient(connection.id).await?;
+    Ok(SubmissionRequest::Own { dates: args.window.unwrap_or(stored), unit })
+}
+
+/// Fails if there is nothing to send, and says what there is.
+fn check_readings(
+    preview: &SubmissionPreview,
+    args: &Args,
+    stored: DateRange,
+) -> Result<(), Failure> {
+    if preview.parts.iter().any(|part| part.readings > 0) {
+        return Ok(());
     }
-    let patient = &connection.patient;
-    println!(
-        "Connected to {}: patient {}, born {}",
-        connection.base,
-        patient.name.as_deref().unwrap_or("without a name"),
-        patient.birth_date.as_deref().unwrap_or("on an unknown date")
-    );
-    if connection.state == ConnectionState::Unconfirmed {
-        if clinic.is_none() && !person::ask("Is this you? [y/N] ")? {
-            cgm.disconnect(connection.id).await?;
-            return Err("not confirmed: nothing was sent, the connection is gone".into());
-        }
-        cgm.confirm_patient(connection.id).await?;
-        println!("Confirmed: this is me");
+    let dates: Vec<String> = preview.parts.iter().map(|part| part.plan.dates.to_string()).collect();
+    let dates = dates.join(", ");
+    Err(match (args.ordered, preview.parts.is_empty()) {
+        (_, true) => "nothing of what the clinic asks for can be sent".to_owned(),
+        (true, false) => format!(
+            "there are no readings in {dates}, which the clinic asks for; those in the database \
+            are from {stored}: they are sent without --ordered"
+        ),
+        (false, false) => format!(
+            "there are no readings in {dates}; those in the database are from {stored}: choose \
+            some with --window"
+        ),
     }
-    Ok(connection)
+    .into())
 }

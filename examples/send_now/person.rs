@@ -46,8 +46,9 @@ pub(crate) fn open_browser(url: &str) {
 
 /// A yes or no from the person.
 pub(crate) fn ask(question: &str) -> std::io::Result<bool> {
-    print!("{question}");
-    std::io::stdout().flush()?;
+    let mut shown = std::io::stdout();
+    shown.write_all(question.as_bytes())?;
+    shown.flush()?;
     let mut answer = String::new();
     std::io::stdin().read_line(&mut answer)?;
     Ok(answer.trim().eq_ignore_ascii_case("y"))

@@ -1,48 +1,41 @@
 //! What is told about orders, preview and outcome, for people and as JSON.
 
+use crate::refused;
 use cgm_submitter::errors::ReadingError;
 use cgm_submitter::order::Orders;
-use cgm_submitter::outcome::{CannotVerify, Counts, SubmissionPreview, Verification};
+use cgm_submitter::outcome::{Counts, SubmissionPreview, Verification};
 use cgm_submitter::statistics::Summary;
 use cgm_submitter::{GlucoseUnit, ImportReport, OutcomeStatus, SubmissionOutcome};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What a file gave: refused rows by their reasons.
 pub(crate) fn import(file: &Path, report: &ImportReport) {
-    println!(
+    say!(
         "Read {}: {} readings new, {} there already",
         file.display(),
         report.stored,
         report.already_there
     );
     if report.replaced + report.corrected > 0 {
-        println!("  {} corrected readings", report.replaced + report.corrected);
+        say!("  {} corrected readings", report.replaced + report.corrected);
     }
     for note in &report.clock_notes {
-        println!("  {note}");
+        say!("  {note}");
         if note.open {
             let at = note.at.format("%Y-%m-%dT%H:%M:%S");
             for other in &note.alternatives {
-                println!("    UTC{other} is said with --clock {at}={other}");
+                say!("    UTC{other} is said with --clock {at}={other}");
             }
         }
     }
-    let mut reasons: BTreeMap<String, Vec<usize>> = BTreeMap::new();
-    for (row, reason) in &report.rejected {
-        reasons.entry(reason.to_string()).or_default().push(*row);
-    }
-    for (reason, rows) in reasons {
-        let first: Vec<String> = rows.iter().take(5).map(ToString::to_string).collect();
-        let more =
-            if rows.len() > 5 { format!(" and {} more", rows.len() - 5) } else { String::new() };
-        println!("  refused, row {}{more}: {reason}", first.join(", "));
+    for line in refused::by_reason(report.rejected.iter().map(|(row, reason)| (*row, reason))) {
+        say!("  {line}");
     }
     let elsewhere =
         |reason: &ReadingError| matches!(reason, ReadingError::AlreadyImportedElsewhere { .. });
     if report.rejected.iter().any(|(_, reason)| elsewhere(reason)) {
-        println!("  give the earlier --time-zone, or --replace to move what is stored");
+        say!("  give the earlier --time-zone, or --replace to move what is stored");
     }
 }
 
@@ -52,7 +45,7 @@ pub(crate) fn orders(orders: &Orders) {
         for schedule in &order.schedules {
             let content: Vec<_> =
                 schedule.content.iter().map(|content| content.profile()).collect();
-            println!(
+            say!(
                 "Standing order {}: every {}, {}",
                 order.id.as_str(),
                 schedule.period,
@@ -62,23 +55,26 @@ pub(crate) fn orders(orders: &Orders) {
     }
     for refused in &orders.refused {
         let id = refused.id.as_ref().map_or("without an id", |id| id.as_str());
-        println!("Order {id} does not run: {}", refused.reason);
+        say!("Order {id} does not run: {}", refused.reason);
     }
 }
 
 /// What would be sent.
 pub(crate) fn preview(preview: &SubmissionPreview) {
     for part in &preview.parts {
-        println!(
+        say!(
             "To send, {}: {} of {} readings, {} entries in all with devices and summary",
-            part.plan.dates, part.readings_to_send, part.readings, part.entries_to_send
+            part.plan.dates,
+            part.readings_to_send,
+            part.readings,
+            part.entries_to_send
         );
         if let Some(summary) = &part.summary {
             print_summary(summary, part.plan.wanted.unit);
         }
     }
     for left_out in &preview.left_out {
-        println!("Not sent: {left_out}");
+        say!("Not sent: {left_out}");
     }
 }
 
@@ -90,8 +86,8 @@ fn print_summary(summary: &Summary, unit: GlucoseUnit) {
         }
         GlucoseUnit::MmolPerL => format!("{:.2} mmol/L", summary.mean_mmol_l()),
     };
-    println!("  mean {mean}, CV {:.1} %, GMI {:.1} %", summary.cv_percent(), summary.gmi_percent());
-    println!(
+    say!("  mean {mean}, CV {:.1} %, GMI {:.1} %", summary.cv_percent(), summary.gmi_percent());
+    say!(
         "  very low {:.2} %, low {:.2} %, in range {:.2} %, high {:.2} %, very high {:.2} %",
         ranges.very_low_percent(),
         ranges.low_percent(),
@@ -99,7 +95,7 @@ fn print_summary(summary: &Summary, unit: GlucoseUnit) {
         ranges.high_percent(),
         ranges.very_high_percent()
     );
-    println!(
+    say!(
         "  {} days of wear, sensor active {:.1} %",
         summary.days_of_wear(),
         summary.sensor_active_percent()
@@ -110,9 +106,9 @@ fn print_summary(summary: &Summary, unit: GlucoseUnit) {
 pub(crate) fn outcome(outcome: &SubmissionOutcome) {
     let entries = outcome.tally.entries;
     if outcome.tally.requests == 0 && outcome.status == OutcomeStatus::Done {
-        println!("Nothing to send: the clinic has every reading already");
+        say!("Nothing to send: the clinic has every reading already");
     } else {
-        println!(
+        say!(
             "{} accepted, {} already there, {} received without a copy, {} refused, in {} requests",
             entries.accepted,
             entries.already_there,
@@ -122,13 +118,13 @@ pub(crate) fn outcome(outcome: &SubmissionOutcome) {
         );
     }
     for item in outcome.refused.iter().take(20) {
-        println!("  refused {}: {}", item.kind, item.reason);
+        say!("  refused {}: {}", item.kind, item.reason);
     }
     for left_out in &outcome.left_out {
-        println!("Not sent: {left_out}");
+        say!("Not sent: {left_out}");
     }
     for stopped in &outcome.stopped {
-        println!(
+        say!(
             "The clinic takes no {}: {}",
             stopped.part.word().trim_start_matches("the "),
             stopped.reason
@@ -136,56 +132,48 @@ pub(crate) fn outcome(outcome: &SubmissionOutcome) {
     }
     let standing = outcome.standing;
     if outcome.status == OutcomeStatus::Done && standing.open > 0 {
-        println!("{} entries over these dates are still to be sent", standing.open);
+        say!("{} entries over these dates are still to be sent", standing.open);
     }
     if standing.refused > entries.refused {
-        println!("{} entries over these dates were refused, also earlier", standing.refused);
+        say!("{} entries over these dates were refused, also earlier", standing.refused);
     }
     if standing.unknown > 0 {
-        println!("{} entries were sent, and nobody can tell what became of them", standing.unknown);
+        say!("{} entries were sent, and nobody can tell what became of them", standing.unknown);
     }
     if let Some(stalled) = outcome.stalled {
-        println!(
-            "The clinic answers {} again and again, since {}",
-            stalled.http_status, stalled.since
-        );
+        say!("The clinic answers {} again and again, since {}", stalled.http_status, stalled.since);
     }
     match outcome.status {
         OutcomeStatus::Done => {}
         OutcomeStatus::Waiting { until, reason } => {
-            println!("The rest waits until {until} ({reason}): run again");
+            say!("The rest waits until {until} ({reason}): run again");
         }
         OutcomeStatus::Blocked(state) => {
-            println!("Stopped: the connection needs you ({})", state.code());
+            say!("Stopped: the connection needs you ({})", state.code());
         }
-        _ => println!("Not everything is done: run again"),
+        _ => say!("Not everything is done: run again"),
     }
 }
 
 /// What the clinic has, when asked.
 pub(crate) fn verification(verification: &Verification) {
     if verification.confirmed > 0 || verification.not_verified.is_empty() {
-        println!("Verified: the clinic has {} entries as they were sent", verification.confirmed);
+        say!("Verified: the clinic has {} entries as they were sent", verification.confirmed);
     }
     if verification.to_send_again > 0 {
-        println!(
+        say!(
             "  {} it accepted and does not have: run again to send them",
             verification.to_send_again
         );
     }
     if verification.missing > 0 {
-        println!("  {} it accepted were not found, and are not sent again", verification.missing);
+        say!("  {} it accepted were not found, and are not sent again", verification.missing);
     }
     if verification.different > 0 {
-        println!("  {} it has otherwise than they were sent", verification.different);
+        say!("  {} it has otherwise than they were sent", verification.different);
     }
     for part in &verification.not_verified {
-        println!("Cannot verify {}: {}", part.part, part.why);
-    }
-    if verification.not_verified.iter().any(|part| part.why == CannotVerify::NotGranted) {
-        println!(
-            "  leave to look is asked for when connecting with --verify: use a new --database"
-        );
+        say!("Cannot verify {}: {}", part.part, part.why);
     }
 }
 

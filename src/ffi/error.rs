@@ -1,6 +1,7 @@
 //! The error a host sees: what kind of thing to do, a stable code, and an explanation without a
 //! person's data.
 
+use crate::import::ImportError;
 use crate::{Error, ErrorCode, ErrorKind};
 use std::time::SystemTime;
 
@@ -80,6 +81,13 @@ impl CgmError {
 
 impl From<Error> for CgmError {
     fn from(error: Error) -> Self {
-        Self::new(error.code(), error.to_string(), error.retry_at().map(SystemTime::from))
+        // What only the border knows: where in a call the answer goes.
+        let answer = match &error {
+            Error::Import(ImportError::TimeZoneRequired) => " (`ImportChoices.zone`)",
+            Error::Import(ImportError::ScaleRequired { .. }) => " (`ImportChoices.scale`)",
+            _ => "",
+        };
+        let explanation = format!("{error}{answer}");
+        Self::new(error.code(), explanation, error.retry_at().map(SystemTime::from))
     }
 }

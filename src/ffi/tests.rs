@@ -2,9 +2,8 @@
 
 use super::CgmSubmitter;
 use super::error::CgmError;
-use super::host::{HostError, HostLocalTime, HostVault, OffsetChange};
+use super::host::{DeliveryEvent, HostError, HostLocalTime, HostObserver, HostVault, OffsetChange};
 use super::log::{HostLogSink, LogEntry, LogField, LogLevel, LogValue};
-use super::records::ConnectionId;
 use super::records::connections::ConnectionState;
 use super::records::dates::DateRange;
 use super::records::imports::{
@@ -14,7 +13,8 @@ use super::records::orders::{OrderRefusal, Orders, StandingOrder};
 use super::records::outcomes::{OutcomeStatus, UnknownItem, WaitReason};
 use super::records::readings::{GlucoseUnit, Measurement, Reading, Scale};
 use super::records::runs::{FailureKind, RunStatus};
-use super::records::submissions::ItemKind;
+use super::records::submissions::{ItemKind, SubmissionRequest};
+use super::records::{ConnectionId, SubmissionId};
 use crate::store::{self, ConnectionDetails, Store};
 use crate::testing::ScriptedTransport;
 use chrono::{DateTime, Utc};
@@ -325,6 +325,42 @@ async fn an_unknown_outcome_is_shown_until_the_person_dismisses_it_or_lets_it_go
     assert_eq!(app.cgm.dismiss_unknown(connection).await.unwrap(), 0);
     assert_eq!(app.cgm.retry_unknown(connection).await.unwrap(), 1);
     assert_eq!(app.cgm.retry_unknown(connection).await.unwrap(), 0);
+}
+
+struct Deaf;
+
+impl HostObserver for Deaf {
+    fn delivery_event(&self, _: DeliveryEvent) -> Result<(), HostError> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn a_call_about_what_is_not_there_fails_by_one_code() {
+    let App { cgm, folder: _folder } = App::new();
+    let (connection, submission) = (ConnectionId { value: 7 }, SubmissionId { value: 7 });
+    let (request, patience) = (SubmissionRequest::Ordered, Duration::from_secs(1));
+    let missing = [
+        ("cancel", cgm.cancel(submission).await.err()),
+        ("verify", cgm.verify(submission, patience, Arc::new(Deaf), None).await.err()),
+        ("fetch_patient", cgm.fetch_patient(connection).await.err()),
+        ("confirm_patient", cgm.confirm_patient(connection).await.err()),
+        ("disconnect", cgm.disconnect(connection).await.err()),
+        ("orders", cgm.orders(connection).await.err()),
+        ("refresh_orders", cgm.refresh_orders(connection).await.err()),
+        ("preview", cgm.preview(connection, request.clone()).await.err()),
+        (
+            "submit_now",
+            cgm.submit_now(connection, request, patience, Arc::new(Deaf), None).await.err(),
+        ),
+        ("quarantine", cgm.quarantine(connection).await.err()),
+        ("retry_refused", cgm.retry_refused(connection).await.err()),
+        ("unknown_outcomes", cgm.unknown_outcomes(connection).await.err()),
+        ("retry_unknown", cgm.retry_unknown(connection).await.err()),
+        ("dismiss_unknown", cgm.dismiss_unknown(connection).await.err()),
+    ];
+    let found = missing.each_ref().map(|(call, error)| (*call, error.as_ref().map(code)));
+    assert_eq!(found, missing.each_ref().map(|(call, _)| (*call, Some("not-found"))));
 }
 
 #[tokio::test]

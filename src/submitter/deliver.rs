@@ -5,7 +5,7 @@ use super::{Inner, Parts, Submitter, content};
 use crate::delivery::{Event, OnEvent, Run, Stopped, speaks_known_guide};
 use crate::environment::Deadline;
 use crate::error::Error;
-use crate::store::{ConnectionId, ConnectionState, Store, SubmissionId, SubmissionState};
+use crate::store::{ConnectionId, ConnectionState, Store, SubmissionId};
 use crate::submission::{Origin, SubmissionRequest, Tally};
 use chrono::{DateTime, TimeDelta};
 use std::sync::Arc;
@@ -199,15 +199,11 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if the database fails.
+    /// [`Error`] if there is no such submission, or the database fails.
     pub async fn cancel(&self, submission: SubmissionId) -> Result<(), Error> {
         self.run("cancel", |inner| async move {
             let parts = inner.parts().await?;
-            parts
-                .store
-                .call(move |store| store.end_submission(submission, SubmissionState::Cancelled))
-                .await?;
-            Ok(())
+            Ok(parts.store.call(move |store| store.cancel_submission(submission)).await?)
         })
         .await
     }
@@ -228,14 +224,18 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if the database fails.
+    /// [`Error`] if there is no such connection, or the database fails.
     pub async fn unknown_outcomes(
         &self,
         connection: ConnectionId,
     ) -> Result<Vec<UnknownItem>, Error> {
         self.run("unknown-outcomes", |inner| async move {
             let parts = inner.parts().await?;
-            let unknown = parts.store.read(move |store| store.unknown_outcomes(connection)).await?;
+            let rest = move |store: &Store| {
+                store.connection(connection)?;
+                store.unknown_outcomes(connection)
+            };
+            let unknown = parts.store.read(rest).await?;
             let item = |one: crate::store::UnknownOutcome| UnknownItem {
                 kind: one.kind,
                 time: one.key.and_then(|key| DateTime::from_timestamp(key.seconds(), 0)),
@@ -258,11 +258,15 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if the database fails.
+    /// [`Error`] if there is no such connection, or the database fails.
     pub async fn retry_unknown(&self, connection: ConnectionId) -> Result<usize, Error> {
         self.run("retry-unknown", |inner| async move {
             let parts = inner.parts().await?;
-            Ok(parts.store.call(move |store| store.retry_unknown(connection)).await?)
+            let retry = move |store: &mut Store| {
+                store.connection(connection)?;
+                store.retry_unknown(connection)
+            };
+            Ok(parts.store.call(retry).await?)
         })
         .await
     }
@@ -280,11 +284,15 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if the database fails.
+    /// [`Error`] if there is no such connection, or the database fails.
     pub async fn dismiss_unknown(&self, connection: ConnectionId) -> Result<usize, Error> {
         self.run("dismiss-unknown", |inner| async move {
             let parts = inner.parts().await?;
-            Ok(parts.store.call(move |store| store.dismiss_unknown(connection)).await?)
+            let dismiss = move |store: &mut Store| {
+                store.connection(connection)?;
+                store.dismiss_unknown(connection)
+            };
+            Ok(parts.store.call(dismiss).await?)
         })
         .await
     }

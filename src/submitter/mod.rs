@@ -347,11 +347,17 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if the database fails.
+    /// [`Error`] if there is no such connection, or the database fails.
     pub async fn quarantine(&self, connection: ConnectionId) -> Result<Vec<RefusedItem>, Error> {
         self.run("quarantine", |inner| async move {
             let parts = inner.parts().await?;
-            parts.store.read(move |store| content::refused(store, connection)).await
+            parts
+                .store
+                .read(move |store| {
+                    store.connection(connection)?;
+                    content::refused(store, connection)
+                })
+                .await
         })
         .await
     }
@@ -370,11 +376,15 @@ impl Submitter {
     /// ```
     ///
     /// # Errors
-    /// [`Error`] if the database fails.
+    /// [`Error`] if there is no such connection, or the database fails.
     pub async fn retry_refused(&self, connection: ConnectionId) -> Result<usize, Error> {
         self.run("retry-refused", |inner| async move {
             let parts = inner.parts().await?;
-            Ok(parts.store.call(move |store| store.retry_refused(connection)).await?)
+            let retry = move |store: &mut Store| {
+                store.connection(connection)?;
+                store.retry_refused(connection)
+            };
+            Ok(parts.store.call(retry).await?)
         })
         .await
     }

@@ -11,6 +11,10 @@ use chrono::{DateTime, Utc};
 impl Submitter {
     /// Makes a sensor known. Readings of unknown sensors are refused.
     ///
+    /// A sensor is told apart by its key alone: give each device its own. Registering a key again
+    /// is no error; the sensor has the new name, serial number and scale from then on, and keeps
+    /// its readings. What is sent later names it so.
+    ///
     /// # Example
     /// ```
     /// # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/it/support/example.rs"));

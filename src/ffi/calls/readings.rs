@@ -14,6 +14,10 @@ use std::time::SystemTime;
 #[uniffi::export]
 impl CgmSubmitter {
     /// Makes a sensor known. Readings of unknown sensors are refused.
+    ///
+    /// A sensor is told apart by its key alone: give each device its own. Registering a key again
+    /// is no error; the sensor has the new name, serial number and scale from then on, and keeps
+    /// its readings. What is sent later names it so.
     pub async fn register_sensor(&self, sensor: Sensor) -> Result<(), CgmError> {
         Ok(self.submitter.register_sensor(sensor.try_into()?).await?)
     }
@@ -41,6 +45,11 @@ impl CgmSubmitter {
     /// Stores the readings of a file: its format is recognised from its content. A file that leaves
     /// something open, such as its time zone or what its device shows as "Low", fails with the code
     /// `file-needs-answer`; import it again with the answer in `choices`.
+    ///
+    /// A file of local times, such as Dexcom Clarity's, needs `choices.zone`: ask the person, and
+    /// pass `FileZone.OfThisDevice` (in Python `FileZone.OF_THIS_DEVICE()`) if the device that
+    /// measured lived in the zone that `HostLocalTime` gives. It is not taken unasked: the phone
+    /// may be abroad, or the file somebody's who lives elsewhere.
     ///
     /// The same file again, a shorter or a longer one of the same device change nothing but what
     /// they know better: readings that move are corrected at receivers that have them.

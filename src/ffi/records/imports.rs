@@ -19,7 +19,7 @@ const LOCAL_TIME: &str = "%Y-%m-%dT%H:%M:%S";
 #[derive(Clone, Debug, Default, uniffi::Record)]
 pub struct ImportChoices {
     /// The time zone the person lives in: needed if the file's times have no UTC offset, as in a
-    /// Dexcom Clarity export.
+    /// Dexcom Clarity export. `FileZone.OfThisDevice` is the one `HostLocalTime` gives.
     #[uniffi(default = None)]
     pub zone: Option<FileZone>,
     /// The lowest and highest value the device shows: needed if a device of no known model says

@@ -66,6 +66,14 @@ pub(super) fn find(db: &Connection, id: SubmissionId) -> Result<SubmissionRecord
         .map_or(Err(StoreError::Missing("submission")), submission)
 }
 
+fn end(tx: &Transaction<'_>, id: SubmissionId, state: SubmissionState) -> Result<(), StoreError> {
+    tx.execute(
+        "UPDATE submissions SET state = ? WHERE id = ? AND state = 'open'",
+        params![state.code(), id.0],
+    )?;
+    batches::drop_unsent_where(tx, "submission", id.0)
+}
+
 pub(super) fn save_progress(
     db: &Connection,
     id: SubmissionId,
@@ -191,11 +199,24 @@ impl Store {
         state: SubmissionState,
     ) -> Result<(), StoreError> {
         let tx = self.write()?;
-        tx.execute(
-            "UPDATE submissions SET state = ? WHERE id = ? AND state = 'open'",
-            params![state.code(), id.0],
-        )?;
-        batches::drop_unsent_where(&tx, "submission", id.0)?;
+        end(&tx, id, state)?;
+        tx.commit()?;
+        Ok(())
+    }
+
+    /// Ends a submission, as [`end_submission`](Self::end_submission) does, because the person
+    /// wants it. One that ended already stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is none.
+    pub fn cancel_submission(&mut self, id: SubmissionId) -> Result<(), StoreError> {
+        let tx = self.write()?;
+        // Not read: one that cannot be read can be cancelled.
+        let known = "SELECT 1 FROM submissions WHERE id = ?";
+        if !tx.prepare_cached(known)?.exists([id.0])? {
+            return Err(StoreError::Missing("submission"));
+        }
+        end(&tx, id, SubmissionState::Cancelled)?;
         tx.commit()?;
         Ok(())
     }

@@ -6,7 +6,11 @@ mod grants;
 mod resources;
 mod submissions;
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    fs::OpenOptions,
+    path::Path,
+    sync::{Mutex, PoisonError},
+};
 
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 
@@ -102,10 +106,23 @@ pub(crate) struct Store {
     connection: Mutex<Connection>,
 }
 
+/// Makes the file if it is not there, for its owner alone: what a clinic receives is a person's data.
+/// `SQLite` gives the files beside it the same permissions, and says what is wrong with the place.
+fn make_private(path: &Path) {
+    let mut options = OpenOptions::new();
+    options.create_new(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let _ = options.open(path);
+}
+
 impl Store {
     pub(crate) fn open(config: &Config) -> Result<Self, SandboxError> {
         let mut connection = match &config.database {
-            Some(path) => Connection::open(path)?,
+            Some(path) => {
+                make_private(path);
+                Connection::open(path)?
+            }
             None => Connection::open_in_memory()?,
         };
         connection.busy_timeout(std::time::Duration::from_secs(5))?;

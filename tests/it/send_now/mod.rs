@@ -1,4 +1,7 @@
-//! The example app as a person runs it: what it exits with, and what it says to do next.
+//! The example apps as a person runs them: what they exit with, and what they say to do next.
+
+mod files;
+mod summary;
 
 use cgm_submitter::HttpTransport;
 use cgm_submitter::environment::Transport;
@@ -17,11 +20,11 @@ struct Ended {
     said: String,
 }
 
-/// The example, which `cargo test` and `cargo nextest run` build beside this test.
-fn built() -> PathBuf {
+/// An example, which `cargo test` and `cargo nextest run` build beside this test.
+fn built(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
-    let example = test.parent().and_then(Path::parent).unwrap().join("examples/send_now");
-    assert!(example.exists(), "no example is built: run cargo build --example send_now");
+    let example = test.parent().and_then(Path::parent).unwrap().join("examples").join(name);
+    assert!(example.exists(), "no example is built: run cargo build --example {name}");
     example
 }
 
@@ -30,26 +33,27 @@ impl Folder {
         Self(tempfile::tempdir().unwrap())
     }
 
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
     fn file(&self, name: &str, text: &str) -> String {
-        let path = self.0.path().join(name);
+        let path = self.path(name);
         std::fs::write(&path, text).unwrap();
-        path.to_str().unwrap().to_owned()
+        path
     }
 
     /// The command over this folder's database. It finds no browser to open.
     fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(built());
-        command.arg("--database").arg(self.0.path().join("me.db")).args(arguments);
+        let mut command = Command::new(built("send_now"));
+        command.arg("--database").arg(self.path("me.db")).args(arguments);
         command.env("PATH", "").stdin(Stdio::null()).kill_on_drop(true);
         command
     }
 
     /// Runs the example to its end, with a clinic of its own.
     async fn run(&self, arguments: &[&str]) -> Ended {
-        let output = self.command(arguments).output().await.unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        let said = String::from_utf8(said).unwrap();
-        Ended { status: output.status.code().unwrap(), said }
+        Ended::of(self.command(arguments)).await
     }
 
     /// Runs the example to its end against this clinic, with a person who authorises it and says
@@ -75,6 +79,13 @@ impl Folder {
 }
 
 impl Ended {
+    async fn of(mut command: Command) -> Self {
+        let output = command.output().await.unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8(said).unwrap();
+        Self { status: output.status.code().unwrap(), said }
+    }
+
     #[track_caller]
     fn assert(&self, status: i32, parts: &[&str]) {
         assert_eq!(self.status, status, "{}", self.said);
@@ -169,6 +180,41 @@ async fn what_cannot_be_done_exits_1_and_names_the_option_that_helps() {
     run(&["--import", &low], "--scale").await;
     run(&["--import", &fine, "--window", "2023-01-01..2023-01-02"], "--window").await;
     run(&["--import", &fine, "--receiver", "http://ehr.example.org/fhir"], "https").await;
+}
+
+#[tokio::test]
+async fn what_the_clinic_asks_for_and_nobody_has_is_no_matter_of_the_window() {
+    let folder = Folder::new();
+    let fine = folder.file("readings.csv", &readings(""));
+    let ended = folder.run(&["--import", &fine, "--ordered"]).await;
+    ended.assert(1, &["there are no readings in", "2024-05-01..2024-05-01", "without --ordered"]);
+    assert!(!ended.said.contains("--window"), "{}", ended.said);
+}
+
+#[tokio::test]
+async fn a_connection_without_leave_to_look_is_asked_for_it_when_it_is_needed() {
+    let folder = Folder::new();
+    let fine = folder.file("readings.csv", &readings(""));
+    folder.run(&["--import", &fine]).await.assert(0, &["3 readings new"]);
+    let asked = folder.run(&["--verify"]).await;
+    asked.assert(0, &["did not ask for leave to look", "Verified: the clinic has 11 entries"]);
+    assert!(!asked.said.contains("Cannot verify"), "{}", asked.said);
+    let again = folder.run(&["--verify"]).await;
+    again.assert(0, &["since an earlier run", "Verified: the clinic has 11 entries"]);
+    assert!(!again.said.contains("leave to look"), "{}", again.said);
+}
+
+#[tokio::test]
+async fn the_time_zone_says_where_days_begin_with_and_without_a_file() {
+    let folder = Folder::new();
+    let file = folder.file("readings.csv", &readings(""));
+    folder
+        .run(&["--import", &file, "--time-zone", "Europe/Berlin"])
+        .await
+        .assert(0, &["2024-05-01..2024-05-01"]);
+    // 20:05 of the day before.
+    let west = folder.run(&["--time-zone", "Pacific/Honolulu"]).await;
+    west.assert(0, &["2024-04-30..2024-04-30"]);
 }
 
 #[tokio::test]
