@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::scale::scale;
+use crate::zone;
 use cgm_submitter::environment::NamedZone;
 use cgm_submitter::import::ClockAnswer;
 use cgm_submitter::{DateRange, GlucoseUnit, Scale, UtcOffset};
@@ -66,10 +67,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The person's time zone: the one given, else this machine's, else UTC.
+    /// The person's time zone.
     pub(crate) fn zone(&self) -> NamedZone {
-        let machine = || NamedZone::of_this_device().ok();
-        self.time_zone.or_else(machine).unwrap_or(NamedZone::UTC)
+        zone::of_person(self.time_zone)
     }
 }
 

@@ -375,10 +375,8 @@ impl ZoneOffsets {
         let edges = unix_seconds.into_iter().fold(None, |edges: Option<(i64, i64)>, at| {
             Some(edges.map_or((at, at), |(first, last)| (first.min(at), last.max(at))))
         });
-        edges.map(|(first, last)| DateRange {
-            first: self.date_at(first),
-            last: self.date_at(last),
-        })
+        edges
+            .map(|(first, last)| DateRange { first: self.date_at(first), last: self.date_at(last) })
     }
 
     /// The local date at an instant.

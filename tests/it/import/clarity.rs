@@ -291,7 +291,7 @@ fn a_quoted_line_break_within_a_cell_does_not_split_its_row() {
 
     // A quote that is never closed costs its line, wherever it stands.
     for stray in ["1,\"2024-05-01T10:05:00", "1,2024-05-01T10:05:00,EGV,\"x"] {
-        let text = clarity(&vec![("2024-05-01T10:00:00", "100", "1000", "TX"); 3]);
+        let text = clarity(&[("2024-05-01T10:00:00", "100", "1000", "TX"); 3]);
         let text = text
             + &format!("{stray},,,,phone,101,,,,,1300,TX\n")
             + &clarity(&[("2024-05-01T10:15:00", "102", "1900", "TX")]).replace(HEADER, "");

@@ -8,6 +8,7 @@ use super::{
 use cgm_submitter::glucose::{ReadingError, TimeError, UtcOffset};
 use cgm_submitter::import::{ClockAnswer, ClockBasis, ClockEvent, ClockNote, Import};
 use std::collections::HashSet;
+use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 /// A file without its last two columns.
@@ -106,7 +107,7 @@ fn rows(start: &str, stretches: &[(i64, i64)]) -> String {
             let stamp = utc(instant + minutes * 60);
             let value = 100 + (instant / 300) % 50;
             let stamp = stamp.trim_end_matches('Z');
-            text.push_str(&format!("1,{stamp},EGV,,,,phone,{value},,,,,,\n"));
+            writeln!(text, "1,{stamp},EGV,,,,phone,{value},,,,,,").unwrap();
             instant += 300;
         }
     }
