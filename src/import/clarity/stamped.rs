@@ -89,8 +89,9 @@ impl Placing<'_> {
             })
         };
         let rows = readings.iter().enumerate().filter_map(row).collect();
+        let cell = |id: usize| Some(readings.get(id)?.first()?.cell);
         let circumstances = Circumstances { zone: self.zone, answers: &self.options.answers };
-        clock::offsets_of_stamps(rows, &circumstances)
+        clock::offsets_of_stamps(rows, |a, b| cell(a) != cell(b), &circumstances)
     }
 
     /// A row's reading, and its offset if only the zone places it.

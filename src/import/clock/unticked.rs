@@ -3,8 +3,9 @@
 //! A sensor measures at a steady pace. A clock that goes back stamps twice as many readings, for as
 //! long as it went back: that is proof. One that goes forward leaves a gap of just that length: that
 //! is taken for a move only if the zone's clocks went forward then by as much, or if the clock went
-//! back by as much at another time, for who travels comes home. What else happened to the clock in a
-//! gap nobody can tell: that the export does not show it is a [`ClockNote`] of its own, by the caller.
+//! back by as much at another time, for who travels comes home. What else happened to the clock in
+//! a gap nobody can tell: that the export does not show it is a [`ClockNote`] of its own, by the
+//! caller.
 
 use super::evidence::resolve;
 use super::segments::Track;
@@ -21,6 +22,9 @@ const FEWEST_PAIRS: usize = 2;
 const FURTHEST_PAIRS: i64 = 4 * INTERVAL;
 /// What a clock goes back by is a multiple of this: its length is known by whole readings only.
 const HALF_HOUR: i64 = 30 * 60;
+/// No clock goes back by more than the world's offsets are apart: what is doubled for longer are two
+/// devices under one name.
+const FURTHEST_BACK: i64 = 26 * 3600;
 
 /// Which offset each row has, by its id, and what had to be assumed.
 pub(in crate::import) struct Unticked {
@@ -29,13 +33,15 @@ pub(in crate::import) struct Unticked {
 }
 
 /// Chooses the offsets of one device's rows, whose ids are 0 to one less than their number. Their
-/// ticks are not looked at.
+/// ticks are not looked at. `differ` tells of two ids whether their rows say different things: who
+/// says the same twice did not go back.
 pub(in crate::import) fn offsets_of_stamps(
     mut rows: Vec<ClockedRow>,
+    differ: impl Fn(usize, usize) -> bool,
     circumstances: &Circumstances<'_>,
 ) -> Unticked {
     rows.sort_by_key(|row| (row.stamp, row.id));
-    let backwards = moves_back(&rows);
+    let backwards = moves_back(&rows, differ);
     // Of two hours under the same stamps nothing tells which row is of which.
     let ambiguous = Err(ReadingError::Time(TimeError::Ambiguous));
     let mut unticked = Unticked { of_rows: vec![ambiguous; rows.len()], notes: Vec::new() };
@@ -91,10 +97,10 @@ struct Back {
 }
 
 /// Where the clock went back, by rows in order of their stamps.
-fn moves_back(rows: &[ClockedRow]) -> Vec<Back> {
+fn moves_back(rows: &[ClockedRow], differ: impl Fn(usize, usize) -> bool) -> Vec<Back> {
     let mut found: Vec<(Back, usize)> = Vec::new();
     let pairs = rows.windows(2).filter_map(|pair| match pair {
-        [a, b] if b.stamp - a.stamp < WANDER => Some((a.stamp, b.stamp)),
+        [a, b] if b.stamp - a.stamp < WANDER && differ(a.id, b.id) => Some((a.stamp, b.stamp)),
         _ => None,
     });
     for (first, last) in pairs {
@@ -109,7 +115,8 @@ fn moves_back(rows: &[ClockedRow]) -> Vec<Back> {
     let whole = |(back, pairs): (Back, usize)| {
         let long = back.last - back.first + INTERVAL;
         let by = (long + HALF_HOUR / 2) / HALF_HOUR * HALF_HOUR;
-        (pairs >= FEWEST_PAIRS && by > 0).then_some(Back { by, ..back })
+        let is_move = pairs >= FEWEST_PAIRS && (1..=FURTHEST_BACK).contains(&by);
+        is_move.then_some(Back { by, ..back })
     };
     found.into_iter().filter_map(whole).collect()
 }
@@ -118,9 +125,13 @@ fn moves_back(rows: &[ClockedRow]) -> Vec<Back> {
 /// would have counted.
 fn stretches(rows: &[ClockedRow], backwards: &[Back], zone: &ZoneOffsets) -> Vec<Vec<ClockedRow>> {
     let mut stretches: Vec<Vec<ClockedRow>> = Vec::new();
+    let mut lengths: Vec<_> = backwards.iter().map(|back| back.by).collect();
+    lengths.sort_unstable();
+    lengths.dedup();
+    let seen = Seen { backwards, lengths, zone };
     let (mut last, mut relative) = (None, 0);
     for row in rows {
-        let step = last.map_or(Some(0), |last| step(last, row.stamp, backwards, zone));
+        let step = last.map_or(Some(0), |last| seen.step(last, row.stamp));
         last = Some(row.stamp);
         relative = step.map_or(0, |step| relative + step);
         let row = ClockedRow { tick: row.stamp - relative, ..*row };
@@ -132,19 +143,30 @@ fn stretches(rows: &[ClockedRow], backwards: &[Back], zone: &ZoneOffsets) -> Vec
     stretches
 }
 
-/// By how much the clock stepped between two stamps that follow each other; `None` if the zone's
-/// clocks changed between them, and the stamps do not show whether it followed.
-fn step(before: i64, after: i64, backwards: &[Back], zone: &ZoneOffsets) -> Option<i64> {
-    let next = backwards.partition_point(|back| back.first <= before);
-    let between = backwards.get(next..).unwrap_or_default();
-    let back: i64 = between.iter().take_while(|back| back.last < after).map(|back| back.by).sum();
-    if back > 0 {
-        return Some(-back);
-    }
-    let is_gap_of = |by: i64| (after - before - INTERVAL - by).abs() <= WANDER;
-    let offset = |stamp| resolve(zone, stamp).map_or(0, UtcOffset::seconds);
-    match offset(after) - offset(before) {
-        0 => Some(backwards.iter().map(|back| back.by).find(|by| is_gap_of(*by)).unwrap_or(0)),
-        change => is_gap_of(change).then_some(change),
+/// What the stamps of a file show of its clock.
+struct Seen<'a> {
+    backwards: &'a [Back],
+    /// By how much it went back, each once.
+    lengths: Vec<i64>,
+    zone: &'a ZoneOffsets,
+}
+
+impl Seen<'_> {
+    /// By how much the clock stepped between two stamps that follow each other; `None` if the
+    /// zone's clocks changed between them, and the stamps do not show whether it followed.
+    fn step(&self, before: i64, after: i64) -> Option<i64> {
+        let next = self.backwards.partition_point(|back| back.first <= before);
+        let between = self.backwards.get(next..).unwrap_or_default();
+        let back: i64 =
+            between.iter().take_while(|back| back.last < after).map(|back| back.by).sum();
+        if back > 0 {
+            return Some(-back);
+        }
+        let is_gap_of = |by: i64| (after - before - INTERVAL - by).abs() <= WANDER;
+        let offset = |stamp| resolve(self.zone, stamp).map_or(0, UtcOffset::seconds);
+        match offset(after) - offset(before) {
+            0 => Some(self.lengths.iter().copied().find(|by| is_gap_of(*by)).unwrap_or(0)),
+            change => is_gap_of(change).then_some(change),
+        }
     }
 }

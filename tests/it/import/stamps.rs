@@ -171,3 +171,28 @@ fn two_readings_close_to_each_other_are_no_move() {
     let import = read(text.as_bytes(), "Europe/Bucharest");
     assert_eq!((import.readings.len(), import.rejected.len()), (3, 0));
 }
+
+#[test]
+fn two_devices_under_one_name_are_no_clock_that_went_back() {
+    let whole = rows("2024-05-01T00:00:00Z", &[(48, 180)]);
+    let second = |line: &str, value: &str| {
+        let cells: Vec<_> = line.split(',').collect();
+        line.replacen(":00,EGV", ":07,EGV", 1).replacen(&format!(",{},", cells[7]), value, 1)
+    };
+    // One says the same, the other something else for two days.
+    for (lines, value) in [(24, None), (48 * 12, Some(",90,"))] {
+        let doubled: String = whole
+            .lines()
+            .skip(1)
+            .take(lines)
+            .map(|line| {
+                let same = format!(",{},", line.split(',').nth(7).unwrap());
+                second(line, value.unwrap_or(&same)) + "\n"
+            })
+            .collect();
+        let import = read((whole.clone() + &doubled).as_bytes(), "Europe/Bucharest");
+        assert_eq!((import.readings.len(), import.rejected.len()), (48 * 12 + lines, 0));
+        let events: Vec<_> = import.clock_notes.iter().map(|note| note.event).collect();
+        assert_eq!(events, [ClockEvent::NotShown]);
+    }
+}
