@@ -31,10 +31,10 @@ type Failure = Box<dyn std::error::Error>;
 #[derive(Parser)]
 struct Args {
     /// Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
-    #[arg(long)]
+    #[arg(long, value_name = "FILE")]
     import: PathBuf,
-    /// The time zone of the file's clock, for example Europe/Bucharest. Required if its times have
-    /// no UTC offset.
+    /// The person's time zone, for example Europe/Bucharest: when their days begin, and what places
+    /// the local times of a Dexcom Clarity file, which requires it.
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<NamedZone>,
     /// The lowest and highest value the device shows. Required for a file in which a device of no
@@ -42,7 +42,7 @@ struct Args {
     #[arg(long, value_name = "40..400mg/dL", value_parser = scale::scale)]
     scale: Option<Scale>,
     /// Local dates, both included: 2024-05-01..2024-05-14. Default: all dates of the file.
-    #[arg(long)]
+    #[arg(long, value_name = "DATES")]
     window: Option<DateRange>,
     /// JSON, unrounded.
     #[arg(long)]
@@ -78,7 +78,10 @@ fn run(args: &Args) -> Result<(), Failure> {
     for sample in samples.into_values() {
         builder.push(sample);
     }
-    let summary = builder.finish()?;
+    let summary = builder.finish().map_err(|error| {
+        let file = args.import.display();
+        format!("--import {file}: {error}; its readings are from {stored}")
+    })?;
     if args.json {
         say!("{}", serde_json::to_string_pretty(&json(&summary))?);
     } else {
@@ -112,6 +115,9 @@ fn read(
     let refused = file.rejected.iter().map(|refused| (refused.row, &refused.reason));
     for line in refused::by_reason(refused) {
         warn!("{line}");
+    }
+    for note in file.clock_notes.iter().filter(|note| note.open) {
+        warn!("{note}");
     }
     Ok(file)
 }

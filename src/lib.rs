@@ -136,7 +136,8 @@ pub mod outcome {
     pub use super::delivery::{CannotVerify, Difference, NotVerified, Preview, Verification};
     pub use super::fhir::EntryKind;
     pub use super::submission::{
-        Counts, EntryVerdict, LeftOut, Part, Plan, Stopped, Tally, Unsupported, WaitReason, Wanted,
+        Counts, EntryVerdict, LeftOut, Part, Plan, StoppedPart, Tally, Unsupported, WaitReason,
+        Wanted,
     };
     #[cfg(feature = "shell")]
     pub use super::submitter::{

@@ -6,6 +6,7 @@ Run by `scripts/test python`, which builds the library and generates the module.
 import asyncio
 import datetime
 import os
+import pathlib
 import subprocess
 import tempfile
 import unittest
@@ -294,7 +295,8 @@ class Border(unittest.IsolatedAsyncioTestCase):
             connection = await self.connect(app, clinic)
             outcome = await app.submit_now(connection.id, everything(), PATIENCE, Observer())
             self.assertEqual(outcome.tally.readings.accepted, 3)
-            with urllib.request.urlopen(clinic.receiver.base.replace("/fhir", "/clinic/amy-shaw")) as page:
+            chart = clinic.receiver.base.replace("/fhir", "/clinic/amy-shaw")
+            with urllib.request.urlopen(chart) as page:
                 shown = page.read().decode()
         self.assertIn("Another CGM", shown)
         self.assertNotIn("Test CGM", shown)
@@ -319,6 +321,16 @@ class Border(unittest.IsolatedAsyncioTestCase):
             self.assertEqual(run.connection, connection.id)
             self.assertEqual(run.status, cgm.RunStatus.SERVED(cgm.OutcomeStatus.DONE()))
             self.assertEqual(await app.disconnect(connection.id), cgm.Revocation.DONE)
+
+    async def test_the_example_of_the_documentation_sends_a_file(self):
+        page = pathlib.Path(__file__).parents[2] / "docs" / "border.md"
+        example = {}
+        code = page.read_text(encoding="utf-8").split("```python\n")[1].split("```")[0]
+        exec(compile(code, page, "exec"), example)
+        with Sandbox() as clinic:
+            app = self.open()
+            sent = example["send"](app, clinic.receiver, travelled(), clinic.browse, Observer())
+            self.assertEqual((await sent).tally.readings.accepted, 312)
 
     async def test_an_error_says_what_to_do_by_its_kind_and_code(self):
         app = self.open()

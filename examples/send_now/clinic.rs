@@ -65,7 +65,7 @@ impl Clinic {
                 "What the clinic received: cargo run --release -p sandbox-ehr -- --port {} \
                     --database {}, then {}",
                 self.0.port(),
-                beside(database, "clinic").display(),
+                quoted(&beside(database, "clinic")),
                 self.0.clinic_url()
             );
         }
@@ -77,4 +77,11 @@ impl Clinic {
         // Its state is on disk already; a failure to stop changes nothing.
         let _ = self.0.stop().await;
     }
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
+    let plain = |c: char| c.is_alphanumeric() || "/._-".contains(c);
+    if text.chars().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }

@@ -54,6 +54,9 @@ async fn main() -> ExitCode {
         Ok(false) => ExitCode::from(INCOMPLETE),
         Err(error) => {
             warn!("error: {error}");
+            if let Some(error) = error.downcast_ref::<Error>().filter(|error| error.retryable()) {
+                warn!("  {}", error.code().action());
+            }
             ExitCode::FAILURE
         }
     }

@@ -3,16 +3,18 @@
 //! Between begin and complete the app may die: all that matters is in the vault. A code is used
 //! once: the pending authorisation is taken out of the vault before the exchange.
 
-use super::endpoint::{EndpointError, ExchangeError};
+use super::endpoint::{Endpoint, EndpointError, ExchangeError};
+use super::in_time::InTime;
 use super::receiver::{dialect, discover};
 use super::{AccessToken, AuthorizationRequest, ConnectError, Connector, Inner, Receiver, host_of};
-use crate::environment::Lock;
+use crate::environment::{Deadline, Lock};
 use crate::fhir::{Dialect, PatientIdentity};
 use crate::smart::{
     AuthorizationState, CallbackError, PendingAuthorization, PkceVerifier, ScopeRequest,
     ScopesRefused, TokenHistory, TokenResponse, TokenState, refused_scopes, state_of, validate,
 };
 use crate::store::{ConnectionDetails, ConnectionRecord, ConnectionState, Store, StoreError};
+use crate::submission::Policy;
 
 /// More authorisations than this are not kept open: the oldest go first.
 const MAX_PENDING: usize = 16;
@@ -45,9 +47,10 @@ impl Connector {
 
 impl Inner {
     async fn begin(&self, receiver: &Receiver) -> Result<AuthorizationRequest, ConnectError> {
-        let transport = self.environment.transport.as_ref();
-        let server = discover(transport, receiver).await?;
-        let (dialect, promises) = dialect(transport, receiver).await?;
+        let deadline = self.end_of_call(Policy::default().call);
+        let transport = InTime::new(&self.environment, deadline);
+        let server = discover(&transport, receiver).await?;
+        let (dialect, promises) = dialect(&transport, receiver).await?;
         let now = self.environment.clock.now();
         let _lock = self.index_lock().await?;
         let mut index = self.entries.index().await?;
@@ -100,6 +103,7 @@ impl Inner {
     }
 
     async fn complete(&self, redirect_url: &str) -> Result<ConnectionRecord, ConnectError> {
+        let deadline = self.end_of_call(Policy::default().call);
         let name = AuthorizationState::name_of(state_of(redirect_url)?.expose());
         let now = self.environment.clock.now();
         let (pending, code) = {
@@ -129,11 +133,15 @@ impl Inner {
         };
         let log = &self.environment.log;
         log.info("callback-accepted", &[]);
-        let endpoint = self.endpoint(pending.token_endpoint.as_str(), &pending.client_id);
+        let endpoint = Endpoint {
+            transport: &InTime::new(&self.environment, deadline),
+            token_url: pending.token_endpoint.as_str(),
+            client_id: &pending.client_id,
+        };
         match endpoint.exchange(code.expose(), &pending.redirect_uri, &pending.verifier).await {
             Ok(response) => {
                 log.info("code-exchanged", &[]);
-                self.connect(&pending, response).await
+                self.connect(&pending, response, deadline).await
             }
             Err(failed) => Err(self.after_failed_exchange(&name, &pending, failed).await?),
         }
@@ -172,10 +180,11 @@ impl Inner {
         &self,
         pending: &PendingAuthorization,
         response: TokenResponse,
+        deadline: Deadline,
     ) -> Result<ConnectionRecord, ConnectError> {
         let revocable = response.revocable().clone();
         let revocation = pending.revocation_endpoint.as_ref().map(url::Url::as_str);
-        let result = self.keep(pending, response).await;
+        let result = self.keep(pending, response, deadline).await;
         if result.is_err() {
             self.environment.log.warn("tokens-not-kept", &[]);
             // Whatever went wrong: a token that is not kept is given back.
@@ -188,6 +197,7 @@ impl Inner {
         &self,
         pending: &PendingAuthorization,
         response: TokenResponse,
+        deadline: Deadline,
     ) -> Result<ConnectionRecord, ConnectError> {
         let host = || host_of(pending.token_endpoint.as_str());
         let now = self.environment.clock.now();
@@ -215,7 +225,7 @@ impl Inner {
         }
         let access = AccessToken::new(&token, pending.base.clone());
         // If it cannot be read now, it is read when it is needed: a good token is not thrown away.
-        let person = self.read_patient(&access, token.patient()).await.ok();
+        let person = self.read_patient(&access, token.patient(), deadline).await.ok();
         let (is_new, is_read) = (existing.is_none(), person.is_some());
         let record = match existing {
             Some(existing) => self.renew(existing, pending, token, person).await,

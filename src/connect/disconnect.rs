@@ -4,11 +4,14 @@
 //! The row that says so is written in the transaction that ends the connection, so that a kill or a
 //! failing vault leaves nothing behind that nobody looks for.
 
+use super::endpoint::Endpoint;
 use super::entries::{token_entry, token_entry_of};
+use super::in_time::InTime;
 use super::{ConnectError, Connector, Inner, Revocation, RevocationsLeft, TokenError};
-use crate::environment::{Deadline, Environment, VaultError, within};
+use crate::environment::{Deadline, Environment, VaultError};
 use crate::smart::{FailureReason, Failures, Secret};
 use crate::store::{ConnectionId, NewRevocation, Store, StoreError, StoredRevocation};
+use crate::submission::{Policy, RetryAfter};
 use chrono::TimeDelta;
 use std::time::Duration;
 
@@ -80,6 +83,7 @@ impl Connector {
 
 impl Inner {
     async fn disconnect(&self, id: ConnectionId) -> Result<Revocation, ConnectError> {
+        let deadline = self.end_of_call(Policy::default().disconnect);
         let end = move |store: &mut Store| {
             let record = store.connection(id)?;
             let revocation = store.end_connection(id, |record| NewRevocation {
@@ -102,7 +106,7 @@ impl Inner {
         let known = self.take_unsaved(&record).map(|state| state.revocable().clone());
         let found = self.entry_of(&revocation, known).await;
         drop(lock);
-        let revoked = self.revoke(revocation, found, Deadline::NEVER).await;
+        let revoked = self.revoke(revocation, found, deadline).await;
         Ok(revoked.unwrap_or(Revocation::Pending))
     }
 
@@ -146,17 +150,15 @@ impl Inner {
         deadline: Deadline,
     ) -> Result<Revocation, ConnectError> {
         let StoredRevocation { id, what, failures } = revocation;
-        let Environment { clock, timer, log, .. } = &self.environment;
+        let Environment { clock, log, .. } = &self.environment;
         let outcome = match (&token, &what.endpoint) {
             (Err(_), _) => return Ok(Revocation::Pending),
             (Ok(None), _) => Revocation::NothingToRevoke,
             (Ok(Some(_)), None) => Revocation::NotOffered,
             (Ok(Some(token)), Some(url)) => {
                 let jitter = u32::from_be_bytes(self.random()?);
-                let left = deadline.left(clock.monotonic());
-                let endpoint = self.endpoint("", &what.client_id);
-                let answer = within(timer.as_ref(), left, endpoint.revoke(url, token)).await;
-                match answer.unwrap_or(Err((FailureReason::Broken, None))) {
+                let transport = InTime::new(&self.environment, deadline);
+                match revoke(&transport, &what.client_id, url, token).await {
                     Ok(()) => Revocation::Done,
                     Err((reason, asked)) => {
                         let now = clock.now();
@@ -193,13 +195,15 @@ impl Inner {
         token: &Secret,
     ) -> Revocation {
         let Some(url) = revocation_endpoint else { return Revocation::NotOffered };
-        match self.note_and_revoke(url, client_id, token).await {
-            Ok(revocation) => revocation,
-            // It cannot be kept: then at least it is tried once.
-            Err(_) => match self.endpoint("", client_id).revoke(url, token).await {
-                Ok(()) => Revocation::Done,
-                Err(_) => Revocation::Pending,
-            },
+        let deadline = self.end_of_call(Policy::default().disconnect);
+        if let Ok(revocation) = self.note_and_revoke(url, client_id, token, deadline).await {
+            return revocation;
+        }
+        // It cannot be kept: then at least it is tried once.
+        let transport = InTime::new(&self.environment, deadline);
+        match revoke(&transport, client_id, url, token).await {
+            Ok(()) => Revocation::Done,
+            Err(_) => Revocation::Pending,
         }
     }
 
@@ -208,6 +212,7 @@ impl Inner {
         url: &str,
         client_id: &str,
         token: &Secret,
+        deadline: Deadline,
     ) -> Result<Revocation, ConnectError> {
         let number = u128::from_be_bytes(self.random()?);
         let what = NewRevocation {
@@ -221,6 +226,16 @@ impl Inner {
         self.entries.save_revocable(&what.entry, token).await?;
         let failures = Failures::default();
         let revocation = StoredRevocation { id, what, failures };
-        self.revoke(revocation, Ok(Some(token.clone())), Deadline::NEVER).await
+        self.revoke(revocation, Ok(Some(token.clone())), deadline).await
     }
+}
+
+/// Asks the receiver to take a token back.
+async fn revoke(
+    transport: &InTime<'_>,
+    client_id: &str,
+    url: &str,
+    token: &Secret,
+) -> Result<(), (FailureReason, Option<RetryAfter>)> {
+    Endpoint { transport, token_url: "", client_id }.revoke(url, token).await
 }

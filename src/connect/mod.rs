@@ -9,6 +9,7 @@ mod disconnect;
 mod endpoint;
 mod entries;
 mod error;
+mod in_time;
 mod logged;
 mod patient;
 mod receiver;
@@ -23,11 +24,11 @@ pub use token_error::TokenError;
 pub use tokens::{AccessToken, ForeignOrigin};
 pub use unfinished::Unfinished;
 
-use crate::environment::{Environment, EnvironmentError, LockFolder};
+use crate::environment::{Deadline, Environment, EnvironmentError, LockFolder};
 use crate::fhir::Dialect;
 use crate::smart::{self, ReceiverBase, RedirectUri, TokenState};
 use crate::store::{ConnectionId, StoreHandle};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -208,8 +209,9 @@ impl std::fmt::Debug for Connector {
 }
 
 impl Inner {
-    fn endpoint<'a>(&'a self, token_url: &'a str, client_id: &'a str) -> endpoint::Endpoint<'a> {
-        endpoint::Endpoint { transport: self.environment.transport.as_ref(), token_url, client_id }
+    /// The end of a call that may take `limit` in all.
+    fn end_of_call(&self, limit: TimeDelta) -> Deadline {
+        Deadline::after(self.environment.clock.as_ref(), limit.to_std().unwrap_or_default())
     }
 
     /// Random bytes.

@@ -1,8 +1,11 @@
 //! Whose record it is: the patient's name and birth date, which the person confirms.
 
+use super::in_time::InTime;
 use super::receiver::request;
 use super::{AccessToken, ConnectError, Connector, Inner};
+use crate::environment::{Deadline, Transport as _};
 use crate::fhir::{PatientId, PatientIdentity, parse_patient};
+use crate::smart::ReceiverBase;
 use crate::store::{ConnectionDetails, ConnectionId, ConnectionRecord, ConnectionState, Store};
 
 impl Connector {
@@ -44,17 +47,11 @@ impl Connector {
     /// # Errors
     /// [`ConnectError`].
     pub async fn fetch_patient(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
-        let record = self.0.record(id).await?;
+        let (record, base) = self.0.receiver_of(id).await?;
         let patient =
             PatientId::new(record.patient).map_err(|_| ConnectError::Unreadable("patient"))?;
-        let token = self.access_token(id).await?;
-        let found = match self.0.read_patient(&token, &patient).await {
-            Err(ConnectError::Status { status: 401, .. }) => {
-                let token = self.refresh_after_401(id, &token).await?;
-                self.0.read_patient(&token, &patient).await?
-            }
-            found => found?,
-        };
+        let response = self.ask(id, &patient_request(&base, &patient)?).await?;
+        let found = identity(&base, &response, &patient)?;
         let note = move |store: &mut Store| {
             let noted = store.edit_connection(id, |record| record.details.describe(found));
             noted.map_err(ConnectError::from)
@@ -87,27 +84,45 @@ fn refuse_blocked(record: &ConnectionRecord) -> Result<(), ConnectError> {
     }
 }
 
+fn patient_request(
+    base: &ReceiverBase,
+    patient: &PatientId,
+) -> Result<http::Request<Vec<u8>>, ConnectError> {
+    request(&base.at(&format!("Patient/{}", patient.as_str())), "application/fhir+json")
+}
+
+fn identity(
+    base: &ReceiverBase,
+    response: &http::Response<Vec<u8>>,
+    patient: &PatientId,
+) -> Result<PatientIdentity, ConnectError> {
+    let host = base.host();
+    match response.status().as_u16() {
+        200 => parse_patient(response.body(), patient)
+            .map_err(|error| ConnectError::Patient { host, error }),
+        status => Err(ConnectError::Status { host, what: "patient", status }),
+    }
+}
+
 impl Inner {
     pub(super) async fn record(&self, id: ConnectionId) -> Result<ConnectionRecord, ConnectError> {
         self.store.call(move |store| store.connection(id).map_err(ConnectError::from)).await
     }
 
+    /// Reads the patient of a token that is not kept yet.
     pub(super) async fn read_patient(
         &self,
         token: &AccessToken,
         patient: &PatientId,
+        deadline: Deadline,
     ) -> Result<PatientIdentity, ConnectError> {
-        let host = || token.base().host();
-        let url = token.base().at(&format!("Patient/{}", patient.as_str()));
+        let base = token.base();
         let request = token
-            .authorised_request(request(&url, "application/fhir+json")?)
+            .authorised_request(patient_request(base, patient)?)
             .map_err(|_| ConnectError::Unreadable("base URL"))?;
-        let sent = self.environment.transport.send(request).await;
-        let response = sent.map_err(|error| ConnectError::Transport { host: host(), error })?;
-        match response.status().as_u16() {
-            200 => parse_patient(response.body(), patient)
-                .map_err(|error| ConnectError::Patient { host: host(), error }),
-            status => Err(ConnectError::Status { host: host(), what: "patient", status }),
-        }
+        let sent = InTime::new(&self.environment, deadline).send(request).await;
+        let response =
+            sent.map_err(|error| ConnectError::Transport { host: base.host(), error })?;
+        identity(base, &response, patient)
     }
 }

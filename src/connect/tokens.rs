@@ -3,6 +3,7 @@
 //!
 //! The caller going away does not stop a refresh: what the receiver answers is recorded.
 
+use super::endpoint::Endpoint;
 use super::{Inner, TokenError};
 use crate::environment::{Lock, LogValue, VaultError};
 use crate::smart::{
@@ -60,6 +61,11 @@ impl AccessToken {
     /// The receiver it was issued for.
     pub fn base(&self) -> &ReceiverBase {
         &self.base
+    }
+
+    /// Whether it is the one of these tokens.
+    pub(super) fn is_of(&self, state: &TokenState) -> bool {
+        state.access().matches(self.secret.expose())
     }
 
     pub(super) fn new(state: &TokenState, base: ReceiverBase) -> Self {
@@ -122,7 +128,7 @@ impl Inner {
         }
     }
 
-    fn log_no_token(&self, id: ConnectionId, error: &TokenError) {
+    pub(super) fn log_no_token(&self, id: ConnectionId, error: &TokenError) {
         let blocks = error.blocks().map_or("none".into(), LogValue::from);
         let wait = error.retry_at().map(|until| until - self.environment.clock.now());
         let wait = wait.and_then(|wait| wait.to_std().ok()).unwrap_or_default();
@@ -177,10 +183,12 @@ impl Inner {
             self.entries.save_token(&record, &marked).await?;
         }
         self.environment.log.info("token-refresh", &[("connection", record.id.into())]);
-        let answer = self
-            .endpoint(&record.details.token_endpoint, &record.details.client_id)
-            .refresh(refresh.refresh_token())
-            .await;
+        let endpoint = Endpoint {
+            transport: self.environment.transport.as_ref(),
+            token_url: &record.details.token_endpoint,
+            client_id: &record.details.client_id,
+        };
+        let answer = endpoint.refresh(refresh.refresh_token()).await;
         let settled = refresh.settle(answer, jitter, self.environment.clock.now());
         self.write_down(record, base, held, settled).await
     }
@@ -268,7 +276,7 @@ impl Inner {
 
     /// The tokens in the vault, after those that an earlier call could not put there. Only under
     /// the lock.
-    async fn recorded_token(
+    pub(super) async fn recorded_token(
         &self,
         record: &ConnectionRecord,
     ) -> Result<Option<TokenState>, VaultError> {
@@ -315,7 +323,7 @@ impl Inner {
         .await
     }
 
-    async fn note(
+    pub(super) async fn note(
         &self,
         id: ConnectionId,
         change: impl FnOnce(&mut ConnectionRecord) + Send + 'static,
@@ -325,7 +333,7 @@ impl Inner {
     }
 
     /// The connection and the base its token may go to.
-    async fn receiver_of(
+    pub(super) async fn receiver_of(
         &self,
         id: ConnectionId,
     ) -> Result<(ConnectionRecord, ReceiverBase), TokenError> {
@@ -386,7 +394,7 @@ impl super::Connector {
     }
 }
 
-fn held(loaded: Result<Option<TokenState>, VaultError>) -> Result<Held, VaultError> {
+pub(super) fn held(loaded: Result<Option<TokenState>, VaultError>) -> Result<Held, VaultError> {
     match loaded {
         Ok(Some(state)) => Ok(Held::Tokens(state)),
         Ok(None) => Ok(Held::Absent),

@@ -2,14 +2,16 @@
 //! is the machine's.
 
 use super::account::Account;
-use super::event::{Event, OnEvent, Run, Stopped};
+use super::event::{Event, Interrupted, OnEvent, Run, Stopped};
 use super::machine::{Machine, Moment, Step};
 use crate::connect::{AccessToken, Connector};
 use crate::environment::{
     Deadline, Environment, EnvironmentError, Lock, LockFolder, LogSink, within,
 };
-use crate::error::Error;
-use crate::store::{ConnectionId, ConnectionState, StoreHandle, SubmissionId, SubmissionState};
+use crate::error::{Error, ErrorCode};
+use crate::store::{
+    ConnectionId, ConnectionState, StoreError, StoreHandle, SubmissionId, SubmissionState,
+};
 use crate::submission::{Policy, WaitReason};
 use chrono::{DateTime, Utc};
 use std::sync::Arc;
@@ -44,14 +46,15 @@ impl Delivery {
     /// Dropping the future stops it where it is: the same as a kill, and as safe.
     ///
     /// # Errors
-    /// [`Error`] if the store, the vault or the lock fails. What was sent stays written down.
+    /// [`Interrupted`] if the store, the vault or the lock fails, with what was delivered until
+    /// then. It stays written down.
     pub async fn run(
         &self,
         connection: ConnectionId,
         only: &[SubmissionId],
         deadline: Deadline,
         on_event: &OnEvent,
-    ) -> Result<Run, Error> {
+    ) -> Result<Run, Interrupted> {
         let asked = only.to_vec();
         let account = self.store.call(move |store| Account::open(store, connection, asked)).await?;
         let mut work = Work {
@@ -66,12 +69,20 @@ impl Delivery {
         };
         let log = &self.environment.log;
         log.info("delivery-begun", &[("connection", connection.into())]);
-        let stopped = work.deliver().await?;
-        if let Stopped::Blocked(state) = stopped {
+        let stopped = work.deliver().await;
+        if let Ok(Stopped::Blocked(state)) = stopped {
             log.warn("blocked", &[("connection", connection.into()), ("state", state.into())]);
         }
         let account = Arc::clone(&work.account);
         let counted = self.store.call(move |store| Ok::<_, Error>(account.count(store))).await?;
+        let stopped = match stopped {
+            // What was delivered before is told; the rest goes once it is unlocked.
+            Err(error) if is_locked(&error) && counted.all.requests > 0 => {
+                let until = self.environment.clock.now();
+                Stopped::WaitUntil { until, reason: WaitReason::VaultLocked }
+            }
+            stopped => stopped.map_err(|error| Interrupted { error, tally: counted.all })?,
+        };
         // What was expected and is not sent after all, as a part that the receiver stopped, is no
         // longer to be delivered.
         let done = counted.all.entries.total();
@@ -131,6 +142,11 @@ pub(super) struct Work<'a> {
     pub(super) on_event: &'a OnEvent,
     /// The submission that progress was last told of, and how many entries were to be delivered.
     pub(super) told: Option<(SubmissionId, u64)>,
+}
+
+/// Whether the secure storage is locked for now.
+fn is_locked(error: &Error) -> bool {
+    error.code() == ErrorCode::VaultUnavailable
 }
 
 /// What follows a step.
@@ -194,7 +210,8 @@ impl Work<'_> {
         }
         let clock = &self.delivery.environment.clock;
         let at = Moment { now: clock.now(), monotonic: clock.monotonic() };
-        let (mut machine, deadline, held) = (self.machine, self.deadline, Arc::clone(lock));
+        let (mut machine, deadline) = (self.machine.clone(), self.deadline);
+        let held = Arc::clone(lock);
         let stepped = self.delivery.store.call(move |store| {
             let step = machine.next(store, at, deadline).map(|step| (machine, step));
             drop(held);
@@ -226,8 +243,14 @@ impl Work<'_> {
         let account = Arc::clone(&self.account);
         let done = self.delivery.store.call(move |store| {
             for id in account.asked() {
-                if store.submission(*id)?.state == SubmissionState::Open {
-                    return Ok(false);
+                match store.submission(*id) {
+                    // Gone with its connection: the next step tells of that.
+                    Err(StoreError::Missing(_)) => return Ok(false),
+                    found => {
+                        if found?.state == SubmissionState::Open {
+                            return Ok(false);
+                        }
+                    }
                 }
             }
             Ok::<_, Error>(true)
@@ -269,7 +292,7 @@ impl Work<'_> {
                 until
             }
         };
-        let (now, machine) = (environment.clock.now(), self.machine);
+        let (now, machine) = (environment.clock.now(), self.machine.clone());
         self.delivery.store.call(move |store| machine.no_token(store, now, until)).await?;
         Ok(Next::Step)
     }

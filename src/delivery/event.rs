@@ -1,5 +1,6 @@
 //! What a delivery tells while it runs, and what it did at its end. Carries no data of a person.
 
+use crate::error::Error;
 use crate::store::{ConnectionState, SubmissionId};
 use crate::submission::{Tally, WaitReason};
 use chrono::{DateTime, Utc};
@@ -71,6 +72,21 @@ pub struct Run {
     pub tally: Tally,
     /// The part of it that is not of the submissions it was asked for.
     pub others: Tally,
+}
+
+/// A delivery that failed on the way.
+#[derive(Debug)]
+pub struct Interrupted {
+    /// Why.
+    pub error: Error,
+    /// What it had delivered.
+    pub tally: Tally,
+}
+
+impl<E: Into<Error>> From<E> for Interrupted {
+    fn from(error: E) -> Self {
+        Self { error: error.into(), tally: Tally::default() }
+    }
 }
 
 impl Stopped {

@@ -13,7 +13,8 @@ use std::collections::HashMap;
 use std::time::Duration;
 use url::Url;
 
-/// Identifiers of one request: no receiver cuts so short a list.
+/// Identifiers of one request: no receiver cuts so short a list. Fewer if its answer took longer
+/// than the time there was.
 const PER_REQUEST: usize = 10;
 /// Pages of one search.
 const MAX_PAGES: usize = 20;
@@ -28,6 +29,8 @@ pub struct LookUp {
     found: HashMap<Identifier, String>,
     /// How many of `wanted` were asked for and answered.
     answered: usize,
+    /// How many are asked for at once.
+    per_request: usize,
     /// Whether the receiver takes searches as forms, as far as is known.
     forms: bool,
     next_page: Option<Url>,
@@ -80,6 +83,7 @@ impl LookUp {
             ),
             base,
             answered: before.len(),
+            per_request: (PER_REQUEST >> batch.content.attempts.stuck_lookups.min(8)).max(1),
             wanted,
             found,
             forms: true,
@@ -144,7 +148,7 @@ impl LookUp {
     }
 
     fn asked(&self) -> &[Identifier] {
-        let end = self.wanted.len().min(self.answered + PER_REQUEST);
+        let end = self.wanted.len().min(self.answered + self.per_request);
         self.wanted.get(self.answered..end).unwrap_or_default()
     }
 
@@ -163,7 +167,7 @@ impl LookUp {
                 self.next_page = None;
                 None
             }
-            408 | 425 | 429 | 500 | 502..=599 => Some(self.failed(retry_after)),
+            300..=399 | 408 | 425 | 429 | 500 | 502..=599 => Some(self.failed(retry_after)),
             _ => Some(LookedUp::Impossible),
         }
     }

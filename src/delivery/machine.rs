@@ -13,23 +13,26 @@ use crate::store::{
     Store, StoreError, SubmissionRecord, SubmissionState,
 };
 use crate::submission::{
-    Answer, LookedUp, NextState, NoAnswer, Policy, Position, Settlement, Situation, Wait,
-    WaitReason, settle, settle_given_up, settle_lookup,
+    Answer, LookedUp, NextState, NoAnswer, Policy, Position, SentBatch, Settlement, Situation,
+    Wait, WaitReason, settle, settle_given_up, settle_late, settle_lookup,
 };
 use chrono::{DateTime, TimeDelta, Utc};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The delivery of one connection, as a value one steps.
 ///
 /// The caller holds the connection's lock from [`next`](Self::next) to the end of what it asked
 /// for: a batch found half-sent was left by a process that died. It need not be held while waiting.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Machine {
     connection: ConnectionId,
     policy: Policy,
     token: TokenUse,
     /// Whether it has claimed a batch.
     claimed: bool,
+    /// The batch it claimed last: its answer is read also if the connection has ended by then.
+    sent: Option<(BatchId, Arc<SentBatch>)>,
 }
 
 /// Whether there is a token to send with.
@@ -62,6 +65,10 @@ pub struct Decision {
     /// What becomes of the batch.
     pub next: &'static str,
 }
+
+/// Nobody waits for the answer any more: the connection was ended, or another process settled the
+/// batch.
+const GONE: Decision = Decision { outcome: "nothing left", next: "gone" };
 
 impl Decision {
     fn of(settled: &Settlement) -> Self {
@@ -109,8 +116,8 @@ impl Machine {
     }
 
     /// The delivery of `connection`.
-    pub const fn with_policy(connection: ConnectionId, policy: &Policy) -> Self {
-        Self { connection, policy: *policy, token: TokenUse::Needed, claimed: false }
+    pub fn with_policy(connection: ConnectionId, policy: &Policy) -> Self {
+        Self { connection, policy: *policy, token: TokenUse::Needed, claimed: false, sent: None }
     }
 
     /// There is a token: a new one if a step said that the last one was refused.
@@ -151,17 +158,35 @@ impl Machine {
         let left = TimeDelta::from_std(deadline.left(at.monotonic)).unwrap_or(TimeDelta::MAX);
         loop {
             let connection = store.connection(self.connection)?;
-            if connection.state != ConnectionState::Active {
+            if !connection.may_send(at.now) {
                 return Ok(Step::Blocked(connection.state));
             }
-            let step = match store.pending_batch(self.connection)? {
-                Some(batch) => self.go_on(store, &connection, &batch, at.now, left)?,
-                None => self.begin(store, &connection, at.now, left)?,
+            if connection.state != ConnectionState::Active {
+                store.try_again(self.connection)?;
+                continue;
+            }
+            let step = match store.pending_batch(self.connection) {
+                Err(StoreError::Row(_)) => self.end_unreadable(store, at.now)?,
+                pending => match pending? {
+                    Some(batch) => self.go_on(store, &connection, &batch, at.now, left)?,
+                    None => self.begin(store, &connection, at.now, left)?,
+                },
             };
             if let Some(step) = step {
                 return Ok(step);
             }
         }
+    }
+
+    /// Ends a batch that cannot be read, and its submission: others go on, once what may have been
+    /// sent of it is no longer at work.
+    fn end_unreadable(&self, store: &mut Store, now: DateTime<Utc>) -> Result<Option<Step>, Error> {
+        store.end_unreadable_batch(self.connection)?;
+        let lease = self.policy.lease(now, self.policy.request_timeout, 0);
+        store.change_receiver(self.connection, |receiver| {
+            receiver.leave_alone(now, lease, WaitReason::OutcomeUnknown);
+        })?;
+        Ok(None)
     }
 
     /// What happens to a frozen batch; `None` if it changed and is to be looked at again.
@@ -223,7 +248,7 @@ impl Machine {
     ) -> Result<bool, Error> {
         let open = match store.submission(batch.submission) {
             Err(StoreError::Row(_)) => {
-                store.end_unreadable(self.connection, batch.id)?;
+                store.end_unreadable_submission(self.connection, batch.id)?;
                 return Ok(true);
             }
             found => found?.state == SubmissionState::Open,
@@ -257,9 +282,10 @@ impl Machine {
             // Cancelled, disconnected or blocked by another process since the look at its state.
             Err(StoreError::Missing(_)) => Ok(None),
             claimed => {
-                let timeout = timeout.to_std().unwrap_or_default();
+                let (claimed, timeout) = (claimed?, timeout.to_std().unwrap_or_default());
                 self.claimed = true;
-                Ok(Some(Step::Send(Box::new(outgoing(connection, claimed?, timeout)?))))
+                self.sent = Some((claimed.id, Arc::new(claimed.content.clone())));
+                Ok(Some(Step::Send(Box::new(outgoing(connection, claimed, timeout)?))))
             }
         }
     }
@@ -274,7 +300,13 @@ impl Machine {
         left: TimeDelta,
     ) -> Result<Option<Step>, Error> {
         let open = store.open_submissions(self.connection)?;
-        let waits = |submission: &SubmissionRecord| submission.progress.wait.ends(now);
+        let (accepted_at, at) = (connection.receiver.accepted_at, now.timestamp());
+        let waits = |submission: &SubmissionRecord| {
+            let isolation = submission.progress.isolation.as_ref();
+            let is_worth_a_try =
+                isolation.is_some_and(|all| all.is_worth_a_try(&self.policy, accepted_at, at));
+            submission.progress.wait.ends(now).filter(|_| !is_worth_a_try)
+        };
         if open.is_empty() {
             return Ok(Some(Step::Idle));
         }
@@ -367,7 +399,17 @@ impl Machine {
         batch: BatchId,
         answer: &Answer,
     ) -> Result<Decision, Error> {
-        self.write(store, batch, now, jitter, |at| settle(at, answer))
+        let decision = self.write(store, batch, now, jitter, |at| settle(at, answer))?;
+        let sent = self.sent.take().filter(|(id, _)| *id == batch && decision == GONE);
+        if let Some((_, content)) = sent {
+            // What it proves is true all the same.
+            store.record_late(
+                self.connection,
+                &content.manifest,
+                &settle_late(&content, answer),
+            )?;
+        }
+        Ok(decision)
     }
 
     /// Writes down what a lookup changes, and returns it in a word. `jitter` spreads a wait.
@@ -412,9 +454,7 @@ impl Machine {
         let (refresh, decision) = match settled {
             Ok(settled) => (settled.refresh, Decision::of(&settled)),
             // Disconnected or erased meanwhile: there is nothing left to write down.
-            Err(StoreError::Missing(_)) => {
-                (false, Decision { outcome: "nothing left", next: "gone" })
-            }
+            Err(StoreError::Missing(_)) => (false, GONE),
             Err(error) => return Err(error.into()),
         };
         self.token = if refresh { TokenUse::Refused } else { TokenUse::Needed };

@@ -20,7 +20,7 @@ pub(crate) use assemble::speaks_known_guide;
 pub use assemble::{Body, next_body, summarise};
 pub use batch::Outgoing;
 pub use driver::Delivery;
-pub use event::{Event, OnEvent, Run, Stopped};
+pub use event::{Event, Interrupted, OnEvent, Run, Stopped};
 pub use look_up::LookUp;
 pub use machine::{Decision, Machine, Moment, Step};
 pub(crate) use preview::entries_to_send;

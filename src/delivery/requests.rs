@@ -71,7 +71,7 @@ impl Work<'_> {
         };
         self.log_answer(batch, &answer);
         let now = self.delivery.environment.clock.now();
-        let (mut machine, held) = (self.machine, Arc::clone(lock));
+        let (mut machine, held) = (self.machine.clone(), Arc::clone(lock));
         let account = Arc::clone(&self.account);
         let applied = self.delivery.store.call(move |store| {
             let applied = machine.apply(store, now, jitter, batch, &answer);
@@ -117,7 +117,7 @@ impl Work<'_> {
             }
         };
         let now = clock.now();
-        let (mut machine, held) = (self.machine, Arc::clone(lock));
+        let (mut machine, held) = (self.machine.clone(), Arc::clone(lock));
         let written = self.delivery.store.call(move |store| {
             let written = machine.looked_up(store, now, jitter, batch, &looked_up);
             drop(held);

@@ -97,7 +97,7 @@ pub enum EnvironmentError {
     #[error("the platform does not tell its time zone")]
     LocalTime,
     /// A lock file cannot be made.
-    #[error("a lock file cannot be made beside the database")]
+    #[error("a lock file cannot be made beside the database: check the folder and its permissions")]
     Lock,
     /// Another process or task kept a lock for longer than it is waited for.
     #[error("another part of the app is at work on the same data: try again")]

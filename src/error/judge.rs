@@ -24,6 +24,7 @@ pub(super) fn error(error: &Error) -> ErrorCode {
         Error::NoOrder => ErrorCode::NoOrder,
         Error::Answer { status, .. } => answered(*status),
         Error::Waiting { .. } => ErrorCode::ReceiverUnavailable,
+        Error::TimedOut => ErrorCode::ConnectionBroken,
         Error::Unreadable { .. } => ErrorCode::ReceiverUnreadable,
         Error::Runtime => ErrorCode::Platform,
         Error::Closed => ErrorCode::Closed,

@@ -73,6 +73,9 @@ pub enum Error {
         /// Why.
         reason: WaitReason,
     },
+    /// What the receiver was asked for did not come in the time there was for all of it.
+    #[error("the receiver did not answer in the time there was: try again")]
+    TimedOut,
     /// The receiver's answer is not what was asked for.
     #[error("the receiver's {what} is not readable: {why}")]
     Unreadable {

@@ -2,8 +2,8 @@
 //! all of them.
 
 use super::records::count;
-use super::records::imports::zone_offsets;
 use super::records::outcomes::WaitReason;
+use super::records::zone::{OffsetChange, zone_offsets};
 use crate::delivery::Event;
 use crate::environment::{EnvironmentError, LocalTime, Vault, VaultError};
 use crate::glucose::ZoneOffsets;
@@ -48,15 +48,6 @@ pub trait HostVault: Send + Sync {
     fn save(&self, name: String, value: String) -> Result<(), HostError>;
     /// Removes what is under `name`, if anything.
     fn delete(&self, name: String) -> Result<(), HostError>;
-}
-
-/// A UTC offset and the instant from which it holds.
-#[derive(Clone, Debug, uniffi::Record)]
-pub struct OffsetChange {
-    /// From when on.
-    pub from: SystemTime,
-    /// Minutes east of UTC.
-    pub utc_offset_minutes: i32,
 }
 
 /// The person's time zone.

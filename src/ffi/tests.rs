@@ -2,7 +2,7 @@
 
 use super::CgmSubmitter;
 use super::error::CgmError;
-use super::host::{DeliveryEvent, HostError, HostLocalTime, HostObserver, HostVault, OffsetChange};
+use super::host::{DeliveryEvent, HostError, HostLocalTime, HostObserver, HostVault};
 use super::log::{HostLogSink, LogEntry, LogField, LogLevel, LogValue};
 use super::records::connections::ConnectionState;
 use super::records::dates::DateRange;
@@ -14,6 +14,7 @@ use super::records::outcomes::{OutcomeStatus, UnknownItem, WaitReason};
 use super::records::readings::{GlucoseUnit, Measurement, Reading, Scale};
 use super::records::runs::{FailureKind, RunStatus};
 use super::records::submissions::{ItemKind, SubmissionRequest};
+use super::records::zone::OffsetChange;
 use super::records::{ConnectionId, SubmissionId};
 use crate::store::{self, ConnectionDetails, Store};
 use crate::testing::ScriptedTransport;

@@ -7,6 +7,7 @@
 use super::codes::SummaryMember;
 use super::device::DeviceEntry;
 use super::dialect::Dialect;
+use super::envelope::BundleLimits;
 use super::identity::{Identifier, Succession, Urn};
 use super::kind::EntryKind;
 use super::reading::ReadingEntry;
@@ -15,22 +16,6 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::fmt;
-
-/// How large a bundle may become.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct BundleLimits {
-    /// Entries.
-    pub max_entries: usize,
-    /// Bytes of JSON.
-    pub max_bytes: usize,
-}
-
-/// 500 entries and 1 MB: what most receivers take.
-impl Default for BundleLimits {
-    fn default() -> Self {
-        Dialect::default().limits()
-    }
-}
 
 /// One entry of an assembled bundle. A response answers entries in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -27,14 +27,12 @@ mod shown;
 mod subject;
 mod summary;
 
-pub use bundle::{
-    AssembledBundle, BundleError, BundleLimits, BundleWriter, EntryInfo, Fit, UnitWriter,
-};
+pub use bundle::{AssembledBundle, BundleError, BundleWriter, EntryInfo, Fit, UnitWriter};
 pub use capability::{Capability, CapabilityError, Promises, parse_capability};
 pub use codes::{CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, STANDING_ORDER, SummaryMember};
 pub use device::DeviceEntry;
 pub use dialect::{DatesForm, Dialect, OrderVocabulary, Part, ScheduleForm, Written};
-pub use envelope::{EntryOutcome, Envelope, ResponseError, parse_response};
+pub use envelope::{BundleLimits, EntryOutcome, Envelope, ResponseError, parse_response};
 pub use identity::Identifier;
 pub use kind::{Covered, EntryKind};
 pub use outcome::{OutcomeText, parse_outcome};

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashSet};
 
 /// What has been found in a file so far.
-pub(super) struct Found {
+pub(super) struct Gathered {
     now: DateTime<Utc>,
     sensors: BTreeMap<SensorKey, Sensor>,
     unreadable: BTreeMap<TimesLike, usize>,
@@ -17,7 +17,7 @@ pub(super) struct Found {
     import: Import,
 }
 
-impl Found {
+impl Gathered {
     pub(super) fn new(format: Format, now: DateTime<Utc>) -> Self {
         let import = Import {
             format,

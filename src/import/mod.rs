@@ -32,7 +32,7 @@ pub use times::TimesLike;
 
 use crate::glucose::{Reading, ReadingError, Sensor};
 use format::Recognised;
-use found::Found;
+use found::Gathered;
 use std::fmt;
 
 /// Bytes a file may have.
@@ -159,7 +159,7 @@ pub fn import(bytes: &[u8], options: &ImportOptions<'_>) -> Result<Import, Impor
     let text = text::decode(bytes)?;
     text::check_size(text)?;
     let recognised = format::recognise(text)?;
-    let mut found = Found::new(recognised.format(), options.now);
+    let mut found = Gathered::new(recognised.format(), options.now);
     match recognised {
         Recognised::Clarity { layout, header } => {
             clarity::read(text, &layout, header, options, &mut found)?;

@@ -8,7 +8,7 @@
 use super::scales::{self, Scales};
 use super::text::{self, Line};
 use super::times::TimesLike;
-use super::{Found, ImportError, ImportOptions, MAX_SENSORS, header};
+use super::{Gathered, ImportError, ImportOptions, MAX_SENSORS, header};
 use crate::glucose::{
     AbsentReason, Device, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError, Scale,
     Sensor, SensorKey, TimeError, UtcOffset,
@@ -99,7 +99,7 @@ pub(super) fn read_csv(
     columns: &Columns,
     header: usize,
     options: &ImportOptions<'_>,
-    found: &mut Found,
+    found: &mut Gathered,
 ) -> Result<(), ImportError> {
     let mut sensors = Sensors::default();
     let mut cells = Vec::new();
@@ -152,7 +152,7 @@ impl Columns {
 pub(super) fn read_ndjson(
     text: &str,
     options: &ImportOptions<'_>,
-    found: &mut Found,
+    found: &mut Gathered,
 ) -> Result<(), ImportError> {
     let mut sensors = Sensors::default();
     for line in text::lines(text) {
@@ -219,7 +219,7 @@ impl Sensors {
         line: Line<'_>,
         entry: Result<Entry<'_>, ReadingError>,
         options: &ImportOptions<'_>,
-        found: &mut Found,
+        found: &mut Gathered,
     ) -> Result<(), ImportError> {
         let entry = match entry {
             Ok(entry) => entry,
@@ -251,7 +251,7 @@ impl Sensors {
         &mut self,
         device: Option<&str>,
         options: &ImportOptions<'_>,
-        found: &mut Found,
+        found: &mut Gathered,
     ) -> Result<&Sensor, ReadingError> {
         let name = device.unwrap_or_default();
         if !self.0.contains_key(name) {

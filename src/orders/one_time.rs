@@ -8,7 +8,7 @@ use super::content::Content;
 use super::error::{OrderError, OrderStatus};
 use super::occurrence::Occurrence;
 use super::order::OrderId;
-use super::request::{Part, ServiceRequest, read_profiles, single};
+use super::request::{InnerExtension, ServiceRequest, read_profiles, single};
 use crate::fhir::{Json, OrderVocabulary, PatientId, days_of, lenient};
 use crate::glucose::DateRange;
 use serde::{Deserialize, Serialize};
@@ -121,7 +121,10 @@ pub fn parse_one_time_order(
     Ok(OneTimeOrder { id, occurrence, dates, content, unknown_profiles })
 }
 
-fn read_dates(parts: &[Part<'_>], words: &OrderVocabulary) -> Result<DateRange, OneTimeOrderError> {
+fn read_dates(
+    parts: &[InnerExtension<'_>],
+    words: &OrderVocabulary,
+) -> Result<DateRange, OneTimeOrderError> {
     let stated =
         single(parts, words.dates.period).map_err(|_| OneTimeOrderError::UnreadableDates)?;
     let period = stated.and_then(|part| part.value_period).ok_or(OneTimeOrderError::NoDates)?;

@@ -7,7 +7,7 @@
 use super::error::{MAX_SCHEDULES, OrderError, OrderStatus};
 use super::order::{OrderId, RefusedOrder, Schedule, StandingOrder};
 use super::period::{PeriodError, TimeUnit, UcumPeriod};
-use super::request::{Extension, Kind, Part, ServiceRequest, read_profiles, single};
+use super::request::{Extension, InnerExtension, Kind, ServiceRequest, read_profiles, single};
 use crate::fhir::{Json, OrderVocabulary, PatientId};
 use serde::Deserialize;
 use url::Url;
@@ -107,7 +107,7 @@ fn read_schedule(
         return Err(OrderError::OtherGuide);
     }
     let parts = extension.parts()?;
-    let quantity = |part: &Part<'_>| read_period(part.value_quantity);
+    let quantity = |part: &InnerExtension<'_>| read_period(part.value_quantity);
     let period = single(&parts, words.schedule.period)?
         .map_or(Err(PeriodError::Missing), quantity)
         .map_err(OrderError::Period)?;

@@ -107,7 +107,7 @@ pub(super) struct Extension<'a> {
 /// An extension within an extension of ours.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Part<'a> {
+pub(super) struct InnerExtension<'a> {
     #[serde(default, deserialize_with = "lenient")]
     pub(super) url: String,
     #[serde(default, borrow)]
@@ -222,7 +222,7 @@ impl<'a> Extension<'a> {
     }
 
     /// What it consists of.
-    pub(super) fn parts(&self) -> Result<Vec<Part<'a>>, OrderError> {
+    pub(super) fn parts(&self) -> Result<Vec<InnerExtension<'a>>, OrderError> {
         let parts: Elements<'a> = self
             .extension
             .and_then(|raw| serde_json::from_str(raw.get()).ok())
@@ -238,9 +238,9 @@ impl<'a> Extension<'a> {
 
 /// The one part with this name; `None` if there is none.
 pub(super) fn single<'p, 'a>(
-    parts: &'p [Part<'a>],
+    parts: &'p [InnerExtension<'a>],
     url: &'static str,
-) -> Result<Option<&'p Part<'a>>, OrderError> {
+) -> Result<Option<&'p InnerExtension<'a>>, OrderError> {
     let mut named = parts.iter().filter(|part| part.url == url);
     let first = named.next();
     if named.next().is_some() { Err(OrderError::Twice(url)) } else { Ok(first) }
@@ -249,7 +249,7 @@ pub(super) fn single<'p, 'a>(
 /// The data these parts name, each once, and the canonicals we do not know, as the person may see
 /// them.
 pub(super) fn read_profiles(
-    parts: &[Part<'_>],
+    parts: &[InnerExtension<'_>],
     words: &OrderVocabulary,
 ) -> Result<(Vec<Content>, Vec<String>), OrderError> {
     let (mut content, mut unknown_profiles) = (Vec::new(), Vec::new());

@@ -7,7 +7,7 @@
 //! 1. `interval` learns how often each sensor measures, from the gaps between its readings;
 //! 2. `canonical` leaves one reading per instant: where sensors overlap, that of the sensor started
 //!    last;
-//! 3. `tally` and `days` add up, in whole numbers, so that no order of adding changes a digit.
+//! 3. `totals` and `days` add up, in whole numbers, so that no order of adding changes a digit.
 //!
 //! [`SummaryBuilder`] joins them.
 
@@ -17,7 +17,7 @@ mod interval;
 mod level;
 mod ranges;
 mod summary;
-mod tally;
+mod totals;
 
 pub use ranges::TimesInRanges;
 pub use summary::{Sufficiency, Summary, SummaryBuilder, SummaryError};

@@ -5,7 +5,7 @@ use super::days::Days;
 use super::interval::Interval;
 use super::level::Level;
 use super::ranges::TimesInRanges;
-use super::tally::Tally;
+use super::totals::Totals;
 use crate::glucose::{DateRange, GlucoseUnit, Sample, SensorId, UtcOffset, Window};
 use std::fmt;
 
@@ -101,7 +101,7 @@ type LocalInstant = (i64, UtcOffset);
 
 /// What has been counted of the readings let through.
 struct Counted {
-    tally: Tally,
+    totals: Totals,
     days: Days,
     end: i64,
     covered_until: i64,
@@ -112,7 +112,7 @@ struct Counted {
 impl Counted {
     #[inline]
     fn add(&mut self, reading: Placed, interval: Interval) {
-        self.tally.add(reading.level, interval);
+        self.totals.add(reading.level, interval);
         let from = reading.seconds.max(self.covered_until);
         let to = reading.seconds.saturating_add(interval.seconds()).min(self.end).max(from);
         self.covered += to - from;
@@ -139,7 +139,7 @@ impl SummaryBuilder {
             in_order: true,
             canonical: Canonical::new(sensor_starts.into_iter().collect()),
             counted: Counted {
-                tally: Tally::default(),
+                totals: Totals::default(),
                 days: Days::new(dates),
                 end: window.end(),
                 covered_until: window.start(),
@@ -187,20 +187,20 @@ impl SummaryBuilder {
             return Err(SummaryError::NotInTimeOrder { dates });
         }
         canonical.finish(|reading, interval| counted.add(reading, interval));
-        let Counted { tally, days, covered, covered_until, last, .. } = counted;
+        let Counted { totals, days, covered, covered_until, last, .. } = counted;
         let end = day_under_way.map_or(window.end(), |began| began.max(covered_until));
-        let readings = tally.readings();
+        let readings = totals.readings();
         let (mean_mg_dl, sd_mg_dl) =
-            tally.mean_and_sd().ok_or(SummaryError::TooFewReadings { readings, dates })?;
+            totals.mean_and_sd().ok_or(SummaryError::TooFewReadings { readings, dates })?;
         let (days_of_wear, days_well_covered) = days.finish();
         Ok(Summary {
             dates,
             window,
             readings,
-            clipped: tally.clipped(),
+            clipped: totals.clipped(),
             mean_mg_dl,
             sd_mg_dl,
-            ranges: TimesInRanges::new(tally.band_minutes()),
+            ranges: TimesInRanges::new(totals.band_minutes()),
             days_of_wear,
             days_well_covered,
             covered_seconds: covered,

@@ -3,6 +3,7 @@
 use super::{StoreError, json};
 use crate::smart::TokenHistory;
 use crate::submission::ReceiverFacts;
+use chrono::{DateTime, Utc};
 use rusqlite::Row;
 use serde::{Deserialize, Serialize};
 
@@ -106,6 +107,20 @@ pub struct ConnectionDetails {
     pub confirmed: bool,
     /// The guide the receiver speaks: `hl7-cgm`, or none that we know.
     pub dialect: Option<String>,
+}
+
+impl ConnectionRecord {
+    /// Whether anything may be sent: it is active, or the receiver pointed elsewhere for long and it
+    /// is time to look whether it still does.
+    pub fn may_send(&self, now: DateTime<Utc>) -> bool {
+        self.state == ConnectionState::Active
+            || (self.is_tried_again() && self.receiver.waits(now).is_none())
+    }
+
+    /// Whether the receiver is asked again by itself although the connection is misconfigured.
+    pub fn is_tried_again(&self) -> bool {
+        self.state == ConnectionState::Misconfigured && self.receiver.points_elsewhere
+    }
 }
 
 impl std::fmt::Debug for ConnectionRecord {

@@ -150,6 +150,21 @@ impl Store {
         block(&self.db, id, state)
     }
 
+    /// Takes a connection into service again whose receiver pointed elsewhere, to see whether it
+    /// still does.
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`] if there is none, or it was ended.
+    pub fn try_again(&mut self, id: ConnectionId) -> Result<(), StoreError> {
+        let again = |record: &mut ConnectionRecord| {
+            if record.is_tried_again() {
+                record.state = ConnectionState::Active;
+                record.receiver.points_elsewhere = false;
+            }
+        };
+        self.edit_connection(id, again).map(drop)
+    }
+
     /// Changes what is known of a receiver in one transaction: `change` sees what another process
     /// may have written meanwhile.
     ///

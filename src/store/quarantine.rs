@@ -142,8 +142,12 @@ impl Store {
         let tx = self.write()?;
         let refused = "DELETE FROM quarantine WHERE connection = ? AND unknown = 0";
         let readings = tx.execute(refused, [connection.0])?;
+        // What the receiver has although it refused what it belongs to is there already.
+        let there = "UPDATE sent_resources SET refusal = NULL
+                     WHERE connection = ? AND refusal IS NOT NULL AND location IS NOT NULL";
+        let there = tx.execute(there, [connection.0])?;
         let refused = "DELETE FROM sent_resources WHERE connection = ? AND refusal IS NOT NULL";
-        let resources = tx.execute(refused, [connection.0])?;
+        let resources = there + tx.execute(refused, [connection.0])?;
         tx.commit()?;
         Ok(readings + resources)
     }

@@ -4,7 +4,6 @@
 //! A receiver may hide what it has, or may have removed it for good reasons. So a thing is sent
 //! again for this reason only once; found lacking a second time, it is reported and left alone.
 
-use super::versions::Held;
 use super::{
     ConnectionId, ReadingKey, Store, StoreError, VersionedReading, key, ledger, readings, sensors,
     unsent, versions,
@@ -128,7 +127,7 @@ impl Store {
                 )?
                 .execute(params![connection.0, unit, key, version])?;
             if first_time > 0 {
-                versions::remember(&tx, (connection, unit), (*key, *version), Held::MayHave)?;
+                versions::doubt(&tx, (connection, unit), (*key, *version))?;
                 keys.push(*key);
             }
         }
@@ -248,6 +247,28 @@ mod tests {
         let said: Vec<_> = unsent.iter().map(|one| (one.version, one.history.clone())).collect();
         let was = |seconds| vec![earlier(seconds, value(100))];
         assert_eq!(said, [(1, was(0)), (1, was(300))]);
+    }
+
+    #[test]
+    fn a_version_that_is_lacking_no_longer_counts_as_accepted_when_its_value_returns() {
+        let mut scratch = Scratch::new();
+        let connection = scratch.connect("https://a.example");
+        scratch.register("s");
+        let says = |scratch: &mut Scratch, mg_dl| {
+            scratch.take(&[reading("s", 0, value(mg_dl))]);
+        };
+        says(&mut scratch, 100);
+        send(&mut scratch, connection);
+        says(&mut scratch, 101);
+        let corrected = send(&mut scratch, connection);
+        assert_eq!(scratch.store.send_again(connection, MASS, &corrected).unwrap(), 1);
+        says(&mut scratch, 102);
+        says(&mut scratch, 101);
+        assert_eq!(
+            scratch.store.unsent_count(connection, MASS, all()).unwrap(),
+            1,
+            "the receiver does not have it"
+        );
     }
 
     #[test]

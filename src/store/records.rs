@@ -34,7 +34,7 @@ const AROUND: i64 = 130 * 86_400;
 
 /// The parts of all series, by their numbers and back.
 #[derive(Default)]
-struct Parts {
+struct AllSeries {
     names: Vec<String>,
     places: HashMap<String, usize>,
     by_number: HashMap<i64, (usize, i64)>,
@@ -43,7 +43,7 @@ struct Parts {
     last: Option<((usize, i64), i64)>,
 }
 
-impl Parts {
+impl AllSeries {
     fn read(db: &Connection) -> Result<Self, StoreError> {
         let mut all = Self::default();
         let mut statement = db.prepare_cached("SELECT id, name, part FROM record_series")?;
@@ -110,7 +110,7 @@ const UNREADABLE: StoreError = StoreError::Row("record");
 /// The record keys of a batch, and where its counts stand.
 #[derive(Default)]
 pub(super) struct Records {
-    parts: Parts,
+    parts: AllSeries,
     /// The place of the series asked for last.
     last: usize,
     counts: Counts,
@@ -131,7 +131,7 @@ impl Records {
             }
         }
         if !stretches.is_empty() {
-            all.parts = Parts::read(tx)?;
+            all.parts = AllSeries::read(tx)?;
         }
         for (sensor, (first, last)) in stretches {
             if let Some(sensor) = sensors::id(tx, sensor)? {
@@ -224,12 +224,12 @@ impl Records {
 }
 
 /// What stored counts are read with.
-pub(super) struct Series(Parts);
+pub(super) struct Series(AllSeries);
 
 impl Series {
     /// All of them.
     pub(super) fn read(db: &Connection) -> Result<Self, StoreError> {
-        Parts::read(db).map(Self)
+        AllSeries::read(db).map(Self)
     }
 
     /// The record key behind what is stored with a reading.

@@ -149,6 +149,21 @@ pub(super) fn remember(
     Ok(())
 }
 
+/// Remembers that a connection may have a version, whatever it said of it before: asked for it, it
+/// did not show it.
+pub(super) fn doubt(
+    tx: &Transaction<'_>,
+    (connection, unit): (ConnectionId, GlucoseUnit),
+    (key, version): (ReadingKey, u32),
+) -> Result<(), StoreError> {
+    tx.prepare_cached(
+        "INSERT INTO accepted_versions (key, version, connection, unit, accepted)
+         VALUES (?, ?, ?, ?, 0) ON CONFLICT DO UPDATE SET accepted = 0",
+    )?
+    .execute(params![key, version, connection.0, unit])?;
+    Ok(())
+}
+
 /// Whether a connection was remembered to have accepted a version.
 pub(super) fn has_accepted(
     db: &Connection,

@@ -56,6 +56,13 @@ pub struct Response {
     pub took: TimeDelta,
 }
 
+impl Response {
+    /// Whether it names a time to wait.
+    pub const fn asks_to_wait(&self) -> bool {
+        self.retry_after.is_some()
+    }
+}
+
 /// Hides what the receiver said.
 impl std::fmt::Debug for Response {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -103,6 +103,9 @@ pub struct Attempts {
     pub lookups: u32,
     /// Lookups that failed in a row since then, none of which came further.
     pub failed_lookups: u32,
+    /// Lookups in a row that ended for lack of time and came no further: the next asks for less at
+    /// once.
+    pub stuck_lookups: u32,
     /// The failure it met again and again.
     pub failing: Option<Failing>,
 }
@@ -123,4 +126,18 @@ pub struct Failing {
     pub count: u32,
     /// Since when, as a Unix second.
     pub since: i64,
+    /// When last, as a Unix second.
+    pub last: i64,
+}
+
+impl Failing {
+    /// With a failure of this status `now`. One of another kind begins a new row; all redirects are
+    /// of one kind.
+    pub(super) fn again(before: Option<Self>, status: u16, now: i64) -> Self {
+        let kind = |status: u16| if status / 100 == 3 { 3 } else { status };
+        match before.filter(|before| kind(before.status) == kind(status)) {
+            Some(before) => Self { count: before.count.saturating_add(1), last: now, ..before },
+            None => Self { status, count: 1, since: now, last: now },
+        }
+    }
 }

@@ -21,7 +21,7 @@ pub use crate::backoff::{Backoff, RetryAfter};
 pub use crate::fhir::Part;
 pub use answer::{Answer, LookedUp, NoAnswer, Response};
 pub use manifest::{Attempts, Failing, Item, ManifestEntry, Places, SentBatch};
-pub use plan::{Origin, Plan, Position, Stopped, Wanted};
+pub use plan::{Origin, Plan, Position, StoppedPart, Wanted};
 pub use planning::{
     Circumstances, LeftOut, Planned, PlanningError, SubmissionRequest, Trigger, Unsupported, plan,
 };
@@ -29,11 +29,12 @@ pub use policy::Policy;
 pub use progress::{Isolation, LoneRefusals, Progress, Stall, Suspect};
 pub use receiver::{EntryLimit, Pace, ReceiverFacts, ReceiverWait};
 pub use settlement::{
-    EntryRecord, NextState, Settlement, Situation, settle, settle_given_up, settle_lookup,
+    EntryRecord, NextState, Settlement, Situation, settle, settle_given_up, settle_late,
+    settle_lookup,
 };
 pub use tally::{Counts, Tally};
 pub use verdict::{
-    BlockReason, EntryVerdict, RequestVerdict, ResponseFacts, about_size, entry_verdict,
-    request_verdict,
+    BlockReason, EntryVerdict, RequestVerdict, ResponseFacts, TokenRefusal, about_size,
+    entry_verdict, is_unprocessed, request_verdict,
 };
 pub use wait::{Wait, WaitReason};

@@ -76,7 +76,7 @@ impl Origin {
 /// one tries again.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
-pub struct Stopped {
+pub struct StoppedPart {
     /// Which part.
     pub part: Part,
     /// Whether for lack of permission; otherwise every entry was refused alike.
@@ -86,9 +86,9 @@ pub struct Stopped {
 }
 
 /// Hides the receiver's words, which may quote the person's data.
-impl std::fmt::Debug for Stopped {
+impl std::fmt::Debug for StoppedPart {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Stopped")
+        f.debug_struct("StoppedPart")
             .field("part", &self.part)
             .field("for_consent", &self.for_consent)
             .finish_non_exhaustive()

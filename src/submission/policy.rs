@@ -20,7 +20,14 @@ pub struct Policy {
     pub least_try: TimeDelta,
     /// How long an answer is waited for. Longer than any gateway waits.
     pub request_timeout: TimeDelta,
-    /// How much longer than that a request may still be at work at the receiver.
+    /// How long a call may take, its requests together, for which a person waits: connecting, and
+    /// reading the patient and the orders. Submissions and verifications are given their time by the
+    /// host.
+    pub call: TimeDelta,
+    /// The same for ending a connection: it has ended here then, and what is left to do at the
+    /// receiver is done later.
+    pub disconnect: TimeDelta,
+    /// How much longer than [`request_timeout`](Self::request_timeout) a request may still be at work at the receiver.
     pub lease_margin: TimeDelta,
     /// The longest lease, however often the outcome was unknown.
     pub longest_lease: TimeDelta,
@@ -45,6 +52,12 @@ pub struct Policy {
     pub bisect_failures: u32,
     /// See [`bisect_failures`](Self::bisect_failures).
     pub bisect_after: TimeDelta,
+    /// A request answered with a redirect so often, and for at least
+    /// [`elsewhere_after`](Self::elsewhere_after), counts as sent to the wrong place: a network's
+    /// sign-in page or a maintenance is usually over by then.
+    pub elsewhere_answers: u32,
+    /// See [`elsewhere_answers`](Self::elsewhere_answers).
+    pub elsewhere_after: TimeDelta,
     /// Single units that failed with 500 in a row, none accepted, after which the failure counts as
     /// the receiver's own and isolating ends. As often must one unit fail, each time right after
     /// something else was accepted, before it may be to blame.
@@ -90,6 +103,8 @@ impl Default for Policy {
             least_request: TimeDelta::seconds(1),
             least_try: TimeDelta::seconds(5),
             request_timeout: TimeDelta::seconds(60),
+            call: TimeDelta::seconds(30),
+            disconnect: TimeDelta::seconds(10),
             lease_margin: TimeDelta::seconds(10),
             longest_lease: TimeDelta::hours(6),
             backoff: Backoff::default(),
@@ -100,6 +115,8 @@ impl Default for Policy {
             unreadable_answers_unconditional: 2,
             bisect_failures: 6,
             bisect_after: TimeDelta::hours(24),
+            elsewhere_answers: 6,
+            elsewhere_after: TimeDelta::hours(24),
             isolation_tries: 3,
             isolation_nearness: TimeDelta::minutes(5),
             isolation_passes: 2,

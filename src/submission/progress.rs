@@ -1,7 +1,7 @@
 //! How far a submission has come, and what it learnt on the way.
 
-use super::{Item, Part, Policy, Position, SentBatch, Stopped, Tally, Wait};
-use chrono::{DateTime, Utc};
+use super::{Item, Part, Policy, Position, SentBatch, StoppedPart, Tally, Wait};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 /// How far a submission has come.
@@ -32,7 +32,7 @@ pub struct Progress {
     /// How many units sent without condition were refused all the same.
     pub probes_refused: u32,
     /// Parts the receiver will have nothing of.
-    pub stopped: Vec<Stopped>,
+    pub stopped: Vec<StoppedPart>,
     /// Single units in a row that were refused as whole requests.
     pub lone_refusals: LoneRefusals,
     /// How many outcomes in a row were unknown.
@@ -63,6 +63,8 @@ pub struct Isolation {
     pub accepted: bool,
     /// When something was last accepted, as a Unix second.
     pub accepted_at: Option<i64>,
+    /// Whether that was of another submission: such evidence comes far apart.
+    pub heard: bool,
     /// Single units that failed in a row since then.
     pub failed: u32,
     /// Whether units were left for a later pass.
@@ -96,6 +98,7 @@ impl Isolation {
             until,
             accepted: false,
             accepted_at: None,
+            heard: false,
             failed: 0,
             left: false,
             passes: 0,
@@ -130,9 +133,33 @@ impl Isolation {
         resume
     }
 
-    /// Notes that a unit beginning with `item`, which comes next at `before`, failed alone. Returns
-    /// whether it failed often enough between others that were accepted.
-    pub fn fails(&mut self, policy: &Policy, item: &Item, before: Position, now: i64) -> bool {
+    /// Notes that the receiver accepted something of another submission at this Unix second.
+    pub fn hears_of(&mut self, accepted_at: Option<i64>) {
+        if accepted_at > self.accepted_at {
+            (self.accepted, self.accepted_at, self.heard) = (true, accepted_at, true);
+        }
+    }
+
+    /// Whether something was accepted so shortly before `now`, and after a suspect failed, that the
+    /// suspect is worth another try at once.
+    pub fn is_worth_a_try(&self, policy: &Policy, accepted_at: Option<i64>, now: i64) -> bool {
+        let near = policy.isolation_nearness.num_seconds();
+        accepted_at.is_some_and(|accepted| {
+            (accepted..=accepted.saturating_add(near)).contains(&now)
+                && self.suspects.iter().any(|one| one.failed_at.is_some_and(|at| at < accepted))
+        })
+    }
+
+    /// Notes that a unit beginning with `item`, which comes next at `before`, failed alone at a
+    /// Unix second; `apart` is the time that lies between two tries in any case. Returns whether it
+    /// failed often enough between others that were accepted.
+    pub fn fails(
+        &mut self,
+        policy: &Policy,
+        item: &Item,
+        before: Position,
+        (now, apart): (i64, TimeDelta),
+    ) -> bool {
         self.failed = self.failed.saturating_add(1);
         let known = self.suspects.iter().position(|suspect| suspect.item == *item);
         let at = known.unwrap_or_else(|| {
@@ -149,7 +176,8 @@ impl Isolation {
         let is_near = |accepted: i64| (accepted..=accepted.saturating_add(close)).contains(&now);
         let passed = self.accepted_at.is_some_and(|at| is_new(at) && is_near(at));
         // What was accepted long after a failure says nothing about it.
-        let long_after = suspect.failed_at.is_some_and(|failed| now - failed > 2 * close);
+        let long = if self.heard { i64::MAX } else { 2 * close + apart.num_seconds() };
+        let long_after = suspect.failed_at.is_some_and(|failed| now - failed > long);
         suspect.times = if long_after { 0 } else { suspect.times } + u32::from(passed);
         suspect.failed_at = Some(now);
         suspect.times >= policy.isolation_tries

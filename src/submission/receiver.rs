@@ -33,6 +33,11 @@ pub struct ReceiverFacts {
     pub pace: Option<Pace>,
     /// How long it is left alone.
     pub wait: Option<ReceiverWait>,
+    /// Whether it pointed elsewhere for so long that the connection counts as misconfigured. It is
+    /// asked again once its wait is over.
+    pub points_elsewhere: bool,
+    /// When it last accepted anything, as a Unix second.
+    pub accepted_at: Option<i64>,
 }
 
 /// A wait that binds everything sent to a receiver, searches included.
@@ -65,6 +70,7 @@ impl ReceiverFacts {
         self.searches_observations = promises.searches_observations;
         self.searches_devices = promises.searches_devices;
         self.wait = self.wait.filter(|wait| wait.reason != WaitReason::TokenEndpoint);
+        self.points_elsewhere = false;
     }
 
     /// Whether it looks before it creates: it says so, or was seen to.

@@ -24,6 +24,13 @@ pub enum EntryVerdict {
     Unknown,
 }
 
+impl EntryVerdict {
+    /// Whether the receiver has it, and keeps it.
+    pub const fn is_stored(self) -> bool {
+        matches!(self, Self::Accepted | Self::AlreadyThere)
+    }
+}
+
 /// What one entry's status means. `conditional` tells whether the entry was sent with
 /// `ifNoneExist`.
 pub const fn entry_verdict(status: u16, has_location: bool, conditional: bool) -> EntryVerdict {
@@ -69,18 +76,37 @@ pub enum BlockReason {
     Configuration,
 }
 
+/// What a 401 asks for: it is said of the access token. The one place that decides it, for whatever
+/// was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenRefusal {
+    /// A new access token, and the same request once more.
+    Refresh,
+    /// A new authorisation: the receiver refuses what it has just given.
+    Reauthorise,
+}
+
+impl TokenRefusal {
+    /// What a 401 asks for to a request that was `repeated` with another token after a 401 before.
+    pub const fn of(repeated: bool) -> Self {
+        if repeated { Self::Reauthorise } else { Self::Refresh }
+    }
+}
+
 /// What a request's answer means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RequestVerdict {
     /// Read each entry's status.
     ReadEntries,
-    /// The same bytes again, later.
+    /// The same bytes again, later. Unless [`is_unprocessed`] says so, it may have begun with them.
     SameBytesLater,
     /// The same, and the receiver may still be at work on them.
     OutcomeUnknown,
-    /// Refresh the token once, then the same bytes; after a second 401 a new authorisation is
-    /// needed.
-    RefreshToken,
+    /// Another place is to be asked: a network's sign-in page, a page that tells of maintenance, or
+    /// a receiver that moved. The same bytes again, later, to the receiver itself.
+    Elsewhere,
+    /// The access token is refused: [`TokenRefusal`].
+    TokenRefused,
     /// The same content uncompressed, and remember it.
     Uncompressed,
     /// Half as much; a 413 is remembered.
@@ -94,24 +120,37 @@ pub enum RequestVerdict {
 /// What a whole request's answer means.
 pub const fn request_verdict(facts: ResponseFacts) -> RequestVerdict {
     use RequestVerdict::{
-        Bisect, Block, OutcomeUnknown, ReadEntries, RefreshToken, SameBytesLater, Smaller,
-        Uncompressed,
+        Bisect, Block, Elsewhere, OutcomeUnknown, ReadEntries, SameBytesLater, Smaller,
+        TokenRefused, Uncompressed,
     };
     let ResponseFacts { status, gzip, about_size, gzip_proved } = facts;
     match status {
         200..=299 => ReadEntries,
-        401 => RefreshToken,
+        401 => TokenRefused,
         403 => Block(BlockReason::Consent),
         413 => Smaller,
         415 if gzip => Uncompressed,
         // A server that cannot inflate reads garbage: 400, before it ever took a compressed body.
         400 if gzip && !gzip_proved => Uncompressed,
         400 | 422 | 500 if about_size => Smaller,
-        404 | 405 | 406 | 410 | 300..=399 => Block(BlockReason::Configuration),
+        300..=399 => Elsewhere,
+        404 | 405 | 406 | 410 => Block(BlockReason::Configuration),
         // A proxy gave up waiting, or the same request is being worked on.
         408 | 409 | 502 | 504 => OutcomeUnknown,
         425 | 429 | 500..=599 => SameBytesLater,
         _ => Bisect,
+    }
+}
+
+/// Whether a failure says that nothing of the request was begun. 425 and 429 turn a request away
+/// (RFC 8470, RFC 6585), 501 does not know it, 511 comes from the network before the receiver, and a
+/// 503 that names a time comes from whoever keeps requests away meanwhile. Any other failure may
+/// come in the middle of the work.
+pub const fn is_unprocessed(status: u16, asks_to_wait: bool) -> bool {
+    match status {
+        425 | 429 | 501 | 511 => true,
+        503 => asks_to_wait,
+        _ => false,
     }
 }
 
@@ -178,9 +217,9 @@ mod tests {
             |status| ResponseFacts { status, gzip: false, about_size: false, gzip_proved: false };
         for (status, expected) in [
             (200, ReadEntries),
-            (302, Block(BlockReason::Configuration)),
+            (302, Elsewhere),
             (400, Bisect),
-            (401, RefreshToken),
+            (401, TokenRefused),
             (403, Block(BlockReason::Consent)),
             (404, Block(BlockReason::Configuration)),
             (405, Block(BlockReason::Configuration)),

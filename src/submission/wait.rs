@@ -57,6 +57,11 @@ pub enum WaitReason {
     LookUp,
     /// The receiver deferred entries: they go again after a pause.
     Deferred,
+    /// The receiver, or the network before it, points elsewhere: a sign-in page, maintenance, or
+    /// it moved.
+    Elsewhere,
+    /// The device's secure storage is locked.
+    VaultLocked,
     /// The time given is too short for another request.
     OutOfTime,
 }
@@ -72,6 +77,8 @@ impl WaitReason {
             Self::OutcomeUnknown => "outcome-unknown",
             Self::LookUp => "look-up",
             Self::Deferred => "deferred",
+            Self::Elsewhere => "elsewhere",
+            Self::VaultLocked => "vault-locked",
             Self::OutOfTime => "out-of-time",
         }
     }
@@ -88,6 +95,10 @@ impl std::fmt::Display for WaitReason {
             Self::OutcomeUnknown => "the receiver may still be at work on what was sent",
             Self::LookUp => "what was sent is looked up once more before it goes again",
             Self::Deferred => "the receiver deferred a part",
+            Self::Elsewhere => {
+                "another page answers: does the network ask to sign in, or has the receiver moved?"
+            }
+            Self::VaultLocked => "the device's secure storage is locked",
             Self::OutOfTime => "the time given is too short for the next request",
         })
     }

@@ -4,6 +4,7 @@ use super::{Connection, Orders, Submitter, order_search};
 use crate::connect::{AuthorizationRequest, Receiver, Revocation};
 use crate::error::Error;
 use crate::store::{ConnectionId, Store};
+use crate::submission::Policy;
 
 impl Submitter {
     /// Starts connecting to a receiver: open the URL in the system's browser, then pass the
@@ -83,7 +84,8 @@ impl Submitter {
     /// [`Error`] if the receiver does not answer or shows another patient, there is no such
     /// connection, or it needs the person to authorise again.
     pub async fn fetch_patient(&self, connection: ConnectionId) -> Result<Connection, Error> {
-        self.run("fetch-patient", |inner| async move {
+        let limit = Policy::default().call;
+        self.run_within("fetch-patient", limit, move |inner| async move {
             let parts = inner.parts().await?;
             parts.delivery.refuse_while_it_waits(connection).await?;
             let record = parts.connector.fetch_patient(connection).await?;
@@ -186,7 +188,8 @@ impl Submitter {
     /// the person. While the receiver is to be left alone, whatever it said so to, it is not asked,
     /// and [`Error::retry_at`] says until when. The orders that were read before stay.
     pub async fn refresh_orders(&self, connection: ConnectionId) -> Result<Orders, Error> {
-        self.run("refresh-orders", |inner| async move {
+        let limit = Policy::default().call;
+        self.run_within("refresh-orders", limit, move |inner| async move {
             let (today, now) = (inner.today().await?, inner.now());
             let parts = inner.parts().await?;
             let when = (now, today);

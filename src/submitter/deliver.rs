@@ -2,12 +2,12 @@
 
 use super::types::{ConnectionRun, OutcomeStatus, RunReport, SubmissionOutcome, UnknownItem};
 use super::{Inner, Parts, Submitter, content};
-use crate::delivery::{Event, OnEvent, Run, Stopped, speaks_known_guide};
+use crate::delivery::{Event, Interrupted, OnEvent, Run, Stopped, speaks_known_guide};
 use crate::environment::Deadline;
 use crate::error::Error;
 use crate::store::{ConnectionId, ConnectionState, Store, SubmissionId};
 use crate::submission::{Origin, SubmissionRequest, Tally};
-use chrono::{DateTime, TimeDelta};
+use chrono::{DateTime, TimeDelta, Utc};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::JoinSet;
@@ -63,7 +63,7 @@ impl Submitter {
                 .store
                 .call(move |store| {
                     let record = store.connection(connection)?;
-                    if record.state != ConnectionState::Active {
+                    if !record.may_send(now) {
                         return Err(Error::Blocked(record.state));
                     }
                     speaks_known_guide(&record)?;
@@ -95,8 +95,13 @@ impl Submitter {
                     others: Tally::default(),
                 }
             } else {
-                parts.delivery.run(connection, &submissions, deadline, &*hear).await?
+                let run = parts.delivery.run(connection, &submissions, deadline, &*hear).await;
+                run.map_err(|interrupted| interrupted.error)?
             };
+            // Its submissions are gone with it.
+            if let Stopped::Blocked(ended @ ConnectionState::Disconnected) = run.stopped {
+                return Err(Error::Blocked(ended));
+            }
             parts
                 .store
                 .read(move |store| content::outcome(store, connection, submissions, left_out, run))
@@ -138,7 +143,7 @@ impl Submitter {
             let hear: Arc<OnEvent> = Arc::from(hear);
             let mut running = JoinSet::new();
             for connection in connections {
-                if connection.state == ConnectionState::Active {
+                if connection.state == ConnectionState::Active || connection.is_tried_again() {
                     let (parts, on_event) = (parts.clone(), Arc::clone(&hear));
                     running.spawn(run_one(parts, connection.id, deadline, on_event));
                 }
@@ -170,8 +175,9 @@ impl Submitter {
                     Some(soon)
                 }
             };
+            let tried_again = inner.tried_again(&parts).await?;
             let runs = report.connections.iter().filter_map(|run| run.goes_on(soon));
-            report.next_wake = runs.chain(revocations).min();
+            report.next_wake = runs.chain(revocations).chain(tried_again).min();
             Ok(report)
         })
         .await
@@ -305,11 +311,21 @@ async fn run_one(
     on_event: Arc<OnEvent>,
 ) -> ConnectionRun {
     let run = parts.delivery.run(connection, &[], deadline, on_event.as_ref()).await;
-    let tally = run.as_ref().map_or_else(|_| Tally::default(), |run| run.tally);
-    ConnectionRun { connection, tally, status: run.map(|run| OutcomeStatus::of(run.stopped)) }
+    let (tally, status) = match run {
+        Ok(run) => (run.tally, Ok(OutcomeStatus::of(run.stopped))),
+        Err(Interrupted { error, tally }) => (tally, Err(error)),
+    };
+    ConnectionRun { connection, tally, status }
 }
 
 impl Inner {
+    /// When the first receiver that points elsewhere is asked again.
+    async fn tried_again(&self, parts: &Parts) -> Result<Option<DateTime<Utc>>, Error> {
+        let (connections, now) = (parts.store.read(Store::connections).await?, self.now());
+        let again = connections.iter().filter(|connection| connection.is_tried_again());
+        Ok(again.map(|one| one.receiver.waits(now).map_or(now + SOON, |(until, _)| until)).min())
+    }
+
     fn log_failures(&self, runs: &[ConnectionRun]) {
         for run in runs {
             if let Err(error) = &run.status {

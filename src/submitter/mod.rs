@@ -18,7 +18,7 @@ pub use types::{
 
 use crate::connect::{Connector, Unfinished};
 use crate::delivery::{Delivery, Event, Verification, preview};
-use crate::environment::{Environment, EnvironmentError, LockFolder};
+use crate::environment::{Environment, EnvironmentError, LockFolder, within};
 use crate::error::Error;
 use crate::glucose::ZoneOffsets;
 use crate::store::{ConnectionId, LOCKS, Store, StoreError, StoreHandle, SubmissionId};
@@ -126,7 +126,27 @@ impl Submitter {
         done
     }
 
-    /// The same for work that tells what happens.
+    /// The same for work that may take `limit` in all, whatever the receiver does.
+    async fn run_within<T, F>(
+        &self,
+        call: &'static str,
+        limit: TimeDelta,
+        work: impl FnOnce(Arc<Inner>) -> F + Send + 'static,
+    ) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, Error>> + Send + 'static,
+    {
+        self.run(call, |inner| async move {
+            let timer = Arc::clone(&inner.environment.timer);
+            let limit = limit.to_std().unwrap_or_default();
+            let done = Box::pin(work(inner));
+            within(timer.as_ref(), limit, done).await.unwrap_or(Err(Error::TimedOut))
+        })
+        .await
+    }
+
+    /// The same as `run` for work that tells what happens.
     async fn run_telling<T, F>(
         &self,
         call: &'static str,
@@ -295,7 +315,8 @@ impl Submitter {
     /// ([`Receiver::with_read_back`](crate::Receiver::with_read_back)).
     ///
     /// 25,000 readings take some forty requests to a receiver that can be asked by date, otherwise
-    /// a few hundred. Waits that the receiver asks for are waited out up to `patience`.
+    /// a few hundred. All of it, with the waits that the receiver asks for, takes at most
+    /// `patience`.
     ///
     /// # Example
     /// ```

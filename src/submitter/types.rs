@@ -7,7 +7,7 @@ use crate::glucose::{DateRange, ReadingError, Scale, ZoneOffsets};
 use crate::import::{ClockAnswer, ClockNote, Format};
 use crate::orders::{RefusedOrder, StandingOrder};
 use crate::store::{ConnectionId, ConnectionRecord, ConnectionState, SubmissionId};
-use crate::submission::{LeftOut, Stopped, Tally, WaitReason};
+use crate::submission::{LeftOut, StoppedPart, Tally, WaitReason};
 use chrono::{DateTime, Utc};
 use std::path::PathBuf;
 
@@ -135,7 +135,7 @@ pub struct SubmissionOutcome {
     /// What was not sent, and why.
     pub left_out: Vec<LeftOut>,
     /// Parts that the receiver refuses as a whole for now. The next submission tries again.
-    pub stopped: Vec<Stopped>,
+    pub stopped: Vec<StoppedPart>,
     /// What keeps these dates from being complete.
     pub standing: Standing,
     /// That the receiver fails again and again, if it does.
@@ -259,6 +259,9 @@ impl ConnectionRun {
             Ok(OutcomeStatus::Waiting { until, reason: WaitReason::OutOfTime })
                 if self.tally.requests == 0 =>
             {
+                Some(soon.max(*until))
+            }
+            Ok(OutcomeStatus::Waiting { until, reason: WaitReason::VaultLocked }) => {
                 Some(soon.max(*until))
             }
             Ok(OutcomeStatus::Waiting { until, .. }) => Some(*until),

@@ -5,11 +5,12 @@
 //! It sends a request once. Only one that was never written, because its kept connection turned out
 //! to be closed, goes over a new connection.
 
+use super::body;
 use crate::environment::{BoxFuture, Redirects, Transport, TransportError};
 use crate::smart::is_secure;
 use http::header::{HeaderValue, USER_AGENT};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper::body::{Body as _, Bytes};
+use http_body_util::Full;
+use hyper::body::Bytes;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::{self, Client};
@@ -133,17 +134,8 @@ impl HttpTransport {
         let mut request = request.map(|body| Full::new(Bytes::from(body)));
         let agent = concat!("cgm-submitter/", env!("CARGO_PKG_VERSION"));
         request.headers_mut().entry(USER_AGENT).or_insert(HeaderValue::from_static(agent));
-        let response = self.client.request(request).await.map_err(|error| classify(&error))?;
-
-        let too_large = TransportError::TooLarge { limit: self.max_body };
-        let (head, body) = response.into_parts();
-        if body.size_hint().lower() > self.max_body as u64 {
-            return Err(too_large);
-        }
-        let body = Limited::new(body, self.max_body).collect().await.map_err(|error| {
-            if error.is::<LengthLimitError>() { too_large } else { TransportError::Broken }
-        })?;
-        Ok(http::Response::from_parts(head, Vec::from(body.to_bytes())))
+        let answer = self.client.request(request).await.map_err(|error| classify(&error))?;
+        body::read(answer, self.max_body).await
     }
 }
 

@@ -4,6 +4,8 @@
 //! A transport sends one request once. It must not retry, follow redirects or judge a status: those
 //! are decided above.
 
+#[cfg(any(feature = "http-transport", feature = "reqwest"))]
+mod body;
 mod guard;
 mod host;
 #[cfg(feature = "http-transport")]

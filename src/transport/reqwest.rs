@@ -2,7 +2,7 @@
 //!
 //! This crate asks reqwest for no feature, so that the app's choice of TLS stays the app's.
 
-use super::RequestLimits;
+use super::{RequestLimits, body};
 use crate::environment::{BoxFuture, FinalUrl, Redirects, Transport, TransportError};
 
 /// Sends requests with the app's own [`reqwest::Client`]. It needs a tokio runtime around it, which
@@ -38,19 +38,11 @@ impl ReqwestTransport {
         &self,
         request: http::Request<Vec<u8>>,
     ) -> Result<http::Response<Vec<u8>>, TransportError> {
-        let limit = RequestLimits::default().body;
         let request = reqwest::Request::try_from(request).map_err(|_| TransportError::Request)?;
-        let mut response = self.client.execute(request).await.map_err(|error| classify(&error))?;
-        let mut answer = http::Response::new(Vec::new());
-        *answer.status_mut() = response.status();
-        answer.extensions_mut().insert(FinalUrl(response.url().to_string()));
-        std::mem::swap(answer.headers_mut(), response.headers_mut());
-        while let Some(chunk) = response.chunk().await.map_err(|_| TransportError::Broken)? {
-            if answer.body().len() + chunk.len() > limit {
-                return Err(TransportError::TooLarge { limit });
-            }
-            answer.body_mut().extend_from_slice(&chunk);
-        }
+        let response = self.client.execute(request).await.map_err(|error| classify(&error))?;
+        let url = FinalUrl(response.url().to_string());
+        let mut answer = body::read(response.into(), RequestLimits::default().body).await?;
+        answer.extensions_mut().insert(url);
         Ok(answer)
     }
 }
@@ -131,6 +123,17 @@ mod tests {
             content-length: 0\r\nconnection: close\r\n\r\n"
         );
         assert_eq!(get(&serve(moved).await).await.err(), Some(TransportError::Redirected));
+    }
+
+    #[tokio::test]
+    async fn an_oversized_body_is_refused_announced_or_not() {
+        let most = RequestLimits::default().body;
+        let announced = "HTTP/1.1 200 x\r\ncontent-length: 999999999\r\n\r\n".to_owned();
+        let head = "HTTP/1.1 200 x\r\nconnection: close\r\n\r\n";
+        for answer in [announced, format!("{head}{}", "x".repeat(most + 1))] {
+            let refused = get(&serve(answer).await).await.err();
+            assert_eq!(refused, Some(TransportError::TooLarge { limit: most }));
+        }
     }
 
     #[tokio::test]

@@ -54,7 +54,8 @@ impl Assembly<'_> {
 /// the place of. A figure is the same in a summary of either unit.
 fn earlier(sent: &SentResource, covered: Covered) -> Option<EarlierResource<'_>> {
     let of_other_unit = sent.kind == EntryKind::Summary && sent.covered != Some(covered);
-    if of_other_unit || matches!(sent.status, SentStatus::Refused(_)) {
+    let is_lacking = matches!(sent.status, SentStatus::Refused(_)) && sent.location.is_none();
+    if of_other_unit || is_lacking {
         return None;
     }
     Some(EarlierResource {

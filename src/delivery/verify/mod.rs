@@ -15,6 +15,7 @@ pub use report::{CannotVerify, Difference, NotVerified, Verification};
 
 use super::assemble::{accepted_body, covered, dialect};
 use super::{Delivery, Event};
+use crate::environment::{Deadline, Environment, within};
 use crate::error::Error;
 use crate::fhir::{
     Addresses, Capability, EntryKind, Identifier, ResourceType, Written, parse_capability,
@@ -43,16 +44,28 @@ const LACKING_AT_FIRST: usize = 20_000;
 
 impl Delivery {
     /// Asks the receiver of a finished submission for what it accepted of it, compares, and marks
-    /// what it lacks for sending again. Waits that the receiver asks for are waited out up to
-    /// `patience` in all.
+    /// what it lacks for sending again. All of it, with the waits that the receiver asks for, takes
+    /// at most `patience`.
     ///
     /// # Errors
-    /// [`Error`] if the receiver does not answer, the connection needs the person, or the store
-    /// fails. What was marked stays so.
+    /// [`Error`] if the receiver does not answer in time, the connection needs the person, or the
+    /// store fails. What was marked stays so.
     pub async fn verify(
         &self,
         submission: SubmissionId,
         patience: Duration,
+        on_event: &(dyn Fn(Event) + Send + Sync),
+    ) -> Result<Verification, Error> {
+        let Environment { clock, timer, .. } = &self.environment;
+        let deadline = Deadline::after(clock.as_ref(), patience);
+        let verified = Box::pin(self.verify_until(submission, deadline, on_event));
+        within(timer.as_ref(), patience, verified).await.unwrap_or(Err(Error::TimedOut))
+    }
+
+    async fn verify_until(
+        &self,
+        submission: SubmissionId,
+        deadline: Deadline,
         on_event: &(dyn Fn(Event) + Send + Sync),
     ) -> Result<Verification, Error> {
         let (submission, connection) = self
@@ -75,13 +88,13 @@ impl Delivery {
             verification.not_verified = parts.map(|part| NotVerified { part, why }).collect();
             return Ok(verification);
         }
-        let mut search = Search {
+        let search = Search {
             delivery: self,
             base: Url::parse(&connection.base)
                 .map_err(|_| Error::Assembly("the receiver's address is malformed"))?,
             connection,
             dialect,
-            left: patience,
+            deadline,
             forms: true,
             on_event,
         };

@@ -4,7 +4,7 @@
 use super::super::{Delivery, Event};
 use super::report::CannotVerify;
 use crate::connect::ConnectError;
-use crate::environment::{LogValue, TransportError};
+use crate::environment::{Deadline, LogValue, TransportError};
 use crate::error::Error;
 use crate::fhir::{
     Dialect, Identifier, Paging, PatientId, SearchError, date_search_form, parse_found, search_form,
@@ -14,7 +14,6 @@ use crate::store::ConnectionRecord;
 use crate::submission::{Part, RetryAfter};
 use http::header::{self, HeaderName, HeaderValue};
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 use url::Url;
 
 /// Identifiers of one request whose body is a form: URLs stay free of them, and of a length limit.
@@ -82,8 +81,8 @@ pub(super) struct Search<'a> {
     pub(super) base: Url,
     pub(super) connection: ConnectionRecord,
     pub(super) dialect: Dialect,
-    /// What is left of the patience.
-    pub(super) left: Duration,
+    /// The end of the patience.
+    pub(super) deadline: Deadline,
     /// Whether the receiver takes searches as forms, as far as is known.
     pub(super) forms: bool,
     pub(super) on_event: &'a (dyn Fn(Event) + Send + Sync),
@@ -214,17 +213,16 @@ impl Search<'_> {
 
     /// Waits as long as the receiver is to be left alone, whatever it said so to; fails if that is
     /// longer than the patience left.
-    pub(super) async fn leave_alone(&mut self) -> Result<(), Error> {
+    pub(super) async fn leave_alone(&self) -> Result<(), Error> {
         let environment = &self.delivery.environment;
         loop {
             let wait = self.delivery.standing_wait(self.connection.id).await?;
             let Some((until, reason)) = wait else { return Ok(()) };
             let now = environment.clock.now();
             let pause = (until - now).to_std().unwrap_or_default();
-            let Some(left) = self.left.checked_sub(pause) else {
+            if !self.deadline.allows(environment.clock.monotonic(), pause) {
                 return Err(Error::Waiting { until, reason });
-            };
-            self.left = left;
+            }
             (self.on_event)(Event::Waiting { until, reason });
             environment.timer.sleep(pause).await;
         }
@@ -244,7 +242,7 @@ impl Search<'_> {
             self.delivery.environment.log.debug("verifying", &fields);
             match response.status().as_u16() {
                 200 => return Ok(response),
-                401 | 403 => return Err(Stop::Cannot(CannotVerify::NotGranted)),
+                403 => return Err(Stop::Cannot(CannotVerify::NotGranted)),
                 408 | 425 | 429 | 500 | 502..=504 => {
                     attempt += 1;
                     let asked = RetryAfter::of(response.headers());

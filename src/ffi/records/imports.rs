@@ -2,10 +2,10 @@
 
 use super::dates::DateRange;
 use super::readings::{Rejected, Scale};
-use super::{count, hidden, instant};
+use super::zone::{OffsetChange, zone_offsets};
+use super::{count, hidden};
 use crate::ErrorCode;
 use crate::ffi::error::CgmError;
-use crate::ffi::host::OffsetChange;
 use crate::glucose::{self, TimeError, UtcOffset, ZoneOffsets};
 use crate::import;
 use chrono::NaiveDateTime;
@@ -48,18 +48,6 @@ pub enum FileZone {
         /// Its offsets in rising order; the first also holds for all time before.
         offsets: Vec<OffsetChange>,
     },
-}
-
-/// The zone a host names by its offsets.
-pub(in crate::ffi) fn zone_offsets(
-    name: String,
-    changes: Vec<OffsetChange>,
-) -> Result<ZoneOffsets, TimeError> {
-    let offsets = changes.into_iter().map(|change| {
-        let from = instant(change.from)?.timestamp();
-        Ok((from, UtcOffset::from_minutes(change.utc_offset_minutes)?))
-    });
-    ZoneOffsets::new(name, offsets.collect::<Result<_, TimeError>>()?)
 }
 
 impl ImportChoices {

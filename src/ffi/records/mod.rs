@@ -10,6 +10,7 @@ pub(super) mod runs;
 pub(super) mod submissions;
 pub(super) mod summary;
 pub(super) mod verification;
+pub(super) mod zone;
 
 use crate::{glucose, store};
 use chrono::{DateTime, Utc};

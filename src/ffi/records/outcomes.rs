@@ -168,8 +168,8 @@ pub struct StoppedPart {
     pub reason: String,
 }
 
-impl From<submission::Stopped> for StoppedPart {
-    fn from(stopped: submission::Stopped) -> Self {
+impl From<submission::StoppedPart> for StoppedPart {
+    fn from(stopped: submission::StoppedPart) -> Self {
         Self { part: stopped.part.into(), for_consent: stopped.for_consent, reason: stopped.reason }
     }
 }
@@ -211,6 +211,11 @@ pub enum WaitReason {
     LookUp,
     /// The receiver deferred entries: they go again after a pause.
     Deferred,
+    /// The receiver, or the network before it, points elsewhere: a sign-in page, maintenance, or
+    /// it moved.
+    Elsewhere,
+    /// The device's secure storage is locked.
+    VaultLocked,
     /// The time given is too short for another request.
     OutOfTime,
 }
@@ -225,6 +230,8 @@ impl From<submission::WaitReason> for WaitReason {
             submission::WaitReason::OutcomeUnknown => Self::OutcomeUnknown,
             submission::WaitReason::LookUp => Self::LookUp,
             submission::WaitReason::Deferred => Self::Deferred,
+            submission::WaitReason::Elsewhere => Self::Elsewhere,
+            submission::WaitReason::VaultLocked => Self::VaultLocked,
             submission::WaitReason::OutOfTime => Self::OutOfTime,
         }
     }

@@ -1,10 +1,9 @@
 //! HL7 CGM STU1 1.0.0, <http://hl7.org/fhir/uv/cgm>.
 
-use super::super::bundle::BundleLimits;
 use super::super::codes::{
     CGM_CODE_SYSTEM, ONE_TIME_ORDER, PROFILE_BASE, RANGES, STANDING_ORDER, SummaryMember,
 };
-use super::super::envelope::Envelope;
+use super::super::envelope::{BundleLimits, Envelope};
 use super::super::permission::{ResourceType, SearchToken};
 use super::{
     Content, DatesForm, Figure, Guide, Member, OrderVocabulary, Part, Range, ScheduleForm, Scopes,

@@ -3,9 +3,8 @@
 mod hl7_cgm;
 mod plain;
 
-use super::bundle::BundleLimits;
 use super::codes::SummaryMember;
-use super::envelope::{Envelope, Tag};
+use super::envelope::{BundleLimits, Envelope, Tag};
 use super::permission::{ResourceType, SearchToken};
 use crate::glucose::GlucoseUnit;
 use serde::{Deserialize, Serialize};
@@ -46,6 +45,13 @@ pub(super) struct Guide {
     orders: Option<OrderVocabulary>,
     /// The figures of a summary whose mean is given in a unit.
     pub(super) members: fn(GlucoseUnit) -> &'static [Member],
+}
+
+/// 500 entries and 1 MB: what most receivers take.
+impl Default for BundleLimits {
+    fn default() -> Self {
+        Dialect::default().limits()
+    }
 }
 
 /// A part of what a submission sends.

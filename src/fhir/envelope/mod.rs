@@ -22,6 +22,15 @@ pub enum Envelope {
     Batch,
 }
 
+/// How large a bundle may become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct BundleLimits {
+    /// Entries.
+    pub max_entries: usize,
+    /// Bytes of JSON.
+    pub max_bytes: usize,
+}
+
 /// A code and the system it is from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Tag {

@@ -2,7 +2,7 @@
 //! placed together, so that what an instant is does not depend on which export held its row.
 
 use super::super::clock::{self, Circumstances, ClockedRow, Offsets};
-use super::super::{Found, ImportError};
+use super::super::{Gathered, ImportError};
 use super::sources::measurement;
 use super::{FileRow, Placing, reading, stored};
 use crate::glucose::{Reading, ReadingError, RecordKey, UtcOffset};
@@ -29,7 +29,7 @@ struct Entries<'a> {
 }
 
 impl Placing<'_> {
-    pub(super) fn counted(&self, found: &mut Found) -> Result<(), ImportError> {
+    pub(super) fn counted(&self, found: &mut Gathered) -> Result<(), ImportError> {
         let entries = self.entries(found);
         let offsets = self.offsets(&entries);
         let placed: Vec<_> = entries.all.iter().zip(offsets.of_rows).collect();
@@ -52,7 +52,7 @@ impl Placing<'_> {
 
     /// The file's rows, one for each count, and the stored ones of the same transmitters and of
     /// those that may be their neighbours.
-    fn entries(&self, found: &mut Found) -> Entries<'_> {
+    fn entries(&self, found: &mut Gathered) -> Entries<'_> {
         let file = self.file;
         let mut entries = Entries { all: Vec::new(), transmitters: file.transmitters.clone() };
         let mut of_count: HashMap<(usize, i64), usize> = HashMap::new();
@@ -82,7 +82,7 @@ impl Placing<'_> {
 
     /// A count twice: of two devices that listened to one transmitter the same one counts in every
     /// export. Of one device nothing tells which of two different rows is right.
-    fn count_twice<'f>(&'f self, there: &mut Entry<'f>, entry: Entry<'f>, found: &mut Found) {
+    fn count_twice<'f>(&'f self, there: &mut Entry<'f>, entry: Entry<'f>, found: &mut Gathered) {
         let id = |entry: &Entry<'_>| self.file.sources.id(entry.source);
         let (Some(row), Some(earlier)) = (entry.row, there.row) else { return };
         let says_else = (row.stamp, row.cell) != (earlier.stamp, earlier.cell);
@@ -179,7 +179,7 @@ impl Placing<'_> {
         row: &FileRow,
         offset: Result<UtcOffset, ReadingError>,
         entries: &Entries<'_>,
-        found: &mut Found,
+        found: &mut Gathered,
     ) -> Result<(), ImportError> {
         if let Some(other) = entry.contradicted {
             found.reject(row.line, ReadingError::Contradiction { row: other });
@@ -214,7 +214,12 @@ impl Placing<'_> {
     }
 
     /// Moves a stored row that the file does not have, if the file shows that it stands elsewhere.
-    fn mend(&self, entry: &Entry<'_>, offset: Result<UtcOffset, ReadingError>, found: &mut Found) {
+    fn mend(
+        &self,
+        entry: &Entry<'_>,
+        offset: Result<UtcOffset, ReadingError>,
+        found: &mut Gathered,
+    ) {
         let of_file = entry.transmitter < self.file.transmitters.len();
         let (Some(there), Ok(offset)) = (self.there(entry).filter(|_| of_file), offset) else {
             return;

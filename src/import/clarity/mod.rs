@@ -18,7 +18,7 @@ pub(super) use layout::Layout;
 use super::scales::Scales;
 use super::text::{self, Line};
 use super::times::TimesLike;
-use super::{Found, ImportError, ImportOptions, MAX_SENSORS};
+use super::{Gathered, ImportError, ImportOptions, MAX_SENSORS};
 use crate::glucose::{
     Measurement, Reading, ReadingError, Sensor, TimeError, UtcOffset, ZoneOffsets,
 };
@@ -34,7 +34,7 @@ pub(super) fn read(
     layout: &Layout,
     header: usize,
     options: &ImportOptions<'_>,
-    found: &mut Found,
+    found: &mut Gathered,
 ) -> Result<(), ImportError> {
     let zone = options.zone.as_ref().ok_or(ImportError::TimeZoneRequired)?;
     let mut file = File::new(layout);
@@ -105,7 +105,7 @@ impl<'l> File<'l> {
         }
     }
 
-    fn row(&mut self, row: &Row<'_, '_>, found: &mut Found) {
+    fn row(&mut self, row: &Row<'_, '_>, found: &mut Gathered) {
         let (layout, number) = (self.layout, row.line.number);
         match row.cell(layout.event) {
             Some(READING) | None if row.line.ended && !row.closed => {
@@ -206,7 +206,7 @@ impl<'a> Placing<'a> {
     }
 
     /// Makes the sensors known that readings may be taken from.
-    fn register(&self, found: &mut Found) {
+    fn register(&self, found: &mut Gathered) {
         for sensor in self.sensors.iter().flatten() {
             let keeps = self.options.known(sensor.key()).is_some() && !self.options.replace;
             let zone = sensor.zone().filter(|_| keeps).unwrap_or(self.zone.name()).to_owned();

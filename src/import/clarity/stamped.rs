@@ -2,7 +2,7 @@
 //! what the stamps show of the device's clock, else by the person's time zone.
 
 use super::super::clock::{self, Circumstances, ClockedRow};
-use super::super::{ClockBasis, ClockNote, Found, ImportError};
+use super::super::{ClockBasis, ClockNote, Gathered, ImportError};
 use super::sources::measurement;
 use super::{FileRow, Placing, reading, stored};
 use crate::glucose::{Measurement, Reading, ReadingError, Sensor, TimeError, UtcOffset};
@@ -14,7 +14,7 @@ type Clock = Result<(UtcOffset, ClockBasis), ReadingError>;
 type Span = Option<((i64, UtcOffset), (i64, UtcOffset))>;
 
 impl Placing<'_> {
-    pub(super) fn stamped(&self, found: &mut Found) -> Result<(), ImportError> {
+    pub(super) fn stamped(&self, found: &mut Gathered) -> Result<(), ImportError> {
         let mut rows: Vec<_> = self.file.rows.iter().filter(|row| row.count.is_none()).collect();
         rows.sort_by_key(|row| (row.source, row.stamp, row.line));
         let mut by_zone: Span = None;
@@ -38,7 +38,7 @@ impl Placing<'_> {
         rows: &[&FileRow],
         sensor: &Sensor,
         by_zone: &mut Span,
-        found: &mut Found,
+        found: &mut Gathered,
     ) -> Result<(), ImportError> {
         let same_stamp = |a: &&FileRow, b: &&FileRow| a.stamp == b.stamp;
         // What says the same under one stamp is one reading.

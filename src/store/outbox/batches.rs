@@ -2,12 +2,12 @@
 
 use super::records::{BatchId, BatchRecord, BatchState, DataVersion, NewBatch, SubmissionId};
 use super::submissions::{find, save_progress};
-use super::{decode, encode};
+use super::{decode, encode, never_sent};
 use crate::fhir::Dialect;
 use crate::store::{ConnectionId, Store, StoreError};
 use crate::submission::{Attempts, Item, Places, SentBatch, Wait, WaitReason};
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, Row, Transaction, params};
+use rusqlite::{Connection, Row, params};
 
 fn batch(row: &Row<'_>) -> Result<BatchRecord, StoreError> {
     let text = |column| row.get::<_, String>(column);
@@ -201,29 +201,10 @@ impl Store {
     /// [`StoreError`].
     pub fn drop_unsent(&mut self, id: BatchId) -> Result<(), StoreError> {
         let tx = self.write()?;
-        drop_unsent_where(&tx, "id", id.0)?;
+        never_sent::drop_batch(&tx, id)?;
         tx.commit()?;
         Ok(())
     }
-}
-
-/// Drops the batches that were never sent, of those whose `column` is `number`.
-pub(super) fn drop_unsent_where(
-    tx: &Transaction<'_>,
-    column: &'static str,
-    number: i64,
-) -> Result<(), StoreError> {
-    let mut statement = tx.prepare_cached(&format!(
-        "SELECT id, attempts FROM batches WHERE {column} = ? AND state = 'ready'"
-    ))?;
-    let rows = statement.query_map([number], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    for row in rows.collect::<Result<Vec<(i64, String)>, _>>()? {
-        // Decoded here: a phone's SQLite may be built without functions for JSON.
-        if decode::<Attempts>(&row.1, "batch")?.sent == 0 {
-            tx.execute("DELETE FROM batches WHERE id = ?", [row.0])?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,9 +6,11 @@
 //! it is written down, in one transaction with the ledger.
 
 mod batches;
+mod never_sent;
 mod records;
 mod settle;
 mod submissions;
+mod unreadable;
 
 pub use records::{
     BatchId, BatchRecord, BatchState, DataVersion, NewBatch, SubmissionId, SubmissionRecord,

@@ -3,9 +3,10 @@
 
 use super::records::{BatchId, BatchRecord, BatchState, SubmissionRecord};
 use super::submissions::{cancel, find, save_progress};
-use super::{batches, reading_key};
+use super::{batches, reading_key, unreadable};
 use crate::fhir::EntryKind;
 use crate::glucose::GlucoseUnit;
+use crate::smart::ReauthorisationCause;
 use crate::store::history::{self, Attempt, RefusedEntry};
 use crate::store::resources::{self, SentResource, SentStatus};
 use crate::store::unit::UNITS;
@@ -15,7 +16,8 @@ use crate::store::{
     quarantine, settlement,
 };
 use crate::submission::{
-    BlockReason, EntryRecord, Item, NextState, ReceiverFacts, Settlement, Wait, WaitReason,
+    BlockReason, EntryRecord, Item, ManifestEntry, NextState, ReceiverFacts, Settlement, Wait,
+    WaitReason,
 };
 use rusqlite::Transaction;
 
@@ -56,12 +58,34 @@ impl Store {
         Ok(settlement)
     }
 
+    /// Writes down what an answer proves that came when its batch was gone already: its connection
+    /// was ended, or another process had settled it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn record_late(
+        &mut self,
+        connection: ConnectionId,
+        manifest: &[ManifestEntry],
+        proved: &[EntryRecord],
+    ) -> Result<(), StoreError> {
+        let tx = self.write()?;
+        match connections::find(&tx, connection) {
+            // Erased: nothing is kept of it.
+            Err(StoreError::Missing(_)) => return Ok(()),
+            found => drop(found?),
+        }
+        write_outcomes(&tx, connection, manifest, proved)?;
+        tx.commit()?;
+        Ok(())
+    }
+
     /// Ends a batch whose submission cannot be read, and that submission: others go on. What may
     /// have been sent of it rests with unknown outcome; nothing is left to decide by.
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn end_unreadable(
+    pub fn end_unreadable_submission(
         &mut self,
         connection: ConnectionId,
         batch: BatchId,
@@ -73,7 +97,7 @@ impl Store {
         delete(&tx, batch.id)?;
         if batch.content.attempts.sent > 0 {
             let records = vec![EntryRecord::Unknown; batch.content.manifest.len()];
-            write_outcomes(&tx, connection, &batch, &records)?;
+            write_outcomes(&tx, connection, &batch.content.manifest, &records)?;
         }
         tx.commit()?;
         Ok(())
@@ -98,7 +122,7 @@ fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(),
         }
         NextState::Done(records) => {
             delete(tx, batch.id)?;
-            write_outcomes(tx, connection, batch, records)?;
+            write_outcomes(tx, connection, &batch.content.manifest, records)?;
         }
         NextState::TakenApart { may_be_stored } => {
             delete(tx, batch.id)?;
@@ -122,6 +146,12 @@ fn write(tx: &Transaction<'_>, of: &Pending, settled: &Settlement) -> Result<(),
             BlockReason::Configuration => ConnectionState::Misconfigured,
         };
         connections::block(tx, connection, state)?;
+        if reason == BlockReason::Reauthorise {
+            // No token is asked for any more, whatever it is for.
+            connections::edit(tx, connection, |record| {
+                record.details.tokens.ended.get_or_insert(ReauthorisationCause::Refused);
+            })?;
+        }
     }
     Ok(())
 }
@@ -134,8 +164,8 @@ pub(in crate::store) fn set_aside_pending(
     receiver: &ReceiverFacts,
 ) -> Result<(), StoreError> {
     let batch = match batches::pending(tx, connection) {
-        // One that cannot be read must not keep anybody from ending the connection.
-        Ok(None) | Err(StoreError::Row(_)) => return Ok(()),
+        Ok(None) => return Ok(()),
+        Err(StoreError::Row(_)) => return unreadable::set_aside(tx, connection),
         found => found?.ok_or(StoreError::Missing("batch"))?,
     };
     if batch.state == BatchState::Ready && batch.content.attempts.unknown == 0 {
@@ -145,7 +175,7 @@ pub(in crate::store) fn set_aside_pending(
         return remember_all(tx, connection, &batch);
     }
     let records = vec![EntryRecord::Unknown; batch.content.manifest.len()];
-    write_outcomes(tx, connection, &batch, &records)
+    write_outcomes(tx, connection, &batch.content.manifest, &records)
 }
 
 /// Remembers that the receiver may have what it was sent: a correction says what it corrects.
@@ -174,13 +204,13 @@ fn attempt(of: &Pending, settled: &Settlement) -> Attempt {
         u32::try_from(records.iter().filter(|record| is(record)).count()).unwrap_or(u32::MAX)
     };
     let refused = manifest.iter().zip(records).filter_map(|(listed, record)| {
-        let EntryRecord::Refused { reason } = record else { return None };
+        let EntryRecord::Refused { reason, status, .. } = record else { return None };
         let (kind, key) = match &listed.item {
             Item::Reading(key, ..) => (EntryKind::Reading, ReadingKey::from_packed(*key)),
             Item::Resource(_, kind, _) => (*kind, None),
         };
         let kind = kind.code().to_owned();
-        Some(RefusedEntry { kind, key, status: None, reason: reason.clone() })
+        Some(RefusedEntry { kind, key, status: Some(*status), reason: reason.clone() })
     });
     Attempt {
         connection: of.connection.id,
@@ -197,20 +227,20 @@ fn attempt(of: &Pending, settled: &Settlement) -> Attempt {
 }
 
 /// Entry outcomes to ledger, resources and quarantine.
-fn write_outcomes(
+pub(super) fn write_outcomes(
     tx: &Transaction<'_>,
     connection: ConnectionId,
-    batch: &BatchRecord,
+    manifest: &[ManifestEntry],
     records: &[EntryRecord],
 ) -> Result<(), StoreError> {
     let mut delivered: Vec<(GlucoseUnit, (ReadingKey, u32))> = Vec::new();
-    for (listed, record) in batch.content.manifest.iter().zip(records) {
+    for (listed, record) in manifest.iter().zip(records) {
         match &listed.item {
             Item::Reading(key, version, unit) => {
                 let reading = (reading_key(*key)?, *version);
                 match record {
                     EntryRecord::Delivered { .. } => delivered.push((*unit, reading)),
-                    EntryRecord::Refused { reason } => {
+                    EntryRecord::Refused { reason, .. } => {
                         quarantine::quarantine(tx, connection, *unit, reading, reason)?;
                     }
                     EntryRecord::Unknown => {
@@ -224,7 +254,9 @@ fn write_outcomes(
                     EntryRecord::Delivered { location } => {
                         (location.clone(), SentStatus::Delivered)
                     }
-                    EntryRecord::Refused { reason } => (None, SentStatus::Refused(reason.clone())),
+                    EntryRecord::Refused { reason, location, .. } => {
+                        (location.clone(), SentStatus::Refused(reason.clone()))
+                    }
                     EntryRecord::Unknown => (None, SentStatus::Unknown),
                     EntryRecord::Deferred => continue,
                 };

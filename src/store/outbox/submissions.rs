@@ -1,7 +1,7 @@
 //! Submissions: asked for once, gone through in passes, ended.
 
 use super::records::{SubmissionId, SubmissionRecord, SubmissionState};
-use super::{batches, decode, encode};
+use super::{decode, encode, never_sent};
 use crate::store::{ConnectionId, ConnectionRecord, Store, StoreError, connections};
 use crate::submission::{Origin, Plan, Progress};
 use chrono::{DateTime, Utc};
@@ -71,7 +71,7 @@ fn end(tx: &Transaction<'_>, id: SubmissionId, state: SubmissionState) -> Result
         "UPDATE submissions SET state = ? WHERE id = ? AND state = 'open'",
         params![state.code(), id.0],
     )?;
-    batches::drop_unsent_where(tx, "submission", id.0)
+    never_sent::drop_batch_of(tx, id)
 }
 
 pub(super) fn save_progress(

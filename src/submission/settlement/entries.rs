@@ -2,11 +2,31 @@
 //! its entries.
 
 use super::{EntryRecord, NextState, Settlement, Situation, duplicate};
-use crate::fhir::EntryOutcome;
+use crate::fhir::{EntryOutcome, parse_response};
 use crate::submission::{
-    BlockReason, EntryVerdict, LoneRefusals, Part, Progress, Response, SentBatch, Stopped, Suspect,
-    Wait, WaitReason, entry_verdict,
+    Answer, BlockReason, EntryVerdict, LoneRefusals, Part, Progress, Response, SentBatch,
+    StoppedPart, Suspect, Wait, WaitReason, entry_verdict,
 };
+
+/// What an answer proves that came when nobody waited for it any more: what of a batch the receiver
+/// has. Of the rest nothing is written down.
+pub fn settle_late(batch: &SentBatch, answer: &Answer) -> Vec<EntryRecord> {
+    let Answer::Response(response) = answer else { return Vec::new() };
+    if !(200..300).contains(&response.status) {
+        return Vec::new();
+    }
+    let Ok(entries) = parse_response(&response.body, batch.manifest.len()) else {
+        return Vec::new();
+    };
+    let record = |(entry, said): (&EntryOutcome, EntryVerdict)| {
+        if said.is_stored() {
+            EntryRecord::Delivered { location: entry.reference().map(str::to_owned) }
+        } else {
+            EntryRecord::Deferred
+        }
+    };
+    entries.iter().zip(said(batch, &entries)).map(record).collect()
+}
 
 impl Situation<'_> {
     pub(super) fn read_entries(&self, response: &Response, entries: &[EntryOutcome]) -> Settlement {
@@ -23,11 +43,16 @@ impl Situation<'_> {
             settled.next = NextState::TakenApart { may_be_stored };
             return settled;
         }
-        let verdicts = verdicts(self.batch, entries, self.repeats_safely());
-        settled.receiver.keeps_no_copies |= verdicts.contains(&EntryVerdict::Received);
-        settled.receiver.finds_again |= verdicts.contains(&EntryVerdict::AlreadyThere);
-        let records = self.records(&mut settled, entries, &verdicts);
-        self.defer(&mut settled, response, &verdicts);
+        let said = said(self.batch, entries);
+        let verdicts = of_units(self.batch, &said, self.repeats_safely());
+        let stored = said.iter().any(|verdict| verdict.is_stored());
+        let receiver = &mut settled.receiver;
+        receiver.keeps_no_copies |= said.contains(&EntryVerdict::Received);
+        receiver.finds_again |= said.contains(&EntryVerdict::AlreadyThere);
+        receiver.points_elsewhere = false;
+        receiver.accepted_at = stored.then_some(self.now.timestamp()).or(receiver.accepted_at);
+        let records = self.records(&mut settled, entries, (&said, &verdicts));
+        self.defer(&mut settled, response, (stored, &verdicts));
         let progress = &mut settled.progress;
         if progress.probe {
             let refused = verdicts.contains(&EntryVerdict::Refused);
@@ -69,18 +94,31 @@ impl Situation<'_> {
         &self,
         settled: &mut Settlement,
         entries: &[EntryOutcome],
-        verdicts: &[EntryVerdict],
+        (said, verdicts): (&[EntryVerdict], &[EntryVerdict]),
     ) -> Vec<EntryRecord> {
         let mut records = Vec::with_capacity(entries.len());
-        for ((listed, entry), verdict) in self.batch.manifest.iter().zip(entries).zip(verdicts) {
+        let manifest = &self.batch.manifest;
+        for (at, ((listed, entry), verdict)) in
+            manifest.iter().zip(entries).zip(verdicts).enumerate()
+        {
             settled.progress.tally.count(listed.is_reading(), *verdict);
+            let (status, itself) = (entry.status, said.get(at));
             records.push(match verdict {
                 EntryVerdict::Accepted | EntryVerdict::AlreadyThere | EntryVerdict::Received => {
                     EntryRecord::Delivered { location: entry.reference().map(str::to_owned) }
                 }
-                EntryVerdict::Refused => EntryRecord::Refused { reason: reason(entry) },
+                EntryVerdict::Refused if itself == Some(verdict) => {
+                    EntryRecord::Refused { reason: reason(entry), status, location: None }
+                }
+                EntryVerdict::Refused => {
+                    let is_stored = itself.is_some_and(|said| said.is_stored());
+                    let location = entry.reference().filter(|_| is_stored).map(str::to_owned);
+                    let reason = self.refused_with(listed.unit, entries, said);
+                    EntryRecord::Refused { reason, status, location }
+                }
                 EntryVerdict::Ambiguous => {
-                    EntryRecord::Refused { reason: duplicate(&reason(entry)) }
+                    let reason = duplicate(&reason(entry));
+                    EntryRecord::Refused { reason, status, location: None }
                 }
                 EntryVerdict::Consent => {
                     settled.stop_for_consent(self.batch.part, reason(entry));
@@ -93,12 +131,24 @@ impl Situation<'_> {
         records
     }
 
+    /// Why an entry is refused that belongs to a refused unit.
+    fn refused_with(&self, unit: u32, entries: &[EntryOutcome], said: &[EntryVerdict]) -> String {
+        let all = self.batch.manifest.iter().zip(entries).zip(said);
+        let mut of_unit = all.filter(|((listed, _), _)| listed.unit == unit);
+        let refused = of_unit.find(|(_, said)| **said == EntryVerdict::Refused);
+        let reason = refused.map(|((_, entry), _)| reason(entry)).unwrap_or_default();
+        format!("refused with what it belongs to: {reason}")
+    }
+
     /// Moves on, and waits if entries were deferred.
-    fn defer(&self, settled: &mut Settlement, response: &Response, verdicts: &[EntryVerdict]) {
+    fn defer(
+        &self,
+        settled: &mut Settlement,
+        response: &Response,
+        (accepted, verdicts): (bool, &[EntryVerdict]),
+    ) {
         let later = verdicts.contains(&EntryVerdict::Later);
         let reauthorise = verdicts.contains(&EntryVerdict::Reauthorise);
-        let accepted = verdicts.contains(&EntryVerdict::Accepted)
-            || verdicts.contains(&EntryVerdict::AlreadyThere);
         let progress = &mut settled.progress;
         progress.lone_refusals = LoneRefusals::default();
         progress.unit_limit = wider(progress.unit_limit, self.policy.max_entries);
@@ -160,7 +210,7 @@ impl Situation<'_> {
         let none_taken = progress.tally.readings.total() == progress.tally.readings.refused;
         let enough = progress.alike >= self.policy.alike_batches && none_taken;
         if let Some(reason) = alike.filter(|_| enough) {
-            progress.stopped.push(Stopped { part, for_consent: false, reason });
+            progress.stopped.push(StoppedPart { part, for_consent: false, reason });
         }
     }
 }
@@ -175,37 +225,38 @@ fn conditional_create(batch: &SentBatch, entries: &[EntryOutcome]) -> Option<boo
     }
 }
 
-/// What each entry's status means. A unit stays together: if one of its entries goes later, all do.
-/// If that would store a part of it twice, the deferred ones stay unknown instead.
-fn verdicts(
-    batch: &SentBatch,
-    entries: &[EntryOutcome],
-    repeats_safely: bool,
-) -> Vec<EntryVerdict> {
-    let mut verdicts: Vec<EntryVerdict> = entries
-        .iter()
-        .map(|entry| entry_verdict(entry.status, entry.location.is_some(), batch.conditional))
-        .collect();
+/// What each entry's status means by itself.
+fn said(batch: &SentBatch, entries: &[EntryOutcome]) -> Vec<EntryVerdict> {
+    let verdict = |entry: &EntryOutcome| {
+        entry_verdict(entry.status, entry.location.is_some(), batch.conditional)
+    };
+    entries.iter().map(verdict).collect()
+}
+
+/// What becomes of each entry. A unit stays together: if one of its entries goes later, all do,
+/// unless that would store a part of it twice: then the deferred ones stay unknown instead. If one is
+/// refused, all are.
+fn of_units(batch: &SentBatch, said: &[EntryVerdict], repeats_safely: bool) -> Vec<EntryVerdict> {
+    let mut verdicts = said.to_vec();
     let defers = |v: &EntryVerdict| {
         matches!(v, EntryVerdict::Later | EntryVerdict::Reauthorise | EntryVerdict::Consent)
     };
     let mut begin = 0;
     for unit in batch.manifest.chunk_by(|a, b| a.unit == b.unit) {
         let end = begin + unit.len();
-        if let Some(unit) = verdicts.get_mut(begin..end)
-            && let Some(worst) = unit.iter().copied().find(|verdict| defers(verdict))
-        {
-            let stored = unit
-                .iter()
-                .any(|v| matches!(v, EntryVerdict::Accepted | EntryVerdict::AlreadyThere));
-            if repeats_safely || !stored {
+        let Some(unit) = verdicts.get_mut(begin..end) else { break };
+        begin = end;
+        // A refusal beside it may be for what went later: a summary refers to its figures.
+        if let Some(worst) = unit.iter().copied().find(defers) {
+            if repeats_safely || !unit.iter().any(|verdict| verdict.is_stored()) {
                 unit.fill(worst);
             } else {
                 let deferred = unit.iter_mut().filter(|verdict| defers(verdict));
                 deferred.for_each(|verdict| *verdict = EntryVerdict::Unknown);
             }
+        } else if unit.contains(&EntryVerdict::Refused) {
+            unit.fill(EntryVerdict::Refused);
         }
-        begin = end;
     }
     verdicts
 }

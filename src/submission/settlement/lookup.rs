@@ -8,13 +8,17 @@ use crate::submission::{BlockReason, EntryVerdict, LookedUp, Places, Wait, WaitR
 pub fn settle_lookup(at: &Situation<'_>, looked_up: &LookedUp) -> Settlement {
     let mut settled = at.again("looked up");
     match looked_up {
-        LookedUp::Impossible => at.rest(&mut settled),
+        LookedUp::Impossible => at.rest(&mut settled, &at.batch.looked_up.0),
         LookedUp::TokenRefused => {
             at.look_on(&mut settled, &at.batch.looked_up);
-            settled.refresh = !at.token_refreshed;
-            settled.block = at.token_refreshed.then_some(BlockReason::Reauthorise);
+            settled = at.token_refused(settled);
         }
-        LookedUp::OutOfTime(places) => at.look_on(&mut settled, places),
+        LookedUp::OutOfTime(places) => {
+            at.look_on(&mut settled, places);
+            let further = places.0.len() > at.batch.looked_up.0.len();
+            let stuck = at.batch.attempts.stuck_lookups.saturating_add(1);
+            settled.attempts.stuck_lookups = if further { 0 } else { stuck };
+        }
         LookedUp::Redirected => {
             at.look_on(&mut settled, &at.batch.looked_up);
             settled.block = Some(BlockReason::Configuration);
@@ -23,7 +27,7 @@ pub fn settle_lookup(at: &Situation<'_>, looked_up: &LookedUp) -> Settlement {
             at.look_on(&mut settled, places);
             settled.attempts.failed_lookups = settled.attempts.failed_lookups.saturating_add(1);
             if settled.attempts.failed_lookups >= at.policy.failed_lookups {
-                at.rest(&mut settled);
+                at.rest(&mut settled, &places.0);
             } else {
                 let failed = settled.attempts.failed_lookups;
                 let delay = at.policy.backoff.delay(failed, at.jitter, *asked, at.now);
@@ -31,7 +35,7 @@ pub fn settle_lookup(at: &Situation<'_>, looked_up: &LookedUp) -> Settlement {
                 settled.receiver.leave_alone(at.now, Wait::after(at.now, delay), reason);
             }
         }
-        LookedUp::Searched(Places(found)) => at.searched(&mut settled, found),
+        LookedUp::Searched(Places(found)) => settled = at.searched(settled, found),
     }
     settled
 }
@@ -43,7 +47,7 @@ pub fn settle_given_up(at: &Situation<'_>) -> Settlement {
         if at.searchable && at.batch.attempts.lookups < at.policy.lookups {
             settled.next = NextState::LookUp(at.batch.wait, WaitReason::LookUp);
         } else {
-            at.rest(&mut settled);
+            at.rest(&mut settled, &[]);
         }
     }
     settled
@@ -60,9 +64,10 @@ impl Situation<'_> {
         settled.next = NextState::LookUp(Wait::NONE, WaitReason::LookUp);
     }
 
-    fn searched(&self, settled: &mut Settlement, found: &[Option<String>]) {
+    fn searched(&self, mut settled: Settlement, found: &[Option<String>]) -> Settlement {
         settled.attempts.lookups = settled.attempts.lookups.saturating_add(1);
         settled.attempts.failed_lookups = 0;
+        settled.attempts.stuck_lookups = 0;
         let last = settled.attempts.lookups >= self.policy.lookups;
         let all = found.len() == self.batch.manifest.len() && found.iter().all(Option::is_some);
         if !all && !last {
@@ -70,26 +75,31 @@ impl Situation<'_> {
             let wait = Wait::after(self.now, self.policy.lookup_pause);
             settled.next = NextState::LookUp(wait, WaitReason::LookUp);
         } else if found.iter().any(Option::is_some) {
-            self.found(settled, found);
+            settled.progress.unknowns = 0;
+            self.found(&mut settled, found, EntryVerdict::Later);
+        } else if !self.open {
+            settled.next = NextState::TakenApart { may_be_stored: true };
         } else {
-            // Not there: it may go again, unless the submission was cancelled.
+            // Not there: it may go again.
             settled.next = NextState::Ready;
-            self.smaller_if_too_slow(settled);
-            if !self.open {
-                settled.next = NextState::TakenApart { may_be_stored: true };
-            }
+            self.smaller_if_too_slow(&mut settled);
+            settled = self.go_on_failing(settled, None, "it fails with status 500");
         }
+        settled
     }
 
-    /// What was found is there; what was not goes again. A unit of which only a part was found
-    /// cannot go again without doubling that part: the rest of it stays unknown.
-    fn found(&self, settled: &mut Settlement, found: &[Option<String>]) {
-        let mut records = Vec::with_capacity(found.len());
-        let manifest = &self.batch.manifest;
-        let mut begin = 0;
-        for unit in manifest.chunk_by(|one, next| one.unit == next.unit) {
-            let places = found.get(begin..begin + unit.len()).unwrap_or_default();
-            begin += unit.len();
+    /// What was found is there; of what was not, `otherwise` is so. A unit of which only a part was
+    /// found cannot go again without doubling that part: the rest of it stays unknown.
+    pub(super) fn found(
+        &self,
+        settled: &mut Settlement,
+        found: &[Option<String>],
+        otherwise: EntryVerdict,
+    ) {
+        let mut records = Vec::with_capacity(self.batch.manifest.len());
+        let mut places = found.iter().map(Option::as_ref).chain(std::iter::repeat(None));
+        for unit in self.batch.manifest.chunk_by(|one, next| one.unit == next.unit) {
+            let places: Vec<Option<&String>> = places.by_ref().take(unit.len()).collect();
             let any = places.iter().any(Option::is_some);
             for (listed, place) in unit.iter().zip(places) {
                 let (record, verdict) = match place {
@@ -97,8 +107,10 @@ impl Situation<'_> {
                         let location = Some(location.clone()).filter(|place| !place.is_empty());
                         (EntryRecord::Delivered { location }, EntryVerdict::AlreadyThere)
                     }
-                    None if any => (EntryRecord::Unknown, EntryVerdict::Unknown),
-                    None => (EntryRecord::Deferred, EntryVerdict::Later),
+                    None if !any && otherwise == EntryVerdict::Later => {
+                        (EntryRecord::Deferred, EntryVerdict::Later)
+                    }
+                    None => (EntryRecord::Unknown, EntryVerdict::Unknown),
                 };
                 settled.progress.tally.count(listed.is_reading(), verdict);
                 settled.progress.deferred |= record == EntryRecord::Deferred;
@@ -106,7 +118,6 @@ impl Situation<'_> {
             }
         }
         settled.progress.position = self.batch.position_after;
-        settled.progress.unknowns = 0;
         settled.progress.probe &= records.contains(&EntryRecord::Deferred);
         settled.next = NextState::Done(records);
     }

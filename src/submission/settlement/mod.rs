@@ -9,12 +9,13 @@ mod lookup;
 mod tests;
 mod whole;
 
+pub use entries::settle_late;
 pub use lookup::{settle_given_up, settle_lookup};
 
 use super::{
     Answer, Attempts, BlockReason, NoAnswer, Part, Places, Policy, Progress, ReceiverFacts,
-    RequestVerdict, Response, ResponseFacts, SentBatch, Stopped, Wait, WaitReason, Wanted,
-    about_size, request_verdict,
+    RequestVerdict, Response, ResponseFacts, SentBatch, StoppedPart, TokenRefusal, Wait,
+    WaitReason, Wanted, about_size, request_verdict,
 };
 use crate::fhir::{parse_outcome, parse_response};
 use chrono::{DateTime, Utc};
@@ -52,10 +53,14 @@ pub enum EntryRecord {
         /// `Type/id` at the receiver.
         location: Option<String>,
     },
-    /// The receiver will not have it, and its reason.
+    /// The receiver will not have it, or what it belongs to, and its reason.
     Refused {
         /// The receiver's own words, capped.
         reason: String,
+        /// The status it was refused with: the entry's own, or the request's.
+        status: u16,
+        /// Where it is all the same: stored, while the unit it belongs to was refused.
+        location: Option<String>,
     },
     /// It is sent again in a later pass.
     Deferred,
@@ -149,6 +154,7 @@ impl Situation<'_> {
                 }
             }
             RequestVerdict::SameBytesLater => self.failed(response),
+            RequestVerdict::Elsewhere => self.elsewhere(response),
             RequestVerdict::OutcomeUnknown => {
                 let mut settled = self.outcome_unknown("no answer in time");
                 if response.retry_after.is_some() {
@@ -156,12 +162,7 @@ impl Situation<'_> {
                 }
                 settled
             }
-            RequestVerdict::RefreshToken if self.token_refreshed => {
-                self.blocked(BlockReason::Reauthorise)
-            }
-            RequestVerdict::RefreshToken => {
-                Settlement { refresh: true, ..self.again("token refused") }
-            }
+            RequestVerdict::TokenRefused => self.token_refused(self.again("token refused")),
             RequestVerdict::Block(BlockReason::Consent) => {
                 let mut settled = self.taken_apart("no permission");
                 settled.stop_for_consent(self.batch.part, refusal(response));
@@ -206,6 +207,16 @@ impl Situation<'_> {
         Settlement { block: Some(reason), ..self.again("blocked") }
     }
 
+    /// The same request with a new token, or a new authorisation.
+    fn token_refused(&self, settled: Settlement) -> Settlement {
+        match TokenRefusal::of(self.token_refreshed) {
+            TokenRefusal::Refresh => Settlement { refresh: true, ..settled },
+            TokenRefusal::Reauthorise => {
+                Settlement { block: Some(BlockReason::Reauthorise), outcome: "blocked", ..settled }
+            }
+        }
+    }
+
     /// Whether sending the same bytes again cannot store anything twice.
     fn repeats_safely(&self) -> bool {
         self.receiver.repeats_safely(self.batch)
@@ -220,15 +231,23 @@ impl Settlement {
         asked: Option<super::RetryAfter>,
         reason: WaitReason,
     ) {
-        let attempt = self.attempts.sent.max(1);
+        let attempt = self.attempts.sent.max(self.progress.unknowns).max(1);
         let delay = at.policy.backoff.delay(attempt, at.jitter, asked, at.now);
         let reason = if asked.is_some() { WaitReason::ReceiverAsked } else { reason };
         self.receiver.leave_alone(at.now, Wait::after(at.now, delay), reason);
     }
 
+    /// Counts one more outcome that is not known.
+    fn note_unknown(&mut self, at: &Situation<'_>) {
+        let attempts = &mut self.attempts;
+        attempts.unknown = attempts.unknown.saturating_add(1);
+        (attempts.lookups, attempts.failed_lookups, attempts.stuck_lookups) = (0, 0, 0);
+        self.progress.unknowns = at.progress.unknowns.saturating_add(1);
+    }
+
     fn stop_for_consent(&mut self, part: Part, reason: String) {
         if !self.progress.stopped.iter().any(|stopped| stopped.part == part) {
-            self.progress.stopped.push(Stopped { part, for_consent: true, reason });
+            self.progress.stopped.push(StoppedPart { part, for_consent: true, reason });
         }
     }
 

@@ -328,3 +328,91 @@ fn what_was_stopped_for_consent_goes_once_the_person_authorises_anew() {
     let end = phone.run(TimeDelta::days(1), |sent| record.take(&sent.body).into(), no_search);
     assert_eq!((end, record.len()), (End::Idle, 40));
 }
+
+#[test]
+fn a_sign_in_page_for_some_hours_holds_up_and_blocks_nothing() {
+    for hours in [1, 12, 23] {
+        let mut phone = Phone::new(30, "hl7-cgm");
+        phone.submit();
+        let (mut record, begun) = (Record::looking_first(), phone.now);
+        let end = phone.run(
+            TimeDelta::days(2),
+            |sent| {
+                if sent.at - begun < TimeDelta::hours(hours) {
+                    return Reply::status(302);
+                }
+                record.take(&sent.body).into()
+            },
+            no_search,
+        );
+        assert_eq!((end, record.len()), (End::Idle, 30), "{hours} hours");
+        assert!(phone.now - begun < TimeDelta::hours(2 * hours + 9), "{hours} hours");
+    }
+}
+
+#[test]
+fn a_redirect_that_lasts_blocks_the_connection_which_recovers_by_itself() {
+    let mut phone = Phone::new(30, "hl7-cgm");
+    phone.submit();
+    let end = phone.run(TimeDelta::days(9), |_| Reply::status(301), no_search);
+    assert_eq!(end, End::Blocked(ConnectionState::Misconfigured));
+    let asked = phone.sent.len();
+    for _ in 0..48 {
+        phone.pass(TimeDelta::hours(1));
+        let end = phone.run(TimeDelta::minutes(9), |_| Reply::status(301), no_search);
+        assert_eq!(end, End::Blocked(ConnectionState::Misconfigured), "it says so all the while");
+    }
+    let more = phone.sent.len() - asked;
+    assert!((3..24).contains(&more), "{more} requests in two days");
+
+    phone.pass(TimeDelta::hours(12));
+    let mut record = Record::looking_first();
+    let end = phone.run(TimeDelta::days(1), |sent| record.take(&sent.body).into(), no_search);
+    assert_eq!((end, record.len()), (End::Idle, 30));
+    let connection = phone.store.connection(phone.connection).unwrap();
+    assert_eq!(connection.state, ConnectionState::Active);
+    assert!(!connection.is_tried_again());
+}
+
+#[test]
+fn the_only_reading_of_a_submission_is_set_aside_once_others_were_accepted_between_its_failures() {
+    let mut phone = Phone::new(1, "hl7-cgm");
+    let id = phone.submit_dates("2024-05-01..2024-05-02");
+    let (mut record, mut poison) = (Record::looking_first(), Poison::at(&[0]));
+    let mut receive = |sent: &Sent| {
+        if poison.is_in(&sent.body) { Reply::status(500) } else { record.take(&sent.body).into() }
+    };
+    for day in 0..30 {
+        phone.run(TimeDelta::days(1), &mut receive, no_search);
+        let refused = phone.store.quarantined(phone.connection).unwrap().len();
+        assert_eq!(refused, 0, "day {day}: for all that is known, nothing works there");
+    }
+    for day in 0..30 {
+        phone.ingest(9_000 + day, 9_001 + day);
+        phone.submit_dates("2024-05-30..2024-06-20");
+        phone.run(TimeDelta::days(1), &mut receive, no_search);
+    }
+    assert_eq!(record.len(), 30, "the others went");
+    assert_eq!(phone.store.quarantined(phone.connection).unwrap().len(), 1);
+    assert_eq!(phone.submission(id).state, SubmissionState::Done);
+}
+
+#[test]
+fn the_history_tells_with_which_status_an_entry_was_refused() {
+    let mut phone = Phone::new(3, "hl7-cgm");
+    phone.submit();
+    let mut record = Record::looking_first();
+    phone.run(
+        TimeDelta::days(1),
+        |sent| {
+            let (status, answer) = record.take(&sent.body);
+            let mut answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+            answer["entry"][1] = serde_json::json!({"response": {"status": "422"}});
+            (status, answer.to_string()).into()
+        },
+        no_search,
+    );
+    let history = phone.store.history(phone.connection, 1).unwrap();
+    let refused: Vec<_> = history[0].refused.iter().map(|entry| entry.status).collect();
+    assert_eq!((history[0].accepted, refused), (2, vec![Some(422)]));
+}

@@ -32,6 +32,13 @@ impl Record {
         self.created.contains_key(identifier)
     }
 
+    /// Takes the first entries of a bundle, and then no more.
+    pub(super) fn take_some(&mut self, body: &[u8], count: usize) {
+        for identifier in identifiers(body).into_iter().take(count) {
+            *self.created.entry(identifier).or_default() += 1;
+        }
+    }
+
     /// Takes a whole bundle and answers each of its entries.
     pub(super) fn take(&mut self, body: &[u8]) -> (u16, String) {
         let bundle: Value = serde_json::from_slice(body).unwrap();

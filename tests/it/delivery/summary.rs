@@ -95,7 +95,7 @@ fn a_refused_figure_goes_again_once_it_is_retried() {
         });
         send_summary(&mut phone, MASS, |body| record.take(body));
         assert_eq!(phone.sent.len(), 1, "a refusal stands");
-        assert_eq!(phone.store.retry_refused(phone.connection).unwrap(), 1);
+        assert_eq!(phone.store.retry_refused(phone.connection).unwrap(), 7, "all of its unit");
         send_summary(&mut phone, MASS, |body| record.take(body));
         assert_eq!(phone.sent.len(), 2);
         let again = identifiers(&phone.sent[1].body);

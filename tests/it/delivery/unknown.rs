@@ -63,19 +63,21 @@ fn what_cannot_be_looked_up_rests_until_the_person_decides_and_the_rest_goes_on(
     let progress = phone.submission(id).progress;
     assert_eq!((progress.tally.readings.unknown, progress.tally.readings.accepted), (500, 100));
     assert_eq!(phone.store.unknown_outcomes(phone.connection).unwrap().len(), 500);
+    let sent = phone.sent.len();
+    assert_eq!(phone.sent[1].entries, 1, "a second outage would cost no more than one");
     phone.submit();
     assert_eq!(phone.run(TimeDelta::days(9), &mut receive, no_search), End::Idle);
-    assert_eq!(phone.sent.len(), 2, "nothing of it goes by itself");
+    assert_eq!(phone.sent.len(), sent, "nothing of it goes by itself");
 
     assert_eq!(phone.store.dismiss_unknown(phone.connection).unwrap(), 500);
     assert_eq!(phone.store.unknown_outcomes(phone.connection).unwrap().len(), 0);
     phone.submit();
     phone.run(TimeDelta::days(9), &mut receive, no_search);
-    assert_eq!(phone.sent.len(), 2, "nor when it is dismissed");
+    assert_eq!(phone.sent.len(), sent, "nor when it is dismissed");
     assert_eq!(phone.store.retry_unknown(phone.connection).unwrap(), 500);
     phone.submit();
     phone.run(TimeDelta::days(9), &mut receive, no_search);
-    assert_eq!(phone.sent.len(), 3, "only if somebody says so");
+    assert_eq!(phone.sent.len(), sent + 1, "only if somebody says so");
 }
 
 #[test]
@@ -169,7 +171,8 @@ fn what_was_under_way_when_a_connection_ended_is_not_stored_twice_by_the_next() 
     for lost in [false, true] {
         let (record, resting) = disconnected_meanwhile("plain", lost);
         record.assert_single();
-        assert_eq!(resting, 25, "until the person decides");
+        assert_eq!(record.len(), 25);
+        assert_eq!(resting, if lost { 25 } else { 0 }, "a late answer is read all the same");
         let (record, resting) = disconnected_meanwhile("hl7-cgm", lost);
         record.assert_single();
         assert_eq!((record.len(), resting), (25, 0), "it looks before it creates");
@@ -286,4 +289,133 @@ fn a_lookup_longer_than_a_wake_goes_on_where_it_was_and_is_no_failure_of_the_rec
         let spare = if milliseconds == 600 { 0 } else { cut };
         assert!(asked.len() <= lookups * 50 + spare, "{}: what was answered stays so", asked.len());
     }
+}
+
+#[test]
+fn a_receiver_that_crashes_in_the_middle_of_a_batch_has_nothing_twice() {
+    for (status, searchable) in [(500, true), (503, true), (500, false), (503, false)] {
+        let mut phone = Phone::new(60, "plain");
+        if searchable {
+            search_offered(&mut phone);
+        }
+        let id = phone.submit();
+        let record = std::cell::RefCell::new(Record::default());
+        let mut first = true;
+        let end = phone.run(
+            TimeDelta::days(2),
+            |sent| {
+                if std::mem::take(&mut first) {
+                    record.borrow_mut().take_some(&sent.body, 20);
+                    return Reply::status(status);
+                }
+                record.borrow_mut().take(&sent.body).into()
+            },
+            |form| record.borrow().search(form).into(),
+        );
+        assert_eq!(end, End::Idle, "{status}");
+        record.borrow().assert_single();
+        let readings = phone.submission(id).progress.tally.readings;
+        let counted = (readings.already_there, readings.accepted, readings.unknown);
+        assert_eq!(counted, if searchable { (20, 40, 0) } else { (0, 0, 60) }, "{status}");
+    }
+}
+
+#[test]
+fn one_reading_for_which_a_receiver_without_conditions_answers_500_is_set_aside_and_no_other() {
+    let mut phone = Phone::new(40, "plain");
+    search_offered(&mut phone);
+    let id = phone.submit();
+    let record = std::cell::RefCell::new(Record::default());
+    let mut poison = None;
+    let end = phone.run(
+        TimeDelta::days(30),
+        |sent| {
+            let all = super::receiver::identifiers(&sent.body);
+            let poison = poison.get_or_insert_with(|| all[13].clone());
+            if all.contains(poison) {
+                return Reply::status(500);
+            }
+            record.borrow_mut().take(&sent.body).into()
+        },
+        |form| record.borrow().search(form).into(),
+    );
+    assert_eq!(end, End::Idle);
+    record.borrow().assert_single();
+    assert_eq!(record.borrow().len(), 39);
+    assert_eq!(phone.submission(id).state, SubmissionState::Done);
+    assert_eq!(phone.store.quarantined(phone.connection).unwrap().len(), 1);
+}
+
+#[test]
+fn a_batch_that_cannot_be_read_ends_with_its_submission_and_the_connection_goes_on() {
+    for column in ["manifest", "attempts", "wait", "state", "part", "dialect", "position_after"] {
+        for claimed in [false, true] {
+            let mut phone = Phone::new(25, "plain");
+            let id = phone.submit_dates("2024-05-01..2024-05-02");
+            assert!(matches!(phone.step(Duration::MAX), Step::Token { .. }));
+            phone.machine.token_ready();
+            assert!(matches!(phone.step(Duration::MAX), Step::Send(_)));
+            if !claimed {
+                // It never arrived, and stays to be sent.
+                let batch = phone.store.pending_batch(phone.connection).unwrap().unwrap().id;
+                let not_arrived = cgm_submitter::submission::Answer::None(NoAnswer::NotArrived);
+                let now = phone.now;
+                phone.machine.apply(&mut phone.store, now, 0, batch, &not_arrived).unwrap();
+            }
+            phone.break_batch(column);
+            phone.ingest(9_000, 9_005);
+            phone.submit_dates("2024-05-30..2024-06-02");
+            let (mut record, began) = (Record::default(), phone.now);
+            let end =
+                phone.run(TimeDelta::days(1), |sent| record.take(&sent.body).into(), no_search);
+            assert_eq!((end, record.len()), (End::Idle, 5), "{column}: others go on");
+            assert!(phone.sent[0].at - began >= TimeDelta::seconds(60), "not beside what was sent");
+            assert_eq!(phone.submission(id).state, SubmissionState::Cancelled);
+            let resting = phone.store.unknown_outcomes(phone.connection).unwrap().len();
+            let is_known = !claimed && !["attempts", "state"].contains(&column);
+            assert_eq!(resting, if is_known { 0 } else { 25 }, "{column} {claimed}");
+
+            // Asked for again, nothing is there twice.
+            phone.submit_dates("2024-05-01..2024-05-02");
+            phone.run(TimeDelta::days(1), |sent| record.take(&sent.body).into(), no_search);
+            assert_eq!(record.len(), if is_known { 30 } else { 5 });
+            record.assert_single();
+        }
+    }
+}
+
+#[test]
+fn a_lookup_whose_answer_takes_longer_than_a_wake_asks_for_less_and_ends() {
+    let mut phone = Phone::new(40, "plain");
+    search_offered(&mut phone);
+    let id = phone.submit();
+    let record = std::cell::RefCell::new(Record::default());
+    let wake = TimeDelta::seconds(25);
+    let lost = |sent: &super::virtual_time::Sent| {
+        record.borrow_mut().take(&sent.body);
+        Reply::None(NoAnswer::Lost)
+    };
+    phone.wake(wake, lost, no_search);
+    for _ in 0..40 {
+        phone.pass(TimeDelta::minutes(15));
+        let end = phone.wake(
+            wake,
+            |sent| record.borrow_mut().take(&sent.body).into(),
+            |form| {
+                // Three seconds for each identifier: ten at once never come in time.
+                let asked = String::from_utf8(form.to_vec()).unwrap();
+                let count =
+                    asked.matches("urn%3Auuid%3A").count().max(asked.matches("urn:uuid:").count());
+                let (status, body) = record.borrow().search(form);
+                let after = TimeDelta::seconds(3) * i32::try_from(count).unwrap();
+                Reply::Answer { status, body, retry_after: None, after }
+            },
+        );
+        if end == End::Idle {
+            break;
+        }
+    }
+    let readings = phone.submission(id).progress.tally.readings;
+    assert_eq!((readings.already_there, readings.unknown), (40, 0));
+    record.borrow().assert_single();
 }

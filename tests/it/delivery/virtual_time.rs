@@ -126,9 +126,14 @@ impl Phone {
 
     /// Asks for all readings, and for nothing else.
     pub(super) fn submit(&mut self) -> SubmissionId {
+        self.submit_dates("2024-05-01..2024-06-30")
+    }
+
+    /// Asks for the readings of these dates, and for nothing else.
+    pub(super) fn submit_dates(&mut self, dates: &str) -> SubmissionId {
         let wanted =
             Wanted { devices: false, summary: false, readings: true, unit: GlucoseUnit::MgPerDl };
-        let dates: DateRange = "2024-05-01..2024-06-30".parse().unwrap();
+        let dates: DateRange = dates.parse().unwrap();
         let window = dates.window(&zone()).unwrap();
         let plan = Plan { wanted, dates, window, day_under_way: None };
         self.store.open_submission(self.connection, Origin::Person, &plan, self.now).unwrap()
@@ -149,6 +154,12 @@ impl Phone {
         let db = rusqlite::Connection::open(self.folder.path().join("me.db")).unwrap();
         let sql = format!("UPDATE submissions SET {column} = '{{' WHERE id = ?");
         assert_eq!(db.execute(&sql, [id.0]).unwrap(), 1);
+    }
+
+    /// Makes the row of the batch under way one that cannot be read.
+    pub(super) fn break_batch(&self, column: &str) {
+        let db = rusqlite::Connection::open(self.folder.path().join("me.db")).unwrap();
+        assert_eq!(db.execute(&format!("UPDATE batches SET {column} = '{{'"), []).unwrap(), 1);
     }
 
     pub(super) fn submission(&self, id: SubmissionId) -> SubmissionRecord {

@@ -2,6 +2,8 @@
 //! costly, inputs at their caps.
 
 mod allocated;
+#[cfg(all(feature = "shell", feature = "http-transport"))]
+mod calls;
 mod caps;
 mod large;
 #[path = "../../../fuzz/src/lib.rs"]

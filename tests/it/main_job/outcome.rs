@@ -56,7 +56,7 @@ async fn it_is_not_complete_while_a_refusal_over_its_dates_stands() {
     submit(&app, connection).await;
     let again = submit(&app, connection).await;
     assert_eq!((again.status, again.tally.requests), (OutcomeStatus::Done, 0));
-    assert_eq!((again.standing.refused, again.is_complete()), (1, false));
+    assert_eq!((again.standing.refused, again.is_complete()), (SUMMARY_ENTRIES, false));
     world.clinic.set_refusal(SUMMARY, None).unwrap();
     app.retry_refused(connection).await.unwrap();
     assert!(submit(&app, connection).await.is_complete());

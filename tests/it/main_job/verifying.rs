@@ -29,7 +29,7 @@ async fn sent(world: &World, readings: usize) -> (Submitter, ConnectionId, Submi
 }
 
 async fn verify(app: &Submitter, submission: SubmissionId) -> Verification {
-    app.verify(submission, Duration::ZERO, |_| ()).await.unwrap()
+    app.verify(submission, NO_WAIT, |_| ()).await.unwrap()
 }
 
 fn whys(verification: &Verification) -> Vec<(Part, CannotVerify)> {
@@ -52,7 +52,7 @@ async fn everything_that_was_accepted_is_found_again_as_it_was_sent() {
     let told = Arc::new(Mutex::new(Vec::new()));
     let hears = Arc::clone(&told);
     let verification = app
-        .verify(submission, Duration::ZERO, move |event| {
+        .verify(submission, NO_WAIT, move |event| {
             if let Event::Verifying { done, total, .. } = event {
                 hears.lock().unwrap().push((done, total));
             }
@@ -409,12 +409,12 @@ async fn an_unfinished_submission_is_not_verified_and_a_failing_search_is_an_err
     let world = World::new().await;
     let (app, connection, submission) = sent(&world, 20).await;
     world.tape.answer_at("/Observation", 503, String::new());
-    let error = app.verify(submission, Duration::ZERO, |_| ()).await.unwrap_err();
+    let error = app.verify(submission, NO_WAIT, |_| ()).await.unwrap_err();
     assert!(matches!(error, Error::Waiting { .. }) && error.retryable(), "{error}");
     world.tape.no_rule();
     // The receiver is left alone for a while, by searches too, and whoever asks hears how long.
     world.tape.clear();
-    let tried_soon = app.verify(submission, Duration::ZERO, |_| ()).await.unwrap_err();
+    let tried_soon = app.verify(submission, NO_WAIT, |_| ()).await.unwrap_err();
     assert_eq!(tried_soon.retry_at(), error.retry_at());
     assert!(error.retry_at().is_some());
     assert_eq!(world.tape.requests(), 0, "not even its capability statement is asked for");

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::process::Stdio;
 use tokio::process::Command;
 
-/// Runs the example over another place for its database.
+/// Imports a few readings over another place for the database.
 async fn over(database: &str) -> Ended {
+    let folder = Folder::new();
     let mut command = Command::new(built("send_now"));
+    command.args(["--import", &folder.file("readings.csv", &readings(""))]);
     command.args(["--database", database]).stdin(Stdio::null()).kill_on_drop(true);
     Ended::of(command).await
 }
@@ -82,6 +84,14 @@ async fn what_holds_a_persons_data_is_for_its_owner_alone() {
     for path in private {
         assert_eq!(others(&path), 0, "{}", path.display());
     }
+}
+
+#[tokio::test]
+async fn a_path_with_blanks_is_shown_as_a_shell_takes_it() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path("of mine")).unwrap();
+    let database = folder.path("of mine/me.db");
+    over(&database).await.assert(0, &[&format!("--database '{database}-clinic'")]);
 }
 
 #[tokio::test]

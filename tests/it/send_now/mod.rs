@@ -180,6 +180,8 @@ async fn what_cannot_be_done_exits_1_and_names_the_option_that_helps() {
     run(&["--import", &low], "--scale").await;
     run(&["--import", &fine, "--window", "2023-01-01..2023-01-02"], "--window").await;
     run(&["--import", &fine, "--receiver", "http://ehr.example.org/fhir"], "https").await;
+    // Nothing listens there.
+    run(&["--receiver", "http://127.0.0.1:1/fhir"], "Try again when the network is back").await;
 }
 
 #[tokio::test]
@@ -228,6 +230,9 @@ async fn wrong_arguments_exit_2_and_say_how_to_write_them() {
         (&["--time-zone", "Europe/Bucarest"], "Europe/Bucharest"),
         (&["--ordered", "--unit", "mg/dL"], "--unit"),
         (&["--replace"], "--import"),
+        (&["--scale", "40..400mg/dL"], "--import"),
+        (&["--clock", "2024-06-08T03:10:00=+03:00"], "--import"),
+        (&["--client-id", "my-app"], "--receiver"),
     ] {
         folder.run(arguments).await.assert(2, &[says]);
     }

@@ -79,3 +79,14 @@ async fn what_is_no_file_is_refused_at_once_with_its_path() {
         folder.run(&["--import", path]).await.assert(1, &[&named, says]);
     }
 }
+
+#[tokio::test]
+async fn dates_without_readings_are_answered_with_those_that_have_some() {
+    let folder = Folder::new();
+    let file = folder.file("readings.csv", &readings(""));
+    let mut command = command(&file);
+    command.args(["--window", "2023-01-01..2023-01-02"]);
+    Ended::of(command)
+        .await
+        .assert(1, &["in 2023-01-01..2023-01-02", "from 2024-05-01..2024-05-01"]);
+}

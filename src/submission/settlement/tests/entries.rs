@@ -37,7 +37,7 @@ fn an_entrys_status_decides_what_is_written_of_it() {
 fn several_matches_are_set_aside_as_a_duplicate_at_the_receiver() {
     let settled = Case::readings(1).entries(&["412"]);
     let NextState::Done(records) = &settled.next else { panic!() };
-    let EntryRecord::Refused { reason } = &records[0] else { panic!() };
+    let EntryRecord::Refused { reason, .. } = &records[0] else { panic!() };
     assert!(reason.starts_with("duplicate at the receiver"), "{reason}");
 }
 
@@ -120,14 +120,63 @@ fn a_wait_asked_for_an_entry_binds_the_receiver_and_not_one_submission() {
     assert!(own.progress.wait.ends(now()).is_some(), "the submission waits all the same");
 }
 
+/// Makes a batch one summary.
+fn summary(case: &mut Case) {
+    for listed in &mut case.batch.manifest {
+        listed.item = Item::Resource("urn:uuid:1".to_owned(), EntryKind::Summary, None);
+        listed.unit = 0;
+    }
+    case.batch.part = Part::Summary;
+}
+
+#[test]
+fn one_refused_entry_refuses_its_unit_and_what_is_stored_of_it_keeps_its_place() {
+    let mut case = Case::readings(4);
+    summary(&mut case);
+    let settled = case.entries(&["201@Observation/1", "424", "422", "200"]);
+    assert_eq!(settled.progress.tally.entries.refused, 4);
+    assert!(!settled.progress.deferred, "nothing of it goes again by itself");
+    let NextState::Done(records) = settled.next else { panic!() };
+    let kept: Vec<_> = records
+        .into_iter()
+        .map(|record| match record {
+            EntryRecord::Refused { reason, status, location } => (status, location, reason),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(kept[0].1.as_deref(), Some("Observation/1"));
+    assert_eq!(kept.iter().map(|(status, ..)| *status).collect::<Vec<_>>(), [201, 424, 422, 200]);
+    assert!(kept.iter().skip(1).all(|(_, location, _)| location.is_none()));
+    for (place, (.., reason)) in kept.iter().enumerate() {
+        let by_itself = [1, 2].contains(&place);
+        assert_eq!(reason.starts_with("refused with what it belongs to"), !by_itself, "{reason}");
+    }
+    let other = Case::readings(2).entries(&["201", "422"]);
+    assert_eq!(self::records(&other), ["delivered", "refused"], "readings stand alone");
+}
+
+#[test]
+fn what_goes_later_takes_its_unit_along_whatever_else_was_said_of_it() {
+    for status in ["401", "403", "503"] {
+        let mut case = Case::readings(2);
+        summary(&mut case);
+        assert_eq!(records(&case.entries(&["422", status])), ["deferred", "deferred"], "{status}");
+    }
+}
+
+#[test]
+fn a_413_to_a_single_unit_is_said_to_be_about_its_size() {
+    let mut case = Case::readings(1);
+    case.receiver = ReceiverFacts { gzip: Some(true), ..ReceiverFacts::default() };
+    let settled = case.settle(&said(413, "value of an entry is wrong"));
+    let NextState::Done(records) = &settled.next else { panic!() };
+    let EntryRecord::Refused { reason, status, .. } = &records[0] else { panic!() };
+    assert!(reason.starts_with("too large for the receiver"), "{reason}");
+    assert_eq!(*status, 413);
+}
+
 #[test]
 fn a_unit_stays_together_and_is_not_doubled() {
-    let summary = |case: &mut Case| {
-        let item = || Item::Resource("urn:uuid:1".to_owned(), EntryKind::Summary, None);
-        case.batch.manifest =
-            vec![ManifestEntry { unit: 0, item: item() }, ManifestEntry { unit: 0, item: item() }];
-        case.batch.part = Part::Summary;
-    };
     let mut case = Case::readings(2);
     summary(&mut case);
     assert_eq!(records(&case.entries(&["201", "503"])), ["deferred", "deferred"]);

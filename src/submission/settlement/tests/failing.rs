@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::submission::settlement::entries::wider;
-use crate::submission::{Failing, Isolation, Stall};
+use crate::submission::{Failing, Isolation, Stall, Suspect};
 
 fn failing(case: &mut Case, count: u32, hours: i64) {
     let since = (case.now - TimeDelta::hours(hours)).timestamp();
-    case.batch.attempts.failing = Some(Failing { status: 500, count, since });
+    case.batch.attempts.failing = Some(Failing { status: 500, count, since, last: since });
 }
 
 #[test]
@@ -89,10 +89,19 @@ fn units_that_fail_one_after_another_are_left_for_later_with_waits_that_grow() {
 fn units_that_all_fail_are_no_units_fault_and_what_lies_beyond_the_batch_is_no_part_of_it() {
     let mut case = Case::readings(1);
     let until = Position::Readings(Some(8));
-    case.progress.isolation = Some(Isolation { failed: 2, ..Isolation::of(until) });
-    let settled = case.status(500);
-    assert_eq!(settled.progress.isolation, None, "it fails whatever it is given");
-    assert!(left_alone(&settled, now()) >= 3 * 3600);
+    let item = Item::Reading(7, 0, GlucoseUnit::MgPerDl);
+    let before = Position::Readings(Some(6));
+    let other = Suspect { item, before, failed_at: None, times: 0 };
+    for (suspects, dropped) in [(vec![other], true), (Vec::new(), false)] {
+        case.progress.isolation = Some(Isolation { failed: 2, suspects, ..Isolation::of(until) });
+        let settled = case.status(500);
+        assert_eq!(settled.progress.isolation.is_none(), dropped, "it fails whatever it is given");
+        assert_eq!(
+            left_alone(&settled, now()) >= 3 * 3600,
+            dropped,
+            "a lone one holds up no other"
+        );
+    }
 
     case.progress.isolation = Some(Isolation::of(Position::Readings(Some(-1))));
     let settled = case.status(500);
@@ -125,7 +134,50 @@ fn a_limit_on_units_widens_by_doubling_up_to_the_normal_one() {
 fn only_a_500_is_counted_towards_isolating() {
     let mut case = Case::readings(8);
     let since = (now() - TimeDelta::days(30)).timestamp();
-    case.batch.attempts.failing = Some(Failing { status: 503, count: 99, since });
+    case.batch.attempts.failing = Some(Failing { status: 503, count: 99, since, last: since });
     let settled = case.status(503);
     assert_eq!((settled.attempts.failing, settled.progress.isolation), (None, None));
+}
+
+#[test]
+fn a_redirect_is_waited_out_like_an_outage_and_told_of_as_configuration_only_if_it_lasts() {
+    for status in [301, 302, 303, 307, 308] {
+        let settled = Case::readings(8).status(status);
+        assert_eq!((settled.next.clone(), settled.block), (NextState::Ready, None), "{status}");
+        assert_eq!(settled.receiver.waits(now()).unwrap().1, WaitReason::Elsewhere);
+        assert_eq!(settled.attempts.unknown, 0, "nothing was stored");
+    }
+    for (count, hours, lasts) in [(5, 24, true), (4, 24, false), (50, 23, false)] {
+        let mut case = Case::readings(8);
+        failing(&mut case, count, hours);
+        case.batch.attempts.failing.as_mut().unwrap().status = 302;
+        let settled = case.status(307);
+        assert_eq!(settled.block == Some(BlockReason::Configuration), lasts, "{count} {hours}");
+        assert_eq!(settled.receiver.points_elsewhere, lasts);
+        assert_eq!(left_alone(&settled, now()) >= 3 * 3600, lasts, "asked rarely then");
+    }
+}
+
+#[test]
+fn the_lone_unit_of_a_submission_is_to_blame_once_others_were_accepted_between_its_failures() {
+    for (accepted, refused) in [(true, true), (false, false)] {
+        let mut case = Case::readings(1);
+        case.progress.isolation = Some(Isolation::of(Position::Readings(Some(1))));
+        let mut settled = case.status(500);
+        for day in 1..=3 {
+            case.now = now() + TimeDelta::days(day);
+            case.progress = settled.progress;
+            case.progress.isolation.get_or_insert(Isolation::of(Position::Readings(Some(1))));
+            case.progress.start_pass(&case.policy, case.now);
+            if accepted {
+                let before = case.now - TimeDelta::seconds(2);
+                case.receiver.accepted_at = Some(before.timestamp());
+                let isolation = case.progress.isolation.as_ref().unwrap();
+                let (at, now) = (case.receiver.accepted_at, case.now.timestamp());
+                assert!(isolation.is_worth_a_try(&case.policy, at, now), "day {day}");
+            }
+            settled = case.status(500);
+        }
+        assert_eq!(matches!(settled.next, NextState::Done(_)), refused);
+    }
 }

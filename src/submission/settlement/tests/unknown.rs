@@ -180,3 +180,90 @@ fn a_lookup_cut_by_our_own_deadline_keeps_what_it_found_and_counts_as_no_failure
     case.then(settle_lookup(&case.at(), &LookedUp::Searched(places(4))));
     assert_eq!(case.batch.looked_up, Places::default(), "the next one begins anew");
 }
+
+#[test]
+fn a_failure_in_the_middle_of_the_work_is_an_unknown_outcome_where_things_could_be_doubled() {
+    for status in [500, 503, 505, 507, 520, 599] {
+        let mut case = Case::unguarded(2);
+        assert_eq!(records(&case.status(status)), ["unknown", "unknown"], "{status}");
+        case.searchable = true;
+        let settled = case.status(status);
+        assert!(matches!(settled.next, NextState::LookUp(..)), "{status}");
+        assert!((1..70).contains(&left_alone(&settled, now())), "it was answered: no lease");
+        assert_eq!(Case::readings(2).status(status).next, NextState::Ready, "{status}: guarded");
+    }
+    let wait = RetryAfter::Seconds(9);
+    let unprocessed = [said(425, ""), said(429, ""), said(501, ""), said(511, "")];
+    for answer in unprocessed.into_iter().chain([asked(503, wait, ""), asked(429, wait, "")]) {
+        let settled = Case::unguarded(2).settle(&answer);
+        assert_eq!((settled.next, settled.attempts.unknown), (NextState::Ready, 0), "{answer:?}");
+    }
+}
+
+#[test]
+fn an_outage_costs_a_receiver_that_cannot_be_searched_single_readings_more_and_more_rarely() {
+    let (mut case, mut waits) = (Case::unguarded(500), Vec::new());
+    for _ in 0..8 {
+        let settled = case.status(500);
+        assert_eq!(settled.progress.unit_limit, Some(1), "the next batch is one reading");
+        waits.push(left_alone(&settled, now()));
+        let progress = settled.progress;
+        case = Case { progress, ..Case::unguarded(1) };
+    }
+    assert!(waits.windows(2).all(|pair| pair[1] >= 2 * pair[0] - 1), "{waits:?}");
+}
+
+#[test]
+fn a_500_that_was_looked_up_in_vain_is_bisected_after_as_long_as_any_other() {
+    use crate::submission::Failing;
+    for (count, bisected) in [(6, true), (5, false)] {
+        let mut case = Case::unguarded(8);
+        case.searchable = true;
+        (case.batch.attempts.unknown, case.batch.attempts.lookups) = (count, 1);
+        let (since, last) = ((now() - TimeDelta::days(1)).timestamp(), now().timestamp());
+        case.batch.attempts.failing = Some(Failing { status: 500, count, since, last });
+        let settled = looked_up(&case, &[None; 8]);
+        assert_eq!(settled.next == apart(true), bisected, "{count}");
+        assert_eq!(settled.progress.stall.is_some(), bisected);
+    }
+}
+
+#[test]
+fn what_a_lookup_found_before_it_failed_for_good_is_there() {
+    let places = Places(vec![Some("Observation/1".to_owned()), None]);
+    let mut case = Case::unguarded(4);
+    case.batch.attempts.unknown = 1;
+    case.batch.attempts.failed_lookups = case.policy.failed_lookups - 1;
+    case.batch.looked_up = places.clone();
+    for end in [LookedUp::Failed(None, places), LookedUp::Impossible] {
+        let settled = settle_lookup(&case.at(), &end);
+        assert_eq!(records(&settled), ["delivered", "unknown", "unknown", "unknown"], "{end:?}");
+        assert_eq!(settled.progress.tally.readings.already_there, 1);
+    }
+}
+
+#[test]
+fn a_lookup_that_comes_no_further_asks_for_less_at_once() {
+    let mut case = Case::unguarded(4);
+    for stuck in 1..4 {
+        let settled = settle_lookup(&case.at(), &LookedUp::OutOfTime(Places::default()));
+        assert_eq!(settled.attempts.stuck_lookups, stuck);
+        case.then(settled);
+    }
+    let further = LookedUp::OutOfTime(Places(vec![None]));
+    assert_eq!(settle_lookup(&case.at(), &further).attempts.stuck_lookups, 0);
+}
+
+#[test]
+fn a_late_answer_proves_what_is_stored_and_nothing_else() {
+    let case = Case::readings(4);
+    let late = |answer| settle_late(&case.batch, &answer);
+    let entries = bundle(&["201@Observation/1", "422", "200", "200@Observation/2"]);
+    let proved = late(said(200, &entries));
+    let at = |place: &str| EntryRecord::Delivered { location: Some(place.to_owned()) };
+    let nothing = EntryRecord::Deferred;
+    assert_eq!(proved, [at("Observation/1"), nothing.clone(), nothing, at("Observation/2")]);
+    for answer in [said(500, &entries), said(200, "<html>"), Answer::None(NoAnswer::Lost)] {
+        assert!(late(answer).is_empty());
+    }
+}

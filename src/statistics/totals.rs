@@ -16,12 +16,12 @@ struct Sums {
 
 /// All readings counted.
 #[derive(Clone, Default)]
-pub(super) struct Tally {
+pub(super) struct Totals {
     by_interval: [Sums; 5],
     clipped: u64,
 }
 
-impl Tally {
+impl Totals {
     #[inline]
     pub(super) fn add(&mut self, level: Level, interval: Interval) {
         let [one, three, five, ten, fifteen] = &mut self.by_interval;
