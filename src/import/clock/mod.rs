@@ -28,6 +28,7 @@ pub(in crate::import) use unticked::{Unticked, offsets_of_stamps};
 mod tests;
 
 use crate::glucose::{ReadingError, TimeError, UtcOffset, ZoneOffsets};
+use crate::sorting::sort_by_key;
 use chrono::DateTime;
 use segments::Track;
 
@@ -76,7 +77,7 @@ pub(super) fn offsets(
     let rows = transmitters.iter().map(Vec::len).sum();
     let mut offsets = Offsets { of_rows: vec![Err(unreadable); rows], notes: Vec::new() };
     let mut tracks: Vec<Track> = transmitters.into_iter().filter_map(Track::of).collect();
-    tracks.sort_by_key(Track::first_stamp);
+    sort_by_key(&mut tracks, Track::first_stamp);
     for chain in choice::chains(&tracks) {
         let choice = choice::choose(chain, circumstances);
         match &choice {
@@ -93,7 +94,7 @@ pub(super) fn offsets(
             }
         }
     }
-    offsets.notes.sort_by_key(|note| note.at);
+    sort_by_key(&mut offsets.notes, |note| note.at);
     offsets
 }
 

@@ -11,6 +11,7 @@ use super::evidence::resolve;
 use super::segments::Track;
 use super::{Circumstances, ClockBasis, ClockEvent, ClockNote, ClockedRow, choice, notes, offset};
 use crate::glucose::{ReadingError, TimeError, UtcOffset, ZoneOffsets};
+use crate::sorting::sort;
 
 /// Seconds from one reading to the next.
 const INTERVAL: i64 = 300;
@@ -32,15 +33,14 @@ pub(in crate::import) struct Unticked {
     pub(in crate::import) notes: Vec<ClockNote>,
 }
 
-/// Chooses the offsets of one device's rows, whose ids are 0 to one less than their number. Their
-/// ticks are not looked at. `differ` tells of two ids whether their rows say different things: who
+/// Chooses the offsets of one device's rows, in order of their stamps, whose ids are 0 to one less
+/// than their number. Their ticks are not looked at. `differ` tells of two ids whether their rows say different things: who
 /// says the same twice did not go back.
 pub(in crate::import) fn offsets_of_stamps(
     mut rows: Vec<ClockedRow>,
     differ: impl Fn(usize, usize) -> bool,
     circumstances: &Circumstances<'_>,
 ) -> Unticked {
-    rows.sort_by_key(|row| (row.stamp, row.id));
     let backwards = moves_back(&rows, differ);
     // Of two hours under the same stamps nothing tells which row is of which.
     let ambiguous = Err(ReadingError::Time(TimeError::Ambiguous));
@@ -126,7 +126,7 @@ fn moves_back(rows: &[ClockedRow], differ: impl Fn(usize, usize) -> bool) -> Vec
 fn stretches(rows: &[ClockedRow], backwards: &[Back], zone: &ZoneOffsets) -> Vec<Vec<ClockedRow>> {
     let mut stretches: Vec<Vec<ClockedRow>> = Vec::new();
     let mut lengths: Vec<_> = backwards.iter().map(|back| back.by).collect();
-    lengths.sort_unstable();
+    sort(&mut lengths);
     lengths.dedup();
     let seen = Seen { backwards, lengths, zone };
     let (mut last, mut relative) = (None, 0);
