@@ -106,8 +106,9 @@ pub(crate) struct Store {
     connection: Mutex<Connection>,
 }
 
-/// Makes the file if it is not there, for its owner alone: what a clinic receives is a person's data.
-/// `SQLite` gives the files beside it the same permissions, and says what is wrong with the place.
+/// Makes the file if it is not there, for its owner alone: what a clinic receives is a person's
+/// data. `SQLite` gives the files beside it the same permissions, and says what is wrong with the
+/// place.
 fn make_private(path: &Path) {
     let mut options = OpenOptions::new();
     options.create_new(true).write(true);
