@@ -4,6 +4,7 @@ use super::{
     ClockNote, Format, Import, ImportError, ImportedReading, RejectedRow, SkippedRows, TimesLike,
 };
 use crate::glucose::{Reading, ReadingError, Sensor, SensorKey, TimeError};
+use crate::sorting::sort_by_key;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashSet};
 
@@ -77,7 +78,7 @@ impl Gathered {
         }
         self.keep_one_of_each();
         let mut import = self.import;
-        import.rejected.sort_by_key(|rejected| rejected.row);
+        sort_by_key(&mut import.rejected, |rejected| rejected.row);
         let read: HashSet<_> = import.readings.iter().map(|found| found.reading.sensor()).collect();
         import.sensors =
             self.sensors.into_values().filter(|sensor| read.contains(sensor.key())).collect();

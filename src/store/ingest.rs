@@ -14,6 +14,7 @@ use super::{
     sensors,
 };
 use crate::glucose::{Reading, ReadingError, Sensor, ZoneOffsets};
+use crate::sorting::sort_by_key;
 use chrono::{DateTime, Utc};
 use rusqlite::Transaction;
 
@@ -173,7 +174,7 @@ impl<'a> Taking<'a, '_> {
         for sensor in sources.known() {
             sensors::refresh_extent(tx, sensor)?;
         }
-        report.rejected.sort_by_key(|rejected| rejected.row);
+        sort_by_key(&mut report.rejected, |rejected| rejected.row);
         Ok(report)
     }
 }

@@ -4,6 +4,7 @@ use super::types::{ImportChoices, ImportReport};
 use crate::error::Error;
 use crate::glucose::{DateRange, Reading, SensorKey, UtcOffset, Window, ZoneOffsets};
 use crate::import::{ClockAnswer, Import, ImportOptions, import};
+use crate::sorting::sort_by_key;
 use crate::store::{ImportSource, Store, StoreError};
 use chrono::{DateTime, NaiveDateTime, Utc};
 use sha2::{Digest, Sha256};
@@ -42,7 +43,7 @@ pub(super) fn import_into(
     let place = |index: usize| rows.get(index).copied().unwrap_or_default();
     rejected
         .extend(report.rejected.iter().map(|refused| (place(refused.row), refused.reason.clone())));
-    rejected.sort_by_key(|(row, _)| *row);
+    sort_by_key(&mut rejected, |(row, _)| *row);
     let skipped = imported.skipped;
     Ok(ImportReport {
         format: imported.format,

@@ -6,6 +6,7 @@ use crate::ffi::error::CgmError;
 use crate::glucose::{
     self, AbsentReason, Device, GlucoseValue, ReadingError, RecordKey, SensorKey, UtcOffset,
 };
+use crate::sorting::sort_by_key;
 use std::time::SystemTime;
 
 hidden!(Sensor, Measurement, Reading);
@@ -262,7 +263,7 @@ pub(in crate::ffi) fn ingest_report(
     rejected.extend(report.rejected.iter().map(|refused| {
         Rejected::new(rows.get(refused.row).copied().unwrap_or_default(), &refused.reason)
     }));
-    rejected.sort_by_key(|r| r.row);
+    sort_by_key(&mut rejected, |r| r.row);
     IngestReport {
         stored: count(report.stored),
         already_there: count(report.already_there),

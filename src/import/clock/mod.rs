@@ -25,6 +25,7 @@ pub use notes::{ClockAnswer, ClockBasis, ClockEvent, ClockNote};
 mod tests;
 
 use crate::glucose::{ReadingError, TimeError, UtcOffset, ZoneOffsets};
+use crate::sorting::sort_by_key;
 use chrono::DateTime;
 use segments::Track;
 
@@ -73,7 +74,7 @@ pub(super) fn offsets(
     let rows = transmitters.iter().map(Vec::len).sum();
     let mut offsets = Offsets { of_rows: vec![Err(unreadable); rows], notes: Vec::new() };
     let mut tracks: Vec<Track> = transmitters.into_iter().filter_map(Track::of).collect();
-    tracks.sort_by_key(Track::first_stamp);
+    sort_by_key(&mut tracks, Track::first_stamp);
     for chain in choice::chains(&tracks) {
         let choice = choice::choose(chain, circumstances);
         match &choice {
@@ -90,7 +91,7 @@ pub(super) fn offsets(
             }
         }
     }
-    offsets.notes.sort_by_key(|note| note.at);
+    sort_by_key(&mut offsets.notes, |note| note.at);
     offsets
 }
 
