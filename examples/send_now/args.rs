@@ -13,8 +13,8 @@ use std::path::PathBuf;
 /// Without arguments: 90 generated days, to a sandbox clinic in this process.
 ///
 /// Exit status 0: the clinic has everything of these dates, verified if asked for; 1: it could not
-/// be done, or a bundle was sent and could not be saved; 2: the arguments are wrong; 3: something of
-/// these dates, or of the file, was refused, is still open, or is not verified.
+/// be done, or a bundle was sent and could not be saved; 2: the arguments are wrong; 3: something
+/// of these dates, or of the file, was refused, is still open, or is not verified.
 #[derive(Parser)]
 pub(crate) struct Args {
     /// A file of readings: Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
