@@ -11,6 +11,7 @@
 // ---- core: pure, synchronous, no clock, no I/O ----
 mod backoff;
 pub mod import;
+mod sorting;
 pub mod statistics;
 
 #[cfg(feature = "internals")]
@@ -35,6 +36,8 @@ pub mod submission;
 mod submission;
 
 // ---- shell: owns time, randomness, disk, network ----
+#[cfg(feature = "shell")]
+mod blocking;
 #[cfg(feature = "shell")]
 pub mod environment;
 #[cfg(feature = "shell")]

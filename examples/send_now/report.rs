@@ -2,6 +2,7 @@
 
 use crate::refused;
 use cgm_submitter::errors::ReadingError;
+use cgm_submitter::import::ClockEvent;
 use cgm_submitter::order::Orders;
 use cgm_submitter::outcome::{Counts, SubmissionPreview, Verification};
 use cgm_submitter::statistics::Summary;
@@ -22,6 +23,10 @@ pub(crate) fn import(file: &Path, report: &ImportReport) {
     }
     for note in &report.clock_notes {
         say!("  {note}");
+        if note.event == ClockEvent::NotShown {
+            let at = note.at.format("%Y-%m-%dT%H:%M:%S");
+            say!("    said with --clock {at}=+02:00, for the time and the offset it was");
+        }
         if note.open {
             let at = note.at.format("%Y-%m-%dT%H:%M:%S");
             for other in &note.alternatives {

@@ -13,6 +13,7 @@ use crate::smart::{
     AuthorizationState, CallbackError, PendingAuthorization, PkceVerifier, ScopeRequest,
     ScopesRefused, TokenHistory, TokenResponse, TokenState, refused_scopes, state_of, validate,
 };
+use crate::sorting::sort_by_key;
 use crate::store::{ConnectionDetails, ConnectionRecord, ConnectionState, Store, StoreError};
 use crate::submission::Policy;
 
@@ -73,7 +74,7 @@ impl Inner {
         let void: Vec<String> = {
             let mut by_end: Vec<_> =
                 index.pending.iter().map(|(name, end)| (*end, name.clone())).collect();
-            by_end.sort();
+            sort_by_key(&mut by_end, |(end, _)| *end);
             let surplus = (by_end.len() + 1).saturating_sub(MAX_PENDING);
             let is_void =
                 |(i, (end, _)): &(usize, (i64, String))| *i < surplus || *end <= now.timestamp();

@@ -4,6 +4,7 @@
 //! Every name starts with the database's own, so that two databases never meet. A vault cannot be
 //! listed, so the index names the pending entries: that is how they are found again to be removed.
 
+use crate::blocking::blocking;
 use crate::environment::{Vault, VaultError};
 use crate::smart::{AuthorizationState, PendingAuthorization, ScopeRequest, Secret, TokenState};
 use crate::store::{ConnectionId, ConnectionRecord};
@@ -167,8 +168,6 @@ impl Entries {
         work: impl FnOnce(&dyn Vault) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
         let vault = Arc::clone(&self.vault);
-        tokio::task::spawn_blocking(move || work(vault.as_ref()))
-            .await
-            .unwrap_or(Err(VaultError::Failed))
+        blocking(move || work(vault.as_ref())).await.unwrap_or(Err(VaultError::Failed))
     }
 }

@@ -3,6 +3,7 @@
 use super::assemble::{Assembly, covered, summarise};
 use crate::error::Error;
 use crate::glucose::{GlucoseUnit, Window};
+use crate::sorting::sort;
 use crate::statistics::{Summary, SummaryError};
 use crate::store::{ConnectionRecord, Store};
 use crate::submission::{Plan, Wanted};
@@ -80,7 +81,7 @@ pub(crate) fn entries_to_send(
 /// The same instants in windows that do not overlap.
 fn merged(windows: impl Iterator<Item = Window>) -> Result<Vec<Window>, Error> {
     let mut edges: Vec<_> = windows.map(|window| (window.start(), window.end())).collect();
-    edges.sort_unstable();
+    sort(&mut edges);
     let mut merged: Vec<(i64, i64)> = Vec::with_capacity(edges.len());
     for (start, end) in edges {
         match merged.last_mut() {

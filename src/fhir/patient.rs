@@ -4,6 +4,7 @@ use super::dates::days_of;
 use super::lenient::{Elements, Json, MAX_BYTES, lenient};
 use super::shown::shown;
 use super::subject::PatientId;
+use crate::sorting::sort_by_key;
 use serde::Deserialize;
 use std::fmt;
 
@@ -121,7 +122,7 @@ pub fn parse_patient(body: &[u8], expected: &PatientId) -> Result<PatientIdentit
         return Err(PatientError::OtherPatient);
     }
     let mut names: Vec<HumanName<'_>> = patient.name.each().take(MAX_NAMES).collect();
-    names.sort_by_key(HumanName::rank);
+    sort_by_key(&mut names, HumanName::rank);
     let name = names.iter().find_map(HumanName::written);
     let birth_date = is_partial_date(&patient.birth_date).then_some(patient.birth_date);
     Ok(PatientIdentity { id: expected.clone(), name, birth_date })

@@ -2,6 +2,7 @@
 
 use super::ClockAnswer;
 use crate::glucose::{Reading, Scale, Sensor, SensorKey, ZoneOffsets};
+use crate::sorting::sort;
 use chrono::{DateTime, Utc};
 use std::collections::HashMap;
 use std::fmt;
@@ -89,7 +90,7 @@ impl<'a> ImportOptions<'a> {
     /// The keys of the sensors that are stored, in order.
     pub(super) fn known_keys(&self) -> impl Iterator<Item = &SensorKey> {
         let mut keys: Vec<_> = self.known.keys().collect();
-        keys.sort();
+        sort(&mut keys);
         keys.into_iter()
     }
 

@@ -5,6 +5,7 @@ use super::content::Content;
 use super::order::{Schedule, StandingOrder};
 use super::period::UcumPeriod;
 use crate::fhir::SummaryMember;
+use crate::sorting::sort;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sha2::{Digest, Sha256};
@@ -36,7 +37,7 @@ impl fmt::Debug for Fingerprint {
 /// What a schedule asks for, as a fingerprint.
 pub fn schedule_fingerprint(schedule: &Schedule) -> Fingerprint {
     let mut content = schedule.content.clone();
-    content.sort_unstable();
+    sort(&mut content);
     let mut text = format!("{}|", schedule.period.canonical());
     text.extend(schedule.lookback.map(UcumPeriod::canonical));
     for one in content {
@@ -49,7 +50,7 @@ pub fn schedule_fingerprint(schedule: &Schedule) -> Fingerprint {
 /// What an order's schedules ask for together, as a fingerprint.
 pub fn order_fingerprint(order: &StandingOrder) -> Fingerprint {
     let mut each: Vec<Fingerprint> = order.schedules.iter().map(schedule_fingerprint).collect();
-    each.sort_unstable();
+    sort(&mut each);
     each.dedup();
     let text: Vec<&str> = each.iter().map(Fingerprint::as_str).collect();
     Fingerprint::of(&text.join("|"))

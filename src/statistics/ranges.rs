@@ -1,5 +1,6 @@
 //! Times in the five consensus ranges, exact and rounded so that they still add up to 100.
 
+use crate::sorting::sort_by_key;
 use std::fmt;
 
 /// Most decimals percentages are reconciled to.
@@ -93,7 +94,7 @@ impl TimesInRanges {
         let missing = remainders.iter().sum::<u128>() / total;
         let mut by_loss: Vec<_> =
             units.iter_mut().zip(remainders.into_iter().zip(self.minutes)).collect();
-        by_loss.sort_by_key(|(_, loss)| std::cmp::Reverse(*loss));
+        sort_by_key(&mut by_loss, |(_, loss)| std::cmp::Reverse(*loss));
         for (units, _) in by_loss.into_iter().take(usize::try_from(missing).unwrap_or(0)) {
             *units += 1;
         }

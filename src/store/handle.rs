@@ -2,9 +2,9 @@
 //! threads. A read does not wait behind a long write.
 
 use super::{Store, StoreError};
+use crate::blocking::{Lost, blocking};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use tokio::sync::oneshot;
 
 /// A store shared by the SDK's tasks. Work runs on tokio's blocking threads.
 #[derive(Clone, Debug)]
@@ -32,18 +32,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+async fn run<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
 where
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    let (give, done) = oneshot::channel();
-    // One type of task for all work: of each type the runtime's code is compiled once more.
-    let work: Box<dyn FnOnce() + Send> = Box::new(move || drop(give.send(work())));
-    match tokio::task::spawn_blocking(work).await {
-        Err(stopped) if stopped.is_panic() => Err(StoreError::Internal.into()),
-        Ok(()) | Err(_) => done.await.unwrap_or_else(|_| Err(StoreError::Busy.into())),
-    }
+    blocking(work).await.unwrap_or_else(|lost| match lost {
+        Lost::Panicked => Err(StoreError::Internal.into()),
+        Lost::Stopped => Err(StoreError::Busy.into()),
+    })
 }
 
 impl StoreHandle {
@@ -71,7 +68,7 @@ impl StoreHandle {
         E: From<StoreError> + Send + 'static,
     {
         let shared = Arc::clone(&self.0);
-        blocking(move || work(lock(&shared.writer).as_mut().ok_or(StoreError::Closed)?)).await
+        run(move || work(lock(&shared.writer).as_mut().ok_or(StoreError::Closed)?)).await
     }
 
     /// Runs `work` that only reads, on a connection of its own: it sees the last finished write.
@@ -87,7 +84,7 @@ impl StoreHandle {
         E: From<StoreError> + Send + 'static,
     {
         let shared = Arc::clone(&self.0);
-        blocking(move || {
+        run(move || {
             let mut reader = lock(&shared.reader);
             if matches!(*reader, Reader::Wanted) {
                 *reader = Reader::Open(Store::open_to_read(&shared.path)?);
@@ -108,7 +105,7 @@ impl StoreHandle {
     /// nothing is lost.
     pub async fn close(&self) -> Result<(), StoreError> {
         let shared = Arc::clone(&self.0);
-        blocking(move || {
+        run(move || {
             let mut writer = lock(&shared.writer);
             *lock(&shared.reader) = Reader::Closed;
             let Some(mut store) = writer.take() else { return Ok(()) };

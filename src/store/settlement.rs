@@ -7,6 +7,7 @@ use super::{
     unknown, versions,
 };
 use crate::glucose::GlucoseUnit;
+use crate::sorting::sort;
 use rusqlite::Transaction;
 
 /// Remembers that a connection has, or may have, a version of a reading. If a later one took its
@@ -71,7 +72,7 @@ pub(super) fn record_accepted(
     accepted: &[(ReadingKey, u32)],
 ) -> Result<(), StoreError> {
     let mut accepted = accepted.to_vec();
-    accepted.sort_unstable();
+    sort(&mut accepted);
     accepted.dedup();
     let mut stored = tx.prepare_cached(
         "SELECT key, measurement FROM readings WHERE key >= ? ORDER BY key LIMIT 2",

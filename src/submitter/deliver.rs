@@ -5,6 +5,7 @@ use super::{Inner, Parts, Submitter, content};
 use crate::delivery::{Event, Interrupted, OnEvent, Run, Stopped, speaks_known_guide};
 use crate::environment::Deadline;
 use crate::error::Error;
+use crate::sorting::sort_by_key;
 use crate::store::{ConnectionId, ConnectionState, Store, SubmissionId};
 use crate::submission::{Origin, SubmissionRequest, Tally};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -156,7 +157,7 @@ impl Submitter {
             let revoking = parts.connector.revoke_pending(deadline);
             let (served, revoked) = tokio::join!(served, revoking);
             let mut report = served?;
-            report.connections.sort_by_key(|run| run.connection);
+            sort_by_key(&mut report.connections, |run| run.connection);
             inner.log_failures(&report.connections);
             let soon = inner.now() + SOON;
             let revocations = match revoked {

@@ -1,6 +1,7 @@
 //! Events to the host, on a thread of their own: a callback that takes its time, or waits for the
 //! caller's thread, holds up no delivery.
 
+use crate::blocking::Work;
 use crate::delivery::Event;
 use crate::environment::Timer;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub(super) fn heard_by(
     let (sender, mut receiver) = unbounded_channel();
     let dropped = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&dropped);
-    let hearing = tokio::task::spawn_blocking(move || {
+    let hear: Work = Box::new(move || {
         while let Some(event) = receiver.blocking_recv() {
             if stopped.load(Ordering::Acquire) {
                 return;
@@ -34,6 +35,7 @@ pub(super) fn heard_by(
             on_event(event);
         }
     });
+    let hearing = tokio::task::spawn_blocking(hear);
     let tell = move |event| {
         // A host whose callback panicked hears no more.
         let _ = sender.send(event);

@@ -107,7 +107,7 @@ impl Lifecycle {
         if let Some(refusal) = phase.borrow().refusal() {
             return Err(refusal);
         }
-        let guarded = async move {
+        let guarded: Task = Box::pin(async move {
             let _working = gate.read_owned().await;
             // Paused and resumed while this waited is as good as never.
             if let Some(refusal) = phase.borrow_and_update().refusal() {
@@ -118,7 +118,7 @@ impl Lifecycle {
                 _ = phase.wait_for(|phase| *phase != Phase::Open) => Err(Error::Stopped),
                 () = work => Ok(()),
             }
-        };
+        });
         let mut task = Aborting(self.handle()?.spawn(guarded));
         (&mut task.0).await.unwrap_or_else(|error| Err(ended(&error)))
     }
@@ -146,7 +146,7 @@ impl Lifecycle {
             return Err(Error::Closed);
         }
         let (phase, gate) = (self.phase.clone(), Arc::clone(&self.gate));
-        let task = self.handle()?.spawn(async move {
+        let task: Task = Box::pin(async move {
             let _alone = gate.write_owned().await;
             if *phase.borrow() == Phase::Closed {
                 return Err(Error::Closed);
@@ -155,7 +155,7 @@ impl Lifecycle {
             phase.send_modify(|phase| *phase = phase.after(then));
             Ok(())
         });
-        task.await.unwrap_or_else(|error| Err(ended(&error)))
+        self.handle()?.spawn(task).await.unwrap_or_else(|error| Err(ended(&error)))
     }
 
     /// Takes calls again after a pause.
@@ -189,6 +189,9 @@ impl Lifecycle {
 /// A call's work, which leaves its result elsewhere. One type for all calls: what guards, runs and
 /// drops it is compiled once more for each type.
 type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// What the runtime runs: one type, for the same reason.
+type Task = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
 /// Where the result of a call's work is left.
 type Left<T> = Arc<Mutex<Option<Result<T, Error>>>>;

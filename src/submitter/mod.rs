@@ -16,6 +16,7 @@ pub use types::{
     RefusedItem, RunReport, Stalled, Standing, SubmissionOutcome, SubmissionPreview, UnknownItem,
 };
 
+use crate::blocking::blocking;
 use crate::connect::{Connector, Unfinished};
 use crate::delivery::{Delivery, Event, Verification, preview};
 use crate::environment::{Environment, EnvironmentError, LockFolder, within};
@@ -427,7 +428,7 @@ impl Inner {
         let to = self.now() + TimeDelta::days(366);
         let local_time = Arc::clone(&self.environment.local_time);
         // A host may take its time over it.
-        let asked = tokio::task::spawn_blocking(move || local_time.offsets(from, to));
+        let asked = blocking(move || local_time.offsets(from, to));
         Ok(asked.await.map_err(|_| EnvironmentError::LocalTime)??)
     }
 
@@ -462,7 +463,7 @@ impl Inner {
             Err(error) => return Err(error),
         };
         let path = self.config.database.clone();
-        let removed = tokio::task::spawn_blocking(move || remove(&path));
+        let removed = blocking(move || remove(&path));
         Ok(removed.await.unwrap_or(Err(StoreError::Internal))?)
     }
 
@@ -476,8 +477,7 @@ impl Inner {
         let lock = locks.acquire_within("open", OPENING_PATIENCE).await?;
         let lock = lock.ok_or(EnvironmentError::LockHeld)?;
         let entropy = Arc::clone(&self.environment.entropy);
-        let opened =
-            tokio::task::spawn_blocking(move || content::open(&path, entropy.as_ref(), lock));
+        let opened = blocking(move || content::open(&path, entropy.as_ref(), lock));
         let (store, namespace) = opened.await.unwrap_or(Err(Error::Runtime))?;
         let store = StoreHandle::new(store);
         let connector = Connector::new(

@@ -7,6 +7,7 @@
 //! connection, and the guard ends what is never completed.
 
 use super::RequestLimits;
+use crate::blocking::{Work, blocking};
 use crate::environment::{BoxFuture, FinalUrl, Redirects, Transport, TransportError};
 use http::{HeaderName, HeaderValue, StatusCode};
 use std::fmt;
@@ -125,7 +126,7 @@ impl HostedTransport {
         let (host, abandoned) = (Arc::clone(&self.host), Arc::clone(&under_way.abandoned));
         // On a thread that may block: the host's code is not known, and others wait for this one.
         let start = move || start(host.as_ref(), request, completion, &abandoned);
-        let started = tokio::task::spawn_blocking(start).await;
+        let started = blocking(start).await;
         let outcome = match started.unwrap_or(Err(TransportError::Broken)) {
             Ok(()) => outcome.await.unwrap_or(Err(TransportError::Broken)),
             Err(error) => Err(error),
@@ -191,10 +192,11 @@ impl Drop for UnderWay {
         let Some(host) = self.host.take() else { return };
         self.abandoned.store(true, Ordering::SeqCst);
         let cancel = Cancel { id: self.id, host };
+        let cancel: Work = Box::new(move || drop(cancel));
         match Handle::try_current() {
             // A runtime that shuts down drops the closure, and the host hears of it all the same.
-            Ok(runtime) => drop(runtime.spawn_blocking(move || drop(cancel))),
-            Err(_) => drop(cancel),
+            Ok(runtime) => drop(runtime.spawn_blocking(cancel)),
+            Err(_) => cancel(),
         }
     }
 }

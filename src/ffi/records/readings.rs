@@ -6,6 +6,7 @@ use crate::ffi::error::CgmError;
 use crate::glucose::{
     self, AbsentReason, Device, GlucoseValue, ReadingError, RecordKey, SensorKey, UtcOffset,
 };
+use crate::sorting::sort_by_key;
 use std::time::SystemTime;
 
 hidden!(Sensor, Measurement, Reading);
@@ -183,6 +184,12 @@ impl Rejected {
 pub enum RejectionReason {
     /// The value is no glucose value.
     Value,
+    /// The sensor cannot have shown this value.
+    OffScale,
+    /// The number fits the other unit only.
+    OtherUnit,
+    /// Another row says something else of the same sensor and time.
+    Contradiction,
     /// The sensor's key or device name is malformed.
     Sensor,
     /// The sensor is not registered.
@@ -205,6 +212,9 @@ impl From<&ReadingError> for RejectionReason {
     fn from(error: &ReadingError) -> Self {
         match error {
             ReadingError::Value(_) => Self::Value,
+            ReadingError::OffScale => Self::OffScale,
+            ReadingError::OtherUnit => Self::OtherUnit,
+            ReadingError::Contradiction { .. } => Self::Contradiction,
             ReadingError::Sensor(_) => Self::Sensor,
             ReadingError::UnknownSensor => Self::UnknownSensor,
             ReadingError::Time(_) => Self::Time,
@@ -214,6 +224,9 @@ impl From<&ReadingError> for RejectionReason {
             ReadingError::Column(_)
             | ReadingError::Status
             | ReadingError::SurplusCells
+            | ReadingError::OpenQuote
+            | ReadingError::NotJson
+            | ReadingError::DoubledField
             | ReadingError::CutOff => Self::Row,
             ReadingError::AlreadyImportedElsewhere { .. } => Self::AlreadyImported,
         }
@@ -262,7 +275,7 @@ pub(in crate::ffi) fn ingest_report(
     rejected.extend(report.rejected.iter().map(|refused| {
         Rejected::new(rows.get(refused.row).copied().unwrap_or_default(), &refused.reason)
     }));
-    rejected.sort_by_key(|r| r.row);
+    sort_by_key(&mut rejected, |r| r.row);
     IngestReport {
         stored: count(report.stored),
         already_there: count(report.already_there),

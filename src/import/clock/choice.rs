@@ -15,6 +15,8 @@ use super::evidence::Evidence;
 use super::segments::Track;
 use super::{Circumstances, ClockBasis, LONGEST_CARRY, local};
 use crate::glucose::{LocalInstant, TimeError, ZoneOffsets};
+use crate::sorting::sort_by_key;
+use std::cmp::Reverse;
 use std::collections::HashSet;
 
 /// The offsets in use on earth, in seconds.
@@ -141,7 +143,7 @@ impl Chain<'_> {
                 evidence.home.iter().map(move |(base, rows)| (*rows, at, *base))
             })
             .collect();
-        bases.sort_unstable_by_key(|(rows, at, base)| (std::cmp::Reverse(*rows), *at, *base));
+        sort_by_key(&mut bases, |(rows, at, base)| (Reverse(*rows), *at, *base));
         let mut seen = HashSet::new();
         let mut ways: Vec<_> = bases
             .into_iter()
@@ -154,7 +156,7 @@ impl Chain<'_> {
             .map(|bases| self.way(bases))
             .collect();
         // Stable: of equal ways the one found first stays first, which does not depend on a map.
-        ways.sort_by_key(|way| std::cmp::Reverse((way.ends_home, way.last_home, way.home)));
+        sort_by_key(&mut ways, |way| Reverse((way.ends_home, way.last_home, way.home)));
         ways
     }
 

@@ -10,6 +10,8 @@
 //! 3. [`choice`] chooses one base for each transmitter, by the best evidence there is;
 //! 4. [`notes`] says what was taken where the person's zone does not explain the clock.
 //!
+//! Rows without a count have [`unticked`], which finds what their stamps show of such steps.
+//!
 //! The rows are those of the file *and* those that are stored of the same transmitters: what is
 //! decided is a function of all rows ever seen, whatever export held them. Nothing here reads a
 //! file or a store.
@@ -18,13 +20,15 @@ mod choice;
 mod evidence;
 mod notes;
 mod segments;
+mod unticked;
 
-pub(in crate::import) use evidence::resolve;
 pub use notes::{ClockAnswer, ClockBasis, ClockEvent, ClockNote};
+pub(in crate::import) use unticked::{Unticked, offsets_of_stamps};
 #[cfg(test)]
 mod tests;
 
 use crate::glucose::{ReadingError, TimeError, UtcOffset, ZoneOffsets};
+use crate::sorting::sort_by_key;
 use chrono::DateTime;
 use segments::Track;
 
@@ -73,7 +77,7 @@ pub(super) fn offsets(
     let rows = transmitters.iter().map(Vec::len).sum();
     let mut offsets = Offsets { of_rows: vec![Err(unreadable); rows], notes: Vec::new() };
     let mut tracks: Vec<Track> = transmitters.into_iter().filter_map(Track::of).collect();
-    tracks.sort_by_key(Track::first_stamp);
+    sort_by_key(&mut tracks, Track::first_stamp);
     for chain in choice::chains(&tracks) {
         let choice = choice::choose(chain, circumstances);
         match &choice {
@@ -90,7 +94,7 @@ pub(super) fn offsets(
             }
         }
     }
-    offsets.notes.sort_by_key(|note| note.at);
+    sort_by_key(&mut offsets.notes, |note| note.at);
     offsets
 }
 

@@ -12,18 +12,20 @@ use std::path::{Path, PathBuf};
 /// What each module may use, besides itself. Only `ffi` is not here: it lies on top.
 const MAY_USE: &[(&str, &[&str])] = &[
     ("backoff", &[]),
+    ("sorting", &[]),
     ("glucose", &[]),
-    ("statistics", &["glucose"]),
-    ("import", &["glucose"]),
-    ("fhir", &["glucose"]),
+    ("statistics", &["glucose", "sorting"]),
+    ("import", &["glucose", "sorting"]),
+    ("fhir", &["glucose", "sorting"]),
     ("smart", &["backoff", "fhir"]),
-    ("orders", &["glucose", "fhir"]),
+    ("orders", &["glucose", "fhir", "sorting"]),
     ("submission", &["backoff", "fhir", "glucose", "orders", "smart"]),
+    ("blocking", &[]),
     ("environment", &["glucose"]),
-    ("transport", &["environment", "smart"]),
+    ("transport", &["blocking", "environment", "smart"]),
     ("testing", &["environment", "glucose"]),
-    ("store", &["fhir", "glucose", "smart", "submission"]),
-    ("connect", &["environment", "fhir", "smart", "store", "submission"]),
+    ("store", &["blocking", "fhir", "glucose", "smart", "sorting", "submission"]),
+    ("connect", &["blocking", "environment", "fhir", "smart", "sorting", "store", "submission"]),
     (
         "error",
         &[
@@ -49,6 +51,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "fhir",
             "glucose",
             "smart",
+            "sorting",
             "statistics",
             "store",
             "submission",
@@ -57,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "submitter",
         &[
+            "blocking",
             "connect",
             "delivery",
             "environment",
@@ -66,6 +70,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "import",
             "orders",
             "smart",
+            "sorting",
             "statistics",
             "store",
             "submission",
@@ -91,8 +96,17 @@ const NOT_IN_CORE: &[&str] = &[
     "std::process",
 ];
 /// The modules that are the core.
-const CORE: &[&str] =
-    &["backoff", "glucose", "statistics", "import", "fhir", "smart", "orders", "submission"];
+const CORE: &[&str] = &[
+    "backoff",
+    "sorting",
+    "glucose",
+    "statistics",
+    "import",
+    "fhir",
+    "smart",
+    "orders",
+    "submission",
+];
 
 /// Every file of the library.
 fn files() -> Vec<PathBuf> {
