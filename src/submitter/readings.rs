@@ -60,6 +60,15 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails; then nothing of this call was stored.
     pub async fn ingest(&self, readings: Vec<Reading>) -> Result<IngestReport, Error> {
+        self.ingest_beside(readings, 0).await
+    }
+
+    /// The same beside so many that the host gave and that are none: the log counts them too.
+    pub(crate) async fn ingest_beside(
+        &self,
+        readings: Vec<Reading>,
+        refused: usize,
+    ) -> Result<IngestReport, Error> {
         self.run("ingest", |inner| async move {
             let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
@@ -71,7 +80,7 @@ impl Submitter {
                     ("already-there", report.already_there.into()),
                     ("replaced", report.replaced.into()),
                     ("corrected", report.corrected.into()),
-                    ("rejected", report.rejected.len().into()),
+                    ("rejected", (report.rejected.len() + refused).into()),
                 ],
             );
             Ok(report)
@@ -122,9 +131,7 @@ impl Submitter {
             let zone = inner.zone().await?;
             let parts = inner.parts().await?;
             let extent = parts.store.read(Store::extent).await?;
-            Ok(extent
-                .map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last)))
-                .transpose()?)
+            Ok(extent.and_then(|(first, last)| zone.dates_of([first, last])))
         })
         .await
     }

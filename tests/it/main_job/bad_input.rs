@@ -38,9 +38,9 @@ async fn import(app: &Submitter, text: &str) -> ImportReport {
 #[tokio::test]
 async fn bad_rows_of_a_file_are_named_by_row_and_reason_and_the_good_ones_go_in() {
     let bad: [(&str, ReadingError); 14] = [
-        ("2024-05-01T08:20:00+02:00,9,mg/dL", GlucoseError::OutOfRange.into()),
+        ("2024-05-01T08:20:00+02:00,9,mg/dL", ReadingError::OtherUnit),
         ("2024-05-01T08:20:00+02:00,1001,mg/dL", GlucoseError::OutOfRange.into()),
-        ("2024-05-01T08:20:00+02:00,56,mmol/L", GlucoseError::OutOfRange.into()),
+        ("2024-05-01T08:20:00+02:00,56,mmol/L", ReadingError::OtherUnit),
         ("2024-05-01T08:20:00+02:00,NaN,mg/dL", GlucoseError::NotANumber.into()),
         ("2024-05-01T08:20:00+02:00,-100,mg/dL", GlucoseError::NotANumber.into()),
         ("2024-05-01T08:20:00+02:00,1e2,mg/dL", GlucoseError::NotANumber.into()),
@@ -60,8 +60,8 @@ async fn bad_rows_of_a_file_are_named_by_row_and_reason_and_the_good_ones_go_in(
         file.push_str(row);
         file.push('\n');
     }
-    // The last second that may be, and the first.
-    file.push_str("2024-07-02T08:00:00+00:00,10,mg/dL\n1990-01-01T00:00:00+00:00,1000,mg/dL\n");
+    // The last second that may be, and the first; the lowest value that is not like mmol/L.
+    file.push_str("2024-07-02T08:00:00+00:00,30,mg/dL\n1990-01-01T00:00:00+00:00,1000,mg/dL\n");
     let report = import(&app, &file).await;
     assert_eq!(report.stored, 3);
     let expected: Vec<_> =
