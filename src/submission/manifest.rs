@@ -103,6 +103,8 @@ pub struct Attempts {
     pub lookups: u32,
     /// Lookups that failed in a row since then, none of which came further.
     pub failed_lookups: u32,
+    /// When the first of these failed, as a Unix second.
+    pub lookups_fail_since: Option<i64>,
     /// Lookups in a row that ended for lack of time and came no further: the next asks for less at
     /// once.
     pub stuck_lookups: u32,

@@ -92,8 +92,12 @@ pub struct Policy {
     pub lookups: u32,
     /// The time between two lookups.
     pub lookup_pause: TimeDelta,
-    /// Searches without an answer after which the outcome rests as unknown.
+    /// Searches in a row without an answer after which the outcome rests as unknown, if they were
+    /// over at least [`failed_lookups_over`](Self::failed_lookups_over): a maintenance, or a
+    /// network's sign-in page, must not leave to the person what a later search can tell.
     pub failed_lookups: u32,
+    /// See [`failed_lookups`](Self::failed_lookups).
+    pub failed_lookups_over: TimeDelta,
 }
 
 impl Default for Policy {
@@ -132,6 +136,7 @@ impl Default for Policy {
             lookups: 2,
             lookup_pause: TimeDelta::minutes(10),
             failed_lookups: 8,
+            failed_lookups_over: TimeDelta::hours(6),
         }
     }
 }

@@ -25,11 +25,15 @@ pub fn settle_lookup(at: &Situation<'_>, looked_up: &LookedUp) -> Settlement {
         }
         LookedUp::Failed(asked, places) => {
             at.look_on(&mut settled, places);
-            settled.attempts.failed_lookups = settled.attempts.failed_lookups.saturating_add(1);
-            if settled.attempts.failed_lookups >= at.policy.failed_lookups {
+            let failed = settled.attempts.failed_lookups.saturating_add(1);
+            settled.attempts.failed_lookups = failed;
+            let now = at.now.timestamp();
+            let first = settled.attempts.lookups_fail_since.filter(|_| failed > 1).unwrap_or(now);
+            settled.attempts.lookups_fail_since = Some(first);
+            let over = now.saturating_sub(first) >= at.policy.failed_lookups_over.num_seconds();
+            if failed >= at.policy.failed_lookups && over {
                 at.rest(&mut settled, &places.0);
             } else {
-                let failed = settled.attempts.failed_lookups;
                 let delay = at.policy.backoff.delay(failed, at.jitter, *asked, at.now);
                 let reason = asked.map_or(WaitReason::ReceiverBusy, |_| WaitReason::ReceiverAsked);
                 settled.receiver.leave_alone(at.now, Wait::after(at.now, delay), reason);

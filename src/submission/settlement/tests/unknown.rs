@@ -79,16 +79,21 @@ fn a_search_that_never_answers_ends_in_an_outcome_that_rests() {
     let mut case = Case::unguarded(1);
     case.batch.attempts.unknown = 1;
     assert_eq!(records(&settle_lookup(&case.at(), &LookedUp::Impossible)), ["unknown"]);
-    for _ in 1..case.policy.failed_lookups {
-        let settled = settle_lookup(&case.at(), &LookedUp::Failed(None, Places::default()));
-        assert!(matches!(settled.next, NextState::LookUp(..)));
+    let failed = LookedUp::Failed(None, Places::default());
+    for _ in 1..2 * case.policy.failed_lookups {
+        let settled = settle_lookup(&case.at(), &failed);
+        assert!(matches!(settled.next, NextState::LookUp(..)), "all within a maintenance");
         assert!(left_alone(&settled, now()) > 0);
         case.then(settled);
     }
+    let over = now() + case.policy.failed_lookups_over;
     assert_eq!(
-        records(&settle_lookup(&case.at(), &LookedUp::Failed(None, Places::default()))),
+        records(&settle_lookup(&Situation { now: over, ..case.at() }, &failed)),
         ["unknown"]
     );
+    case.batch.attempts.failed_lookups = case.policy.failed_lookups - 2;
+    let few = settle_lookup(&Situation { now: over, ..case.at() }, &failed);
+    assert!(matches!(few.next, NextState::LookUp(..)), "a phone that was off for a day");
     let asked = settle_lookup(
         &Case::unguarded(1).at(),
         &LookedUp::Failed(Some(RetryAfter::Seconds(600)), Places::default()),
@@ -234,6 +239,7 @@ fn what_a_lookup_found_before_it_failed_for_good_is_there() {
     let mut case = Case::unguarded(4);
     case.batch.attempts.unknown = 1;
     case.batch.attempts.failed_lookups = case.policy.failed_lookups - 1;
+    case.batch.attempts.lookups_fail_since = Some(0);
     case.batch.looked_up = places.clone();
     for end in [LookedUp::Failed(None, places), LookedUp::Impossible] {
         let settled = settle_lookup(&case.at(), &end);
