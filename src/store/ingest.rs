@@ -5,7 +5,7 @@
 //! so that the same batch again changes nothing.
 
 use super::insertion::{Insertion, NewRow};
-use super::placement::{self, Contested, Intake, Outcome};
+use super::placement::{self, Contested, Intake, Outcome, Unsettled};
 use super::record::{Record, StoredRecord};
 use super::records::Records;
 use super::sources::{Source, Sources, within};
@@ -166,14 +166,16 @@ impl<'a> Taking<'a, '_> {
         let mut contested = placement::last_of_each(self.contested);
         report.already_there += all - contested.len();
         placement::move_away(tx, &mut contested, &records)?;
+        let mut unsettled = Unsettled::default();
         for c in &contested {
-            *match placement::place(tx, c, intake, &mut records)? {
+            *match placement::place(tx, c, intake, &mut records, &mut unsettled)? {
                 Outcome::Stored => &mut report.stored,
                 Outcome::AlreadyThere => &mut report.already_there,
                 Outcome::Replaced => &mut report.replaced,
                 Outcome::Corrected => &mut report.corrected,
             } += 1;
         }
+        unsettled.settle(tx)?;
         for sensor in sources.known() {
             sensors::refresh_extent(tx, sensor)?;
         }
