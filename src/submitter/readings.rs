@@ -13,7 +13,8 @@ impl Submitter {
     ///
     /// A sensor is told apart by its key alone: give each device its own. Registering a key again
     /// is no error; the sensor has the new name, serial number and scale from then on, and keeps
-    /// its readings. What is sent later names it so.
+    /// its readings. What is sent later names it so. A device of a known model that is given no
+    /// scale has its model's; readings off it are refused.
     ///
     /// # Example
     /// ```
@@ -29,6 +30,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn register_sensor(&self, sensor: Sensor) -> Result<(), Error> {
+        let sensor = sensor.with_scale_of_model();
         self.run("register-sensor", |inner| async move {
             let parts = inner.parts().await?;
             parts.store.call(move |store| store.register_sensor(&sensor).map(drop)).await?;
