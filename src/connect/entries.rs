@@ -168,6 +168,6 @@ impl Entries {
         work: impl FnOnce(&dyn Vault) -> Result<T, VaultError> + Send + 'static,
     ) -> Result<T, VaultError> {
         let vault = Arc::clone(&self.vault);
-        blocking(move || work(vault.as_ref())).await.unwrap_or(Err(VaultError::Failed))
+        blocking(move || work(vault.as_ref()), |_| Err(VaultError::Failed)).await
     }
 }
