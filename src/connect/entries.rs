@@ -4,7 +4,7 @@
 //! Every name starts with the database's own, so that two databases never meet. A vault cannot be
 //! listed, so the index names the pending entries: that is how they are found again to be removed.
 
-use crate::blocking::blocking;
+use crate::blocking::{Blocking, blocking};
 use crate::environment::{Vault, VaultError};
 use crate::smart::{AuthorizationState, PendingAuthorization, ScopeRequest, Secret, TokenState};
 use crate::store::{ConnectionId, ConnectionRecord};
@@ -52,80 +52,79 @@ impl Entries {
         Ok(self.load(self.index_name()).await?.unwrap_or_default())
     }
 
-    pub(super) async fn save_index(&self, index: &PendingIndex) -> Result<(), VaultError> {
-        self.save(self.index_name(), index).await
+    pub(super) fn save_index(&self, index: &PendingIndex) -> Blocking<Result<(), VaultError>> {
+        self.save(self.index_name(), index)
     }
 
-    pub(super) async fn delete_index(&self) -> Result<(), VaultError> {
-        self.delete(self.index_name()).await
+    pub(super) fn delete_index(&self) -> Blocking<Result<(), VaultError>> {
+        self.delete(self.index_name())
     }
 
-    pub(super) async fn pending(
+    pub(super) fn pending(
         &self,
         name: &str,
-    ) -> Result<Option<PendingAuthorization>, VaultError> {
-        self.load(self.pending_name(name)).await
+    ) -> Blocking<Result<Option<PendingAuthorization>, VaultError>> {
+        self.load(self.pending_name(name))
     }
 
-    pub(super) async fn save_pending(
+    pub(super) fn save_pending(
         &self,
         pending: &PendingAuthorization,
-    ) -> Result<(), VaultError> {
+    ) -> Blocking<Result<(), VaultError>> {
         let name = AuthorizationState::name_of(pending.state.expose());
-        self.save(self.pending_name(&name), pending).await
+        self.save(self.pending_name(&name), pending)
     }
 
-    pub(super) async fn delete_pending(&self, name: &str) -> Result<(), VaultError> {
-        self.delete(self.pending_name(name)).await
+    pub(super) fn delete_pending(&self, name: &str) -> Blocking<Result<(), VaultError>> {
+        self.delete(self.pending_name(name))
     }
 
-    pub(super) async fn token(
+    pub(super) fn token(
         &self,
         connection: &ConnectionRecord,
-    ) -> Result<Option<TokenState>, VaultError> {
-        self.load(self.full_name(&token_entry(connection))).await
+    ) -> Blocking<Result<Option<TokenState>, VaultError>> {
+        self.load(self.full_name(&token_entry(connection)))
     }
 
-    pub(super) async fn save_token(
+    pub(super) fn save_token(
         &self,
         connection: &ConnectionRecord,
         token: &TokenState,
-    ) -> Result<(), VaultError> {
-        self.save(self.full_name(&token_entry(connection)), token).await
+    ) -> Blocking<Result<(), VaultError>> {
+        self.save(self.full_name(&token_entry(connection)), token)
     }
 
-    pub(super) async fn delete_token(
+    pub(super) fn delete_token(
         &self,
         connection: &ConnectionRecord,
-    ) -> Result<(), VaultError> {
-        self.delete(self.full_name(&token_entry(connection))).await
+    ) -> Blocking<Result<(), VaultError>> {
+        self.delete(self.full_name(&token_entry(connection)))
     }
 
     /// The token to give back in an entry of either kind.
-    pub(super) async fn revocable(&self, entry: &str) -> Result<Option<Secret>, VaultError> {
-        #[derive(Deserialize)]
-        #[serde(untagged)]
-        enum Entry {
-            Tokens(Box<TokenState>),
-            Token(Secret),
-        }
-        let found = self.load(self.full_name(entry)).await?;
-        Ok(found.map(|found| match found {
-            Entry::Tokens(state) => state.revocable().clone(),
-            Entry::Token(token) => token,
-        }))
+    pub(super) fn revocable(&self, entry: &str) -> Blocking<Result<Option<Secret>, VaultError>> {
+        let name = self.full_name(entry);
+        self.run(move |vault| {
+            let Some(text) = vault.load(&name)? else { return Ok(None) };
+            let text = text.expose_secret();
+            let tokens: Result<TokenState, _> = serde_json::from_str(text);
+            Ok(match tokens {
+                Ok(tokens) => Some(tokens.revocable().clone()),
+                Err(_) => serde_json::from_str(text).ok(),
+            })
+        })
     }
 
-    pub(super) async fn save_revocable(
+    pub(super) fn save_revocable(
         &self,
         entry: &str,
         token: &Secret,
-    ) -> Result<(), VaultError> {
-        self.save(self.full_name(entry), token).await
+    ) -> Blocking<Result<(), VaultError>> {
+        self.save(self.full_name(entry), token)
     }
 
-    pub(super) async fn delete_entry(&self, entry: &str) -> Result<(), VaultError> {
-        self.delete(self.full_name(entry)).await
+    pub(super) fn delete_entry(&self, entry: &str) -> Blocking<Result<(), VaultError>> {
+        self.delete(self.full_name(entry))
     }
 
     fn index_name(&self) -> String {
@@ -141,33 +140,30 @@ impl Entries {
     }
 
     /// An entry this version cannot read counts as absent: the person authorises again.
-    async fn load<T: DeserializeOwned>(&self, name: String) -> Result<Option<T>, VaultError> {
-        let found = self.load_text(name).await?;
-        Ok(found.and_then(|text| serde_json::from_str(text.expose_secret()).ok()))
+    fn load<T>(&self, name: String) -> Blocking<Result<Option<T>, VaultError>>
+    where
+        T: DeserializeOwned + Send + 'static,
+    {
+        self.run(move |vault| {
+            let found = vault.load(&name)?;
+            Ok(found.and_then(|text| serde_json::from_str(text.expose_secret()).ok()))
+        })
     }
 
-    async fn load_text(&self, name: String) -> Result<Option<SecretString>, VaultError> {
-        self.run(move |vault| vault.load(&name)).await
+    fn save<T: Serialize>(&self, name: String, value: &T) -> Blocking<Result<(), VaultError>> {
+        let text = serde_json::to_string(value).map(SecretString::from);
+        self.run(move |vault| vault.save(&name, &text.map_err(|_| VaultError::Failed)?))
     }
 
-    async fn save<T: Serialize>(&self, name: String, value: &T) -> Result<(), VaultError> {
-        let text = serde_json::to_string(value).map_err(|_| VaultError::Failed)?;
-        self.save_text(name, SecretString::from(text)).await
+    fn delete(&self, name: String) -> Blocking<Result<(), VaultError>> {
+        self.run(move |vault| vault.delete(&name))
     }
 
-    async fn save_text(&self, name: String, text: SecretString) -> Result<(), VaultError> {
-        self.run(move |vault| vault.save(&name, &text)).await
-    }
-
-    async fn delete(&self, name: String) -> Result<(), VaultError> {
-        self.run(move |vault| vault.delete(&name)).await
-    }
-
-    async fn run<T: Send + 'static>(
+    fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&dyn Vault) -> Result<T, VaultError> + Send + 'static,
-    ) -> Result<T, VaultError> {
+    ) -> Blocking<Result<T, VaultError>> {
         let vault = Arc::clone(&self.vault);
-        blocking(move || work(vault.as_ref())).await.unwrap_or(Err(VaultError::Failed))
+        blocking(move || work(vault.as_ref()), |_| Err(VaultError::Failed))
     }
 }

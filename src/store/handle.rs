@@ -2,7 +2,7 @@
 //! threads. A read does not wait behind a long write.
 
 use super::{Store, StoreError};
-use crate::blocking::{Lost, blocking};
+use crate::blocking::{Blocking, Lost, blocking};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -32,12 +32,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn run<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+fn run<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Blocking<Result<T, E>>
 where
     T: Send + 'static,
     E: From<StoreError> + Send + 'static,
 {
-    blocking(work).await.unwrap_or_else(|lost| match lost {
+    blocking(work, |lost| match lost {
         Lost::Panicked => Err(StoreError::Internal.into()),
         Lost::Stopped => Err(StoreError::Busy.into()),
     })
@@ -59,26 +59,26 @@ impl StoreHandle {
     /// What `work` returns, [`StoreError::Closed`] after [`close`](Self::close),
     /// [`StoreError::Internal`] if it panicked, [`StoreError::Busy`] if the runtime is shutting
     /// down.
-    pub async fn call<T, E>(
+    pub fn call<T, E>(
         &self,
         work: impl FnOnce(&mut Store) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    ) -> Blocking<Result<T, E>>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
         let shared = Arc::clone(&self.0);
-        run(move || work(lock(&shared.writer).as_mut().ok_or(StoreError::Closed)?)).await
+        run(move || work(lock(&shared.writer).as_mut().ok_or(StoreError::Closed)?))
     }
 
     /// Runs `work` that only reads, on a connection of its own: it sees the last finished write.
     ///
     /// # Errors
     /// As [`call`](Self::call), and [`StoreError`] if `work` writes.
-    pub async fn read<T, E>(
+    pub fn read<T, E>(
         &self,
         work: impl FnOnce(&Store) -> Result<T, E> + Send + 'static,
-    ) -> Result<T, E>
+    ) -> Blocking<Result<T, E>>
     where
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
@@ -94,7 +94,6 @@ impl StoreHandle {
                 Reader::Closed | Reader::Wanted => Err(StoreError::Closed.into()),
             }
         })
-        .await
     }
 
     /// Waits for the work under way, empties the log into the file, and closes it: nothing is open

@@ -90,24 +90,14 @@ impl Lifecycle {
         Ok(handle)
     }
 
-    /// Runs `work` on the SDK's own runtime and waits for it; dropping the wait stops it.
-    pub(super) async fn run<T, F>(&self, work: F) -> Result<T, Error>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, Error>> + Send + 'static,
-    {
-        let (work, result) = erased(work);
-        self.guarded(work).await?;
-        taken(&result)
-    }
-
-    /// Runs `work` while calls are taken, as a task that ends with the wait for it.
-    async fn guarded(&self, work: Work) -> Result<(), Error> {
+    /// Runs `work` on the SDK's own runtime while calls are taken, and waits for it; dropping the
+    /// wait stops it.
+    pub(super) async fn run(&self, work: Work) -> Result<(), Error> {
         let (mut phase, gate) = (self.phase.subscribe(), Arc::clone(&self.gate));
         if let Some(refusal) = phase.borrow().refusal() {
             return Err(refusal);
         }
-        let guarded: Task = Box::pin(async move {
+        let guarded: Work = Box::pin(async move {
             let _working = gate.read_owned().await;
             // Paused and resumed while this waited is as good as never.
             if let Some(refusal) = phase.borrow_and_update().refusal() {
@@ -116,7 +106,7 @@ impl Lifecycle {
             tokio::select! {
                 biased;
                 _ = phase.wait_for(|phase| *phase != Phase::Open) => Err(Error::Stopped),
-                () = work => Ok(()),
+                done = work => done,
             }
         });
         let mut task = Aborting(self.handle()?.spawn(guarded));
@@ -136,7 +126,7 @@ impl Lifecycle {
     {
         let (work, result) = erased(async move { work().await });
         self.excluding(then, work).await?;
-        taken(&result)
+        result.take()
     }
 
     async fn excluding(&self, then: Phase, work: Work) -> Result<(), Error> {
@@ -146,14 +136,14 @@ impl Lifecycle {
             return Err(Error::Closed);
         }
         let (phase, gate) = (self.phase.clone(), Arc::clone(&self.gate));
-        let task: Task = Box::pin(async move {
+        let task: Work = Box::pin(async move {
             let _alone = gate.write_owned().await;
             if *phase.borrow() == Phase::Closed {
                 return Err(Error::Closed);
             }
-            work.await;
+            let done = work.await;
             phase.send_modify(|phase| *phase = phase.after(then));
-            Ok(())
+            done
         });
         self.handle()?.spawn(task).await.unwrap_or_else(|error| Err(ended(&error)))
     }
@@ -188,31 +178,30 @@ impl Lifecycle {
 
 /// A call's work, which leaves its result elsewhere. One type for all calls: what guards, runs and
 /// drops it is compiled once more for each type.
-type Work = Pin<Box<dyn Future<Output = ()> + Send>>;
+pub(super) type Work = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
-/// What the runtime runs: one type, for the same reason.
-type Task = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+/// Where the result of a call's work is left, if it has one.
+pub(super) struct Left<T>(Arc<Mutex<Option<T>>>);
 
-/// Where the result of a call's work is left.
-type Left<T> = Arc<Mutex<Option<Result<T, Error>>>>;
+impl<T> Left<T> {
+    pub(super) fn take(&self) -> Result<T, Error> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take().ok_or(Error::Stopped)
+    }
+}
 
-fn erased<T, F>(work: F) -> (Work, Left<T>)
+pub(super) fn erased<T, F>(work: F) -> (Work, Left<T>)
 where
     T: Send + 'static,
     F: Future<Output = Result<T, Error>> + Send + 'static,
 {
-    let left = Left::default();
-    let place = Arc::clone(&left);
+    let place = Arc::default();
+    let left = Left(Arc::clone(&place));
     let work = Box::pin(async move {
-        let result = work.await;
+        let result = work.await?;
         *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(result);
+        Ok(())
     });
     (work, left)
-}
-
-fn taken<T>(left: &Left<T>) -> Result<T, Error> {
-    let result = left.lock().unwrap_or_else(PoisonError::into_inner).take();
-    result.unwrap_or(Err(Error::Stopped))
 }
 
 /// What a task that did not end by itself ended of.
@@ -244,9 +233,9 @@ mod tests {
     async fn calls_taken_again_while_a_pause_ends_stay_taken() {
         let lifecycle = Lifecycle::new();
         slow(&lifecycle, Phase::Paused, || lifecycle.resume().unwrap()).await;
-        lifecycle.run(async { Ok(()) }).await.unwrap();
+        lifecycle.run(Box::pin(async { Ok(()) })).await.unwrap();
         slow(&lifecycle, Phase::Paused, || ()).await;
-        assert!(matches!(lifecycle.run(async { Ok(()) }).await, Err(Error::Paused)));
+        assert!(matches!(lifecycle.run(Box::pin(async { Ok(()) })).await, Err(Error::Paused)));
         lifecycle.abandon(&Unfinished::default());
     }
 
@@ -254,7 +243,7 @@ mod tests {
     async fn a_close_is_for_good_whatever_is_called_while_it_ends() {
         let lifecycle = Lifecycle::new();
         slow(&lifecycle, Phase::Closed, || lifecycle.resume().unwrap()).await;
-        assert!(matches!(lifecycle.run(async { Ok(()) }).await, Err(Error::Closed)));
+        assert!(matches!(lifecycle.run(Box::pin(async { Ok(()) })).await, Err(Error::Closed)));
         assert!(matches!(lifecycle.resume(), Err(Error::Closed)));
         let again = lifecycle.alone(Phase::Open, || async { Ok(()) }).await;
         assert!(matches!(again, Err(Error::Closed)));

@@ -26,7 +26,7 @@ use crate::store::{ConnectionId, LOCKS, Store, StoreError, StoreHandle, Submissi
 use crate::submission::SubmissionRequest;
 use crate::transport::{Guard, RequestLimits};
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use lifecycle::{Lifecycle, Phase};
+use lifecycle::{Lifecycle, Phase, Work, erased};
 use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
@@ -112,13 +112,19 @@ impl Submitter {
         T: Send + 'static,
         F: Future<Output = Result<T, Error>> + Send + 'static,
     {
+        let (work, result) = erased(work(Arc::clone(&self.inner)));
+        self.run_logged(call, work).await?;
+        result.take()
+    }
+
+    async fn run_logged(&self, call: &'static str, work: Work) -> Result<(), Error> {
         let Environment { log, clock, .. } = &self.inner.environment;
         let begun = clock.monotonic();
-        let done = self.lifecycle.run(work(Arc::clone(&self.inner))).await;
+        let done = self.lifecycle.run(work).await;
         let took = clock.monotonic().saturating_sub(begun);
         let fields = [("call", call.into()), ("took", took.into())];
         match &done {
-            Ok(_) => log.debug("call-ended", &fields),
+            Ok(()) => log.debug("call-ended", &fields),
             Err(error) => {
                 let [call, took] = fields;
                 log.warn("call-failed", &[call, ("code", error.code().word().into()), took]);
@@ -428,8 +434,8 @@ impl Inner {
         let to = self.now() + TimeDelta::days(366);
         let local_time = Arc::clone(&self.environment.local_time);
         // A host may take its time over it.
-        let asked = blocking(move || local_time.offsets(from, to));
-        Ok(asked.await.map_err(|_| EnvironmentError::LocalTime)??)
+        let ask = move || local_time.offsets(from, to);
+        Ok(blocking(ask, |_| Err(EnvironmentError::LocalTime)).await?)
     }
 
     async fn parts(&self) -> Result<Parts, Error> {
@@ -463,8 +469,7 @@ impl Inner {
             Err(error) => return Err(error),
         };
         let path = self.config.database.clone();
-        let removed = blocking(move || remove(&path));
-        Ok(removed.await.unwrap_or(Err(StoreError::Internal))?)
+        Ok(blocking(move || remove(&path), |_| Err(StoreError::Internal)).await?)
     }
 
     async fn open(&self) -> Result<Parts, Error> {
@@ -477,8 +482,8 @@ impl Inner {
         let lock = locks.acquire_within("open", OPENING_PATIENCE).await?;
         let lock = lock.ok_or(EnvironmentError::LockHeld)?;
         let entropy = Arc::clone(&self.environment.entropy);
-        let opened = blocking(move || content::open(&path, entropy.as_ref(), lock));
-        let (store, namespace) = opened.await.unwrap_or(Err(Error::Runtime))?;
+        let open = move || content::open(&path, entropy.as_ref(), lock);
+        let (store, namespace) = blocking(open, |_| Err(Error::Runtime)).await?;
         let store = StoreHandle::new(store);
         let connector = Connector::new(
             store.clone(),

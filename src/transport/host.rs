@@ -126,8 +126,7 @@ impl HostedTransport {
         let (host, abandoned) = (Arc::clone(&self.host), Arc::clone(&under_way.abandoned));
         // On a thread that may block: the host's code is not known, and others wait for this one.
         let start = move || start(host.as_ref(), request, completion, &abandoned);
-        let started = blocking(start).await;
-        let outcome = match started.unwrap_or(Err(TransportError::Broken)) {
+        let outcome = match blocking(start, |_| Err(TransportError::Broken)).await {
             Ok(()) => outcome.await.unwrap_or(Err(TransportError::Broken)),
             Err(error) => Err(error),
         };
