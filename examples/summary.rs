@@ -5,10 +5,14 @@
 #[path = "shared/say.rs"]
 mod say;
 
+#[path = "shared/file.rs"]
+mod file;
 #[path = "shared/refused.rs"]
 mod refused;
 #[path = "shared/scale.rs"]
 mod scale;
+#[path = "shared/zone.rs"]
+mod zone;
 
 use cgm_submitter::environment::{Clock, NamedZone, SystemClock};
 use cgm_submitter::import::{Import, ImportError, ImportOptions, import};
@@ -57,17 +61,14 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<(), Failure> {
     let now = SystemClock.now();
-    let zone = args.time_zone.map(|zone| zone.whole(now)).transpose()?;
-    let bytes = std::fs::read(&args.import)
-        .map_err(|error| format!("{}: {error}", args.import.display()))?;
-    let file = read(args, &bytes, zone.as_ref(), now)?;
-    let samples = samples(&file).map_err(|error| format!("{}: {error}", args.import.display()))?;
-    let (Some(first), Some(last)) = (samples.values().next(), samples.values().next_back()) else {
-        return Err(format!("{}: the file holds no readings", args.import.display()).into());
-    };
-    let zone = zone.unwrap_or_else(|| ZoneOffsets::fixed(first.offset));
-    let whole = DateRange::new(zone.date_at(first.seconds), zone.date_at(last.seconds))?;
-    let dates = args.window.unwrap_or(whole);
+    let given = args.time_zone.map(|zone| zone.whole(now)).transpose()?;
+    let zone = zone::of_person(args.time_zone).whole(now)?;
+    let file = read(args, &file::read(&args.import)?, given.as_ref(), now)?;
+    let samples = samples(&file, &zone)?;
+    let stored = zone.dates_of(samples.values().map(|sample| sample.seconds));
+    let none = || format!("--import {}: the file holds no readings", args.import.display());
+    let stored = stored.ok_or_else(none)?;
+    let dates = args.window.unwrap_or(stored);
 
     let mut starts = BTreeMap::new();
     for sample in samples.values() {
@@ -78,7 +79,8 @@ fn run(args: &Args) -> Result<(), Failure> {
         builder.push(sample);
     }
     let summary = builder.finish().map_err(|error| {
-        format!("{}: {error}; its readings are from {whole}", args.import.display())
+        let file = args.import.display();
+        format!("--import {file}: {error}; its readings are from {stored}")
     })?;
     if args.json {
         say!("{}", serde_json::to_string_pretty(&json(&summary))?);
@@ -108,17 +110,23 @@ fn read(
             ImportError::ScaleRequired { .. } => ", with --scale 40..400mg/dL",
             _ => "",
         };
-        format!("{}: {error}{option}", args.import.display())
+        format!("--import {}: {error}{option}", args.import.display())
     })?;
     let refused = file.rejected.iter().map(|refused| (refused.row, &refused.reason));
     for line in refused::by_reason(refused) {
         warn!("{line}");
     }
+    for note in file.clock_notes.iter().filter(|note| note.open) {
+        warn!("{note}");
+    }
     Ok(file)
 }
 
-/// One sample a sensor and second, in time order.
-fn samples(file: &Import) -> Result<BTreeMap<(i64, SensorId), Sample>, Failure> {
+/// One sample a sensor and second, in time order. A time without UTC offset has the zone's.
+fn samples(
+    file: &Import,
+    zone: &ZoneOffsets,
+) -> Result<BTreeMap<(i64, SensorId), Sample>, Failure> {
     let mut ids = BTreeMap::new();
     let mut samples = BTreeMap::new();
     for row in &file.readings {
@@ -126,9 +134,7 @@ fn samples(file: &Import) -> Result<BTreeMap<(i64, SensorId), Sample>, Failure> 
         let next = SensorId(u32::try_from(ids.len())?);
         let sensor = *ids.entry(reading.sensor().clone()).or_insert(next);
         let seconds = reading.seconds();
-        let offset = reading.offset().ok_or_else(|| {
-            format!("row {}: the time has no local offset: give --time-zone", row.row)
-        })?;
+        let offset = reading.offset().unwrap_or_else(|| zone.offset_at(seconds));
         samples.insert(
             (seconds, sensor),
             Sample { sensor, seconds, offset, measurement: reading.measurement() },

@@ -1,6 +1,7 @@
 //! The command line.
 
 use crate::scale::scale;
+use crate::zone;
 use cgm_submitter::environment::NamedZone;
 use cgm_submitter::import::ClockAnswer;
 use cgm_submitter::{DateRange, GlucoseUnit, Scale, UtcOffset};
@@ -12,8 +13,8 @@ use std::path::PathBuf;
 /// Without arguments: 90 generated days, to a sandbox clinic in this process.
 ///
 /// Exit status 0: the clinic has everything of these dates, verified if asked for; 1: it could not
-/// be done, or a bundle was sent and could not be saved; 2: the arguments are wrong; 3: something of
-/// these dates, or of the file, was refused, is still open, or is not verified.
+/// be done, or a bundle was sent and could not be saved; 2: the arguments are wrong; 3: something
+/// of these dates, or of the file, was refused, is still open, or is not verified.
 #[derive(Parser)]
 pub(crate) struct Args {
     /// A file of readings: Dexcom Clarity CSV, or CSV or NDJSON with time, value and unit.
@@ -71,10 +72,9 @@ pub(crate) struct Args {
 }
 
 impl Args {
-    /// The person's time zone: the one given, else this machine's, else UTC.
+    /// The person's time zone.
     pub(crate) fn zone(&self) -> NamedZone {
-        let machine = || NamedZone::of_this_device().ok();
-        self.time_zone.or_else(machine).unwrap_or(NamedZone::UTC)
+        zone::of_person(self.time_zone)
     }
 }
 

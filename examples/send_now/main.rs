@@ -11,6 +11,8 @@ mod args;
 mod clinic;
 mod connecting;
 mod demo;
+#[path = "../shared/file.rs"]
+mod file;
 mod person;
 mod private;
 mod recorder;
@@ -20,6 +22,8 @@ mod report;
 #[path = "../shared/scale.rs"]
 mod scale;
 mod sending;
+#[path = "../shared/zone.rs"]
+mod zone;
 
 use args::Args;
 use cgm_submitter::environment::{
@@ -170,7 +174,7 @@ struct Taken {
 async fn take_in(cgm: &Submitter, args: &Args) -> Result<Taken, Failure> {
     let now = SystemClock.now();
     let nothing = "there is no reading to send: give a file with --import";
-    let Some(file) = &args.import else {
+    let Some(path) = &args.import else {
         if cgm.dates().await?.is_none() && args.receiver.is_none() {
             let (sensor, readings) = demo::readings(now, args.zone())?;
             cgm.register_sensor(sensor).await?;
@@ -179,7 +183,7 @@ async fn take_in(cgm: &Submitter, args: &Args) -> Result<Taken, Failure> {
         return Ok(Taken { stored: cgm.dates().await?.ok_or(nothing)?, whole: true });
     };
     let zone = args.time_zone.map(|zone| zone.whole(now)).transpose()?;
-    let bytes = std::fs::read(file).map_err(at("--import", file))?;
+    let bytes = file::read(path)?;
     let choices = ImportChoices {
         zone,
         scale: args.scale,
@@ -192,9 +196,9 @@ async fn take_in(cgm: &Submitter, args: &Args) -> Result<Taken, Failure> {
             Error::Import(ImportError::ScaleRequired { .. }) => ", with --scale 40..400mg/dL",
             _ => "",
         };
-        format!("--import {}: {error}{option}", file.display())
+        format!("--import {}: {error}{option}", path.display())
     })?;
-    report::import(file, &report);
+    report::import(path, &report);
     let stored = report.dates.ok_or("no row of the file was taken: nothing was sent")?;
     Ok(Taken { stored, whole: report.rejected.is_empty() })
 }

@@ -2,6 +2,7 @@
 
 use crate::refused;
 use cgm_submitter::errors::ReadingError;
+use cgm_submitter::import::ClockEvent;
 use cgm_submitter::order::Orders;
 use cgm_submitter::outcome::{Counts, SubmissionPreview, Verification};
 use cgm_submitter::statistics::Summary;
@@ -22,6 +23,10 @@ pub(crate) fn import(file: &Path, report: &ImportReport) {
     }
     for note in &report.clock_notes {
         say!("  {note}");
+        if note.event == ClockEvent::NotShown {
+            let at = note.at.format("%Y-%m-%dT%H:%M:%S");
+            say!("    said with --clock {at}=+02:00, for the time and the offset it was");
+        }
         if note.open {
             let at = note.at.format("%Y-%m-%dT%H:%M:%S");
             for other in &note.alternatives {
@@ -106,7 +111,8 @@ fn print_summary(summary: &Summary, unit: GlucoseUnit) {
 pub(crate) fn outcome(outcome: &SubmissionOutcome) {
     let entries = outcome.tally.entries;
     if outcome.tally.requests == 0 && outcome.status == OutcomeStatus::Done {
-        say!("Nothing to send: the clinic has every reading already");
+        let what = if outcome.keeps_no_copies { "was sent" } else { "has" };
+        say!("Nothing to send: the clinic {what} every reading already");
     } else {
         say!(
             "{} accepted, {} already there, {} received without a copy, {} refused, in {} requests",
@@ -116,6 +122,9 @@ pub(crate) fn outcome(outcome: &SubmissionOutcome) {
             entries.refused,
             outcome.tally.requests
         );
+    }
+    if outcome.keeps_no_copies {
+        say!("The clinic read some of it and did not say that it keeps a copy: ask it what it has");
     }
     for item in outcome.refused.iter().take(20) {
         say!("  refused {}: {}", item.kind, item.reason);

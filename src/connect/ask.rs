@@ -43,8 +43,8 @@ impl Connector {
 }
 
 impl Inner {
-    /// Writes down that the receiver refuses an access token it has just given, and returns what the
-    /// caller is told. Its refresh token stays, to be given back.
+    /// Writes down that the receiver refuses an access token it has just given, and returns what
+    /// the caller is told. Its refresh token stays, to be given back.
     async fn access_ended(&self, id: ConnectionId, refused: &AccessToken) -> TokenError {
         match self.end_access(id, refused).await {
             Ok(error) | Err(error) => error,

@@ -11,7 +11,7 @@ use super::records::imports::{
 };
 use super::records::orders::{OrderRefusal, Orders, StandingOrder};
 use super::records::outcomes::{OutcomeStatus, UnknownItem, WaitReason};
-use super::records::readings::{GlucoseUnit, Scale};
+use super::records::readings::{GlucoseUnit, Measurement, Reading, Scale};
 use super::records::runs::{FailureKind, RunStatus};
 use super::records::submissions::{ItemKind, SubmissionRequest};
 use super::records::zone::OffsetChange;
@@ -378,6 +378,27 @@ async fn a_host_hears_each_step_and_may_fail_over_it() {
     assert!(imported.line.starts_with("imported ") && imported.line.contains(" stored=1"));
 }
 
+#[tokio::test]
+async fn the_log_of_an_ingest_counts_what_its_report_counts() {
+    let heard = Arc::new(Heard::default());
+    let app = App::with_log(Some(Arc::clone(&heard) as Arc<dyn HostLogSink>));
+    let reading = |value: &str| Reading {
+        sensor: "acme:4711".to_owned(),
+        time: utc("2024-05-01T08:15:00Z"),
+        utc_offset_minutes: None,
+        measurement: Measurement::Value { value: value.to_owned(), unit: GlucoseUnit::MgPerDl },
+        record_key: None,
+    };
+    // One that is no reading, and one whose sensor nobody registered.
+    let given = vec![reading("much"), reading("100")];
+    let report = app.cgm.ingest(given).await.unwrap();
+    assert_eq!(report.rejected.len(), 2);
+    let entries = heard.0.lock().unwrap();
+    let ingested = entries.iter().find(|entry| entry.step == "ingested").unwrap();
+    let rejected = LogField { name: "rejected".to_owned(), value: LogValue::Count { count: 2 } };
+    assert!(ingested.fields.contains(&rejected), "{ingested:?}");
+}
+
 #[test]
 fn a_field_of_the_log_keeps_what_it_is() {
     use crate::environment::LogValue as Value;
@@ -397,6 +418,7 @@ fn a_field_of_the_log_keeps_what_it_is() {
 fn a_record_of_the_person_prints_its_name_alone() {
     let note = ClockNote {
         at: "2024-01-20T03:00:00".to_owned(),
+        until: None,
         event: ClockEvent::Moved,
         minutes_before: 120,
         minutes_after: 180,

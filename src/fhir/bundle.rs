@@ -5,10 +5,11 @@
 //! on their identifier.
 
 use super::codes::SummaryMember;
+use super::datetime::Instants;
 use super::device::DeviceEntry;
 use super::dialect::Dialect;
 use super::envelope::BundleLimits;
-use super::identity::{Identifier, Succession, Urn};
+use super::identity::{Identifier, OfIdentifier, ReadingNames, Succession, Urn};
 use super::kind::EntryKind;
 use super::reading::ReadingEntry;
 use super::summary::SummaryEntry;
@@ -16,6 +17,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::fmt;
+use std::hash::BuildHasherDefault;
 
 /// One entry of an assembled bundle. A response answers entries in this order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +103,10 @@ pub struct BundleWriter {
     conditional: bool,
     json: Vec<u8>,
     entries: Vec<EntryInfo>,
-    seen: HashSet<Identifier>,
+    seen: HashSet<Identifier, BuildHasherDefault<OfIdentifier>>,
+    /// Those of the last reading.
+    names: Option<ReadingNames>,
+    instants: Instants,
     units: u32,
 }
 
@@ -115,7 +120,9 @@ impl BundleWriter {
             conditional: true,
             json: Vec::new(),
             entries: Vec::new(),
-            seen: HashSet::new(),
+            seen: HashSet::default(),
+            names: None,
+            instants: Instants::default(),
             units: 0,
         }
     }
@@ -246,10 +253,13 @@ impl UnitWriter<'_> {
     /// # Errors
     /// [`BundleError`].
     pub fn reading(&mut self, reading: &ReadingEntry<'_>) -> Result<Identifier, BundleError> {
-        let Succession { identifier, replaces } = reading.succession();
-        self.bundle.entry_with(identifier, EntryKind::Reading, |urn, json| {
-            reading.write(replaces, urn, json).ok_or(BundleError::Time)
-        })
+        let Succession { identifier, replaces } = reading.succession(&mut self.bundle.names);
+        let mut instants = std::mem::take(&mut self.bundle.instants);
+        let entry = self.bundle.entry_with(identifier, EntryKind::Reading, |urn, json| {
+            reading.write(replaces, urn, &mut instants, json).ok_or(BundleError::Time)
+        });
+        self.bundle.instants = instants;
+        entry
     }
 
     /// Adds a device.

@@ -107,7 +107,11 @@ impl Digits {
     }
 
     pub(super) fn as_str(&self) -> &str {
-        self.text.get(self.at..).and_then(|text| std::str::from_utf8(text).ok()).unwrap_or_default()
+        std::str::from_utf8(self.as_bytes()).unwrap_or_default()
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.text.get(self.at..).unwrap_or_default()
     }
 
     fn prepend_all_of(&mut self, number: u64) {

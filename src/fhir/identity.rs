@@ -17,6 +17,7 @@ use serde::{Serialize, Serializer};
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 use std::fmt;
+use std::hash::Hasher;
 use uuid::Uuid;
 
 /// The project's namespace: a random UUID, drawn once.
@@ -35,26 +36,87 @@ pub(super) struct Succession {
     pub(super) replaces: Option<Identifier>,
 }
 
-impl Identifier {
-    /// A reading as sent in `unit`, after what a receiver has seen of it, oldest first: a corrected
-    /// value, another second and the other unit's twin are other facts.
-    pub(super) fn reading(
+/// Names the readings of one patient's sensor as sent in one unit. A batch has hundreds of them,
+/// and most of a name is the same in all: that is put together and hashed once.
+pub(super) struct ReadingNames {
+    patient: PatientId,
+    sensor: SensorKey,
+    unit: GlucoseUnit,
+    beginning: Name,
+    /// Namespace and beginning.
+    hashed: Sha1,
+    /// Room for what follows the beginning.
+    rest: String,
+}
+
+impl ReadingNames {
+    /// `reading|patient|LOINC|sensor` is how they begin.
+    pub(super) fn new(patient: &PatientId, sensor: &SensorKey, unit: GlucoseUnit) -> Self {
+        let mut beginning = Name::new("reading");
+        beginning.part(patient.as_str());
+        beginning.part(reading_code(unit));
+        beginning.part(sensor.as_str());
+        let hashed = beginning.hash();
+        let (patient, sensor) = (patient.clone(), sensor.clone());
+        Self { patient, sensor, unit, beginning, hashed, rest: String::new() }
+    }
+
+    /// Whether they are of this patient's sensor, in this unit.
+    pub(super) fn are_of(
+        &self,
         patient: &PatientId,
         sensor: &SensorKey,
         unit: GlucoseUnit,
+    ) -> bool {
+        self.unit == unit && self.sensor == *sensor && self.patient == *patient
+    }
+
+    /// A reading's identifier after what a receiver has seen of it, oldest first, and what it
+    /// replaces: a corrected value, another second and the other unit's twin are other facts.
+    pub(super) fn succession(
+        &mut self,
         history: &[EarlierReading],
         now: EarlierReading,
     ) -> Succession {
+        self.finish(now);
+        if history.is_empty() {
+            let identifier = identifier(self.hashed.clone().chain_update(&self.rest));
+            return Succession { identifier, replaces: None };
+        }
+        let name = self.name();
         let mut sent = Vec::new();
         for earlier in history {
-            let identifier = reading_name(patient, sensor, unit, *earlier).after(&sent);
+            self.finish(*earlier);
+            let identifier = self.name().after(&sent);
             if sent.last() != Some(&identifier) {
                 sent.push(identifier);
             }
         }
-        reading_name(patient, sensor, unit, now).succession(&sent)
+        name.succession(&sent)
     }
 
+    /// Writes the rest of a reading's name, `|second|value`: a value as it is sent, without
+    /// trailing zeros, a clipped one with its comparator; the reason if there is none.
+    fn finish(&mut self, said: EarlierReading) {
+        self.rest.clear();
+        add_part(&mut self.rest, "", Digits::of(said.seconds).as_str());
+        let (sign, value) = match said.measurement {
+            Measurement::Value(value) => ("", value),
+            Measurement::Below(limit) => ("<", limit),
+            Measurement::Above(limit) => (">", limit),
+            Measurement::Absent(reason) => return add_part(&mut self.rest, "", reason.code()),
+        };
+        let digits = Decimal::from(value.to_unit(self.unit)).normalised().digits();
+        add_part(&mut self.rest, sign, digits.as_str());
+    }
+
+    /// The whole name, of whose rest was written last.
+    fn name(&self) -> Name {
+        Name([self.beginning.0.as_str(), &self.rest].concat())
+    }
+}
+
+impl Identifier {
     /// A device of a patient: its name and serial number, or the sensor's key where the maker gives
     /// none.
     pub fn device(patient: &PatientId, device: &Device, sensor: &SensorKey) -> Self {
@@ -105,6 +167,10 @@ impl Urn {
     pub(super) fn as_str(&self) -> &str {
         std::str::from_utf8(&self.0).unwrap_or_default()
     }
+
+    pub(super) const fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 /// As `urn:uuid:…`.
@@ -112,33 +178,6 @@ impl Serialize for Identifier {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.text().as_str())
     }
-}
-
-/// `reading|patient|LOINC|sensor|second|value`; a value as it is sent in `unit`, without trailing
-/// zeros, a clipped one with its comparator; the reason if there is none.
-fn reading_name(
-    patient: &PatientId,
-    sensor: &SensorKey,
-    unit: GlucoseUnit,
-    said: EarlierReading,
-) -> Name {
-    let mut name = Name::new("reading");
-    name.part(patient.as_str());
-    name.part(reading_code(unit));
-    name.part(sensor.as_str());
-    name.part(Digits::of(said.seconds).as_str());
-    let (sign, value) = match said.measurement {
-        Measurement::Value(value) => ("", value),
-        Measurement::Below(limit) => ("<", limit),
-        Measurement::Above(limit) => (">", limit),
-        Measurement::Absent(reason) => {
-            name.part(reason.code());
-            return name;
-        }
-    };
-    let digits = Decimal::from(value.to_unit(unit)).normalised().digits();
-    name.prefixed(sign, digits.as_str());
-    name
 }
 
 /// The parts of a fact, joined by `|`. A `|` or `\` inside a part is escaped by `\`, so that no two
@@ -222,23 +261,54 @@ impl Name {
 
     /// A part that begins with a fixed word of ours.
     fn prefixed(&mut self, prefix: &str, part: &str) {
-        self.0.push('|');
-        self.0.push_str(prefix);
-        if !part.bytes().any(|b| b == b'|' || b == b'\\') {
-            return self.0.push_str(part);
-        }
-        for letter in part.chars() {
-            if matches!(letter, '|' | '\\') {
-                self.0.push('\\');
-            }
-            self.0.push(letter);
-        }
+        add_part(&mut self.0, prefix, part);
+    }
+
+    fn hash(&self) -> Sha1 {
+        Sha1::new().chain_update(NAMESPACE).chain_update(&self.0)
     }
 
     pub(super) fn identifier(&self) -> Identifier {
-        let hash = Sha1::new().chain_update(NAMESPACE).chain_update(&self.0).finalize();
-        let mut bytes = [0; 16];
-        bytes.iter_mut().zip(hash).for_each(|(byte, of_hash)| *byte = of_hash);
-        Identifier(uuid::Builder::from_sha1_bytes(bytes).into_uuid())
+        identifier(self.hash())
+    }
+}
+
+/// Adds a part to a name: what is not fixed is escaped.
+fn add_part(name: &mut String, prefix: &str, part: &str) {
+    name.push('|');
+    name.push_str(prefix);
+    if !part.bytes().any(|b| b == b'|' || b == b'\\') {
+        return name.push_str(part);
+    }
+    for letter in part.chars() {
+        if matches!(letter, '|' | '\\') {
+            name.push('\\');
+        }
+        name.push(letter);
+    }
+}
+
+/// The identifier of a name hashed after [`NAMESPACE`].
+fn identifier(hash: Sha1) -> Identifier {
+    let mut bytes = [0; 16];
+    bytes.iter_mut().zip(hash.finalize()).for_each(|(byte, of_hash)| *byte = of_hash);
+    Identifier(uuid::Builder::from_sha1_bytes(bytes).into_uuid())
+}
+
+/// Hashes an identifier for a set: it is a hash already.
+#[derive(Default)]
+pub(super) struct OfIdentifier(u64);
+
+impl Hasher for OfIdentifier {
+    fn write(&mut self, bytes: &[u8]) {
+        if let Some(first) = bytes.first_chunk() {
+            self.0 = u64::from_le_bytes(*first);
+        }
+    }
+
+    fn write_usize(&mut self, _: usize) {}
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }

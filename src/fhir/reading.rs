@@ -8,9 +8,9 @@ use super::codes::{
     DATA_ABSENT_REASON, LOINC, OBSERVATION_INTERPRETATION, UCUM, URI_SYSTEM, glucose_unit,
     reading_code,
 };
-use super::datetime::FhirDateTime;
+use super::datetime::Instants;
 use super::decimal::Decimal;
-use super::identity::{Identifier, Succession, Urn};
+use super::identity::{Identifier, ReadingNames, Succession, Urn};
 use super::resource::{CATEGORY, IdentifierField, Reference, ReplacesExtension};
 use super::subject::SubjectReference;
 use crate::glucose::{
@@ -79,13 +79,20 @@ pub struct ReadingEntry<'a> {
 impl ReadingEntry<'_> {
     /// The reading's identifier at the receiver.
     pub fn identifier(&self) -> Identifier {
-        self.succession().identifier
+        self.succession(&mut None).identifier
     }
 
-    /// Its identifier, and that of the reading it corrects.
-    pub(super) fn succession(&self) -> Succession {
-        let now = EarlierReading { seconds: self.seconds, measurement: self.measurement };
-        Identifier::reading(self.subject.patient(), self.sensor, self.unit, self.history, now)
+    /// Its identifier, and that of the reading it corrects; `names` are those of the reading
+    /// before, which mostly is of the same sensor.
+    pub(super) fn succession(&self, names: &mut Option<ReadingNames>) -> Succession {
+        let (patient, sensor, unit) = (self.subject.patient(), self.sensor, self.unit);
+        if names.as_ref().is_some_and(|names| !names.are_of(patient, sensor, unit)) {
+            *names = None;
+        }
+        names.get_or_insert_with(|| ReadingNames::new(patient, sensor, unit)).succession(
+            self.history,
+            EarlierReading { seconds: self.seconds, measurement: self.measurement },
+        )
     }
 
     /// Appends the Observation. `None`, and nothing, if its time is outside the years 1 to 9999.
@@ -93,31 +100,30 @@ impl ReadingEntry<'_> {
         &self,
         replaces: Option<Identifier>,
         urn: &Urn,
+        instants: &mut Instants,
         out: &mut Vec<u8>,
     ) -> Option<()> {
-        let time = FhirDateTime::instant(self.seconds, self.offset)?;
+        let time = instants.next(self.seconds, self.offset)?;
         let fixed = Fixed::of(self.unit);
-        append(out, &[r#"{"resourceType":"Observation""#]);
+        let subject = self.subject.as_str().as_bytes();
         if let Some(replaced) = replaces {
-            append(out, &[r#","extension":"#]);
+            append(out, &[br#"{"resourceType":"Observation","extension":"#]);
             append_json(out, &Replaced::Identifier(replaced).extension());
+            append(out, &[&fixed.identifier, urn.as_bytes(), &fixed.corrected, subject]);
+        } else {
+            append(out, &[&fixed.beginning, urn.as_bytes(), &fixed.first, subject]);
         }
-        let status = if replaces.is_some() { "corrected" } else { "final" };
-        let identified = [&fixed.identifier, urn.as_str(), r#""}],"status":""#, status];
-        append(out, &identified);
-        let subject = [&fixed.code, self.subject.as_str()];
-        append(out, &subject);
-        append(out, &[r#""},"effectiveDateTime":""#, time.as_str(), r#"","#]);
+        append(out, &[br#""},"effectiveDateTime":""#, time.as_bytes()]);
         match self.measurement {
             Measurement::Value(value) => self.write_value(fixed, value, None, out),
             Measurement::Below(limit) => self.write_value(fixed, limit, Some("<"), out),
             Measurement::Above(limit) => self.write_value(fixed, limit, Some(">"), out),
             Measurement::Absent(reason) => {
-                append(out, &[&fixed.absent, reason.code(), r#""}]}"#]);
+                append(out, &[&fixed.absent, reason.code().as_bytes(), br#""}]}"#]);
             }
         }
         self.write_device(out);
-        append(out, &["}"]);
+        append(out, &[b"}"]);
         Some(())
     }
 
@@ -130,25 +136,26 @@ impl ReadingEntry<'_> {
         out: &mut Vec<u8>,
     ) {
         let digits = Decimal::from(value.to_unit(self.unit)).digits();
-        append(out, &[r#""valueQuantity":{"value":"#, digits.as_str()]);
+        append(out, &[br#"","valueQuantity":{"value":"#, digits.as_bytes()]);
         if let Some(comparator) = beyond {
-            append(out, &[r#","comparator":""#, comparator, r#"""#]);
+            append(out, &[br#","comparator":""#, comparator.as_bytes(), br#"""#]);
         }
         append(out, &[&fixed.unit]);
         if let Some(code) = beyond {
-            append(out, &[&fixed.interpretation, code, r#""}]}]"#]);
+            append(out, &[&fixed.interpretation, code.as_bytes(), br#""}]}]"#]);
         }
     }
 
     fn write_device(&self, out: &mut Vec<u8>) {
         match self.device {
             Some(DeviceReference::Entry(device)) => {
-                append(out, &[r#","device":{"reference":""#, device.text().as_str(), r#""}"#]);
+                let urn = device.text();
+                append(out, &[br#","device":{"reference":""#, urn.as_bytes(), br#""}"#]);
             }
             Some(DeviceReference::Location(device)) => {
-                append(out, &[r#","device":{"reference":"#]);
+                append(out, &[br#","device":{"reference":"#]);
                 append_json(out, &device);
-                append(out, &["}"]);
+                append(out, &[b"}"]);
             }
             None => {}
         }
@@ -157,16 +164,20 @@ impl ReadingEntry<'_> {
 
 /// What stands between the parts in which readings of a unit differ: put together once.
 struct Fixed {
-    /// Up to the identifier.
-    identifier: String,
-    /// From the status to the subject.
-    code: String,
+    /// Up to the identifier of a first version.
+    beginning: Vec<u8>,
+    /// What follows an extension, up to the identifier.
+    identifier: Vec<u8>,
+    /// From the status to the subject, of a first version.
+    first: Vec<u8>,
+    /// The same of a corrected one.
+    corrected: Vec<u8>,
     /// What follows the digits.
-    unit: String,
-    /// Up to the code of why there is no value.
-    absent: String,
+    unit: Vec<u8>,
+    /// From the time to the code of why there is no value.
+    absent: Vec<u8>,
     /// Up to the code of an interpretation.
-    interpretation: String,
+    interpretation: Vec<u8>,
 }
 
 impl Fixed {
@@ -181,9 +192,11 @@ impl Fixed {
 
     fn new(of: GlucoseUnit) -> Self {
         let (code, unit) = (reading_code(of), glucose_unit(of));
-        Self {
-            identifier: [r#","identifier":[{"system":""#, URI_SYSTEM, r#"","value":""#].concat(),
-            code: [
+        let identifier = [r#","identifier":[{"system":""#, URI_SYSTEM, r#"","value":""#].concat();
+        let from_status = |status| {
+            [
+                r#""}],"status":""#,
+                status,
                 r#"","category":"#,
                 CATEGORY,
                 r#","code":{"coding":[{"system":""#,
@@ -192,37 +205,34 @@ impl Fixed {
                 code,
                 r#""}]},"subject":{"reference":""#,
             ]
-            .concat(),
-            unit: [
-                r#","unit":""#,
-                unit.text,
-                r#"","system":""#,
-                UCUM,
-                r#"","code":""#,
-                unit.code,
-                r#""}"#,
-            ]
-            .concat(),
-            absent: [
-                r#""dataAbsentReason":{"coding":[{"system":""#,
-                DATA_ABSENT_REASON,
-                r#"","code":""#,
-            ]
-            .concat(),
-            interpretation: [
-                r#","interpretation":[{"coding":[{"system":""#,
-                OBSERVATION_INTERPRETATION,
-                r#"","code":""#,
-            ]
-            .concat(),
+            .concat()
+            .into_bytes()
+        };
+        let (text, code) = (unit.text, unit.code);
+        let unit = [r#","unit":""#, text, r#"","system":""#, UCUM, r#"","code":""#, code, r#""}"#];
+        let absent =
+            [r#"","dataAbsentReason":{"coding":[{"system":""#, DATA_ABSENT_REASON, r#"","code":""#];
+        let interpretation = [
+            r#","interpretation":[{"coding":[{"system":""#,
+            OBSERVATION_INTERPRETATION,
+            r#"","code":""#,
+        ];
+        Self {
+            beginning: [r#"{"resourceType":"Observation""#, &identifier].concat().into_bytes(),
+            identifier: identifier.into_bytes(),
+            first: from_status("final"),
+            corrected: from_status("corrected"),
+            unit: unit.concat().into_bytes(),
+            absent: absent.concat().into_bytes(),
+            interpretation: interpretation.concat().into_bytes(),
         }
     }
 }
 
 /// Appends JSON as it is.
-pub(super) fn append(out: &mut Vec<u8>, parts: &[&str]) {
+pub(super) fn append(out: &mut Vec<u8>, parts: &[&[u8]]) {
     for part in parts {
-        out.extend_from_slice(part.as_bytes());
+        out.extend_from_slice(part);
     }
 }
 

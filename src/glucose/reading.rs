@@ -43,6 +43,33 @@ pub enum ReadingError {
         "the row has more cells than its columns: a decimal comma without quotes splits a value"
     )]
     SurplusCells,
+    /// The device cannot have shown this value.
+    #[error(
+        "the value is outside what its device shows, or it says low or high and is not the limit: \
+         check the unit, and the scale if you gave one"
+    )]
+    OffScale,
+    /// A number that no continuous monitor shows in the unit given, and any shows in the other.
+    #[error("the number fits the other unit only: check which of mg/dL and mmol/L it is in")]
+    OtherUnit,
+    /// Another row says something else of the same sensor and second.
+    #[error(
+        "row {row} says something else of the same sensor and time: nothing tells which is right, \
+         so neither is taken; leave one of them out"
+    )]
+    Contradiction {
+        /// The other row's line number, from 1.
+        row: usize,
+    },
+    /// A quote has no end within a row.
+    #[error("a quote has no end within its row: close it, or take it out")]
+    OpenQuote,
+    /// The line is no JSON object.
+    #[error("the line is no JSON object: write one object a line, all of it on that line")]
+    NotJson,
+    /// A JSON object has one field twice.
+    #[error("the object has a field twice: nothing tells which of them holds")]
+    DoubledField,
     /// The status is none of `ok`, `low`, `high`, `error`, `unknown`.
     #[error("the status is none of ok, low, high, error, unknown")]
     Status,

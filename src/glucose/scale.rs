@@ -1,6 +1,6 @@
 //! What a device shows: beyond its lowest and highest value it says "Low" and "High".
 
-use super::{GlucoseUnit, GlucoseValue, SensorError};
+use super::{GlucoseUnit, GlucoseValue, Measurement, SensorError};
 
 /// The models whose scale their maker publishes, by a word of their name, in whole mg/dL and tenths
 /// of a mmol/L.
@@ -71,6 +71,30 @@ impl Scale {
         Self { lowest: self.lowest.to_unit(unit), highest: self.highest.to_unit(unit) }
     }
 
+    /// Whether the device can have shown this: a value on the scale, or "Low" and "High" at its
+    /// limits. Compared as a person reads it, rounded half-up to 1 mg/dL or 0.1 mmol/L in the
+    /// measurement's own unit, so that a value converted by either factor stays on the scale.
+    ///
+    /// ```
+    /// use cgm_submitter::glucose::{GlucoseUnit, GlucoseValue, Measurement, Scale};
+    /// let scale = Scale::of_model("Dexcom G6", GlucoseUnit::MgPerDl).unwrap();
+    /// let thirteen = GlucoseValue::parse("13.0", GlucoseUnit::MgPerDl)?;
+    /// assert!(!scale.shows(Measurement::Value(thirteen)));
+    /// # Ok::<(), cgm_submitter::glucose::GlucoseError>(())
+    /// ```
+    pub fn shows(self, measurement: Measurement) -> bool {
+        let Some(value) = measurement.value() else { return true };
+        let scale = self.to_unit(value.unit());
+        let (lowest, highest) = (scale.lowest.rounded_native(), scale.highest.rounded_native());
+        let shown = value.rounded_native();
+        match measurement {
+            Measurement::Value(_) => (lowest..=highest).contains(&shown),
+            Measurement::Below(_) => shown == lowest,
+            Measurement::Above(_) => shown == highest,
+            Measurement::Absent(_) => true,
+        }
+    }
+
     /// The lowest value the device shows: "Low" is below it.
     pub const fn lowest(self) -> GlucoseValue {
         self.lowest
@@ -111,6 +135,34 @@ mod tests {
             assert_eq!(scale(name, GlucoseUnit::MgPerDl).as_deref(), mg_dl, "{name}");
             assert_eq!(scale(name, GlucoseUnit::MmolPerL).as_deref(), mmol_l, "{name}");
         }
+    }
+
+    #[test]
+    fn a_device_shows_its_scale_and_no_other_value_in_either_unit() {
+        use GlucoseUnit::{MgPerDl, MmolPerL};
+        let scale = Scale::of_model("G6", MgPerDl).unwrap();
+        let shows = |text, unit, of: fn(GlucoseValue) -> Measurement| {
+            scale.shows(of(GlucoseValue::parse(text, unit).unwrap()))
+        };
+        for (text, unit, value, low, high) in [
+            ("40", MgPerDl, true, true, false),
+            ("400.0", MgPerDl, true, false, true),
+            ("39", MgPerDl, false, false, false),
+            ("401", MgPerDl, false, false, false),
+            ("13.0", MgPerDl, false, false, false),
+            ("100", MgPerDl, true, false, false),
+            ("2.2", MmolPerL, true, true, false),
+            ("2.222222", MmolPerL, true, true, false),
+            ("22.222222", MmolPerL, true, false, true),
+            ("2.1", MmolPerL, false, false, false),
+            ("22.3", MmolPerL, false, false, false),
+            ("45", MmolPerL, false, false, false),
+        ] {
+            assert_eq!(shows(text, unit, Measurement::Value), value, "{text} {unit}");
+            assert_eq!(shows(text, unit, Measurement::Below), low, "low {text} {unit}");
+            assert_eq!(shows(text, unit, Measurement::Above), high, "high {text} {unit}");
+        }
+        assert!(scale.shows(Measurement::Absent(crate::glucose::AbsentReason::Error)));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The sensor a reading came from, and the device it belongs to.
 
-use super::Scale;
+use super::{GlucoseUnit, Scale};
 use std::fmt;
 
 /// Longest text accepted for a key or a name.
@@ -129,6 +129,13 @@ impl Sensor {
         self
     }
 
+    /// With the scale of its model, if it has none and its device's name says a known one.
+    #[must_use]
+    pub fn with_scale_of_model(self) -> Self {
+        let of_model = || Scale::of_model(self.device.name(), GlucoseUnit::MgPerDl);
+        Self { scale: self.scale.or_else(of_model), ..self }
+    }
+
     /// For a sensor whose file gave local times only: the name of the time zone that placed them.
     /// The same name again means the same clock, whatever the person's travels.
     #[must_use]
@@ -167,6 +174,19 @@ mod tests {
         let device = Device::new("\u{a0}Dexcom G6 ", Some(" 82AJ0D\u{2003}")).unwrap();
         assert_eq!((device.name(), device.serial()), ("Dexcom G6", Some("82AJ0D")));
         assert_eq!(Device::new(" \u{a0}", None), Err(SensorError::Empty("device name")));
+    }
+
+    #[test]
+    fn a_known_model_gives_its_scale_to_a_sensor_that_has_none() {
+        let at = |mg_dl| super::super::GlucoseValue::new(mg_dl, 0, GlucoseUnit::MgPerDl).unwrap();
+        let sensor = |name: &str| {
+            Sensor::new(SensorKey::new("s").unwrap(), Device::new(name, None).unwrap())
+        };
+        let scale = |sensor: Sensor| sensor.with_scale_of_model().scale();
+        assert_eq!(scale(sensor("Dexcom G6")), Scale::new(at(40), at(400)).ok());
+        assert_eq!(scale(sensor("Acme One")), None);
+        let own = Scale::new(at(50), at(300)).unwrap();
+        assert_eq!(scale(sensor("Dexcom G6").with_scale(own)), Some(own));
     }
 
     #[test]

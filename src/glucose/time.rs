@@ -361,6 +361,24 @@ impl ZoneOffsets {
         }
     }
 
+    /// The local dates on which these unix seconds lie; `None` if there are none. A submission or a
+    /// summary of these dates has every one of them.
+    ///
+    /// ```
+    /// use cgm_submitter::glucose::{UtcOffset, ZoneOffsets};
+    /// let zone = ZoneOffsets::fixed(UtcOffset::UTC);
+    /// let dates = zone.dates_of([1_714_694_400, 1_714_521_600]);
+    /// assert_eq!(dates, Some("2024-05-01..2024-05-03".parse()?));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn dates_of(&self, unix_seconds: impl IntoIterator<Item = i64>) -> Option<DateRange> {
+        let edges = unix_seconds.into_iter().fold(None, |edges: Option<(i64, i64)>, at| {
+            Some(edges.map_or((at, at), |(first, last)| (first.min(at), last.max(at))))
+        });
+        edges
+            .map(|(first, last)| DateRange { first: self.date_at(first), last: self.date_at(last) })
+    }
+
     /// The local date at an instant.
     pub fn date_at(&self, unix_seconds: i64) -> NaiveDate {
         let local = DateTime::<Utc>::from_timestamp(unix_seconds, 0).unwrap_or_default()

@@ -37,6 +37,15 @@ impl GlucoseUnit {
         }
     }
 
+    /// The one of the two that it is not.
+    #[must_use]
+    pub const fn other(self) -> Self {
+        match self {
+            Self::MgPerDl => Self::MmolPerL,
+            Self::MmolPerL => Self::MgPerDl,
+        }
+    }
+
     /// Decimal places of a converted value: whole mg/dL, tenths of a mmol/L.
     const fn decimals(self) -> u8 {
         match self {

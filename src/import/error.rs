@@ -2,6 +2,7 @@
 //! [`ReadingError`](crate::glucose::ReadingError) instead.
 
 use super::{MAX_BYTES, MAX_ROW_BYTES, MAX_ROWS, MAX_SENSORS, TimesLike};
+use crate::glucose::GlucoseUnit;
 
 /// Why a whole file is refused. Quotes nothing from the file.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -81,6 +82,32 @@ pub enum ImportError {
     /// A Clarity header without a unit.
     #[error("the header names neither mg/dL nor mmol/L: export the file again")]
     Unit,
+    /// The values are in the other unit than the file says.
+    #[error(
+        "{count} of {of} values can only be {like} and the file says {stated}, so its unit is \
+         wrong: export the file again, or correct the unit"
+    )]
+    WrongUnit {
+        /// What the file says.
+        stated: GlucoseUnit,
+        /// What the values look like.
+        like: GlucoseUnit,
+        /// How many of the values.
+        count: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// The devices cannot have shown these values.
+    #[error(
+        "{count} of {of} values are outside what their device shows: check the device's model, the \
+         unit, and the lowest and highest value if you gave them"
+    )]
+    OffScale {
+        /// How many of the values.
+        count: usize,
+        /// Of how many.
+        of: usize,
+    },
     /// More bytes than a file may have.
     #[error("the file has more than {MAX_BYTES} bytes: export a shorter stretch of time")]
     TooLarge,

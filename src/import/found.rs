@@ -1,9 +1,10 @@
 //! What has been found in a file so far, and what is made of it at the end.
 
+use super::scales::Scales;
 use super::{
     ClockNote, Format, Import, ImportError, ImportedReading, RejectedRow, SkippedRows, TimesLike,
 };
-use crate::glucose::{Reading, ReadingError, Sensor, SensorKey, TimeError};
+use crate::glucose::{Reading, ReadingError, Sensor, SensorKey};
 use crate::sorting::sort_by_key;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashSet};
@@ -13,6 +14,7 @@ pub(super) struct Gathered {
     now: DateTime<Utc>,
     sensors: BTreeMap<SensorKey, Sensor>,
     unreadable: BTreeMap<TimesLike, usize>,
+    scales: Scales,
     import: Import,
 }
 
@@ -27,7 +29,13 @@ impl Gathered {
             skipped: SkippedRows::default(),
             clock_notes: Vec::new(),
         };
-        Self { now, sensors: BTreeMap::new(), unreadable: BTreeMap::new(), import }
+        Self {
+            now,
+            sensors: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            scales: Scales::default(),
+            import,
+        }
     }
 
     pub(super) fn sensor(&mut self, sensor: Sensor) {
@@ -52,12 +60,17 @@ impl Gathered {
         }
     }
 
-    pub(super) fn notes(&mut self, notes: Vec<ClockNote>) {
+    pub(super) fn notes(&mut self, notes: impl IntoIterator<Item = ClockNote>) {
         self.import.clock_notes.extend(notes);
     }
 
     pub(super) fn skipped(&mut self) -> &mut SkippedRows {
         &mut self.import.skipped
+    }
+
+    /// How the values lie on their devices' scales.
+    pub(super) fn scales(&mut self) -> &mut Scales {
+        &mut self.scales
     }
 
     /// Counts a row whose time is written so.
@@ -68,7 +81,7 @@ impl Gathered {
     }
 
     /// The whole of it; one sentence instead of an error a row if most times are written in a way
-    /// that is not taken.
+    /// that is not taken, or the values cannot be.
     pub(super) fn finish(mut self) -> Result<Import, ImportError> {
         let most = self.unreadable.iter().max_by_key(|(_, rows)| **rows);
         if let Some((like, rows)) = most
@@ -76,6 +89,7 @@ impl Gathered {
         {
             return Err(ImportError::Times { like: *like });
         }
+        self.scales.refuse_wrong_unit()?;
         self.keep_one_of_each();
         let mut import = self.import;
         sort_by_key(&mut import.rejected, |rejected| rejected.row);
@@ -85,39 +99,50 @@ impl Gathered {
         Ok(import)
     }
 
-    /// Orders the readings, and keeps one of each sensor and instant: the later row stands, what a
-    /// file says last is its correction. Only where the maker says that they are two records and
-    /// they differ does nothing tell which to take.
+    /// Orders the readings, and keeps one of each sensor and instant, if all that the file says of
+    /// it says the same: the finest. Nothing tells which of two different values is right, or came
+    /// later, so that none of them is taken.
     fn keep_one_of_each(&mut self) {
+        let place = |found: &ImportedReading| (found.reading.seconds(), found.row);
         self.import.readings.sort_by(|a, b| {
-            let place = |found: &ImportedReading| (found.reading.seconds(), found.row);
             let by_sensor = a.reading.sensor().cmp(b.reading.sensor());
             (place(a).0).cmp(&place(b).0).then(by_sensor).then(place(a).1.cmp(&place(b).1))
         });
+        let is_one = |a: &ImportedReading, b: &ImportedReading| {
+            a.reading.seconds() == b.reading.seconds() && a.reading.sensor() == b.reading.sensor()
+        };
         let mut kept: Vec<ImportedReading> = Vec::with_capacity(self.import.readings.len());
-        for found in std::mem::take(&mut self.import.readings) {
-            let same = kept.last_mut().filter(|kept| {
-                kept.reading.seconds() == found.reading.seconds()
-                    && kept.reading.sensor() == found.reading.sensor()
-            });
-            let Some(there) = same else {
-                kept.push(found);
-                continue;
-            };
-            if are_two(&there.reading, &found.reading) {
-                let reason = TimeError::Ambiguous.into();
-                self.import.rejected.push(RejectedRow { row: found.row, reason });
-            } else {
-                self.import.skipped.repeated += 1;
-                *there = found;
+        for of_instant in self.import.readings.chunk_by(is_one) {
+            let Some(finest) = finest(of_instant) else { continue };
+            let contradictions = contradictions(of_instant, finest);
+            if contradictions.is_empty() {
+                self.import.skipped.repeated += of_instant.len() - 1;
+                kept.push(finest.clone());
             }
+            self.import.rejected.extend(contradictions);
         }
         self.import.readings = kept;
     }
 }
 
-/// Whether two readings of one instant are two of the maker's records that say different things.
-fn are_two(a: &Reading, b: &Reading) -> bool {
-    let keys = a.record_key().zip(b.record_key());
-    keys.is_some_and(|(a, b)| a != b) && !a.measurement().says_the_same_as(b.measurement())
+/// The row with the finest digits; of several the first.
+fn finest(rows: &[ImportedReading]) -> Option<&ImportedReading> {
+    rows.iter().reduce(|kept, row| {
+        let finer = row.reading.measurement().is_finer_than(kept.reading.measurement());
+        if finer { row } else { kept }
+    })
+}
+
+/// Each row of one sensor and instant with one that says something else; none if all say what the
+/// finest says.
+fn contradictions(rows: &[ImportedReading], finest: &ImportedReading) -> Vec<RejectedRow> {
+    let differs = |row: &&ImportedReading| {
+        !row.reading.measurement().says_the_same_as(finest.reading.measurement())
+    };
+    let Some(other) = rows.iter().find(differs) else { return Vec::new() };
+    let refused = |row: &ImportedReading| {
+        let against = if differs(&row) { finest } else { other };
+        RejectedRow { row: row.row, reason: ReadingError::Contradiction { row: against.row } }
+    };
+    rows.iter().map(refused).collect()
 }

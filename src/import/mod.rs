@@ -21,6 +21,7 @@ mod found;
 mod header;
 mod open;
 mod options;
+mod scales;
 mod text;
 mod times;
 
@@ -97,8 +98,7 @@ pub struct SkippedRows {
     pub insulin: usize,
     /// Everything else: names, devices, carbohydrates, exercise.
     pub other: usize,
-    /// The same reading once more; of two different ones of a sensor at one instant the first,
-    /// which the later row corrects.
+    /// The same reading once more.
     pub repeated: usize,
 }
 

@@ -5,6 +5,7 @@
 //! instant and leave the person's offset open (RFC 9557, section 2): the person's zone gives it,
 //! where known.
 
+use super::scales::{self, Scales};
 use super::text::{self, Line};
 use super::times::TimesLike;
 use super::{Gathered, ImportError, ImportOptions, MAX_SENSORS, header};
@@ -14,6 +15,7 @@ use crate::glucose::{
 };
 use chrono::{DateTime, NaiveDateTime};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -85,8 +87,10 @@ struct JsonEntry<'a> {
 
 /// Whether the line is a JSON object with a time: the start of JSON lines.
 pub(super) fn is_object_with_time(line: Line<'_>) -> bool {
-    serde_json::from_str::<JsonEntry<'_>>(line.text).is_ok_and(|entry| entry.time.is_some())
-        && line.text.trim_start().starts_with('{')
+    match JsonEntry::of(line.text) {
+        Ok(entry) => entry.time.is_some(),
+        Err(reason) => reason == ReadingError::DoubledField,
+    }
 }
 
 /// Reads a CSV into `found`.
@@ -99,12 +103,17 @@ pub(super) fn read_csv(
 ) -> Result<(), ImportError> {
     let mut sensors = Sensors::default();
     let mut cells = Vec::new();
-    for line in text::lines(text).filter(|line| line.number > header) {
+    let rows = text::rows(text, ',', columns.count);
+    for line in rows.filter(|line| line.number > header) {
         let closed = text::split(line.text, ',', &mut cells);
         if !line.ended
             && (!closed || cells.len() < columns.count || columns.may_go_on(line, &cells))
         {
             found.reject(line.number, ReadingError::CutOff);
+            continue;
+        }
+        if !closed {
+            found.reject(line.number, ReadingError::OpenQuote);
             continue;
         }
         if let Err(reason) = columns.refuse_split(&cells) {
@@ -147,10 +156,10 @@ pub(super) fn read_ndjson(
 ) -> Result<(), ImportError> {
     let mut sensors = Sensors::default();
     for line in text::lines(text) {
-        let entry = match serde_json::from_str::<JsonEntry<'_>>(line.text) {
+        let entry = match JsonEntry::of(line.text) {
             Ok(entry) => entry.cells(),
-            Err(_) if !line.ended => Err(ReadingError::CutOff),
-            Err(_) => Err(ReadingError::Column("time")),
+            Err(ReadingError::NotJson) if !line.ended => Err(ReadingError::CutOff),
+            Err(reason) => Err(reason),
         };
         sensors.take(line, entry, options, found)?;
     }
@@ -158,6 +167,19 @@ pub(super) fn read_ndjson(
 }
 
 impl<'a> JsonEntry<'a> {
+    /// The fields of an object. Every field takes any JSON, so that an object which is no entry has
+    /// one of them twice.
+    fn of(line: &'a str) -> Result<Self, ReadingError> {
+        // An array would be read as the fields in their order.
+        if !line.trim_start().starts_with('{') {
+            return Err(ReadingError::NotJson);
+        }
+        serde_json::from_str(line).map_err(|_| {
+            let is_json = serde_json::from_str::<IgnoredAny>(line).is_ok();
+            if is_json { ReadingError::DoubledField } else { ReadingError::NotJson }
+        })
+    }
+
     fn cells(&self) -> Result<Entry<'a>, ReadingError> {
         let text = |field: Option<&'a RawValue>, name| {
             text_of(field).map_err(|()| ReadingError::Column(name))
@@ -208,7 +230,7 @@ impl Sensors {
         };
         let sensor = self.of(entry.device.as_deref(), options, found);
         let needs_scale = sensor.as_ref().is_ok_and(|sensor| entry.needs_scale(sensor));
-        let reading = sensor.and_then(|sensor| entry.reading(sensor, options));
+        let reading = sensor.and_then(|sensor| entry.reading(sensor, options, found.scales()));
         match &reading {
             Err(ReadingError::Column("value")) if needs_scale => {
                 return Err(ImportError::ScaleRequired { row: line.number });
@@ -255,11 +277,13 @@ impl Entry<'_> {
         &self,
         sensor: &Sensor,
         options: &ImportOptions<'_>,
+        scales: &mut Scales,
     ) -> Result<Reading, ReadingError> {
         let (time, offset) = time(self.time.as_deref().ok_or(ReadingError::Column("time"))?)?;
         let offset =
             offset.or_else(|| options.zone.as_ref().map(|zone| zone.offset_at(time.timestamp())));
-        let measurement = self.measurement(sensor)?;
+        let measurement = self.measurement(sensor, scales)?;
+        let measurement = scales.check(scales::clipped(measurement, sensor.scale()), sensor)?;
         Ok(Reading::new(sensor.key().clone(), time.to_utc(), offset, measurement))
     }
 
@@ -270,18 +294,22 @@ impl Entry<'_> {
         clipped && self.value.is_none() && sensor.scale().is_none()
     }
 
-    fn measurement(&self, sensor: &Sensor) -> Result<Measurement, ReadingError> {
+    fn measurement(
+        &self,
+        sensor: &Sensor,
+        scales: &mut Scales,
+    ) -> Result<Measurement, ReadingError> {
         let status = self.status.as_deref().unwrap_or("ok").to_ascii_lowercase();
-        let limit = |of: fn(Scale) -> GlucoseValue| {
+        let mut limit = |of: fn(Scale) -> GlucoseValue| {
             if self.value.is_some() {
-                return self.value();
+                return self.value(scales);
             }
             let scale = sensor.scale().ok_or(ReadingError::Column("value"))?;
             let unit = self.unit.as_deref().map(str::parse).transpose()?;
             Ok(of(unit.map_or(scale, |unit| scale.to_unit(unit))))
         };
         match status.as_str() {
-            "ok" => self.value().map(Measurement::Value),
+            "ok" => self.value(scales).map(Measurement::Value),
             "low" => limit(Scale::lowest).map(Measurement::Below),
             "high" => limit(Scale::highest).map(Measurement::Above),
             "error" => Ok(Measurement::Absent(AbsentReason::Error)),
@@ -290,11 +318,12 @@ impl Entry<'_> {
         }
     }
 
-    fn value(&self) -> Result<GlucoseValue, ReadingError> {
+    fn value(&self, scales: &mut Scales) -> Result<GlucoseValue, ReadingError> {
         let value = self.value.as_deref().ok_or(ReadingError::Column("value"))?;
         let unit: GlucoseUnit =
             self.unit.as_deref().ok_or(ReadingError::Column("unit"))?.parse()?;
-        Ok(GlucoseValue::parse(value, unit)?)
+        let parsed = GlucoseValue::parse(value, unit).map_err(ReadingError::Value);
+        parsed.map_err(|reason| scales.impossible(value, unit, reason))
     }
 }
 

@@ -82,54 +82,77 @@ impl Canonical {
     }
 
     /// Takes the next reading, not earlier than the one before; a second one of a sensor in one
-    /// second is left out.
+    /// second is left out. What is not usual is in functions of its own: this one becomes part of
+    /// the loop that reads the database.
+    #[inline]
     pub(super) fn push(
         &mut self,
         id: SensorId,
         reading: Placed,
         mut counted: impl FnMut(Placed, Interval),
     ) {
-        let known = self.latest.filter(|(latest, _)| *latest == id).map(|(_, sensor)| sensor);
-        let known = known.or_else(|| self.index.get(&id).copied());
-        let sensor = known.unwrap_or(self.sensors.len());
-        self.latest = Some((id, sensor));
-        if let Some(worn) = self.sensors.get_mut(sensor) {
-            if worn.pace.last() == reading.seconds {
-                return;
-            }
-            match worn.pace.next(reading.seconds) {
-                Verdict::Wait => {}
-                Verdict::All(interval) => {
-                    if let Some(before) = self.exchange_only(sensor, interval, reading) {
-                        return counted(before, interval);
-                    }
-                    self.tell(sensor, 0, interval);
-                }
-                Verdict::AllButLast(interval) => self.tell(sensor, 1, interval),
-            }
-        } else {
-            let start = self.starts.get(&id).copied().unwrap_or(reading.seconds);
-            self.index.insert(id, sensor);
-            self.sensors.push(Worn {
-                rank: (start, id),
-                pace: Pace::starting_at(reading.seconds),
-                queued: 0,
-                untold: 0,
-            });
+        let sensor = match self.latest {
+            Some((latest, sensor)) if latest == id => sensor,
+            _ => self.turn_to(id),
+        };
+        let Some(worn) = self.sensors.get_mut(sensor) else {
+            self.begin(id, reading.seconds);
+            return self.enqueue(sensor, reading, &mut counted);
+        };
+        if worn.pace.last() == reading.seconds {
+            return;
         }
+        let verdict = worn.pace.next(reading.seconds);
+        if let Verdict::All(interval) = verdict
+            && let Some(before) = self.exchange_only(sensor, interval, reading)
+        {
+            return counted(before, interval);
+        }
+        match verdict {
+            Verdict::Wait => {}
+            Verdict::All(interval) => self.tell(sensor, 0, interval),
+            Verdict::AllButLast(interval) => self.tell(sensor, 1, interval),
+        }
+        self.enqueue(sensor, reading, &mut counted);
+    }
+
+    /// The place of the sensor that speaks now; after the last if it is new.
+    #[cold]
+    fn turn_to(&mut self, id: SensorId) -> usize {
+        let sensor = self.index.get(&id).copied().unwrap_or(self.sensors.len());
+        self.latest = Some((id, sensor));
+        sensor
+    }
+
+    #[cold]
+    fn begin(&mut self, id: SensorId, first: i64) {
+        let start = self.starts.get(&id).copied().unwrap_or(first);
+        self.index.insert(id, self.sensors.len());
+        let pace = Pace::starting_at(first);
+        self.sensors.push(Worn { rank: (start, id), pace, queued: 0, untold: 0 });
+    }
+
+    /// Lets a reading wait, and through what no longer has to.
+    #[inline(never)]
+    fn enqueue(
+        &mut self,
+        sensor: usize,
+        reading: Placed,
+        counted: &mut impl FnMut(Placed, Interval),
+    ) {
         if let Some(worn) = self.sensors.get_mut(sensor) {
             worn.untold += 1;
             worn.queued += 1;
         }
         self.queue.push_back(Waiting { reading, sensor, interval: None });
         // A sensor started later may still speak at this very second.
-        self.release(reading.seconds, false, &mut counted);
+        self.release(reading.seconds, false, counted);
         if self.queue.len() > MOST_WAITING {
             if let Some(sensor) = self.queue.iter().find(|w| w.interval.is_none()).map(|w| w.sensor)
             {
                 self.settle(sensor);
             }
-            self.release(reading.seconds, true, &mut counted);
+            self.release(reading.seconds, true, counted);
         }
     }
 
@@ -172,6 +195,7 @@ impl Canonical {
     }
 
     /// Gives the sensor's waiting readings their interval, except the last `but`.
+    #[inline(never)]
     fn tell(&mut self, sensor: usize, but: usize, interval: Interval) {
         let Some(worn) = self.sensors.get_mut(sensor) else { return };
         let told = worn.untold.saturating_sub(but);

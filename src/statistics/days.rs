@@ -53,7 +53,12 @@ impl Days {
             day.covered += (to - from).max(0);
             return;
         }
-        let mut from = from;
+        self.cover(from, to, offset);
+    }
+
+    /// Gives each date its part.
+    #[cold]
+    fn cover(&mut self, mut from: i64, to: i64, offset: UtcOffset) {
         while from < to {
             let (span, day) = self.at(from, offset);
             let end = to.min(span.end);
@@ -72,6 +77,7 @@ impl Days {
         (self.open.0, &mut self.open.1)
     }
 
+    #[cold]
     fn open(&mut self, seconds: i64, offset: UtcOffset) {
         let (span, day) = self.open;
         if day.worn || day.covered > 0 {

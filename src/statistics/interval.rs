@@ -115,6 +115,7 @@ impl Pace {
         }
     }
 
+    #[cold]
     fn learn_first(&mut self, gap: Option<Interval>) -> Verdict {
         let Some(interval) = gap else {
             self.streak = None;

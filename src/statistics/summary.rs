@@ -161,6 +161,7 @@ impl SummaryBuilder {
     /// Adds a reading, not earlier than the one before. Readings outside the window are ignored,
     /// and those without a value: they count neither in a mean nor as coverage. Of two of one
     /// sensor in one second the first counts.
+    #[inline]
     pub fn push(&mut self, sample: Sample) {
         if !self.window.contains(sample.seconds) {
             return;

@@ -110,8 +110,8 @@ pub struct ConnectionDetails {
 }
 
 impl ConnectionRecord {
-    /// Whether anything may be sent: it is active, or the receiver pointed elsewhere for long and it
-    /// is time to look whether it still does.
+    /// Whether anything may be sent: it is active, or the receiver pointed elsewhere for long and
+    /// it is time to look whether it still does.
     pub fn may_send(&self, now: DateTime<Utc>) -> bool {
         self.state == ConnectionState::Active
             || (self.is_tried_again() && self.receiver.waits(now).is_none())

@@ -28,8 +28,14 @@ pub(super) fn claimed_in(
     Ok(units)
 }
 
-/// Keeps the current version as an earlier one, if someone has seen it. True if so.
-pub(super) fn supersede(tx: &Transaction<'_>, reading: &StoredReading) -> Result<bool, StoreError> {
+/// Keeps the current version as an earlier one, if someone has seen it. True if so. If the ledger
+/// covers the reading, its key goes to `cuts`: the caller takes them out together, once for a
+/// batch.
+pub(super) fn supersede(
+    tx: &Transaction<'_>,
+    reading: &StoredReading,
+    cuts: &mut Vec<ReadingKey>,
+) -> Result<bool, StoreError> {
     let version = reading.version(tx)?;
     let holders = ledger::covering(tx, reading.key)?;
     if holders.is_empty() && claimed_in(tx, reading.key, version)?.is_empty() {
@@ -40,18 +46,20 @@ pub(super) fn supersede(tx: &Transaction<'_>, reading: &StoredReading) -> Result
         versions::remember(tx, *holder, (reading.key, version), Held::Accepted)?;
     }
     if !holders.is_empty() {
-        ledger::cut(tx, &[reading.key])?;
+        cuts.push(reading.key);
     }
     Ok(true)
 }
 
-/// Takes a reading away because its record now stands at `target`. True if someone has seen it.
+/// Takes a reading away because its record now stands at `target`. True if someone has seen it;
+/// `cuts` as for [`supersede`].
 pub(super) fn move_away(
     tx: &Transaction<'_>,
     reading: &StoredReading,
     target: ReadingKey,
+    cuts: &mut Vec<ReadingKey>,
 ) -> Result<bool, StoreError> {
-    let seen = supersede(tx, reading)?;
+    let seen = supersede(tx, reading, cuts)?;
     readings::remove(tx, reading.key)?;
     versions::move_along(tx, reading.key, target)?;
     Ok(seen)

@@ -4,7 +4,7 @@
 //! put anything beside it.
 
 use super::{Store, StoreError, repack, schema};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, config::DbConfig};
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read};
@@ -143,6 +143,8 @@ fn connect(path: &Path) -> Result<Connection, StoreError> {
 fn set_up(db: &Connection) -> Result<(), StoreError> {
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.busy_timeout(Duration::from_secs(5))?;
+    // Else another value bound to a limit, or beside a partial index, plans a statement anew.
+    db.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     db.pragma_update(None, "trusted_schema", false)?;
     Ok(())
 }

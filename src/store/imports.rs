@@ -32,6 +32,10 @@ pub struct ImportSource<'a> {
     pub format: &'a str,
     /// SHA-256 of its bytes.
     pub digest: [u8; 32],
+    /// Rows that say again what another row of it says: they count as already there.
+    pub repeated: usize,
+    /// Rows that were refused before anything was stored.
+    pub rejected: usize,
 }
 
 /// A file whose readings were stored.
@@ -153,7 +157,7 @@ mod tests {
                 reading("s", 600, value(100)),
                 reading("s", 600 + 300 * i64::from(number), value(100)),
             ];
-            let source = ImportSource { format, digest: [number; 32] };
+            let source = ImportSource { format, digest: [number; 32], repeated: 2, rejected: 3 };
             scratch.store.ingest_import(source, &[], &rows, &zone, now).unwrap();
         }
         let key = SensorKey::new("s").unwrap();
@@ -165,8 +169,11 @@ mod tests {
             .iter()
             .map(|i| (i.format.as_str(), i.digest[0], i.stored, i.already_there, i.replaced))
             .collect();
-        assert_eq!(counts, [("open", 2, 1, 1, 1), ("clarity", 1, 2, 0, 1)]);
+        // Two rows of each file said again what another said.
+        assert_eq!(counts, [("open", 2, 1, 3, 1), ("clarity", 1, 2, 2, 1)]);
+        assert!(imports.iter().all(|import| import.rejected == 3));
     }
+
     #[test]
     fn of_two_files_the_later_one_corrects_what_both_say_of_one_second() {
         use crate::store::testing::with_record;
@@ -179,7 +186,7 @@ mod tests {
             [reading("s", 0, value(101)), named(101, "r2")],
         ];
         let replaced = files.each_ref().map(|rows| {
-            let source = ImportSource { format: "open", digest: [1; 32] };
+            let source = ImportSource { format: "open", digest: [1; 32], repeated: 0, rejected: 0 };
             scratch.store.ingest_import(source, &[], rows, &zone, now).unwrap().replaced
         });
         assert_eq!(replaced, [0, 2], "and the report says so");

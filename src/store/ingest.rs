@@ -5,7 +5,7 @@
 //! so that the same batch again changes nothing.
 
 use super::insertion::{Insertion, NewRow};
-use super::placement::{self, Contested, Intake, Outcome};
+use super::placement::{self, Contested, Intake, Outcome, Unsettled};
 use super::record::{Record, StoredRecord};
 use super::records::Records;
 use super::sources::{Source, Sources, within};
@@ -87,6 +87,9 @@ impl<'a> Taking<'a, '_> {
         }
         let source = self.sources.of(self.tx, reading.sensor())?;
         Ok(source.ok_or(ReadingError::UnknownSensor).and_then(|source| {
+            if source.scale.is_some_and(|scale| !scale.shows(reading.measurement())) {
+                return Err(ReadingError::OffScale);
+            }
             let key = ReadingKey::new(source.id, reading.seconds());
             Ok((source, key.ok_or(ReadingError::InTheFuture)?))
         }))
@@ -163,14 +166,16 @@ impl<'a> Taking<'a, '_> {
         let mut contested = placement::last_of_each(self.contested);
         report.already_there += all - contested.len();
         placement::move_away(tx, &mut contested, &records)?;
+        let mut unsettled = Unsettled::default();
         for c in &contested {
-            *match placement::place(tx, c, intake, &mut records)? {
+            *match placement::place(tx, c, intake, &mut records, &mut unsettled)? {
                 Outcome::Stored => &mut report.stored,
                 Outcome::AlreadyThere => &mut report.already_there,
                 Outcome::Replaced => &mut report.replaced,
                 Outcome::Corrected => &mut report.corrected,
             } += 1;
         }
+        unsettled.settle(tx)?;
         for sensor in sources.known() {
             sensors::refresh_extent(tx, sensor)?;
         }
@@ -210,7 +215,8 @@ impl Store {
     /// The same measurement again changes nothing: digits, offset and record key of the first stay
     /// (one without record key takes the later one's). In the other unit it says the same if either
     /// converts to the other; the finer digits are kept then, unless they would show at a receiver
-    /// that has the coarser ones: that is a correction. Another measurement for the same instant
+    /// that has the coarser ones: that is a correction. What the device cannot have shown, by the
+    /// scale stored for the sensor, is refused. Another measurement for the same instant
     /// takes the earlier one's place, or becomes a new version of it where a receiver has the
     /// earlier one or is being sent it. A record key known at another instant is a correction: its
     /// reading moves.
@@ -265,7 +271,9 @@ impl Store {
         }
         let import = imports::begin(&tx, source, now)?;
         let report = ingest(&tx, readings, Intake { zone, now, import: Some(import) })?;
-        imports::end(&tx, import, report.counts())?;
+        let [stored, there, replaced, corrected, rejected] = report.counts();
+        let (there, rejected) = (there + source.repeated, rejected + source.rejected);
+        imports::end(&tx, import, [stored, there, replaced, corrected, rejected])?;
         tx.commit()?;
         Ok(report)
     }
@@ -341,6 +349,29 @@ mod tests {
             said(&scratch),
             [(0, value(100)), (300, Measurement::Absent(AbsentReason::Error))]
         );
+    }
+
+    #[test]
+    fn what_the_sensor_as_it_is_stored_cannot_have_shown_is_refused() {
+        let mut scratch = Scratch::new();
+        let at = |mg_dl| GlucoseValue::new(mg_dl, 0, GlucoseUnit::MgPerDl).unwrap();
+        let device = crate::glucose::Device::new("Dexcom G6", None).unwrap();
+        let sensor = Sensor::new(SensorKey::new("g6").unwrap(), device);
+        let sensor = sensor.with_scale(crate::glucose::Scale::new(at(40), at(400)).unwrap());
+        scratch.store.register_sensor(&sensor).unwrap();
+        let molar = GlucoseValue::parse("22.222222", GlucoseUnit::MmolPerL).unwrap();
+        let report = scratch.take(&[
+            reading("g6", 0, value(39)),
+            reading("g6", 300, value(40)),
+            reading("g6", 600, value(401)),
+            reading("g6", 900, Measurement::Below(at(39))),
+            reading("g6", 1_200, Measurement::Below(at(40))),
+            reading("g6", 1_500, Measurement::Value(molar)),
+        ]);
+        assert_eq!(counts(&report), [3, 0, 0, 0, 3]);
+        assert!(report.rejected.iter().all(|refused| refused.reason == ReadingError::OffScale));
+        let rows: Vec<_> = report.rejected.iter().map(|refused| refused.row).collect();
+        assert_eq!(rows, [0, 2, 3]);
     }
 
     #[test]

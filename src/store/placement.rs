@@ -1,7 +1,7 @@
 //! Where a reading goes that does not simply fit in: its instant is taken, its record stood
 //! elsewhere, or there is history.
 
-use super::readings::StoredReading;
+use super::readings::{Change, StoredReading};
 use super::record::Record;
 use super::records::Records;
 use super::{
@@ -81,24 +81,30 @@ pub(super) fn move_away(
         let holder = records.holder(tx, c.key.sensor(), record)?;
         leaving.extend(holder.filter(|h| h.key != c.key).map(|holder| (place, holder)));
     }
+    let mut cuts = Vec::new();
     let left: HashSet<ReadingKey> = leaving.iter().map(|(_, holder)| holder.key).collect();
     for (place, holder) in &leaving {
         let Some(c) = contested.get_mut(*place) else { continue };
         if !left.contains(&c.key) {
-            make_way(tx, c)?;
+            make_way(tx, c, &mut cuts)?;
         }
-        c.moved = Some(corrections::move_away(tx, holder, c.key)?);
+        c.moved = Some(corrections::move_away(tx, holder, c.key, &mut cuts)?);
     }
+    ledger::cut(tx, &cuts)?;
     if leaving.is_empty() { Ok(()) } else { versions::settle_moves(tx) }
 }
 
 /// If a reading that stays says what a record will say in its place, whoever has it counts as
 /// having an earlier version: what is sent next replaces what the record said where it stood, and
 /// is not taken for that reading's own fact.
-fn make_way(tx: &Transaction<'_>, c: &Contested<'_>) -> Result<(), StoreError> {
+fn make_way(
+    tx: &Transaction<'_>,
+    c: &Contested<'_>,
+    cuts: &mut Vec<ReadingKey>,
+) -> Result<(), StoreError> {
     let Some(there) = readings::at(tx, c.key)? else { return Ok(()) };
     if there.measurement()?.says_the_same_as(c.reading.measurement()) {
-        corrections::supersede(tx, &there)?;
+        corrections::supersede(tx, &there, cuts)?;
         readings::mark_history(tx, c.key)?;
     }
     Ok(())
@@ -131,12 +137,32 @@ fn relation(
     Ok(if shows { Relation::Other } else { Relation::Finer })
 }
 
-/// Puts a contested reading in its place.
+/// What the ledger is to learn of a batch once all of it is in its place. A cut looks at the stored
+/// neighbours and rewrites an interval: one for all is much less work than one for each.
+#[derive(Default)]
+pub(super) struct Unsettled {
+    /// Readings that the ledger's intervals must not cover any more.
+    cuts: Vec<ReadingKey>,
+    /// Readings that may say again what a receiver has.
+    returned: Vec<ReadingKey>,
+}
+
+impl Unsettled {
+    /// Brings the ledger up to date.
+    pub(super) fn settle(self, tx: &Transaction<'_>) -> Result<(), StoreError> {
+        ledger::cut(tx, &self.cuts)?;
+        self.returned.into_iter().try_for_each(|key| settlement::restore(tx, key))
+    }
+}
+
+/// Puts a contested reading in its place. No other of the batch has that place, so what the ledger
+/// says of it does not depend on the order.
 pub(super) fn place(
     tx: &Transaction<'_>,
     c: &Contested<'_>,
     intake: Intake<'_>,
     records: &mut Records,
+    unsettled: &mut Unsettled,
 ) -> Result<Outcome, StoreError> {
     let measurement = c.reading.measurement();
     let record = c.record.as_ref().map(|r| records.stored(tx, c.key, r)).transpose()?;
@@ -145,8 +171,8 @@ pub(super) fn place(
     let Some(there) = readings::at(tx, c.key)? else {
         let offset = c.reading.offset().unwrap_or_else(|| intake.zone.offset_at(c.key.seconds()));
         readings::insert(tx, c.key, measurement, offset, record, intake.import)?;
-        ledger::cut(tx, &[c.key])?;
-        settlement::restore(tx, c.key)?;
+        unsettled.cuts.push(c.key);
+        unsettled.returned.push(c.key);
         return Ok(Outcome::of(seen).unwrap_or(Outcome::Stored));
     };
     match relation(tx, &there, measurement)? {
@@ -160,17 +186,19 @@ pub(super) fn place(
         }
         Relation::Finer => {
             let record = record.filter(|_| there.record().is_none());
-            readings::overwrite(tx, c.key, measurement, None, record, intake.import)?;
+            let change = Change { measurement, offset: None, record, import: intake.import };
+            readings::overwrite(tx, &there, &change, false)?;
         }
         Relation::Other => {
-            let claimed = corrections::supersede(tx, &there)?;
+            let claimed = corrections::supersede(tx, &there, &mut unsettled.cuts)?;
             let offset = c.reading.offset();
-            readings::overwrite(tx, c.key, measurement, offset, record, intake.import)?;
+            let change = Change { measurement, offset, record, import: intake.import };
+            readings::overwrite(tx, &there, &change, claimed)?;
             seen = Some(seen.unwrap_or_default() || claimed);
         }
     }
     if seen.is_some() {
-        settlement::restore(tx, c.key)?;
+        unsettled.returned.push(c.key);
     }
     Ok(Outcome::of(seen).unwrap_or(Outcome::AlreadyThere))
 }

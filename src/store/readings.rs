@@ -102,28 +102,35 @@ pub(super) fn insert(
     record.map_or(Ok(()), |record| set_record(tx, key, record))
 }
 
-/// Puts a new measurement in a reading's place; offset and record key change only where given.
+/// What takes a reading's place. `None`: as it is.
+pub(super) struct Change<'a> {
+    pub(super) measurement: Measurement,
+    pub(super) offset: Option<UtcOffset>,
+    pub(super) record: Option<&'a StoredRecord<'a>>,
+    pub(super) import: Option<ImportId>,
+}
+
+/// Puts a new measurement in a reading's place. `superseded` if what stood there was just kept as
+/// an earlier version: then nobody need ask whether there is one.
 pub(super) fn overwrite(
     tx: &Transaction<'_>,
-    key: ReadingKey,
-    measurement: Measurement,
-    offset: Option<UtcOffset>,
-    record: Option<&StoredRecord<'_>>,
-    import: Option<ImportId>,
+    there: &StoredReading,
+    change: &Change<'_>,
+    superseded: bool,
 ) -> Result<(), StoreError> {
-    let packed = packing::encode(measurement) | versions::mark(tx, key)?;
-    tx.prepare_cached(
-        "UPDATE readings SET measurement = ?2 | coalesce(?3, measurement & ?4), import = ?5
-         WHERE key = ?1",
-    )?
-    .execute(params![
-        key,
-        packed,
-        offset.map(packing::offset),
-        packing::OFFSET_MASK,
-        import.map(|import| import.0),
-    ])?;
-    record.map_or(Ok(()), |record| set_record(tx, key, record))
+    let mark = if superseded || there.has_history() {
+        packing::HISTORY
+    } else {
+        versions::mark(tx, there.key)?
+    };
+    let offset = change.offset.map_or(there.packed & packing::OFFSET_MASK, packing::offset);
+    tx.prepare_cached("UPDATE readings SET measurement = ?2, import = ?3 WHERE key = ?1")?
+        .execute(params![
+            there.key,
+            packing::encode(change.measurement) | mark | offset,
+            change.import.map(|import| import.0),
+        ])?;
+    change.record.map_or(Ok(()), |record| set_record(tx, there.key, record))
 }
 
 /// Gives a reading the record key its maker now names, in place of any other.

@@ -15,15 +15,23 @@ use std::collections::{BinaryHeap, VecDeque};
 /// Samples buffered of each sensor where several are merged.
 const BUFFERED: u32 = 256;
 
-/// A range of keys, in order.
-const RANGE: &str =
-    "SELECT key, measurement FROM readings WHERE key BETWEEN ?1 AND ?2 ORDER BY key";
+/// Keys from one on, in order. Whoever reads it looks for the last: SQLite would take two more of
+/// its steps for that at every row.
+const FROM: &str = "SELECT key, measurement FROM readings WHERE key >= ?1 ORDER BY key";
 
-/// Visits the samples of rows of [`RANGE`]; how many.
-fn visit_rows(mut rows: Rows<'_>, visit: &mut impl FnMut(Sample)) -> Result<u32, StoreError> {
+/// Visits the samples of rows of [`FROM`] until one is after `last`; how many.
+fn visit_rows(
+    mut rows: Rows<'_>,
+    last: i64,
+    visit: &mut impl FnMut(Sample),
+) -> Result<u32, StoreError> {
     let mut visited = 0;
     while let Some(row) = rows.next()? {
-        visit(packing::sample(row.get(0)?, row.get(1)?)?);
+        let key: ReadingKey = row.get(0)?;
+        if key.packed() > last {
+            break;
+        }
+        visit(packing::sample(key, row.get(1)?)?);
         visited += 1;
     }
     Ok(visited)
@@ -38,8 +46,9 @@ struct Lane {
 impl Lane {
     fn next(&mut self, statement: &mut CachedStatement<'_>) -> Result<Option<Sample>, StoreError> {
         if let (true, Some((first, last))) = (self.ahead.is_empty(), self.rest) {
-            let rows = statement.query(params![first, last, BUFFERED])?;
-            let more = visit_rows(rows, &mut |sample| self.ahead.push_back(sample))? == BUFFERED;
+            let rows = statement.query(params![first, BUFFERED])?;
+            let more =
+                visit_rows(rows, last, &mut |sample| self.ahead.push_back(sample))? == BUFFERED;
             let next = self
                 .ahead
                 .back()
@@ -87,7 +96,7 @@ fn cuts(spans: &[Span]) -> Vec<i64> {
 }
 
 fn scan(db: &Connection, window: Window, visit: &mut impl FnMut(Sample)) -> Result<(), StoreError> {
-    let mut whole = db.prepare_cached(RANGE)?;
+    let mut whole = db.prepare_cached(FROM)?;
     let mut spans = sensors::spans(db, window)?;
     spans.sort_by_key(|span| Reverse(span.first));
     let cuts = cuts(&spans);
@@ -102,9 +111,9 @@ fn scan(db: &Connection, window: Window, visit: &mut impl FnMut(Sample)) -> Resu
             at_work.iter().filter_map(|span| key::range(span.sensor, slice)).collect();
         match ranges.as_slice() {
             [] => {}
-            [(first, last)] => _ = visit_rows(whole.query([first, last])?, visit)?,
+            [(first, last)] => _ = visit_rows(whole.query([first])?, *last, visit)?,
             several => {
-                merge(&mut db.prepare_cached(&format!("{RANGE} LIMIT ?3"))?, several, visit)?;
+                merge(&mut db.prepare_cached(&format!("{FROM} LIMIT ?2"))?, several, visit)?;
             }
         }
     }

@@ -47,15 +47,19 @@ fn value(text: &str) -> Result<GlucoseValue, StoreError> {
     GlucoseValue::parse(digits, unit).map_err(|_| UNREADABLE)
 }
 
+fn scale(row: &Row<'_>) -> Result<Option<Scale>, StoreError> {
+    let limits: (Option<String>, Option<String>) = (row.get("lowest")?, row.get("highest")?);
+    let (Some(lowest), Some(highest)) = limits else { return Ok(None) };
+    Scale::new(value(&lowest)?, value(&highest)?).map(Some).map_err(|_| UNREADABLE)
+}
+
 fn stored(row: &Row<'_>) -> Result<StoredSensor, StoreError> {
     let serial: Option<String> = row.get("serial")?;
     let device =
         Device::new(row.get::<_, String>("name")?, serial.as_deref()).map_err(|_| UNREADABLE)?;
     let key = SensorKey::new(row.get::<_, String>("key")?).map_err(|_| UNREADABLE)?;
     let mut sensor = Sensor::new(key, device);
-    let scale: (Option<String>, Option<String>) = (row.get("lowest")?, row.get("highest")?);
-    if let (Some(lowest), Some(highest)) = scale {
-        let scale = Scale::new(value(&lowest)?, value(&highest)?).map_err(|_| UNREADABLE)?;
+    if let Some(scale) = scale(row)? {
         sensor = sensor.with_scale(scale);
     }
     if let Some(zone) = row.get::<_, Option<String>>("zone")? {
@@ -81,14 +85,23 @@ pub(super) fn id(db: &Connection, key: &SensorKey) -> Result<Option<SensorId>, S
     Ok(statement.query_row([key.as_str()], |row| row.get(0).map(SensorId)).optional()?)
 }
 
-/// A sensor's number, and the unix second of its latest stored reading.
-pub(super) fn id_and_last(
-    db: &Connection,
-    key: &SensorKey,
-) -> Result<Option<(SensorId, Option<i64>)>, StoreError> {
-    let mut statement = db.prepare_cached("SELECT id, last FROM sensors WHERE key = ?")?;
-    let found = statement.query_row([key.as_str()], |row| Ok((SensorId(row.get(0)?), row.get(1)?)));
-    Ok(found.optional()?)
+/// What taking readings in needs of a sensor.
+pub(super) struct Known {
+    /// Its number.
+    pub(super) id: SensorId,
+    /// Unix second of its latest stored reading.
+    pub(super) last: Option<i64>,
+    /// What its device shows.
+    pub(super) scale: Option<Scale>,
+}
+
+/// What is known of a sensor.
+pub(super) fn known(db: &Connection, key: &SensorKey) -> Result<Option<Known>, StoreError> {
+    let mut statement =
+        db.prepare_cached("SELECT id, last, lowest, highest FROM sensors WHERE key = ?")?;
+    let mut rows = statement.query([key.as_str()])?;
+    let Some(row) = rows.next()? else { return Ok(None) };
+    Ok(Some(Known { id: SensorId(row.get("id")?), last: row.get("last")?, scale: scale(row)? }))
 }
 
 /// A sensor's stretch of stored readings within a window: unix seconds, both included.

@@ -48,16 +48,15 @@ pub(super) fn restore(tx: &Transaction<'_>, key: ReadingKey) -> Result<(), Store
         return Ok(());
     };
     let said = reading.measurement()?;
-    for to in versions::holders(tx, key)? {
-        match versions::seen_as_current(tx, to, key, said)? {
-            Some((_, Held::Accepted)) => {
+    for (to, version, held) in versions::seen_as_current(tx, key, said)? {
+        match held {
+            Held::Accepted => {
                 unknown::release(tx, to, (key, reading.version(tx)?))?;
                 ledger::join(tx, to.0, to.1, (key.packed(), key.packed()))?;
             }
-            Some((version, Held::MayHave)) => {
+            Held::MayHave => {
                 unknown::rest_on(tx, to, key, version, reading.version(tx)?)?;
             }
-            None => {}
         }
     }
     Ok(())

@@ -1,7 +1,8 @@
 //! The sensors of a batch, with what tells the quick way of a reading from the slow one.
 
+use super::sensors::Known;
 use super::{ReadingKey, StoreError, key, ledger, sensors, versions};
-use crate::glucose::{SensorId, SensorKey};
+use crate::glucose::{Scale, SensorId, SensorKey};
 use rusqlite::Transaction;
 use std::collections::HashMap;
 
@@ -9,6 +10,8 @@ use std::collections::HashMap;
 #[derive(Clone, Copy)]
 pub(super) struct Source {
     pub(super) id: SensorId,
+    /// What its device shows.
+    pub(super) scale: Option<Scale>,
     /// Unix second of the latest reading stored before.
     pub(super) last: Option<i64>,
     /// That of the latest of it and the batch so far.
@@ -25,10 +28,11 @@ pub(super) fn within(range: Option<(i64, i64)>, key: ReadingKey) -> bool {
 
 impl Source {
     fn find(tx: &Transaction<'_>, key: &SensorKey) -> Result<Option<Self>, StoreError> {
-        let Some((id, last)) = sensors::id_and_last(tx, key)? else { return Ok(None) };
+        let Some(Known { id, last, scale }) = sensors::known(tx, key)? else { return Ok(None) };
         let whole = key::whole(id);
         Ok(Some(Self {
             id,
+            scale,
             last,
             newest: last,
             ledger: ledger::range(tx, whole)?,

@@ -63,8 +63,12 @@ fn unsent(
 ) -> Result<Vec<VersionedReading>, StoreError> {
     let mut statement = db.prepare_cached(&format!(
         "SELECT key, measurement FROM readings
-         WHERE key BETWEEN ?3 AND ?4 AND NOT {QUARANTINED} ORDER BY key LIMIT ?5"
+         WHERE key BETWEEN ?3 AND ?4 AND NOT (?6 AND {QUARANTINED}) ORDER BY key LIMIT ?5"
     ))?;
+    // Mostly nothing is quarantined: then no row is looked up there.
+    let any_quarantined = db
+        .prepare_cached("SELECT 1 FROM quarantine WHERE connection = ? AND unit = ?")?
+        .exists(params![to.0.0, to.1])?;
     let mut found = Vec::new();
     if limit == 0 {
         return Ok(found);
@@ -77,7 +81,8 @@ fn unsent(
         }
         let complete = ledger::gaps(db, to, (first, last), |(first, last)| {
             let room = i64::try_from(limit - found.len()).unwrap_or(i64::MAX);
-            let mut rows = statement.query(params![to.0.0, to.1, first, last, room])?;
+            let mut rows =
+                statement.query(params![to.0.0, to.1, first, last, room, any_quarantined])?;
             while let Some(row) = rows.next()? {
                 found.push(versioned(db, to, row)?);
             }

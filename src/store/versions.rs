@@ -192,20 +192,6 @@ pub(super) fn remembered_in(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Who has, or may have, an earlier version of the reading at a key.
-pub(super) fn holders(
-    db: &Connection,
-    key: ReadingKey,
-) -> Result<Vec<(ConnectionId, GlucoseUnit)>, StoreError> {
-    let mut statement = db.prepare_cached(&format!(
-        "SELECT DISTINCT a.connection, a.unit FROM superseded s
-         CROSS JOIN accepted_versions a ON a.key = s.key AND a.version = s.version
-         WHERE {OF_READING}"
-    ))?;
-    let rows = statement.query_map([key], |row| Ok((ConnectionId(row.get(0)?), row.get(1)?)))?;
-    Ok(rows.collect::<Result<_, _>>()?)
-}
-
 /// One version of a reading: the current one, or a row of `superseded`.
 struct Version {
     id: i64,
@@ -241,25 +227,37 @@ fn seen(
     Ok(found)
 }
 
-/// Which earlier version of the reading at a key is the last that a connection has seen, and how
-/// surely it has that, if it is one that says `said` there, or cannot be told from it.
+/// A connection and unit, the version it has seen, and how surely it has that.
+pub(super) type Seen = ((ConnectionId, GlucoseUnit), u32, Held);
+
+/// For whom the last version they have seen of the reading at a key is one that says `said` there,
+/// or cannot be told from it.
 pub(super) fn seen_as_current(
     db: &Connection,
-    (connection, unit): (ConnectionId, GlucoseUnit),
     key: ReadingKey,
     said: Measurement,
-) -> Result<Option<(u32, Held)>, StoreError> {
+) -> Result<Vec<Seen>, StoreError> {
     let mut statement = db.prepare_cached(&format!(
-        "SELECT s.key, s.measurement, s.version, a.accepted FROM superseded s
+        "SELECT a.connection, a.unit, s.key, s.measurement, s.version, a.accepted
+         FROM superseded s
          CROSS JOIN accepted_versions a ON a.key = s.key AND a.version = s.version
-         AND a.connection = ?2 AND a.unit = ?3 WHERE {OF_READING} ORDER BY s.id DESC LIMIT 1"
+         WHERE {OF_READING} ORDER BY s.id DESC"
     ))?;
-    let mut rows = statement.query(params![key, connection.0, unit])?;
-    let Some(row) = rows.next()? else { return Ok(None) };
-    let (at, last): (ReadingKey, i64) = (row.get(0)?, row.get(1)?);
-    let held = if row.get(3)? { Held::Accepted } else { Held::MayHave };
-    let alike = at == key && packing::decode(last)?.is_alike_in(said, unit);
-    Ok(if alike { Some((row.get(2)?, held)) } else { None })
+    let mut rows = statement.query([key])?;
+    let (mut known, mut seen) = (Vec::new(), Vec::new());
+    while let Some(row) = rows.next()? {
+        let to = (ConnectionId(row.get(0)?), row.get(1)?);
+        if known.contains(&to) {
+            continue;
+        }
+        known.push(to);
+        let (at, last): (ReadingKey, i64) = (row.get(2)?, row.get(3)?);
+        if at == key && packing::decode(last)?.is_alike_in(said, to.1) {
+            let held = if row.get(5)? { Held::Accepted } else { Held::MayHave };
+            seen.push((to, row.get(4)?, held));
+        }
+    }
+    Ok(seen)
 }
 
 /// The versions that a connection has seen of a reading with the history mark, before the one it
@@ -325,5 +323,20 @@ mod tests {
         let statement = scratch.store.db.prepare_cached(REMEMBERED_IN).unwrap();
         assert!(statement.get_status(StatementStatus::Run) >= 100);
         assert_eq!(statement.get_status(StatementStatus::FullscanStep), 0);
+    }
+
+    #[test]
+    fn another_bound_value_is_no_reason_to_plan_a_statement_anew() {
+        let scratch = Scratch::new();
+        for sql in [
+            "SELECT 1 FROM superseded WHERE key = ?1 OR moved_to = ?1",
+            "SELECT key FROM readings ORDER BY key LIMIT ?1",
+        ] {
+            let mut statement = scratch.store.db.prepare_cached(sql).unwrap();
+            for value in 1..9 {
+                statement.exists([value]).unwrap();
+            }
+            assert_eq!(statement.get_status(StatementStatus::RePrepare), 0, "{sql}");
+        }
     }
 }

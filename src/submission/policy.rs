@@ -21,13 +21,14 @@ pub struct Policy {
     /// How long an answer is waited for. Longer than any gateway waits.
     pub request_timeout: TimeDelta,
     /// How long a call may take, its requests together, for which a person waits: connecting, and
-    /// reading the patient and the orders. Submissions and verifications are given their time by the
-    /// host.
+    /// reading the patient and the orders. Submissions and verifications are given their time by
+    /// the host.
     pub call: TimeDelta,
     /// The same for ending a connection: it has ended here then, and what is left to do at the
     /// receiver is done later.
     pub disconnect: TimeDelta,
-    /// How much longer than [`request_timeout`](Self::request_timeout) a request may still be at work at the receiver.
+    /// How much longer than [`request_timeout`](Self::request_timeout) a request may still be at
+    /// work at the receiver.
     pub lease_margin: TimeDelta,
     /// The longest lease, however often the outcome was unknown.
     pub longest_lease: TimeDelta,

@@ -133,11 +133,16 @@ impl Isolation {
         resume
     }
 
-    /// Notes that the receiver accepted something of another submission at this Unix second.
+    /// Notes that the receiver accepted something of another submission at this Unix second. What
+    /// it accepted before anything failed says nothing.
     pub fn hears_of(&mut self, accepted_at: Option<i64>) {
-        if accepted_at > self.accepted_at {
+        if accepted_at > self.accepted_at && accepted_at.is_some_and(|at| self.failed_before(at)) {
             (self.accepted, self.accepted_at, self.heard) = (true, accepted_at, true);
         }
+    }
+
+    fn failed_before(&self, second: i64) -> bool {
+        self.suspects.iter().any(|one| one.failed_at.is_some_and(|failed| failed < second))
     }
 
     /// Whether something was accepted so shortly before `now`, and after a suspect failed, that the
@@ -146,7 +151,7 @@ impl Isolation {
         let near = policy.isolation_nearness.num_seconds();
         accepted_at.is_some_and(|accepted| {
             (accepted..=accepted.saturating_add(near)).contains(&now)
-                && self.suspects.iter().any(|one| one.failed_at.is_some_and(|at| at < accepted))
+                && self.failed_before(accepted)
         })
     }
 

@@ -143,8 +143,8 @@ pub const fn request_verdict(facts: ResponseFacts) -> RequestVerdict {
 }
 
 /// Whether a failure says that nothing of the request was begun. 425 and 429 turn a request away
-/// (RFC 8470, RFC 6585), 501 does not know it, 511 comes from the network before the receiver, and a
-/// 503 that names a time comes from whoever keeps requests away meanwhile. Any other failure may
+/// (RFC 8470, RFC 6585), 501 does not know it, 511 comes from the network before the receiver, and
+/// a 503 that names a time comes from whoever keeps requests away meanwhile. Any other failure may
 /// come in the middle of the work.
 pub const fn is_unprocessed(status: u16, asks_to_wait: bool) -> bool {
     match status {

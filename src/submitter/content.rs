@@ -8,7 +8,9 @@ use crate::error::Error;
 use crate::fhir::{Dialect, EntryKind};
 use crate::glucose::{GlucoseUnit, Window, ZoneOffsets};
 use crate::smart::GrantedScopes;
-use crate::store::{ConnectionId, ConnectionRecord, Store, SubmissionId, SubmissionState};
+use crate::store::{
+    ConnectionId, ConnectionRecord, ConnectionState, Store, SubmissionId, SubmissionState,
+};
 use crate::submission::{
     Circumstances, LeftOut, Plan, Planned, PlanningError, SubmissionRequest, Trigger, plan,
 };
@@ -117,6 +119,10 @@ pub(super) fn outcome(
     run: Run,
 ) -> Result<SubmissionOutcome, Error> {
     let record = store.connection(connection)?;
+    if record.state == ConnectionState::Disconnected {
+        // Its submissions are gone with it.
+        return Err(Error::Blocked(record.state));
+    }
     let mut tally = run.others;
     let (mut stopped, mut stall, mut standing) = (Vec::new(), None, Standing::default());
     let mut open = Vec::new();
@@ -142,6 +148,7 @@ pub(super) fn outcome(
         left_out,
         stopped,
         standing,
+        keeps_no_copies: record.receiver.keeps_no_copies,
         stalled: stall.map(|stall| Stalled {
             since: DateTime::from_timestamp(stall.since, 0).unwrap_or_default(),
             http_status: stall.status,

@@ -99,10 +99,6 @@ impl Submitter {
                 let run = parts.delivery.run(connection, &submissions, deadline, &*hear).await;
                 run.map_err(|interrupted| interrupted.error)?
             };
-            // Its submissions are gone with it.
-            if let Stopped::Blocked(ended @ ConnectionState::Disconnected) = run.stopped {
-                return Err(Error::Blocked(ended));
-            }
             parts
                 .store
                 .read(move |store| content::outcome(store, connection, submissions, left_out, run))

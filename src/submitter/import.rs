@@ -2,7 +2,7 @@
 
 use super::types::{ImportChoices, ImportReport};
 use crate::error::Error;
-use crate::glucose::{DateRange, Reading, SensorKey, UtcOffset, Window, ZoneOffsets};
+use crate::glucose::{Reading, SensorKey, UtcOffset, Window, ZoneOffsets};
 use crate::import::{ClockAnswer, Import, ImportOptions, import};
 use crate::sorting::sort_by_key;
 use crate::store::{ImportSource, Store, StoreError};
@@ -32,11 +32,17 @@ pub(super) fn import_into(
     }
     let (rows, mut readings): (Vec<usize>, Vec<Reading>) =
         imported.readings.into_iter().map(|found| (found.row, found.reading)).unzip();
-    let dates = local_dates(&readings, local)?;
+    let dates = local.dates_of(readings.iter().map(Reading::seconds));
     readings.extend(imported.mended);
     let zone = fill.as_ref().unwrap_or(local);
     let format = imported.format.to_string();
-    let source = ImportSource { format: &format, digest: Sha256::digest(bytes).into() };
+    let skipped = imported.skipped;
+    let source = ImportSource {
+        format: &format,
+        digest: Sha256::digest(bytes).into(),
+        repeated: skipped.repeated,
+        rejected: imported.rejected.len(),
+    };
     let report = store.ingest_import(source, &imported.sensors, &readings, zone, now)?;
     let mut rejected: Vec<_> =
         imported.rejected.into_iter().map(|row| (row.row, row.reason)).collect();
@@ -44,7 +50,6 @@ pub(super) fn import_into(
     rejected
         .extend(report.rejected.iter().map(|refused| (place(refused.row), refused.reason.clone())));
     sort_by_key(&mut rejected, |(row, _)| *row);
-    let skipped = imported.skipped;
     Ok(ImportReport {
         format: imported.format,
         stored: report.stored,
@@ -93,16 +98,6 @@ fn read(
         Some(error) => Err(error.into()),
         None => Ok(imported),
     }
-}
-
-/// The local dates of readings in the zone that opens a submission's window: a submission of these
-/// dates has every one of them.
-fn local_dates(readings: &[Reading], zone: &ZoneOffsets) -> Result<Option<DateRange>, Error> {
-    let seconds = readings.iter().map(Reading::seconds);
-    let edges = seconds.clone().min().zip(seconds.max());
-    Ok(edges
-        .map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last)))
-        .transpose()?)
 }
 
 /// What the host said of the device's clock, as it is stored: local time and minutes.

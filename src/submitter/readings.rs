@@ -13,7 +13,8 @@ impl Submitter {
     ///
     /// A sensor is told apart by its key alone: give each device its own. Registering a key again
     /// is no error; the sensor has the new name, serial number and scale from then on, and keeps
-    /// its readings. What is sent later names it so.
+    /// its readings. What is sent later names it so. A device of a known model that is given no
+    /// scale has its model's; readings off it are refused.
     ///
     /// # Example
     /// ```
@@ -29,6 +30,7 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails.
     pub async fn register_sensor(&self, sensor: Sensor) -> Result<(), Error> {
+        let sensor = sensor.with_scale_of_model();
         self.run("register-sensor", |inner| async move {
             let parts = inner.parts().await?;
             parts.store.call(move |store| store.register_sensor(&sensor).map(drop)).await?;
@@ -60,6 +62,15 @@ impl Submitter {
     /// # Errors
     /// [`Error`] if the database fails; then nothing of this call was stored.
     pub async fn ingest(&self, readings: Vec<Reading>) -> Result<IngestReport, Error> {
+        self.ingest_beside(readings, 0).await
+    }
+
+    /// The same beside so many that the host gave and that are none: the log counts them too.
+    pub(crate) async fn ingest_beside(
+        &self,
+        readings: Vec<Reading>,
+        refused: usize,
+    ) -> Result<IngestReport, Error> {
         self.run("ingest", |inner| async move {
             let (zone, now) = (inner.zone().await?, inner.now());
             let parts = inner.parts().await?;
@@ -71,7 +82,7 @@ impl Submitter {
                     ("already-there", report.already_there.into()),
                     ("replaced", report.replaced.into()),
                     ("corrected", report.corrected.into()),
-                    ("rejected", report.rejected.len().into()),
+                    ("rejected", (report.rejected.len() + refused).into()),
                 ],
             );
             Ok(report)
@@ -122,9 +133,7 @@ impl Submitter {
             let zone = inner.zone().await?;
             let parts = inner.parts().await?;
             let extent = parts.store.read(Store::extent).await?;
-            Ok(extent
-                .map(|(first, last)| DateRange::new(zone.date_at(first), zone.date_at(last)))
-                .transpose()?)
+            Ok(extent.and_then(|(first, last)| zone.dates_of([first, last])))
         })
         .await
     }

@@ -138,6 +138,9 @@ pub struct SubmissionOutcome {
     pub stopped: Vec<StoppedPart>,
     /// What keeps these dates from being complete.
     pub standing: Standing,
+    /// Whether the receiver ever answered that it read something and not that it keeps it: what it
+    /// has of what counts as `received` is not known. Ask the clinic, or verify.
+    pub keeps_no_copies: bool,
     /// That the receiver fails again and again, if it does.
     pub stalled: Option<Stalled>,
     /// Whether everything has an outcome, or why not.
@@ -145,8 +148,9 @@ pub struct SubmissionOutcome {
 }
 
 impl SubmissionOutcome {
-    /// Whether the receiver has everything that was asked for over these dates: nothing is refused,
-    /// open, unknown or stalled.
+    /// Whether the receiver took everything that was asked for over these dates: nothing is
+    /// refused, open, unknown or stalled. What it only read counts too:
+    /// [`keeps_no_copies`](Self::keeps_no_copies).
     pub fn is_complete(&self) -> bool {
         self.status == OutcomeStatus::Done
             && self.standing == Standing::default()

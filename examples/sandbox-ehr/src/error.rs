@@ -14,7 +14,15 @@ pub enum SandboxError {
         /// What the operating system said.
         source: std::io::Error,
     },
-    /// The database could not be opened, read or written.
+    /// The database file could not be opened.
+    #[error("the sandbox's database {}: {source}; choose another file", .file.display())]
+    Open {
+        /// The file that was asked for.
+        file: std::path::PathBuf,
+        /// What `SQLite` said.
+        source: rusqlite::Error,
+    },
+    /// The database could not be read or written.
     #[error("sandbox database: {0}")]
     Database(#[from] rusqlite::Error),
     /// The database file was written by another, incompatible version.
@@ -32,7 +40,7 @@ pub enum SandboxError {
     #[error("no random numbers from the operating system")]
     Entropy,
     /// A patient id this sandbox does not have.
-    #[error("no such patient in the sandbox: {0}")]
+    #[error("no such patient in the sandbox: {0}; it has amy-shaw and ben-okafor")]
     UnknownPatient(String),
     /// An order that is not a `ServiceRequest` object.
     #[error("order {index} is not a ServiceRequest resource")]

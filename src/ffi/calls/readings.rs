@@ -26,7 +26,7 @@ impl CgmSubmitter {
     /// place in the list.
     pub async fn ingest(&self, readings: Vec<Reading>) -> Result<IngestReport, CgmError> {
         let (good, rejected, rows) = readings::readings(readings);
-        let report = self.submitter.ingest(good).await?;
+        let report = self.submitter.ingest_beside(good, rejected.len()).await?;
         Ok(ingest_report(&report, rejected, &rows))
     }
 

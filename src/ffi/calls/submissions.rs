@@ -66,8 +66,8 @@ impl CgmSubmitter {
     }
 
     /// Verifies a finished submission: asks the receiver for what it accepted, and compares. What
-    /// the receiver turns out to lack is sent again by the next submission, once. Waits that the
-    /// receiver asks for are waited out up to `patience`.
+    /// the receiver turns out to lack is sent again by the next submission, once. All of it, with
+    /// the waits that the receiver asks for, takes at most `patience`.
     #[uniffi::method(default(cancellation = None))]
     pub async fn verify(
         &self,

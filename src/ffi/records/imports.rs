@@ -106,6 +106,8 @@ pub enum ClockEvent {
     DidNotFollow,
     /// A new transmitter began while it was away from home, and nothing shows that it still was.
     NewTransmitter,
+    /// The export has no transmitter's count, so that it does not show whether the clock moved.
+    NotShown,
 }
 
 impl From<import::ClockEvent> for ClockEvent {
@@ -114,6 +116,7 @@ impl From<import::ClockEvent> for ClockEvent {
             import::ClockEvent::Moved => Self::Moved,
             import::ClockEvent::DidNotFollow => Self::DidNotFollow,
             import::ClockEvent::NewTransmitter => Self::NewTransmitter,
+            import::ClockEvent::NotShown => Self::NotShown,
         }
     }
 }
@@ -158,6 +161,8 @@ impl From<import::ClockBasis> for ClockBasis {
 pub struct ClockNote {
     /// The device's local time of the first reading after it, `YYYY-MM-DDThh:mm:ss`.
     pub at: String,
+    /// The device's local time of the last reading it is about; null if it does not end.
+    pub until: Option<String>,
     /// What happened.
     pub event: ClockEvent,
     /// The UTC offset taken before it, minutes east of UTC.
@@ -180,6 +185,7 @@ impl From<import::ClockNote> for ClockNote {
         let minutes = |offset: UtcOffset| i32::from(offset.minutes());
         Self {
             at: note.at.format(LOCAL_TIME).to_string(),
+            until: note.until.map(|until| until.format(LOCAL_TIME).to_string()),
             event: note.event.into(),
             minutes_before: minutes(note.before),
             minutes_after: minutes(note.after),

@@ -283,6 +283,9 @@ pub struct SubmissionOutcome {
     pub tally: Tally,
     /// What keeps these dates from being complete.
     pub standing: Standing,
+    /// Whether the receiver ever answered that it read something and not that it keeps it: what it
+    /// has of what counts as received is not known. Ask the clinic, or verify.
+    pub keeps_no_copies: bool,
     /// That the receiver fails again and again, if it does.
     pub stalled: Option<Stalled>,
     /// What the receiver refused, of these and of earlier ones, and nobody dismissed.
@@ -306,6 +309,7 @@ impl From<crate::SubmissionOutcome> for SubmissionOutcome {
                 open: count(standing.open),
                 unknown: count(standing.unknown),
             },
+            keeps_no_copies: outcome.keeps_no_copies,
             stalled: outcome.stalled.map(|stalled| Stalled {
                 since: stalled.since.into(),
                 http_status: stalled.http_status.into(),

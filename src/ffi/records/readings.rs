@@ -184,6 +184,12 @@ impl Rejected {
 pub enum RejectionReason {
     /// The value is no glucose value.
     Value,
+    /// The sensor cannot have shown this value.
+    OffScale,
+    /// The number fits the other unit only.
+    OtherUnit,
+    /// Another row says something else of the same sensor and time.
+    Contradiction,
     /// The sensor's key or device name is malformed.
     Sensor,
     /// The sensor is not registered.
@@ -206,6 +212,9 @@ impl From<&ReadingError> for RejectionReason {
     fn from(error: &ReadingError) -> Self {
         match error {
             ReadingError::Value(_) => Self::Value,
+            ReadingError::OffScale => Self::OffScale,
+            ReadingError::OtherUnit => Self::OtherUnit,
+            ReadingError::Contradiction { .. } => Self::Contradiction,
             ReadingError::Sensor(_) => Self::Sensor,
             ReadingError::UnknownSensor => Self::UnknownSensor,
             ReadingError::Time(_) => Self::Time,
@@ -215,6 +224,9 @@ impl From<&ReadingError> for RejectionReason {
             ReadingError::Column(_)
             | ReadingError::Status
             | ReadingError::SurplusCells
+            | ReadingError::OpenQuote
+            | ReadingError::NotJson
+            | ReadingError::DoubledField
             | ReadingError::CutOff => Self::Row,
             ReadingError::AlreadyImportedElsewhere { .. } => Self::AlreadyImported,
         }

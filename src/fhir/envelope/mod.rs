@@ -58,32 +58,22 @@ impl Envelope {
 
     /// What stands before the first entry.
     pub(super) fn begin(self, timestamp: DateTime<Utc>, tag: Option<Tag>, out: &mut Vec<u8>) {
-        append(out, &[r#"{"resourceType":"Bundle""#]);
+        append(out, &[br#"{"resourceType":"Bundle""#]);
         if let Some(Tag { system, code }) = tag {
-            append(
-                out,
-                &[r#","meta":{"tag":[{"system":""#, system, r#"","code":""#, code, r#""}]}"#],
-            );
+            append(out, &[br#","meta":{"tag":[{"system":""#, system.as_bytes()]);
+            append(out, &[br#"","code":""#, code.as_bytes(), br#""}]}"#]);
         }
         let timestamp = timestamp.to_rfc3339_opts(SecondsFormat::Millis, true);
-        append(
-            out,
-            &[
-                r#","type":""#,
-                self.bundle_type(),
-                r#"","timestamp":""#,
-                &timestamp,
-                r#"","entry":["#,
-            ],
-        );
+        append(out, &[br#","type":""#, self.bundle_type().as_bytes()]);
+        append(out, &[br#"","timestamp":""#, timestamp.as_bytes(), br#"","entry":["#]);
     }
 
     /// What stands before an entry's resource.
     pub(super) fn open(self, is_first: bool, urn: &Urn, out: &mut Vec<u8>) {
-        let comma = if is_first { "" } else { "," };
+        let before: &[u8] = if is_first { br#"{"fullUrl":""# } else { br#",{"fullUrl":""# };
         match self {
             Self::Transaction | Self::Batch => {
-                append(out, &[comma, r#"{"fullUrl":""#, urn.as_str(), r#"","resource":"#]);
+                append(out, &[before, urn.as_bytes(), br#"","resource":"#]);
             }
         }
     }
@@ -97,13 +87,11 @@ impl Envelope {
     pub(super) fn close(self, resource_type: &str, unless_there: Option<&Urn>, out: &mut Vec<u8>) {
         match self {
             Self::Transaction | Self::Batch => {
-                append(out, &[r#","request":{"method":"POST","url":""#, resource_type, r#"""#]);
-                if let Some(urn) = unless_there {
-                    let condition = [r#","ifNoneExist":"identifier="#, URI_SYSTEM, "|"];
-                    append(out, &condition);
-                    append(out, &[urn.as_str(), r#"""#]);
-                }
-                append(out, &["}}"]);
+                let request = br#","request":{"method":"POST","url":""#;
+                append(out, &[request, resource_type.as_bytes()]);
+                let Some(urn) = unless_there else { return append(out, &[br#""}}"#]) };
+                append(out, &[br#"","ifNoneExist":"identifier="#, URI_SYSTEM.as_bytes(), b"|"]);
+                append(out, &[urn.as_bytes(), br#""}}"#]);
             }
         }
     }

@@ -18,6 +18,8 @@ struct Entry<'a> {
     transmitter: usize,
     tick: i64,
     stamp: i64,
+    /// The line of a row that says something else of the same count.
+    contradicted: Option<usize>,
 }
 
 /// Every row with a count that is known of, by transmitter.
@@ -63,24 +65,36 @@ impl Placing<'_> {
                 transmitter,
                 tick,
                 stamp: row.stamp,
+                contradicted: None,
             };
             let Some(place) = of_count.get(&(transmitter, tick)).copied() else {
                 of_count.insert((transmitter, tick), entries.all.len());
                 entries.all.push(entry);
                 continue;
             };
-            // A count twice: of one device the later row corrects the earlier; of two devices that
-            // listened to one transmitter the same one counts in every export.
-            found.skipped().repeated += 1;
-            let Some(there) = entries.all.get_mut(place) else { continue };
-            let id = |entry: &Entry<'_>| file.sources.id(entry.source);
-            let line = |entry: &Entry<'_>| entry.row.map(|row| row.line);
-            if (id(&entry), line(there)) <= (id(there), line(&entry)) {
-                *there = entry;
+            if let Some(there) = entries.all.get_mut(place) {
+                self.count_twice(there, entry, found);
             }
         }
         self.add_stored(&mut entries, &of_count);
         entries
+    }
+
+    /// A count twice: of two devices that listened to one transmitter the same one counts in every
+    /// export. Of one device nothing tells which of two different rows is right.
+    fn count_twice<'f>(&'f self, there: &mut Entry<'f>, entry: Entry<'f>, found: &mut Gathered) {
+        let id = |entry: &Entry<'_>| self.file.sources.id(entry.source);
+        let (Some(row), Some(earlier)) = (entry.row, there.row) else { return };
+        let says_else = (row.stamp, row.cell) != (earlier.stamp, earlier.cell);
+        if entry.source == there.source && (says_else || there.contradicted.is_some()) {
+            there.contradicted.get_or_insert(row.line);
+            found.reject(row.line, ReadingError::Contradiction { row: earlier.line });
+            return;
+        }
+        found.skipped().repeated += 1;
+        if id(&entry) < id(there) {
+            *there = entry;
+        }
     }
 
     fn match_stored(&self, row: &FileRow, transmitter: usize, tick: i64) -> Option<usize> {
@@ -104,8 +118,15 @@ impl Placing<'_> {
             let Some(stamp) = stamp.filter(|_| !of_count.contains_key(&(transmitter, tick))) else {
                 continue;
             };
-            let entry = Entry { row: None, stored: Some(place), source, transmitter, tick, stamp };
-            entries.all.push(entry);
+            entries.all.push(Entry {
+                row: None,
+                stored: Some(place),
+                source,
+                transmitter,
+                tick,
+                stamp,
+                contradicted: None,
+            });
         }
     }
 
@@ -160,6 +181,10 @@ impl Placing<'_> {
         entries: &Entries<'_>,
         found: &mut Gathered,
     ) -> Result<(), ImportError> {
+        if let Some(other) = entry.contradicted {
+            found.reject(row.line, ReadingError::Contradiction { row: other });
+            return Ok(());
+        }
         let sensor = match self.sensor(entry.source) {
             Ok(sensor) => sensor,
             Err(reason) => {
@@ -168,6 +193,10 @@ impl Placing<'_> {
             }
         };
         let measurement = measurement(row.cell, row.line, sensor)?;
+        if let Err(reason) = found.scales().check(measurement, sensor) {
+            found.reject(row.line, reason);
+            return Ok(());
+        }
         let record = || {
             if let Some(key) = self.there(entry).and_then(Reading::record_key) {
                 Ok(key.clone())

@@ -1,5 +1,6 @@
 //! Where the cells of a Clarity file stand, and what a glucose cell says.
 
+use super::super::scales::Scales;
 use super::super::text;
 use super::super::{ImportError, header};
 use crate::glucose::{GlucoseError, GlucoseUnit, GlucoseValue, ReadingError};
@@ -128,7 +129,12 @@ impl Layout {
         if surplus || beside { Err(ReadingError::SurplusCells) } else { Ok(()) }
     }
 
-    pub(super) fn glucose(&self, cell: &str) -> Result<GlucoseCell, ReadingError> {
+    /// What a glucose cell says. A number of the other unit is counted as such.
+    pub(super) fn glucose(
+        &self,
+        cell: &str,
+        scales: &mut Scales,
+    ) -> Result<GlucoseCell, ReadingError> {
         if cell.is_empty() {
             return Err(ReadingError::Column("Glucose Value"));
         }
@@ -147,7 +153,9 @@ impl Layout {
         } else {
             Cow::Borrowed(cell)
         };
-        Ok(GlucoseCell::Value(GlucoseValue::parse(&value, self.unit)?))
+        let parsed = GlucoseValue::parse(&value, self.unit).map_err(ReadingError::Value);
+        let parsed = parsed.map_err(|reason| scales.impossible(&value, self.unit, reason))?;
+        Ok(GlucoseCell::Value(parsed))
     }
 }
 

@@ -15,6 +15,7 @@ mod stored;
 
 pub(super) use layout::Layout;
 
+use super::scales::Scales;
 use super::text::{self, Line};
 use super::times::TimesLike;
 use super::{Gathered, ImportError, ImportOptions, MAX_SENSORS};
@@ -38,7 +39,8 @@ pub(super) fn read(
     let zone = options.zone.as_ref().ok_or(ImportError::TimeZoneRequired)?;
     let mut file = File::new(layout);
     let mut cells = Vec::new();
-    for line in text::lines(text).filter(|line| line.number > header) {
+    let rows = text::rows(text, layout.delimiter, layout.columns);
+    for line in rows.filter(|line| line.number > header) {
         let closed = text::split(line.text, layout.delimiter, &mut cells);
         file.row(&Row { line, cells: &cells, closed }, found);
         if file.transmitters.len() + file.sources.len() > MAX_SENSORS {
@@ -106,7 +108,10 @@ impl<'l> File<'l> {
     fn row(&mut self, row: &Row<'_, '_>, found: &mut Gathered) {
         let (layout, number) = (self.layout, row.line.number);
         match row.cell(layout.event) {
-            Some(READING) => match self.reading(row) {
+            Some(READING) | None if row.line.ended && !row.closed => {
+                found.reject(number, ReadingError::OpenQuote);
+            }
+            Some(READING) => match self.reading(row, found.scales()) {
                 Ok(reading) => self.rows.push(reading),
                 Err(reason) => {
                     if reason == ReadingError::Time(TimeError::Unreadable) {
@@ -117,7 +122,6 @@ impl<'l> File<'l> {
                 }
             },
             _ if row.is_cut_at(layout.event) => found.reject(number, ReadingError::CutOff),
-            None if !row.closed => found.reject(number, ReadingError::Column("Event Type")),
             Some("Device") => {
                 self.sources.name(row.cell(layout.source), row.cell(layout.device));
                 found.skipped().other += 1;
@@ -129,7 +133,7 @@ impl<'l> File<'l> {
         }
     }
 
-    fn reading(&mut self, row: &Row<'_, '_>) -> Result<FileRow, ReadingError> {
+    fn reading(&mut self, row: &Row<'_, '_>, scales: &mut Scales) -> Result<FileRow, ReadingError> {
         let layout = self.layout;
         if !row.line.ended && (!row.closed || row.cells.len() < layout.columns) {
             return Err(ReadingError::CutOff);
@@ -150,7 +154,7 @@ impl<'l> File<'l> {
         let stamp = row.cell(layout.stamp).ok_or(ReadingError::Column("Timestamp"))?;
         let stamp = local_seconds(stamp).ok_or(TimeError::Unreadable)?;
         let cell = row.cell(layout.glucose).ok_or(ReadingError::Column("Glucose Value"))?;
-        let cell = layout.glucose(cell)?;
+        let cell = layout.glucose(cell, scales)?;
         let count = match (tick, id) {
             (Some(tick), Some(id)) => {
                 let tick: u32 =

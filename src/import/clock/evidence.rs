@@ -96,7 +96,7 @@ fn told(track: &Track, answer: &ClockAnswer) -> Option<i64> {
 }
 
 /// The one offset a local stamp can have, in a zone.
-pub(in crate::import) fn resolve(zone: &ZoneOffsets, stamp: i64) -> Result<UtcOffset, TimeError> {
+pub(super) fn resolve(zone: &ZoneOffsets, stamp: i64) -> Result<UtcOffset, TimeError> {
     match zone.resolve(local(stamp)) {
         LocalInstant::Single(offset) => Ok(offset),
         LocalInstant::Fold(..) => Err(TimeError::Ambiguous),

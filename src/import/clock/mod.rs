@@ -10,6 +10,8 @@
 //! 3. [`choice`] chooses one base for each transmitter, by the best evidence there is;
 //! 4. [`notes`] says what was taken where the person's zone does not explain the clock.
 //!
+//! Rows without a count have [`unticked`], which finds what their stamps show of such steps.
+//!
 //! The rows are those of the file *and* those that are stored of the same transmitters: what is
 //! decided is a function of all rows ever seen, whatever export held them. Nothing here reads a
 //! file or a store.
@@ -18,9 +20,10 @@ mod choice;
 mod evidence;
 mod notes;
 mod segments;
+mod unticked;
 
-pub(in crate::import) use evidence::resolve;
 pub use notes::{ClockAnswer, ClockBasis, ClockEvent, ClockNote};
+pub(in crate::import) use unticked::{Unticked, offsets_of_stamps};
 #[cfg(test)]
 mod tests;
 

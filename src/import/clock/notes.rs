@@ -33,6 +33,8 @@ pub enum ClockEvent {
     DidNotFollow,
     /// A new transmitter began while it was away from home, and nothing shows that it still was.
     NewTransmitter,
+    /// The export has no transmitter's count, so that it does not show whether the clock moved.
+    NotShown,
 }
 
 /// What an offset was chosen by, the best evidence first.
@@ -61,6 +63,8 @@ pub enum ClockBasis {
 pub struct ClockNote {
     /// The device's local time of the first reading after it.
     pub at: NaiveDateTime,
+    /// The device's local time of the last reading it is about, if it ends.
+    pub until: Option<NaiveDateTime>,
     /// What happened.
     pub event: ClockEvent,
     /// The UTC offset taken before it.
@@ -77,6 +81,20 @@ pub struct ClockNote {
 }
 
 impl ClockNote {
+    /// Says of rows without a count that they were placed by the zone alone.
+    pub(in crate::import) fn not_shown(first: (i64, UtcOffset), last: (i64, UtcOffset)) -> Self {
+        Self {
+            at: local(first.0),
+            until: Some(local(last.0)),
+            event: ClockEvent::NotShown,
+            before: first.1,
+            after: last.1,
+            alternatives: Vec::new(),
+            basis: ClockBasis::Zone,
+            open: true,
+        }
+    }
+
     /// Minutes by which the clock moved.
     pub fn moved_by(&self) -> i32 {
         i32::from(self.after.minutes()) - i32::from(self.before.minutes())
@@ -107,6 +125,16 @@ impl fmt::Display for ClockNote {
                 "a new transmitter began on {date} while the device's clock was away from the \
                  zone's: taken as UTC{after}"
             )?,
+            ClockEvent::NotShown => {
+                let until = self.until.unwrap_or(self.at).format("%Y-%m-%d");
+                return write!(
+                    f,
+                    "the export does not show whether the device's clock moved between {date} and \
+                     {until}: taken by the time zone. If it did, say which UTC offset it had at a \
+                     time of then and import again; an export with the transmitter's times corrects \
+                     what is stored"
+                );
+            }
         }
         f.write_str(match self.basis {
             ClockBasis::Told => ", as you said",
@@ -232,6 +260,7 @@ impl Here<'_> {
         }
         Some(ClockNote {
             at: local(self.track.at(after).0),
+            until: None,
             event,
             before: at(before, self.base)?,
             after: taken,

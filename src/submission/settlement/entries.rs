@@ -234,8 +234,8 @@ fn said(batch: &SentBatch, entries: &[EntryOutcome]) -> Vec<EntryVerdict> {
 }
 
 /// What becomes of each entry. A unit stays together: if one of its entries goes later, all do,
-/// unless that would store a part of it twice: then the deferred ones stay unknown instead. If one is
-/// refused, all are.
+/// unless that would store a part of it twice: then the deferred ones stay unknown instead. If one
+/// is refused, all are.
 fn of_units(batch: &SentBatch, said: &[EntryVerdict], repeats_safely: bool) -> Vec<EntryVerdict> {
     let mut verdicts = said.to_vec();
     let defers = |v: &EntryVerdict| {

@@ -416,3 +416,28 @@ async fn a_token_goes_to_no_other_origin() {
         );
     }
 }
+
+#[tokio::test]
+async fn a_401_to_tokens_that_were_replaced_meanwhile_ends_no_new_authorisation() {
+    let world = World::new();
+    let connector = world.process();
+    let id = world.connect(&connector).await.unwrap().id;
+    connector.confirm(id).await.unwrap();
+    let before = world.server.seen("/Patient/").len();
+    world.server.with(|state| {
+        state.person_status = 401;
+        state.slow = Some(("/Patient/", std::time::Duration::from_millis(400)));
+    });
+    let asking = world.process();
+    let asked = tokio::spawn(async move { asking.fetch_patient(id).await.map(drop) });
+    while world.server.seen("/Patient/").len() < before + 2 {
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+    }
+    // The second 401 is on its way, and the person has just signed in anew.
+    world.server.with(|state| state.slow = None);
+    assert_eq!(world.connect(&connector).await.unwrap().id, id);
+    let error = asked.await.unwrap().unwrap_err();
+    assert!(matches!(error, ConnectError::Token(TokenError::Busy)), "{error}");
+    assert_eq!(world.record(id).await.state, ConnectionState::Active);
+    assert!(connector.access_token(id).await.is_ok());
+}

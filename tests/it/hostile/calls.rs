@@ -347,3 +347,33 @@ async fn a_vault_that_locks_on_the_way_leaves_the_account_of_what_was_delivered(
         world.assert_complete(20);
     }
 }
+
+#[tokio::test]
+async fn a_receiver_that_points_elsewhere_for_days_is_asked_again_by_the_scheduler_and_recovers() {
+    let world = World::new().await;
+    let (app, connection) = world.ready(20).await;
+    world.tape.answer_at("submit-cgm-bundle", 302, String::new());
+    let waiting = submit(&app, connection).await;
+    let OutcomeStatus::Waiting { reason, .. } = waiting.status else { panic!() };
+    assert_eq!(reason, cgm_submitter::outcome::WaitReason::Elsewhere);
+    let state = async || app.connections().await.unwrap()[0].state;
+    let mut wakes = 0;
+    while state().await == ConnectionState::Active {
+        let woken = app.run_due(NO_WAIT, |_| ()).await.unwrap().next_wake.unwrap();
+        world.clock.pass((woken - world.clock.now()).max(TimeDelta::minutes(10)));
+        wakes += 1;
+        assert!(wakes < 1_000, "it is never reported");
+    }
+    assert_eq!(state().await, ConnectionState::Misconfigured);
+    let report = app.run_due(NO_WAIT, |_| ()).await.unwrap();
+    let woken = report.next_wake.expect("it is asked again by itself");
+    assert!(woken > world.clock.now());
+    let error = app.submit_now(connection, own(), NO_WAIT, |_| ()).await.unwrap_err();
+    assert_eq!(error.code().word(), "receiver-configuration", "and says so until then");
+
+    world.tape.no_rule();
+    world.clock.pass(woken - world.clock.now());
+    app.run_due(NO_WAIT, |_| ()).await.unwrap();
+    assert_eq!(state().await, ConnectionState::Active);
+    world.assert_complete(20);
+}

@@ -174,22 +174,19 @@ fn a_wrong_date_costs_its_row_only() {
 }
 
 #[test]
-fn one_count_twice_is_one_reading_and_the_later_row_stands() {
-    let text = clarity(&[
+fn one_count_twice_is_one_reading_unless_the_rows_say_different_things() {
+    let rows = [
         ("2024-05-01T10:00:00", "100", "1000", "TX"),
         ("2024-05-01T10:00:00", "100", "1000", "TX"),
         ("2024-05-01T10:05:00", "101", "1300", "TX"),
         ("2024-05-01T10:05:00", "111", "1300", "TX"),
-    ]);
-    let import = read(text.as_bytes(), "Europe/Bucharest");
-    assert_eq!(
-        told(&import),
-        [
-            "dexcom-clarity:phone 2024-05-01T07:00:00Z +03:00 100mg/dL",
-            "dexcom-clarity:phone 2024-05-01T07:05:00Z +03:00 111mg/dL"
-        ]
-    );
-    assert_eq!(import.skipped.repeated, 2);
+        ("2024-05-01T10:05:00", "101", "1300", "TX"),
+    ];
+    let import = read(clarity(&rows).as_bytes(), "Europe/Bucharest");
+    assert_eq!(told(&import), ["dexcom-clarity:phone 2024-05-01T07:00:00Z +03:00 100mg/dL"]);
+    assert_eq!(import.skipped.repeated, 1);
+    let says = |row, other| (row, ReadingError::Contradiction { row: other });
+    assert_eq!(reasons(&import), [says(4, 5), says(5, 4), says(6, 4)]);
 }
 
 #[test]
@@ -243,7 +240,7 @@ fn bad_cells_cost_their_rows_only() {
     assert_eq!(
         reasons(&import),
         [
-            value(3, GlucoseError::OutOfRange),
+            (3, ReadingError::OtherUnit),
             value(4, GlucoseError::NotANumber),
             value(5, GlucoseError::NotANumber),
             (6, ReadingError::Time(TimeError::Unreadable)),
@@ -276,10 +273,32 @@ fn a_stray_quote_costs_one_row() {
         ("2024-05-01T10:10:00", "102", "1600", "TX"),
     ]);
     let import = read(text.as_bytes(), "Europe/Berlin");
-    assert_eq!(
-        (import.readings.len(), reasons(&import)),
-        (2, vec![(2, ReadingError::Column("Event Type"))])
-    );
+    assert_eq!((import.readings.len(), reasons(&import)), (2, vec![(2, ReadingError::OpenQuote)]));
+}
+
+#[test]
+fn a_quoted_line_break_within_a_cell_does_not_split_its_row() {
+    let text = clarity(&[
+        ("2024-05-01T10:00:00", "100", "1000", "TX"),
+        ("2024-05-01T10:05:00", "101", "1300", "TX"),
+        ("2024-05-01T10:10:00", "1", "1600", "TX"),
+    ]);
+    let text =
+        text.replace("1,2024-05-01T10:05:00,EGV,,", "1,2024-05-01T10:05:00,EGV,,\"a\r\n\nb\"");
+    let import = read(text.as_bytes(), "Europe/Berlin");
+    let rows: Vec<_> = import.readings.iter().map(|found| found.row).collect();
+    assert_eq!((rows, reasons(&import)), (vec![2, 3], vec![value(6, GlucoseError::OutOfRange)]));
+
+    // A quote that is never closed costs its line, wherever it stands.
+    for stray in ["1,\"2024-05-01T10:05:00", "1,2024-05-01T10:05:00,EGV,\"x"] {
+        let text = clarity(&[("2024-05-01T10:00:00", "100", "1000", "TX"); 3]);
+        let text = text
+            + &format!("{stray},,,,phone,101,,,,,1300,TX\n")
+            + &clarity(&[("2024-05-01T10:15:00", "102", "1900", "TX")]).replace(HEADER, "");
+        let import = read(text.as_bytes(), "Europe/Berlin");
+        assert_eq!(import.readings.len(), 2, "{stray}");
+        assert_eq!(reasons(&import), [(5, ReadingError::OpenQuote)], "{stray}");
+    }
 }
 
 #[test]

@@ -7,6 +7,8 @@ mod open;
 mod other_files;
 mod properties;
 mod real_file;
+mod stamps;
+mod units;
 
 use cgm_submitter::glucose::{
     GlucoseError, Measurement, Reading, ReadingError, SensorKey, UtcOffset, ZoneOffsets,

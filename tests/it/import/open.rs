@@ -13,7 +13,7 @@ fn open_csv_takes_columns_in_any_order_and_keeps_offsets() {
         "\u{feff}unit,Status,\"time\",device,value\r\n\
          mmol/L,ok,2024-05-01T08:15:00+02:00,Libre 3,6.70\r\n\
          mg/dL,,2024-05-01T08:20:00.500-04:30,,100.10\r\n\
-         mg/dL,low,2024-05-01T14:00:00+02:00,Libre 2,54\r\n\
+         mg/dL,low,2024-05-01T14:00:00+02:00,Libre 2,40\r\n\
          ,high,2024-05-01T14:05:00+02:00,Libre 2,\r\n\
          ,error,2024-05-01T14:10:00+02:00,Libre 3,\r\n\
          ,unknown,2024-05-01T14:15:00Z,Libre 3,\r\n",
@@ -23,7 +23,7 @@ fn open_csv_takes_columns_in_any_order_and_keeps_offsets() {
         told(&import),
         [
             "open:Libre 3 2024-05-01T06:15:00Z +02:00 6.70mmol/L",
-            "open:Libre 2 2024-05-01T12:00:00Z +02:00 <54mg/dL",
+            "open:Libre 2 2024-05-01T12:00:00Z +02:00 <40mg/dL",
             "open:Libre 2 2024-05-01T12:05:00Z +02:00 >500mg/dL",
             "open:Libre 3 2024-05-01T12:10:00Z +02:00 -error",
             "open:unnamed 2024-05-01T12:50:00Z -04:30 100.10mg/dL",
@@ -51,7 +51,8 @@ fn open_rows_that_cannot_be_taken_say_why() {
         ("2024-05-01T08:15:00Z,\"1,5\",mmol/L,ok", ReadingError::Value(GlucoseError::NotANumber)),
         ("2024-05-01T08:15:00Z,-100,mg/dL,ok", ReadingError::Value(GlucoseError::NotANumber)),
         ("2024-05-01T08:15:00Z,NaN,mg/dL,ok", ReadingError::Value(GlucoseError::NotANumber)),
-        ("2024-05-01T08:15:00Z,6.7,mg/dL,ok", ReadingError::Value(GlucoseError::OutOfRange)),
+        ("2024-05-01T08:15:00Z,6.7,mg/dL,ok", ReadingError::OtherUnit),
+        ("2024-05-01T08:15:00Z,0,mg/dL,ok", ReadingError::Value(GlucoseError::OutOfRange)),
         ("2024-05-01T08:15:00Z,100,mg,ok", ReadingError::Value(GlucoseError::Unit)),
         ("2024-05-01T08:15:00Z,100,,ok", ReadingError::Column("unit")),
         ("2024-05-01T08:15:00Z,,mg/dL,ok", ReadingError::Column("value")),
@@ -106,10 +107,84 @@ fn json_lines_keep_the_digits_of_numbers_and_take_strings() {
             value(4, GlucoseError::NotANumber),
             column(5, "value"),
             column(6, "time"),
-            column(7, "time"),
+            (7, ReadingError::NotJson),
             (9, ReadingError::CutOff)
         ]
     );
+}
+
+#[test]
+fn json_lines_that_are_no_object_or_say_a_field_twice_say_so() {
+    let good = r#"{"time": "2024-05-01T08:15:00Z", "value": 100, "unit": "mg/dL"}"#;
+    let time = r#""time": "2024-05-01T08:20:00Z""#;
+    for (line, reason) in [
+        (format!(r#"{{{time}, "value": 100, "unit": "mg/dL", {time}}}"#), true),
+        (format!(r#"{{{time}, "value": 100, "value": 250, "unit": "mg/dL"}}"#), true),
+        (r#"["2024-05-01T08:20:00Z", 100, "mg/dL"]"#.to_owned(), false),
+        ("100".to_owned(), false),
+        (format!(r#"{{{time}, "value": 100,, "unit": "mg/dL"}}"#), false),
+        (format!("{{{time}, "), false),
+    ] {
+        let reason = if reason { ReadingError::DoubledField } else { ReadingError::NotJson };
+        let import = read_open(&format!("{good}\n{line}\n"));
+        assert_eq!((reasons(&import), import.readings.len()), (vec![(2, reason)], 1), "{line}");
+    }
+    // Also on the first line, by which the format is told.
+    let twice = good.replace('}', r#", "value": 101}"#);
+    assert_eq!(reasons(&read_open(&format!("{twice}\n"))), [(1, ReadingError::DoubledField)]);
+    // A field that nobody reads may be there twice.
+    let other = good.replace('}', r#", "note": 1, "note": 2}"#);
+    assert_eq!(read_open(&format!("{other}\n")).readings.len(), 1);
+}
+
+#[test]
+fn rows_that_say_different_things_of_one_sensor_and_time_are_all_refused_by_their_lines() {
+    let row = |minute: u32, value: &str, device: &str| {
+        format!("2024-05-01T08:{minute}:00Z,{value},{device}\n")
+    };
+    let rows = [
+        row(15, "100,mg/dL", "A"),
+        row(15, "101,mg/dL", "B"),
+        row(20, "100,mg/dL", "A"),
+        row(25, "6.7,mmol/L", "A"),
+        row(20, "100.0,mg/dL", "A"),
+        row(20, "250,mg/dL", "A"),
+        row(25, "121,mg/dL", "A"),
+        row(30, "100,mg/dL", "A"),
+        row(30, "100,mg/dL", "A"),
+    ];
+    let expected = [
+        "open:A 2024-05-01T08:15:00Z ? 100mg/dL",
+        "open:B 2024-05-01T08:15:00Z ? 101mg/dL",
+        "open:A 2024-05-01T08:25:00Z ? 121mg/dL",
+        "open:A 2024-05-01T08:30:00Z ? 100mg/dL",
+    ];
+    let header = "time,value,unit,device\n".to_owned();
+    let import = read_open(&(header.clone() + &rows.concat()));
+    assert_eq!(told(&import), expected);
+    let says = |row, other| (row, ReadingError::Contradiction { row: other });
+    assert_eq!(reasons(&import), [says(4, 7), says(6, 7), says(7, 4)]);
+    assert_eq!(import.skipped.repeated, 2, "what says the same again");
+    let text = import.rejected[0].reason.to_string();
+    assert!(text.starts_with("row 7 says something else of the same sensor and time"), "{text}");
+
+    // In whatever order they stand.
+    let backwards: String = rows.iter().rev().map(String::as_str).collect();
+    let import = read_open(&(header + &backwards));
+    assert_eq!(told(&import), expected);
+    assert_eq!((import.rejected.len(), import.skipped.repeated), (3, 2));
+}
+
+#[test]
+fn a_quoted_line_break_is_within_its_cell_and_an_open_quote_costs_its_line() {
+    let import = read_open(concat!(
+        "time,value,unit,device,note\n",
+        "2024-05-01T08:15:00Z,100,mg/dL,A,\"before\nbreakfast\"\n",
+        "2024-05-01T08:20:00Z,101,mg/dL,A,\"no end\n",
+        "2024-05-01T08:25:00Z,102,mg/dL,A,\n",
+    ));
+    let rows: Vec<_> = import.readings.iter().map(|found| found.row).collect();
+    assert_eq!((rows, reasons(&import)), (vec![2, 5], vec![(4, ReadingError::OpenQuote)]));
 }
 
 #[test]

@@ -4,8 +4,8 @@
 use crate::world::{SENSOR, World, mg, reading, reading_of, sensor};
 use cgm_submitter::environment::Clock;
 use cgm_submitter::glucose::{
-    DateRange, GlucoseError, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError,
-    SensorKey, TimeError, Window, ZoneOffsets,
+    DateRange, Device, GlucoseError, GlucoseUnit, GlucoseValue, Measurement, Reading, ReadingError,
+    Sensor, SensorKey, TimeError, Window, ZoneOffsets,
 };
 use cgm_submitter::import::ImportError;
 use cgm_submitter::{Error, ImportReport, SubmissionRequest, Submitter};
@@ -38,9 +38,9 @@ async fn import(app: &Submitter, text: &str) -> ImportReport {
 #[tokio::test]
 async fn bad_rows_of_a_file_are_named_by_row_and_reason_and_the_good_ones_go_in() {
     let bad: [(&str, ReadingError); 14] = [
-        ("2024-05-01T08:20:00+02:00,9,mg/dL", GlucoseError::OutOfRange.into()),
+        ("2024-05-01T08:20:00+02:00,9,mg/dL", ReadingError::OtherUnit),
         ("2024-05-01T08:20:00+02:00,1001,mg/dL", GlucoseError::OutOfRange.into()),
-        ("2024-05-01T08:20:00+02:00,56,mmol/L", GlucoseError::OutOfRange.into()),
+        ("2024-05-01T08:20:00+02:00,56,mmol/L", ReadingError::OtherUnit),
         ("2024-05-01T08:20:00+02:00,NaN,mg/dL", GlucoseError::NotANumber.into()),
         ("2024-05-01T08:20:00+02:00,-100,mg/dL", GlucoseError::NotANumber.into()),
         ("2024-05-01T08:20:00+02:00,1e2,mg/dL", GlucoseError::NotANumber.into()),
@@ -60,8 +60,8 @@ async fn bad_rows_of_a_file_are_named_by_row_and_reason_and_the_good_ones_go_in(
         file.push_str(row);
         file.push('\n');
     }
-    // The last second that may be, and the first.
-    file.push_str("2024-07-02T08:00:00+00:00,10,mg/dL\n1990-01-01T00:00:00+00:00,1000,mg/dL\n");
+    // The last second that may be, and the first; the lowest value that is not like mmol/L.
+    file.push_str("2024-07-02T08:00:00+00:00,30,mg/dL\n1990-01-01T00:00:00+00:00,1000,mg/dL\n");
     let report = import(&app, &file).await;
     assert_eq!(report.stored, 3);
     let expected: Vec<_> =
@@ -71,6 +71,24 @@ async fn bad_rows_of_a_file_are_named_by_row_and_reason_and_the_good_ones_go_in(
         let text = reason.to_string();
         assert!(text.len() > 15 && !text.contains("1001"), "row {row}: {text}");
     }
+}
+
+#[tokio::test]
+async fn a_reading_that_its_known_model_cannot_have_shown_is_refused() {
+    let world = World::new().await;
+    let app = world.app();
+    let key = SensorKey::new("dexcom:82AJ0D").unwrap();
+    let device = Device::new("Dexcom G6", Some("82AJ0D")).unwrap();
+    app.register_sensor(Sensor::new(key.clone(), device)).await.unwrap();
+    let at = |minutes: i64, mg_dl| {
+        let time = world.clock.now() - TimeDelta::minutes(minutes);
+        Reading::new(key.clone(), time, None, mg(mg_dl))
+    };
+    let report = app.ingest(vec![at(15, 39), at(10, 40), at(5, 401)]).await.unwrap();
+    let rejected: Vec<_> =
+        report.rejected.iter().map(|bad| (bad.row, bad.reason.clone())).collect();
+    let off = ReadingError::OffScale;
+    assert_eq!((report.stored, rejected), (1, vec![(0, off.clone()), (2, off)]));
 }
 
 #[tokio::test]

@@ -181,7 +181,9 @@ async fn an_entry_that_is_read_but_not_kept_counts_as_received_and_never_goes_ag
     let world = World::new().await;
     let (app, connection) = world.ready(READINGS).await;
     world.tape.at_bundle(3, Fate::Answer(200, answer(READINGS, 7, &json!({"status": "200"}))));
-    let readings = submit_all(&app, connection).await.tally.readings;
+    let outcome = submit_all(&app, connection).await;
+    assert!(outcome.keeps_no_copies, "nobody takes it for stored");
+    let readings = outcome.tally.readings;
     assert_eq!((readings.accepted, readings.received), (READINGS as u64 - 1, 1));
     world.tape.clear();
     submit_all(&app, connection).await;

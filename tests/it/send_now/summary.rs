@@ -34,6 +34,52 @@ async fn a_reader_that_leaves_is_no_failure() {
     }
 }
 
+/// The dates that the first line with such a beginning names.
+fn dates_after(said: &str, mark: &str) -> String {
+    let line = said.lines().find(|line| line.contains(mark)).unwrap_or_else(|| panic!("{said}"));
+    let dates = line.split([' ', ',', ':']).find(|word| word.contains(".."));
+    dates.unwrap_or_else(|| panic!("{line}")).to_owned()
+}
+
+#[tokio::test]
+async fn both_examples_name_the_same_dates_whatever_offsets_the_times_have() {
+    let folder = Folder::new();
+    let row = |at: &str, value: u32| format!("{at},{value},mg/dL,acme,ok\n");
+    let rows = [
+        row("2024-05-01T03:00:00+09:00", 100),
+        row("2024-05-03T12:00:00Z", 101),
+        row("2024-05-05T23:30:00-09:00", 102),
+    ];
+    let file =
+        folder.file("r.csv", &("time,value,unit,device,status\n".to_owned() + &rows.concat()));
+    for zone in [&[][..], &["--time-zone", "Asia/Tokyo"]] {
+        let sent = folder.run(&[&["--import", &file], zone].concat()).await;
+        let mut summary = command(&file);
+        summary.args(zone);
+        let told = Ended::of(summary).await;
+        let dates = dates_after(&told.said, "readings, ");
+        assert_eq!(dates, dates_after(&sent.said, "To send, "), "{}{}", told.said, sent.said);
+    }
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn what_is_no_file_is_refused_at_once_with_its_path() {
+    let folder = Folder::new();
+    let pipe = folder.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for (path, says) in [
+        (pipe.as_str(), "it is a pipe or a device"),
+        ("/dev/zero", "it is a pipe or a device"),
+        (&folder.path(""), "it is a folder"),
+        (&folder.path("nowhere.csv"), "No such file"),
+    ] {
+        let named = format!("--import {path}: ");
+        Ended::of(command(path)).await.assert(1, &[&named, says]);
+        folder.run(&["--import", path]).await.assert(1, &[&named, says]);
+    }
+}
+
 #[tokio::test]
 async fn dates_without_readings_are_answered_with_those_that_have_some() {
     let folder = Folder::new();

@@ -106,8 +106,9 @@ pub(crate) struct Store {
     connection: Mutex<Connection>,
 }
 
-/// Makes the file if it is not there, for its owner alone: what a clinic receives is a person's data.
-/// `SQLite` gives the files beside it the same permissions, and says what is wrong with the place.
+/// Makes the file if it is not there, for its owner alone: what a clinic receives is a person's
+/// data. `SQLite` gives the files beside it the same permissions, and says what is wrong with the
+/// place.
 fn make_private(path: &Path) {
     let mut options = OpenOptions::new();
     options.create_new(true).write(true);
@@ -116,17 +117,22 @@ fn make_private(path: &Path) {
     let _ = options.open(path);
 }
 
+fn open_file(path: &Path) -> rusqlite::Result<Connection> {
+    make_private(path);
+    let connection = Connection::open(path)?;
+    connection.busy_timeout(std::time::Duration::from_secs(5))?;
+    // The first that reads the file.
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    Ok(connection)
+}
+
 impl Store {
     pub(crate) fn open(config: &Config) -> Result<Self, SandboxError> {
         let mut connection = match &config.database {
-            Some(path) => {
-                make_private(path);
-                Connection::open(path)?
-            }
+            Some(path) => open_file(path)
+                .map_err(|source| SandboxError::Open { file: path.clone(), source })?,
             None => Connection::open_in_memory()?,
         };
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
-        connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.set_prepared_statement_cache_capacity(64);

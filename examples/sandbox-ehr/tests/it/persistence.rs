@@ -50,6 +50,11 @@ async fn starting_says_what_is_wrong() {
     assert!(matches!(taken, SandboxError::Listen { .. }), "{taken}");
     let nobody = Sandbox::builder().auto_approve("nobody").start().await.unwrap_err();
     assert!(matches!(nobody, SandboxError::UnknownPatient(_)), "{nobody}");
+    let folder = tempfile::tempdir().unwrap();
+    let letter = folder.path().join("letter.txt");
+    std::fs::write(&letter, "Dear diary").unwrap();
+    let unreadable = Sandbox::builder().database(&letter).start().await.unwrap_err();
+    assert!(unreadable.to_string().contains("letter.txt"), "{unreadable}");
     assert!(first.set_orders("nobody", &[]).is_err());
     assert!(matches!(
         first.set_orders("amy-shaw", &[device()]),

@@ -69,6 +69,20 @@ fn a_unit_is_quarantined_only_if_others_were_accepted_between_its_failures_close
 }
 
 #[test]
+fn a_unit_that_fails_again_and_again_is_not_to_blame_with_nothing_accepted_between() {
+    let [mut guilty, _] = apart_in_two();
+    if let Some(isolation) = &mut guilty.progress.isolation {
+        (isolation.accepted, isolation.passes) = (true, 2);
+        isolation.accepted_at = Some((now() - TimeDelta::seconds(1)).timestamp());
+    }
+    for _ in 0..8 {
+        let settled = guilty.status(500);
+        assert_eq!(settled.next, apart(false), "left for a later pass");
+        (guilty.progress, guilty.now) = (settled.progress, guilty.now + TimeDelta::seconds(2));
+    }
+}
+
+#[test]
 fn units_that_fail_one_after_another_are_left_for_later_with_waits_that_grow() {
     let (mut waits, [mut case, _]) = (Vec::new(), apart_in_two());
     if let Some(isolation) = &mut case.progress.isolation {
@@ -91,7 +105,10 @@ fn units_that_all_fail_are_no_units_fault_and_what_lies_beyond_the_batch_is_no_p
     let until = Position::Readings(Some(8));
     let item = Item::Reading(7, 0, GlucoseUnit::MgPerDl);
     let before = Position::Readings(Some(6));
-    let other = Suspect { item, before, failed_at: None, times: 0 };
+    let failed_at = Some((now() - TimeDelta::minutes(1)).timestamp());
+    let other = Suspect { item, before, failed_at, times: 0 };
+    // What it took before says nothing of now.
+    case.receiver.accepted_at = Some((now() - TimeDelta::hours(30)).timestamp());
     for (suspects, dropped) in [(vec![other], true), (Vec::new(), false)] {
         case.progress.isolation = Some(Isolation { failed: 2, suspects, ..Isolation::of(until) });
         let settled = case.status(500);
