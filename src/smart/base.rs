@@ -171,6 +171,11 @@ mod tests {
             ("https://EHR.example:443", Ok("https://ehr.example")),
             ("http://127.0.0.1:8080/r4", Ok("http://127.0.0.1:8080/r4")),
             ("http://localhost:8080/", Ok("http://localhost:8080")),
+            (
+                "https://xn--klinik-mnchen-3ob.example/r4",
+                Ok("https://xn--klinik-mnchen-3ob.example/r4"),
+            ),
+            ("https://klinik-münchen.example/r4", Err(BaseError::Unreadable)),
             ("http://[::1]:1/x", Ok("http://[::1]:1/x")),
             ("http://ehr.example/fhir", Err(BaseError::InsecureUrl)),
             ("http://localhost.ehr.example/fhir", Err(BaseError::InsecureUrl)),
