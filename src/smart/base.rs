@@ -15,6 +15,9 @@ pub enum BaseError {
     /// Not an absolute URL with a host.
     #[error("the receiver's base is not a URL: write it like https://ehr.example/fhir")]
     Unreadable,
+    /// A host with letters beyond ASCII.
+    #[error("the receiver's host has letters beyond ASCII: write it as DNS has it, like xn--…")]
+    HostLetters,
     /// Neither https nor http on this machine itself.
     #[error("the receiver's base is not https: health data goes only over https")]
     InsecureUrl,
@@ -91,6 +94,11 @@ impl FromStr for ReceiverBase {
     fn from_str(text: &str) -> Result<Self, BaseError> {
         if text.len() > MAX_LENGTH {
             return Err(BaseError::TooLong);
+        }
+        // By itself: whether the parser takes them depends on the tables it was built with.
+        let host = text.split("://").nth(1).and_then(|rest| rest.split(['/', '?', '#']).next());
+        if host.is_some_and(|host| !host.is_ascii()) {
+            return Err(BaseError::HostLetters);
         }
         let url = Url::parse(text.trim()).map_err(|_| BaseError::Unreadable)?;
         if url.host().is_none() {
@@ -175,7 +183,8 @@ mod tests {
                 "https://xn--klinik-mnchen-3ob.example/r4",
                 Ok("https://xn--klinik-mnchen-3ob.example/r4"),
             ),
-            ("https://klinik-münchen.example/r4", Err(BaseError::Unreadable)),
+            ("https://klinik-münchen.example/r4", Err(BaseError::HostLetters)),
+            ("https://ehr.example/münchen", Ok("https://ehr.example/m%C3%BCnchen")),
             ("http://[::1]:1/x", Ok("http://[::1]:1/x")),
             ("http://ehr.example/fhir", Err(BaseError::InsecureUrl)),
             ("http://localhost.ehr.example/fhir", Err(BaseError::InsecureUrl)),
