@@ -173,7 +173,8 @@ impl LookUp {
     }
 
     fn page(&mut self, body: &[u8]) -> Option<LookedUp> {
-        let Ok(page) = parse_found(body, &self.base) else { return Some(LookedUp::Impossible) };
+        // A network's sign-in page, or an error behind a 200: another time it may be an answer.
+        let Ok(page) = parse_found(body, &self.base) else { return Some(self.failed(None)) };
         // Then what was not found may be there all the same.
         if page.failed {
             return Some(self.failed(None));

@@ -232,12 +232,14 @@ fn a_submission_that_cannot_be_read_ends_with_its_batch_and_the_connection_goes_
 }
 
 #[test]
-fn a_search_that_failed_in_part_finds_nothing_out_and_nothing_goes_again() {
-    let failed = serde_json::json!({"resourceType": "Bundle", "type": "searchset", "entry": [
-        {"search": {"mode": "outcome"}, "resource": {"resourceType": "OperationOutcome",
-            "issue": [{"severity": "error", "code": "timeout"}]}}]})
-    .to_string();
-    for recovers in [true, false] {
+fn a_search_that_failed_finds_nothing_out_and_nothing_goes_again() {
+    let outcome = serde_json::json!({"resourceType": "OperationOutcome",
+        "issue": [{"severity": "error", "code": "timeout"}]});
+    let in_part = serde_json::json!({"resourceType": "Bundle", "type": "searchset",
+        "entry": [{"search": {"mode": "outcome"}, "resource": outcome}]});
+    let sign_in = "<html>Sign in to this network</html>".to_owned();
+    let answers = [in_part.to_string(), outcome.to_string(), sign_in];
+    for (failed, recovers) in answers.iter().flat_map(|one| [(one, true), (one, false)]) {
         let mut phone = Phone::new(25, "plain");
         search_offered(&mut phone);
         let id = phone.submit();
