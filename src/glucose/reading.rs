@@ -61,9 +61,12 @@ pub enum ReadingError {
         /// The other row's line number, from 1.
         row: usize,
     },
-    /// A quote has no end within a row.
-    #[error("a quote has no end within its row: close it, or take it out")]
-    OpenQuote,
+    /// A quote has no end in its line, or stands within a cell.
+    #[error(
+        "a quote has no end in its line, or stands within a cell: nothing tells which cells were \
+         meant; take it out"
+    )]
+    StrayQuote,
     /// The line is no JSON object.
     #[error("the line is no JSON object: write one object a line, all of it on that line")]
     NotJson,

@@ -103,17 +103,16 @@ pub(super) fn read_csv(
 ) -> Result<(), ImportError> {
     let mut sensors = Sensors::default();
     let mut cells = Vec::new();
-    let rows = text::rows(text, ',', columns.count);
-    for line in rows.filter(|line| line.number > header) {
-        let closed = text::split(line.text, ',', &mut cells);
+    for line in text::lines(text).filter(|line| line.number > header) {
+        let quotes_in_place = text::split(line.text, ',', &mut cells);
         if !line.ended
-            && (!closed || cells.len() < columns.count || columns.may_go_on(line, &cells))
+            && (!quotes_in_place || cells.len() < columns.count || columns.may_go_on(line, &cells))
         {
             found.reject(line.number, ReadingError::CutOff);
             continue;
         }
-        if !closed {
-            found.reject(line.number, ReadingError::OpenQuote);
+        if !quotes_in_place {
+            found.reject(line.number, ReadingError::StrayQuote);
             continue;
         }
         if let Err(reason) = columns.refuse_split(&cells) {

@@ -1,8 +1,7 @@
 //! From bytes to numbered rows, and from a row to its cells.
 //!
-//! A row is a line, unless a quoted cell of it goes on over the next ones. Only a whole row makes
-//! it so: as many cells as the header has, each quote in its place, and no line of it a row by
-//! itself. Otherwise a stray quote costs its line, never the rest of the file.
+//! A row is a line, also if a quote in it has no end: a stray quote costs its line, never the rows up
+//! to the next quote.
 
 use super::{ImportError, MAX_BYTES, MAX_ROW_BYTES, MAX_ROWS};
 use std::borrow::Cow;
@@ -19,13 +18,10 @@ const MAGIC: [(&[u8], &str); 5] = [
     (b"SQLite format 3\0", "a SQLite database"),
 ];
 
-/// How many lines a row may have whose quoted cells hold line ends.
-const MOST_LINES_OF_A_ROW: usize = 20;
-
-/// One line of a file, or several of one row.
+/// One line of a file.
 #[derive(Clone, Copy)]
 pub(super) struct Line<'a> {
-    /// That of the first line, counted from 1.
+    /// Counted from 1.
     pub(super) number: usize,
     pub(super) text: &'a str,
     /// Whether a line end follows: the last line of a file that was cut has none.
@@ -98,99 +94,20 @@ fn count(text: &str, wanted: u8) -> usize {
     text.bytes().filter(|byte| *byte == wanted).count()
 }
 
-/// The rows of a file of cells, `columns` of them: [`lines`], put together if a quoted cell goes on
-/// over several.
-pub(super) fn rows(text: &str, delimiter: char, columns: usize) -> impl Iterator<Item = Line<'_>> {
-    let mut lines = text.split_inclusive('\n').scan((0, 0), |(number, start), line| {
-        *number += 1;
-        *start += line.len();
-        Some((*number, *start - line.len(), line))
-    });
-    std::iter::from_fn(move || {
-        loop {
-            let (number, start, line) = lines.next()?;
-            let alone = Line::of(number, line);
-            if alone.text.trim().is_empty() {
-                continue;
-            }
-            let rest = text.get(start..).unwrap_or_default();
-            let Some(more) = lines_that_go_on(rest, delimiter, columns) else {
-                return Some(alone);
-            };
-            // `nth` counts from 0.
-            let (_, last, line) = lines.nth(more - 1)?;
-            let whole = text.get(start..last + line.len()).unwrap_or_default();
-            return Some(Line::of(number, whole));
-        }
-    })
-}
-
-/// How many lines more the first row of `text` has, if its first line ends within quotes; `None` if
-/// it does not, or no whole row comes of it.
-fn lines_that_go_on(text: &str, delimiter: char, columns: usize) -> Option<usize> {
-    let mut cells = Vec::new();
-    let (mut end, mut open) = (0, false);
-    for (more, line) in text.split_inclusive('\n').take(MOST_LINES_OF_A_ROW).enumerate() {
-        // Within quotes every quote is doubled, so that an odd number opens or closes a cell.
-        open ^= count(line, b'"') % 2 == 1;
-        end += line.len();
-        if more == 0 && !open || end > MAX_ROW_BYTES {
-            return None;
-        }
-        if more == 0 {
-            continue;
-        }
-        if split(line.trim_end(), delimiter, &mut cells) && cells.len() >= columns {
-            return None;
-        }
-        if !open {
-            let whole = text.get(..end)?.trim_end_matches(['\n', '\r']);
-            let fits = split(whole, delimiter, &mut cells) && cells.len() == columns;
-            return (fits && quotes_are_in_place(whole, delimiter)).then_some(more);
-        }
-    }
-    None
-}
-
-/// Whether quotes stand around whole cells only.
-fn quotes_are_in_place(row: &str, delimiter: char) -> bool {
-    let mut rest = row;
-    loop {
-        let after = match rest.strip_prefix('"') {
-            None => {
-                let (cell, after) =
-                    rest.split_once(delimiter).map_or((rest, None), |(c, a)| (c, Some(a)));
-                if cell.contains('"') {
-                    return false;
-                }
-                after
-            }
-            Some(quoted) => {
-                let Some(end) = closing_quote(quoted) else { return false };
-                let after = quoted.get(end + 1..).unwrap_or_default();
-                if !after.is_empty() && !after.starts_with(delimiter) {
-                    return false;
-                }
-                after.strip_prefix(delimiter)
-            }
-        };
-        match after {
-            Some(after) => rest = after,
-            None => return true,
-        }
-    }
-}
-
-/// Splits a line into `cells`, quotes taken off. Says whether every quote was closed.
+/// Splits a line into `cells`, quotes taken off. Says whether all quotes stand around whole cells: if
+/// not, nobody can tell which cells were meant.
 pub(super) fn split<'a>(line: &'a str, delimiter: char, cells: &mut Vec<Cow<'a, str>>) -> bool {
     cells.clear();
     let mut rest = line;
+    let (has_quotes, mut in_place) = (line.contains('"'), true);
     loop {
         let (cell, after) = match rest.strip_prefix('"') {
-            None => match rest.split_once(delimiter) {
-                Some((cell, after)) => (Cow::Borrowed(cell), Some(after)),
-                None => (Cow::Borrowed(rest), None),
-            },
+            None => {
+                let (cell, after) =
+                    rest.split_once(delimiter).map_or((rest, None), |(c, a)| (c, Some(a)));
+                in_place &= !(has_quotes && cell.contains('"'));
+                (Cow::Borrowed(cell), after)
+            }
             Some(quoted) => {
                 let Some(end) = closing_quote(quoted) else {
                     cells.push(Cow::Borrowed(quoted));
@@ -202,13 +119,17 @@ pub(super) fn split<'a>(line: &'a str, delimiter: char, cells: &mut Vec<Cow<'a, 
                 } else {
                     Cow::Borrowed(inner)
                 };
-                (cell, after.split_once(delimiter).map(|(_, after)| after))
+                // Up to the delimiter there is the closing quote and nothing else.
+                let (end, after) =
+                    after.split_once(delimiter).map_or((after, None), |(e, a)| (e, Some(a)));
+                in_place &= end.trim_end() == "\"";
+                (cell, after)
             }
         };
         cells.push(cell);
         match after {
             Some(after) => rest = after,
-            None => return true,
+            None => return in_place,
         }
     }
 }
@@ -250,7 +171,11 @@ mod tests {
             ("a,b,,", vec!["a", "b", "", ""], true),
             (r#""a","b,c","""d""""#, vec!["a", "b,c", "\"d\""], true),
             (r#""a","b"#, vec!["a", "b"], false),
-            (r#""a"x,b"#, vec!["a", "b"], true),
+            (r#""a"x,b"#, vec!["a", "b"], false),
+            (r#""a" ,b"#, vec!["a", "b"], true),
+            (r#"a",b"#, vec!["a\"", "b"], false),
+            (r#"a,6" pump"#, vec!["a", "6\" pump"], false),
+            (r#""10".5,"b""#, vec!["10", "b"], false),
             ("", vec![""], true),
         ] {
             assert_eq!(
@@ -265,33 +190,6 @@ mod tests {
     fn lines_are_counted_with_the_blank_ones() {
         let found: Vec<_> = lines("a\r\n\r\nb\nc").map(|l| (l.number, l.text, l.ended)).collect();
         assert_eq!(found, [(1, "a", true), (3, "b", true), (4, "c", false)]);
-    }
-
-    #[test]
-    fn a_quoted_cell_goes_on_over_lines_only_if_a_whole_row_comes_of_it() {
-        let rows = |text: &'static str| -> Vec<(usize, &str)> {
-            rows(text, ',', 3).map(|row| (row.number, row.text)).collect()
-        };
-        for (text, expected) in [
-            ("a,\"b\r\n\r\nb\",c\r\nd,e,f\n", vec![(1, "a,\"b\r\n\r\nb\",c"), (4, "d,e,f")]),
-            ("a,b,\"c\nc\"", vec![(1, "a,b,\"c\nc\"")]),
-            // A stray quote costs its line.
-            ("\"a,b,c\nd,e,f\n", vec![(1, "\"a,b,c"), (2, "d,e,f")]),
-            ("\"a,b,c\nd,e,f\ng,\",h\n", vec![(1, "\"a,b,c"), (2, "d,e,f"), (3, "g,\",h")]),
-            (
-                "\"a\",\"b\",\"c\n\"d\",\"e\",\"f\"\n",
-                vec![(1, "\"a\",\"b\",\"c"), (2, "\"d\",\"e\",\"f\"")],
-            ),
-            // Too few cells, too many, and a quote within a cell.
-            ("a,\"b\nb\"\nd,e,f\n", vec![(1, "a,\"b"), (2, "b\""), (3, "d,e,f")]),
-            ("a,\"b\nb\",c,d\n", vec![(1, "a,\"b"), (2, "b\",c,d")]),
-            ("a,\"b\nb\"x,c\n", vec![(1, "a,\"b"), (2, "b\"x,c")]),
-        ] {
-            assert_eq!(rows(text), expected, "{text}");
-        }
-        let long = format!("a,\"b{}b\",c\nd,e,f\n", "\n".repeat(MOST_LINES_OF_A_ROW));
-        let found: Vec<_> = super::rows(&long, ',', 3).map(|row| row.number).collect();
-        assert_eq!(found, [1, 21, 22], "no row is longer than so many lines");
     }
 
     #[test]

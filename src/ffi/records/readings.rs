@@ -224,7 +224,7 @@ impl From<&ReadingError> for RejectionReason {
             ReadingError::Column(_)
             | ReadingError::Status
             | ReadingError::SurplusCells
-            | ReadingError::OpenQuote
+            | ReadingError::StrayQuote
             | ReadingError::NotJson
             | ReadingError::DoubledField
             | ReadingError::CutOff => Self::Row,

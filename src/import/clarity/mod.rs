@@ -39,10 +39,9 @@ pub(super) fn read(
     let zone = options.zone.as_ref().ok_or(ImportError::TimeZoneRequired)?;
     let mut file = File::new(layout);
     let mut cells = Vec::new();
-    let rows = text::rows(text, layout.delimiter, layout.columns);
-    for line in rows.filter(|line| line.number > header) {
-        let closed = text::split(line.text, layout.delimiter, &mut cells);
-        file.row(&Row { line, cells: &cells, closed }, found);
+    for line in text::lines(text).filter(|line| line.number > header) {
+        let quotes_in_place = text::split(line.text, layout.delimiter, &mut cells);
+        file.row(&Row { line, cells: &cells, quotes_in_place }, found);
         if file.transmitters.len() + file.sources.len() > MAX_SENSORS {
             return Err(ImportError::TooManySensors);
         }
@@ -58,7 +57,7 @@ pub(super) fn read(
 struct Row<'c, 'a> {
     line: Line<'a>,
     cells: &'c [Cow<'a, str>],
-    closed: bool,
+    quotes_in_place: bool,
 }
 
 impl Row<'_, '_> {
@@ -68,7 +67,7 @@ impl Row<'_, '_> {
 
     /// Whether the file ends in or before this cell.
     fn is_cut_at(&self, column: usize) -> bool {
-        let whole = self.closed && self.line.text.ends_with('"');
+        let whole = self.quotes_in_place && self.line.text.ends_with('"');
         !self.line.ended
             && (self.cells.len() <= column || (self.cells.len() == column + 1 && !whole))
     }
@@ -108,8 +107,9 @@ impl<'l> File<'l> {
     fn row(&mut self, row: &Row<'_, '_>, found: &mut Gathered) {
         let (layout, number) = (self.layout, row.line.number);
         match row.cell(layout.event) {
-            Some(READING) | None if row.line.ended && !row.closed => {
-                found.reject(number, ReadingError::OpenQuote);
+            // It may be a reading, whatever its cells seem to say.
+            _ if row.line.ended && !row.quotes_in_place => {
+                found.reject(number, ReadingError::StrayQuote);
             }
             Some(READING) => match self.reading(row, found.scales()) {
                 Ok(reading) => self.rows.push(reading),
@@ -135,7 +135,7 @@ impl<'l> File<'l> {
 
     fn reading(&mut self, row: &Row<'_, '_>, scales: &mut Scales) -> Result<FileRow, ReadingError> {
         let layout = self.layout;
-        if !row.line.ended && (!row.closed || row.cells.len() < layout.columns) {
+        if !row.line.ended && (!row.quotes_in_place || row.cells.len() < layout.columns) {
             return Err(ReadingError::CutOff);
         }
         layout.refuse_split(row.cells)?;

@@ -266,39 +266,31 @@ fn readings_ahead_of_the_clock_are_refused() {
 }
 
 #[test]
-fn a_stray_quote_costs_one_row() {
-    let text = clarity(&[
-        ("\"2024-05-01T10:00:00", "100", "1000", "TX"),
-        ("2024-05-01T10:05:00", "101", "1300", "TX"),
-        ("2024-05-01T10:10:00", "102", "1600", "TX"),
-    ]);
-    let import = read(text.as_bytes(), "Europe/Berlin");
-    assert_eq!((import.readings.len(), reasons(&import)), (2, vec![(2, ReadingError::OpenQuote)]));
-}
-
-#[test]
-fn a_quoted_line_break_within_a_cell_does_not_split_its_row() {
-    let text = clarity(&[
-        ("2024-05-01T10:00:00", "100", "1000", "TX"),
-        ("2024-05-01T10:05:00", "101", "1300", "TX"),
-        ("2024-05-01T10:10:00", "1", "1600", "TX"),
-    ]);
-    let text =
-        text.replace("1,2024-05-01T10:05:00,EGV,,", "1,2024-05-01T10:05:00,EGV,,\"a\r\n\nb\"");
-    let import = read(text.as_bytes(), "Europe/Berlin");
-    let rows: Vec<_> = import.readings.iter().map(|found| found.row).collect();
-    assert_eq!((rows, reasons(&import)), (vec![2, 3], vec![value(6, GlucoseError::OutOfRange)]));
-
-    // A quote that is never closed costs its line, wherever it stands.
-    for stray in ["1,\"2024-05-01T10:05:00", "1,2024-05-01T10:05:00,EGV,\"x"] {
-        let text = clarity(&[("2024-05-01T10:00:00", "100", "1000", "TX"); 3]);
-        let text = text
-            + &format!("{stray},,,,phone,101,,,,,1300,TX\n")
-            + &clarity(&[("2024-05-01T10:15:00", "102", "1900", "TX")]).replace(HEADER, "");
-        let import = read(text.as_bytes(), "Europe/Berlin");
-        assert_eq!(import.readings.len(), 2, "{stray}");
-        assert_eq!(reasons(&import), [(5, ReadingError::OpenQuote)], "{stray}");
+fn a_stray_quote_costs_its_line_wherever_it_stands() {
+    let row = "1,2024-05-01T10:05:00,EGV,,,,phone,101,,,,,1300,TX";
+    let quoted = row.split(',').map(|cell| format!("\"{cell}\"")).collect::<Vec<_>>().join(",");
+    let around = |row: &str| {
+        let before = clarity(&[("2024-05-01T10:00:00", "100", "1000", "TX")]);
+        let after = clarity(&[("2024-05-01T10:10:00", "102", "1600", "TX")]).replace(HEADER, "");
+        read(format!("{before}{row}\n{after}").as_bytes(), "Europe/Berlin")
+    };
+    for row in [row, &quoted] {
+        assert_eq!(around(row).readings.len(), 3);
+        for at in 0..=row.len() {
+            let (left, right) = row.split_at(at);
+            let added = format!("{left}\"{right}");
+            let dropped = right.strip_prefix('"').map(|right| format!("{left}{right}"));
+            for stray in [Some(added), dropped].into_iter().flatten() {
+                let import = around(&stray);
+                assert_eq!(import.readings.len(), 2, "{stray}");
+                assert_eq!(reasons(&import), [(3, ReadingError::StrayQuote)], "{stray}");
+            }
+        }
     }
+    let import = around(&row.replace("EGV,,", "EGV,,\"a\nb\""));
+    let (lines, refused): (Vec<_>, Vec<_>) = reasons(&import).into_iter().unzip();
+    assert_eq!((import.readings.len(), lines), (2, vec![3, 4]), "a row is one line");
+    assert!(refused.iter().all(|reason| *reason == ReadingError::StrayQuote));
 }
 
 #[test]

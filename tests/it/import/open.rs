@@ -176,15 +176,17 @@ fn rows_that_say_different_things_of_one_sensor_and_time_are_all_refused_by_thei
 }
 
 #[test]
-fn a_quoted_line_break_is_within_its_cell_and_an_open_quote_costs_its_line() {
+fn a_quote_out_of_place_costs_its_line_and_a_row_is_one_line() {
     let import = read_open(concat!(
         "time,value,unit,device,note\n",
         "2024-05-01T08:15:00Z,100,mg/dL,A,\"before\nbreakfast\"\n",
         "2024-05-01T08:20:00Z,101,mg/dL,A,\"no end\n",
         "2024-05-01T08:25:00Z,102,mg/dL,A,\n",
+        "2024-05-01T08:30:00Z,\"10\"3,mg/dL,A,\n",
     ));
     let rows: Vec<_> = import.readings.iter().map(|found| found.row).collect();
-    assert_eq!((rows, reasons(&import)), (vec![2, 5], vec![(4, ReadingError::OpenQuote)]));
+    let refused = [2, 3, 4, 6].map(|row| (row, ReadingError::StrayQuote));
+    assert_eq!((rows, reasons(&import)), (vec![5], refused.to_vec()));
 }
 
 #[test]
