@@ -105,6 +105,8 @@ pub struct Attempts {
     pub failed_lookups: u32,
     /// When the first of these failed, as a Unix second.
     pub lookups_fail_since: Option<i64>,
+    /// Lookups that ended because the receiver refused an access token it had just given.
+    pub refused_lookups: u32,
     /// Lookups in a row that ended for lack of time and came no further: the next asks for less at
     /// once.
     pub stuck_lookups: u32,

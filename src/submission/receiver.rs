@@ -64,6 +64,13 @@ impl ReceiverFacts {
         }
     }
 
+    /// Leaves the receiver alone while a request may be at work whose batch is gone.
+    pub fn outlast(&mut self, lease: Wait) {
+        if self.wait.is_none_or(|standing| standing.wait.later(lease) == lease) {
+            self.wait = Some(ReceiverWait { wait: lease, reason: WaitReason::OutcomeUnknown });
+        }
+    }
+
     /// Notes what the receiver promises, as it was authorised anew.
     pub fn authorised(&mut self, promises: Promises) {
         self.declares_conditional_create = promises.conditional_create;

@@ -171,6 +171,13 @@ pub(in crate::store) fn set_aside_pending(
     if batch.state == BatchState::Ready && batch.content.attempts.unknown == 0 {
         return Ok(());
     }
+    if batch.state == BatchState::Sending {
+        // A receiver that looks before it creates does not find what another request of ours is
+        // just creating: the next connection to it waits as this one would have.
+        let mut receiver = receiver.clone();
+        receiver.outlast(batch.content.wait);
+        connections::save_receiver(tx, connection, &receiver)?;
+    }
     if receiver.repeats_safely(&batch.content) {
         return remember_all(tx, connection, &batch);
     }

@@ -12,6 +12,13 @@ pub fn settle_lookup(at: &Situation<'_>, looked_up: &LookedUp) -> Settlement {
         LookedUp::TokenRefused => {
             at.look_on(&mut settled, &at.batch.looked_up);
             settled = at.token_refused(settled);
+            let refused = settled.attempts.refused_lookups + u32::from(settled.block.is_some());
+            settled.attempts.refused_lookups = refused;
+            // A new authorisation did not help: it is the search that is refused.
+            if refused > 1 {
+                settled.block = None;
+                at.rest(&mut settled, &at.batch.looked_up.0);
+            }
         }
         LookedUp::OutOfTime(places) => {
             at.look_on(&mut settled, places);

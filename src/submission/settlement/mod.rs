@@ -241,7 +241,8 @@ impl Settlement {
     fn note_unknown(&mut self, at: &Situation<'_>) {
         let attempts = &mut self.attempts;
         attempts.unknown = attempts.unknown.saturating_add(1);
-        (attempts.lookups, attempts.failed_lookups, attempts.stuck_lookups) = (0, 0, 0);
+        (attempts.lookups, attempts.failed_lookups) = (0, 0);
+        (attempts.stuck_lookups, attempts.refused_lookups) = (0, 0);
         self.progress.unknowns = at.progress.unknowns.saturating_add(1);
     }
 

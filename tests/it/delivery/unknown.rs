@@ -180,6 +180,30 @@ fn what_was_under_way_when_a_connection_ended_is_not_stored_twice_by_the_next() 
 }
 
 #[test]
+fn a_request_still_at_work_when_its_connection_ends_is_waited_out_by_the_next() {
+    use cgm_submitter::delivery::{Machine, Step};
+    for dialect in ["plain", "hl7-cgm"] {
+        let mut phone = Phone::new(25, dialect);
+        phone.submit();
+        phone.machine.token_ready();
+        assert!(matches!(phone.step(std::time::Duration::MAX), Step::Send(_)));
+        let details = phone.store.connection(phone.connection).unwrap().details;
+        phone.store.remove_connection(phone.connection).unwrap();
+
+        phone.ingest(25, 30);
+        let active = cgm_submitter::store::ConnectionState::Active;
+        let base = "https://ehr.example/fhir";
+        let again = phone.store.add_connection(base, "amy", active, &details).unwrap();
+        phone.machine = Machine::new(again);
+        phone.submit();
+        let Step::WaitUntil { until, .. } = phone.step(std::time::Duration::MAX) else {
+            panic!("{dialect}: two requests at once")
+        };
+        assert_eq!(until - phone.now, TimeDelta::seconds(70), "{dialect}");
+    }
+}
+
+#[test]
 fn a_submission_that_cannot_be_read_ends_with_its_batch_and_the_connection_goes_on() {
     for column in ["plan", "progress", "origin"] {
         for claimed in [false, true] {

@@ -249,6 +249,26 @@ fn what_a_lookup_found_before_it_failed_for_good_is_there() {
 }
 
 #[test]
+fn a_search_refused_also_after_a_new_authorisation_leaves_an_outcome_that_rests() {
+    let mut case = Case::unguarded(1);
+    case.batch.attempts.unknown = 1;
+    for blocks in [true, false] {
+        case.token_refreshed = false;
+        let first = settle_lookup(&case.at(), &LookedUp::TokenRefused);
+        assert!(first.refresh && first.block.is_none());
+        case.token_refreshed = true;
+        let again = settle_lookup(&case.at(), &LookedUp::TokenRefused);
+        assert_eq!(again.block, blocks.then_some(BlockReason::Reauthorise));
+        if blocks {
+            assert!(matches!(again.next, NextState::LookUp(..)));
+        } else {
+            assert_eq!(records(&again), ["unknown"]);
+        }
+        case.then(again);
+    }
+}
+
+#[test]
 fn a_lookup_that_comes_no_further_asks_for_less_at_once() {
     let mut case = Case::unguarded(4);
     for stuck in 1..4 {
