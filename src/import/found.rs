@@ -4,7 +4,7 @@ use super::scales::Scales;
 use super::{
     ClockNote, Format, Import, ImportError, ImportedReading, RejectedRow, SkippedRows, TimesLike,
 };
-use crate::glucose::{Reading, ReadingError, Sensor, SensorKey};
+use crate::glucose::{GlucoseValue, Measurement, Reading, ReadingError, Sensor, SensorKey};
 use crate::sorting::sort_by_key;
 use chrono::{DateTime, Utc};
 use std::collections::{BTreeMap, HashSet};
@@ -128,9 +128,14 @@ impl Gathered {
 /// The row with the finest digits; of several the first.
 fn finest(rows: &[ImportedReading]) -> Option<&ImportedReading> {
     rows.iter().reduce(|kept, row| {
-        let finer = row.reading.measurement().is_finer_than(kept.reading.measurement());
-        if finer { row } else { kept }
+        let (new, old) = (row.reading.measurement(), kept.reading.measurement());
+        let more_digits = new.unit() == old.unit() && decimals(new) > decimals(old);
+        if more_digits || new.is_finer_than(old) { row } else { kept }
     })
+}
+
+fn decimals(measurement: Measurement) -> Option<u8> {
+    measurement.value().map(GlucoseValue::scale)
 }
 
 /// Each row of one sensor and instant with one that says something else; none if all say what the
@@ -140,8 +145,9 @@ fn contradictions(rows: &[ImportedReading], finest: &ImportedReading) -> Vec<Rej
         !row.reading.measurement().says_the_same_as(finest.reading.measurement())
     };
     let Some(other) = rows.iter().find(differs) else { return Vec::new() };
+    let first = rows.iter().find(|row| !differs(row)).unwrap_or(finest);
     let refused = |row: &ImportedReading| {
-        let against = if differs(&row) { finest } else { other };
+        let against = if differs(&row) { first } else { other };
         RejectedRow { row: row.row, reason: ReadingError::Contradiction { row: against.row } }
     };
     rows.iter().map(refused).collect()

@@ -85,14 +85,15 @@ impl Placing<'_> {
     fn count_twice<'f>(&'f self, there: &mut Entry<'f>, entry: Entry<'f>, found: &mut Gathered) {
         let id = |entry: &Entry<'_>| self.file.sources.id(entry.source);
         let (Some(row), Some(earlier)) = (entry.row, there.row) else { return };
-        let says_else = (row.stamp, row.cell) != (earlier.stamp, earlier.cell);
+        let says_else = row.stamp != earlier.stamp || !row.cell.says_the_same_as(earlier.cell);
         if entry.source == there.source && (says_else || there.contradicted.is_some()) {
             there.contradicted.get_or_insert(row.line);
             found.reject(row.line, ReadingError::Contradiction { row: earlier.line });
             return;
         }
         found.skipped().repeated += 1;
-        if id(&entry) < id(there) {
+        let finer = entry.source == there.source && row.cell.decimals() > earlier.cell.decimals();
+        if finer || id(&entry) < id(there) {
             *there = entry;
         }
     }
@@ -138,8 +139,8 @@ impl Placing<'_> {
             // What is stored by another zone's clock says nothing about this one's.
             let counts = sensor.is_some_and(|sensor| !self.is_of_another_zone(sensor))
                 && !self.options.replace;
-            let stored =
-                entry.stored.filter(|_| counts).and_then(|place| self.stored.reading(place));
+            let stored = entry.stored.filter(|place| counts && !self.is_by_zone(*place));
+            let stored = stored.and_then(|place| self.stored.reading(place));
             let row = ClockedRow {
                 id,
                 tick: entry.tick,
@@ -154,6 +155,14 @@ impl Placing<'_> {
         }
         let circumstances = Circumstances { zone: self.zone, answers: &self.options.answers };
         clock::offsets(transmitters, &circumstances)
+    }
+
+    /// Whether a stored row has no count and the zone's own offset: only the zone need have placed
+    /// it, which is no evidence.
+    fn is_by_zone(&self, place: usize) -> bool {
+        let offset = |there: &Reading| self.zone.offset_at(there.seconds());
+        let there = self.stored.reading(place).filter(|_| self.stored.is_stamped(place));
+        there.is_some_and(|there| there.offset() == Some(offset(there)))
     }
 
     /// Why nothing is taken: a row is stored elsewhere, by the clock of another zone.

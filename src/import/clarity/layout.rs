@@ -49,6 +49,24 @@ pub(super) enum GlucoseCell {
     High,
 }
 
+impl GlucoseCell {
+    /// Whether both say the same, if perhaps with other digits: 5.6 and 5.60.
+    pub(super) fn says_the_same_as(self, other: Self) -> bool {
+        match (self, other) {
+            (Self::Value(a), Self::Value(b)) => a.is_same_as(b),
+            _ => self == other,
+        }
+    }
+
+    /// How many digits follow the decimal point.
+    pub(super) const fn decimals(self) -> u8 {
+        match self {
+            Self::Value(value) => value.scale(),
+            Self::Low | Self::High => 0,
+        }
+    }
+}
+
 impl Layout {
     /// By the English column names; `None` if it has others.
     pub(in crate::import) fn by_name(

@@ -1,14 +1,15 @@
 //! Rows with nothing but their local stamp: placed where the same row is stored already, else by
-//! what the stamps show of the device's clock, else by the person's time zone.
+//! what the host says of the device's clock, else by the person's time zone.
 
-use super::super::clock::{self, Circumstances, ClockedRow};
+use super::super::clock::{Circumstances, StampClock};
 use super::super::{ClockBasis, ClockNote, Gathered, ImportError};
 use super::sources::measurement;
 use super::{FileRow, Placing, reading, stored};
 use crate::glucose::{Measurement, Reading, ReadingError, Sensor, TimeError, UtcOffset};
 
-/// The offset of a row's clock, and what it was chosen by.
-type Clock = Result<(UtcOffset, ClockBasis), ReadingError>;
+/// How far, in seconds, a sensor's steady pace wanders: two readings closer than this are of two
+/// times, or of two devices.
+const WANDER: i64 = 60;
 
 /// First and last stamp, with their offsets, of rows placed by the zone alone.
 type Span = Option<((i64, UtcOffset), (i64, UtcOffset))>;
@@ -40,58 +41,28 @@ impl Placing<'_> {
         by_zone: &mut Span,
         found: &mut Gathered,
     ) -> Result<(), ImportError> {
-        let same_stamp = |a: &&FileRow, b: &&FileRow| a.stamp == b.stamp;
-        // What says the same under one stamp is one reading.
-        let of_stamps: Vec<&[&FileRow]> = rows
-            .chunk_by(same_stamp)
-            .flat_map(|of_stamp| of_stamp.chunk_by(|a, b| a.cell == b.cell))
-            .collect();
-        let mut clocks = self.clocks(&of_stamps, sensor);
-        found.notes(std::mem::take(&mut clocks.notes));
-        let mut clocks = clocks.of_rows.into_iter();
-        for of_stamp in rows.chunk_by(same_stamp) {
-            let said: Vec<_> = of_stamp.chunk_by(|a, b| a.cell == b.cell).collect();
-            // Different readings under one stamp: the clock went back, and nothing tells which came
-            // first.
-            let twice = said.len() > 1;
-            for (rows, clock) in said.into_iter().zip(&mut clocks) {
-                for row in rows {
-                    let measurement = measurement(row.cell, row.line, sensor)?;
-                    let shown = found.scales().check(measurement, sensor);
-                    let placed = shown
-                        .and_then(|shown| self.by_stamp(row, sensor, shown, twice, clock.clone()));
-                    if let Ok((_, Some(offset))) = placed {
-                        let at = (row.stamp, offset);
-                        let first = by_zone.map_or(at, |(first, _)| first.min(at));
-                        *by_zone = Some((first, by_zone.map_or(at, |(_, last)| last.max(at))));
-                    }
-                    found.row(row.line, placed.map(|(reading, _)| reading));
+        let circumstances = Circumstances { zone: self.zone, answers: &self.options.answers };
+        let first = rows.first().map_or(0, |row| row.stamp);
+        let clock = StampClock::new(&circumstances, first);
+        for close in rows.chunk_by(|a, b| b.stamp - a.stamp < WANDER) {
+            // Different readings at one time: the clock went back, or two devices share a name.
+            let twice = close
+                .windows(2)
+                .any(|pair| matches!(pair, [a, b] if !a.cell.says_the_same_as(b.cell)));
+            for row in close {
+                let measurement = measurement(row.cell, row.line, sensor)?;
+                let shown = found.scales().check(measurement, sensor);
+                let placed =
+                    shown.and_then(|shown| self.by_stamp(row, sensor, shown, twice, &clock));
+                if let Ok((_, Some(offset))) = placed {
+                    let at = (row.stamp, offset);
+                    let first = by_zone.map_or(at, |(first, _)| first.min(at));
+                    *by_zone = Some((first, by_zone.map_or(at, |(_, last)| last.max(at))));
                 }
+                found.row(row.line, placed.map(|(reading, _)| reading));
             }
         }
         Ok(())
-    }
-
-    /// What the clock of each reading was.
-    fn clocks(&self, readings: &[&[&FileRow]], sensor: &Sensor) -> clock::Unticked {
-        let counts = !self.is_of_another_zone(sensor) && !self.options.replace;
-        let row = |(id, rows): (usize, &&[&FileRow])| {
-            let row = rows.first()?;
-            let mut there = self.stored.by_stamp(row.source, row.stamp).filter(|_| counts);
-            let there = there.next().and_then(|place| self.stored.reading(place));
-            Some(ClockedRow {
-                id,
-                tick: 0,
-                stamp: row.stamp,
-                source: row.source,
-                stored: there.and_then(Reading::offset).map(UtcOffset::seconds),
-                in_file: true,
-            })
-        };
-        let rows = readings.iter().enumerate().filter_map(row).collect();
-        let cell = |id: usize| Some(readings.get(id)?.first()?.cell);
-        let circumstances = Circumstances { zone: self.zone, answers: &self.options.answers };
-        clock::offsets_of_stamps(rows, |a, b| cell(a) != cell(b), &circumstances)
     }
 
     /// A row's reading, and its offset if only the zone places it.
@@ -101,7 +72,7 @@ impl Placing<'_> {
         sensor: &Sensor,
         measurement: Measurement,
         twice: bool,
-        clock: Clock,
+        clock: &StampClock<'_>,
     ) -> Result<(Reading, Option<UtcOffset>), ReadingError> {
         let there: Vec<_> = self
             .stored
@@ -119,29 +90,27 @@ impl Placing<'_> {
         if twice || (matched.is_none() && !there.is_empty()) {
             return Err(TimeError::Ambiguous.into());
         }
-        let (offset, basis) = clock?;
+        let (offset, basis) = clock.offset(row.stamp)?;
         let record = stored::record_of_stamp(row.stamp)?;
         let instant = row.stamp - offset.seconds();
         let placed = reading(sensor, instant, offset, measurement)?.with_record_key(record);
-        let is_zones = self.zone.offset_at(instant) == offset && basis != ClockBasis::Told;
-        let uncertain = is_zones.then_some(offset);
+        let uncertain = (basis != ClockBasis::Told).then_some(offset);
+        // A row of another stamp is known to stand there: the clock moved, and the zone is wrong.
+        let is_taken = matched.is_none() && self.stored.has_instant(row.source, instant);
+        if is_taken && uncertain.is_some() && !self.options.replace {
+            return Err(TimeError::Ambiguous.into());
+        }
         let Some((_, there)) = matched.filter(|(_, there)| there.seconds() != instant) else {
             return Ok((placed, uncertain));
         };
         if self.is_of_another_zone(sensor) {
             return Err(self.earlier(sensor, there.offset()));
         }
-        if self.options.replace || basis == ClockBasis::Told || self.was_a_guess(there, basis) {
+        if self.options.replace || basis == ClockBasis::Told {
             return Ok((placed, uncertain));
         }
         // A file with counts has moved it since.
         Ok((at(sensor, there, measurement)?, None))
-    }
-
-    /// Whether a stored row was placed by the zone alone, and the stamps now show better.
-    fn was_a_guess(&self, there: &Reading, basis: ClockBasis) -> bool {
-        let by_zone = there.offset() == Some(self.zone.offset_at(there.seconds()));
-        by_zone && matches!(basis, ClockBasis::ZoneChange | ClockBasis::Return)
     }
 }
 

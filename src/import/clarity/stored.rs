@@ -2,7 +2,7 @@
 
 use super::super::ImportOptions;
 use crate::glucose::{Reading, ReadingError, RecordKey, Sensor};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// How far around a file's dates stored readings are looked at: longer than a transmitter lives.
 const AROUND: i64 = 130 * 86_400;
@@ -39,6 +39,7 @@ pub(super) struct Stored {
     readings: Vec<(usize, Reading)>,
     by_count: HashMap<(usize, String, i64), usize>,
     by_stamp: HashMap<(usize, i64), Vec<usize>>,
+    instants: HashSet<(usize, i64)>,
 }
 
 impl Stored {
@@ -66,6 +67,7 @@ impl Stored {
             self.by_count.insert((source, transmitter.to_owned(), tick), place);
         }
         self.by_stamp.entry((source, stamp)).or_default().push(place);
+        self.instants.insert((source, reading.seconds()));
         self.readings.push((source, reading));
     }
 
@@ -82,6 +84,11 @@ impl Stored {
     /// The readings of this local stamp.
     pub(super) fn by_stamp(&self, source: usize, stamp: i64) -> impl Iterator<Item = usize> {
         self.by_stamp.get(&(source, stamp)).into_iter().flatten().copied()
+    }
+
+    /// Whether there is a reading at this instant.
+    pub(super) fn has_instant(&self, source: usize, instant: i64) -> bool {
+        self.instants.contains(&(source, instant))
     }
 
     /// Whether a reading has no count.

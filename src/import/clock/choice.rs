@@ -6,7 +6,8 @@
 //! 1. what the host said of this transmitter;
 //! 2. a change of the zone's clocks, seen in the stamps at its very instant;
 //! 3. the clock was away from home and came back to it, and was at home most of the time;
-//! 4. how the rows are stored, unless the rows reach further back than those;
+//! 4. how the rows are stored, unless the rows reach further back than those, or the clock was at
+//!    home at both ends, and not as they are stored;
 //! 5. the clock was at home at both ends; at the end, for days; for most rows.
 //!
 //! A transmitter without evidence of the first two kinds takes the whereabouts of its neighbour.
@@ -99,8 +100,11 @@ pub(super) fn choose(
     if let Some(way) = ways.iter().find(returned) {
         return Ok(choice((way.bases.clone(), ClockBasis::Return)));
     }
+    let ends_home = ways.first().is_some_and(|way| way.ends_home);
+    // What is stored may be the guess of a file that held less.
     if !chain.reaches_further_back()
         && let Some(bases) = chain.anchored(|evidence| evidence.stored)
+        && (!ends_home || chain.way(bases.clone()).ends_home)
     {
         return Ok(choice((bases, ClockBasis::Stored)));
     }

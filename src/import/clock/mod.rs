@@ -10,7 +10,7 @@
 //! 3. [`choice`] chooses one base for each transmitter, by the best evidence there is;
 //! 4. [`notes`] says what was taken where the person's zone does not explain the clock.
 //!
-//! Rows without a count have [`unticked`], which finds what their stamps show of such steps.
+//! Rows without a count have [`unticked`]: the zone alone, or what the host says.
 //!
 //! The rows are those of the file *and* those that are stored of the same transmitters: what is
 //! decided is a function of all rows ever seen, whatever export held them. Nothing here reads a
@@ -23,7 +23,7 @@ mod segments;
 mod unticked;
 
 pub use notes::{ClockAnswer, ClockBasis, ClockEvent, ClockNote};
-pub(in crate::import) use unticked::{Unticked, offsets_of_stamps};
+pub(in crate::import) use unticked::StampClock;
 #[cfg(test)]
 mod tests;
 

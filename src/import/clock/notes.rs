@@ -15,6 +15,12 @@ const MOST_ALTERNATIVES: usize = 3;
 /// What a host says of a device's clock: at its local time `at` it was at this UTC offset.
 ///
 /// Taken from a [`ClockNote`], `at` is the note's and `offset` one of its alternatives.
+///
+/// For rows with a transmitter's count, which shows each step, one answer settles the whole
+/// transmitter. For rows without ([`ClockEvent::NotShown`]) it holds from `at` to the next answer;
+/// the last one to the end of a file that begins at most three days after it. Rows before the first
+/// have the zone's time. An answer of the zone's own offset says that the clock had the zone's time
+/// from then on, and followed its changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ClockAnswer {
     /// The device's local time.
@@ -130,8 +136,8 @@ impl fmt::Display for ClockNote {
                 return write!(
                     f,
                     "the export does not show whether the device's clock moved between {date} and \
-                     {until}: taken by the time zone. If it did, say which UTC offset it had at a \
-                     time of then and import again; an export with the transmitter's times corrects \
+                     {until}: taken by the time zone. If it did, say from when on it had which \
+                     UTC offset and import again; an export with the transmitter's times corrects \
                      what is stored"
                 );
             }

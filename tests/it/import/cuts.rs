@@ -189,6 +189,16 @@ fn a_part_that_shows_a_step_mends_stored_rows_it_does_not_have() {
 }
 
 #[test]
+fn a_journey_that_ends_at_home_mends_what_a_cut_within_it_guessed() {
+    let cut = read(&real_within("2024-05-05".."2024-05-18"), "Europe/Bucharest");
+    assert!(differing(&cut, &whole()) > 0 && cut.clock_notes.iter().all(|note| note.open));
+    let mut stored = Stored::of(&cut);
+    stored.take(&again(&real_within("2024-05-05".."2024-06-12"), &stored, "Europe/Bucharest"));
+    let whole: HashSet<_> = told(&REAL_IMPORT).into_iter().collect();
+    assert!(stored.told().iter().all(|reading| whole.contains(reading)));
+}
+
+#[test]
 fn weekly_exports_with_a_journey_move_nothing_that_is_stored_right() {
     // At home for 60 days, then away: a journey under way is no reason to move home.
     let start = unix("2024-04-10T00:00:00Z");
