@@ -1,7 +1,7 @@
 //! From bytes to numbered rows, and from a row to its cells.
 //!
-//! A row is a line, also if a quote in it has no end: a stray quote costs its line, never the rows up
-//! to the next quote.
+//! A row is a line, also if a quote in it has no end: a stray quote costs its line, never the rows
+//! up to the next quote.
 
 use super::{ImportError, MAX_BYTES, MAX_ROW_BYTES, MAX_ROWS};
 use std::borrow::Cow;
@@ -94,8 +94,8 @@ fn count(text: &str, wanted: u8) -> usize {
     text.bytes().filter(|byte| *byte == wanted).count()
 }
 
-/// Splits a line into `cells`, quotes taken off. Says whether all quotes stand around whole cells: if
-/// not, nobody can tell which cells were meant.
+/// Splits a line into `cells`, quotes taken off. Says whether all quotes stand around whole cells:
+/// if not, nobody can tell which cells were meant.
 pub(super) fn split<'a>(line: &'a str, delimiter: char, cells: &mut Vec<Cow<'a, str>>) -> bool {
     cells.clear();
     let mut rest = line;

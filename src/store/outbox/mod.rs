@@ -7,6 +7,7 @@
 
 mod batches;
 mod never_sent;
+mod outcomes;
 mod records;
 mod settle;
 mod submissions;

@@ -1,19 +1,15 @@
 //! One answer, one transaction: what became of a batch, with ledger, resources, quarantine, the
 //! submission's progress, what is known of the receiver, and the connection's state.
 
+use super::outcomes::{remember_all, write_outcomes};
 use super::records::{BatchId, BatchRecord, BatchState, SubmissionRecord};
 use super::submissions::{cancel, find, save_progress};
-use super::{batches, reading_key, unreadable};
+use super::{batches, unreadable};
 use crate::fhir::EntryKind;
-use crate::glucose::GlucoseUnit;
 use crate::smart::ReauthorisationCause;
 use crate::store::history::{self, Attempt, RefusedEntry};
-use crate::store::resources::{self, SentResource, SentStatus};
-use crate::store::unit::UNITS;
-use crate::store::versions::Held;
 use crate::store::{
     ConnectionId, ConnectionRecord, ConnectionState, ReadingKey, Store, StoreError, connections,
-    quarantine, settlement,
 };
 use crate::submission::{
     BlockReason, EntryRecord, Item, ManifestEntry, NextState, ReceiverFacts, Settlement, Wait,
@@ -185,21 +181,6 @@ pub(in crate::store) fn set_aside_pending(
     write_outcomes(tx, connection, &batch.content.manifest, &records)
 }
 
-/// Remembers that the receiver may have what it was sent: a correction says what it corrects.
-fn remember_all(
-    tx: &Transaction<'_>,
-    connection: ConnectionId,
-    batch: &BatchRecord,
-) -> Result<(), StoreError> {
-    for listed in &batch.content.manifest {
-        if let Item::Reading(key, version, unit) = listed.item {
-            let reading = (reading_key(key)?, version);
-            settlement::remember(tx, (connection, unit), reading, Held::MayHave)?;
-        }
-    }
-    Ok(())
-}
-
 /// The attempt as the history keeps it.
 fn attempt(of: &Pending, settled: &Settlement) -> Attempt {
     let manifest = &of.batch.content.manifest;
@@ -231,54 +212,4 @@ fn attempt(of: &Pending, settled: &Settlement) -> Attempt {
         deferred: count(|record| matches!(record, EntryRecord::Deferred)),
         refused: refused.collect(),
     }
-}
-
-/// Entry outcomes to ledger, resources and quarantine.
-pub(super) fn write_outcomes(
-    tx: &Transaction<'_>,
-    connection: ConnectionId,
-    manifest: &[ManifestEntry],
-    records: &[EntryRecord],
-) -> Result<(), StoreError> {
-    let mut delivered: Vec<(GlucoseUnit, (ReadingKey, u32))> = Vec::new();
-    for (listed, record) in manifest.iter().zip(records) {
-        match &listed.item {
-            Item::Reading(key, version, unit) => {
-                let reading = (reading_key(*key)?, *version);
-                match record {
-                    EntryRecord::Delivered { .. } => delivered.push((*unit, reading)),
-                    EntryRecord::Refused { reason, .. } => {
-                        quarantine::quarantine(tx, connection, *unit, reading, reason)?;
-                    }
-                    EntryRecord::Unknown => {
-                        settlement::set_aside(tx, (connection, *unit), reading)?;
-                    }
-                    EntryRecord::Deferred => {}
-                }
-            }
-            Item::Resource(identifier, kind, covered) => {
-                let (location, status) = match record {
-                    EntryRecord::Delivered { location } => {
-                        (location.clone(), SentStatus::Delivered)
-                    }
-                    EntryRecord::Refused { reason, location, .. } => {
-                        (location.clone(), SentStatus::Refused(reason.clone()))
-                    }
-                    EntryRecord::Unknown => (None, SentStatus::Unknown),
-                    EntryRecord::Deferred => continue,
-                };
-                let sent =
-                    SentResource::new((identifier.as_str(), *kind, *covered), location, status);
-                resources::record_resource(tx, connection, &sent)?;
-            }
-        }
-    }
-    for unit in UNITS {
-        let of_unit: Vec<_> =
-            delivered.iter().filter(|(u, _)| *u == unit).map(|(_, reading)| *reading).collect();
-        if !of_unit.is_empty() {
-            settlement::record_accepted(tx, connection, unit, &of_unit)?;
-        }
-    }
-    Ok(())
 }

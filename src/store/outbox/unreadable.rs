@@ -2,8 +2,8 @@
 //! rests. Nothing is left to decide by, and nothing else waits for it.
 
 use super::decode;
+use super::outcomes::write_outcomes;
 use super::records::SubmissionId;
-use super::settle::write_outcomes;
 use super::submissions::{cancel, find};
 use crate::store::unit::UNITS;
 use crate::store::{ConnectionId, ReadingKey, Store, StoreError, readings, settlement};
