@@ -32,7 +32,9 @@ use cgm_submitter::environment::{
 use cgm_submitter::errors::ImportError;
 use cgm_submitter::outcome::SubmissionPreview;
 use cgm_submitter::testing::FileVault;
-use cgm_submitter::{Config, DateRange, Error, ImportChoices, SubmissionRequest, Submitter};
+use cgm_submitter::{
+    Config, DateRange, Error, ImportChoices, SubmissionOutcome, SubmissionRequest, Submitter,
+};
 use clap::Parser;
 use clinic::Clinic;
 use connecting::{Connecting, Place};
@@ -110,17 +112,10 @@ async fn run(args: Args) -> Result<bool, Failure> {
     let mut told = report::outcome_json(&outcome);
     let mut verified = true;
     if args.verify {
-        let mut all = sending::verify(&cgm, &outcome).await;
-        if is_known && all.lacks_leave() {
-            say!("An earlier run did not ask for leave to look: asking for it now");
-            match connecting.authorise().await {
-                Ok(_) => all = sending::verify(&cgm, &outcome).await,
-                Err(error) => say!("No leave to look: {error}"),
-            }
-        }
-        all.tell();
-        verified = all.is_complete();
-        told["verified"] = all.json();
+        let verification = verify(&cgm, &outcome, is_known, &connecting).await;
+        verification.tell();
+        verified = verification.is_complete();
+        told["verified"] = verification.json();
     }
     if let (Some(output), Some(file)) = (output, &args.outcome) {
         let text = serde_json::to_string_pretty(&told)? + "\n";
@@ -133,6 +128,27 @@ async fn run(args: Args) -> Result<bool, Failure> {
     match recorder.failure() {
         Some(failure) => Err(failure.into()),
         None => Ok(outcome.is_complete() && whole && verified),
+    }
+}
+
+/// Asks what the clinic has; first for leave to look, if an earlier run did not.
+async fn verify(
+    cgm: &Submitter,
+    outcome: &SubmissionOutcome,
+    is_known: bool,
+    connecting: &Connecting<'_>,
+) -> sending::Verified {
+    let all = sending::verify(cgm, outcome).await;
+    if !is_known || !all.lacks_leave() {
+        return all;
+    }
+    say!("An earlier run did not ask for leave to look: asking for it now");
+    match connecting.authorise().await {
+        Ok(_) => sending::verify(cgm, outcome).await,
+        Err(error) => {
+            say!("No leave to look: {error}");
+            all
+        }
     }
 }
 
